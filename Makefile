@@ -1,0 +1,66 @@
+# Everything that people and CI run. `make demo` and `make test` need Python 3.11, make and the package index, no more.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+TORCH  ?= 2.13.0
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check lint types layers unit format results clean
+
+## demo: fine-tune the embedded model on the embedded task, disable every head, write the report
+demo: $(VENV)/demo.done
+	$(BIN)/headscope study --out runs/demo
+
+## test: everything that CI checks
+test: $(VENV)/dev.done
+	$(MAKE) check
+
+check: lint types layers unit
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+layers:
+	$(BIN)/lint-imports
+
+unit:
+	$(BIN)/python -m pytest
+
+format: $(VENV)/dev.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+## results: the heavy runs on real data (HEADSCOPE_DATA) whose tables are committed under docs/results
+results: $(VENV)/dev.done
+	$(BIN)/python tools/results.py
+
+# The CPU build of torch by its exact version: from the index at hand where that has it, else from PyTorch's own index
+# of CPU builds (the plain package on Linux brings gigabytes of CUDA). On macOS the plain package is the CPU build.
+# With a GPU: make demo TORCH=skip after installing torch into the environment by hand.
+$(VENV)/torch.done:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
+ifeq ($(TORCH),skip)
+	$(BIN)/python -c "import torch"
+else ifeq ($(shell uname -s),Darwin)
+	$(PIP) install --quiet torch==$(TORCH)
+else
+	$(PIP) install --quiet "torch==$(TORCH)+cpu" || \
+	$(PIP) install --quiet --index-url https://download.pytorch.org/whl/cpu "torch==$(TORCH)+cpu"
+endif
+	touch $@
+
+$(VENV)/demo.done: $(VENV)/torch.done pyproject.toml constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[offline]'
+	touch $@
+
+$(VENV)/dev.done: $(VENV)/torch.done pyproject.toml constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[offline,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,57 @@
+"""The command line: parse, call the Python API, print. A user's mistake is one sentence and exit code 2."""
+
+import errno
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from headscope import commands
+from headscope.errors import HeadscopeError
+
+MISTAKE, INTERRUPTED = 2, 130
+
+app = App(
+    name="headscope",
+    help="Say what every attention head of an encoder does, whether the task needs it, and which heads can go.",
+    version_flags=["--version"],
+    help_format="plaintext",
+    # Ctrl-C is answered below, with what to do next.
+    suppress_keyboard_interrupt=False,
+)
+for _command in (commands.study, commands.finetune, commands.measure, commands.disable, commands.report):
+    app.command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 when all went well, 2 for a mistake, 130 after Ctrl-C."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        outcome = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        if isinstance(outcome, commands.Outcome):
+            lines = [*outcome.lines, f"results: {outcome.path}", f"next: {outcome.next}"]
+            sys.stdout.write("\n".join(lines) + "\n")
+    except (HeadscopeError, CycloptsError) as error:
+        return _fail(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        _say("stopped; what is finished is kept: run the same command again to go on")
+        return INTERRUPTED
+    except OSError as error:
+        if error.errno == errno.ENOSPC or "No space left" in str(error):
+            return _fail("the disk is full: make room and run the same command again, it goes on where it stopped")
+        where = f" {error.filename}" if error.filename else ""
+        return _fail(f"cannot read or write{where}: {error.strerror or error}")
+    return 0
+
+
+def _fail(sentence: str) -> int:
+    _say(sentence)
+    return MISTAKE
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"headscope: {sentence}\n")

@@ -1,0 +1,317 @@
+"""One function a command, with the command's name and arguments: what a notebook calls and the command line parses.
+
+Everything heavy is imported inside the functions, so that `headscope --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from headscope.errors import HeadscopeError
+from headscope.progress import say
+
+if TYPE_CHECKING:
+    from headscope.session import Session
+    from headscope.store import Run
+
+ModelName = Annotated[str, Parameter(help="A hub name, a folder, or the embedded model minilm.")]
+TaskName = Annotated[str, Parameter(help="A registered task, or a folder with task.toml, train and validation files.")]
+DataDir = Annotated[
+    Path | None,
+    Parameter(help="Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; else HEADSCOPE_DATA, else the hub."),
+]
+Out = Annotated[Path, Parameter(help="The run folder to write; the same command resumes what it had begun there.")]
+Page = Annotated[Path, Parameter(help="The HTML file to write.")]
+Init = Annotated[
+    Literal["pretrained", "random", "none"],
+    Parameter(help="pretrained: fine-tune; random: train from random weights; none: a new head, no training."),
+]
+Epochs = Annotated[int, Parameter(help="Passes over the training data.")]
+BatchSize = Annotated[int, Parameter(help="Examples in a training step.")]
+LearningRate = Annotated[float, Parameter(help="Peak learning rate; small encoders want more, about 1e-4.")]
+OwnLearningRate = Annotated[
+    float | None, Parameter(help="Peak learning rate; by default one that suits the encoder's width.")
+]
+Measures = Annotated[str, Parameter(help="Names of measures joined by commas, or all.")]
+HeadsSpec = Annotated[str, Parameter(help="each, layers, random, or one set such as L1H2,L7H6.")]
+Mode = Annotated[
+    Literal["uniform", "zero", "mean"],
+    Parameter(help="uniform: 1/L to every real token, as in the paper; zero: no output; mean: the mean output."),
+]
+Examples = Annotated[int | None, Parameter(help="At most so many validation examples, drawn from the seed.")]
+TrainExamples = Annotated[int | None, Parameter(help="At most so many training examples, drawn from the seed.")]
+Seed = Annotated[int, Parameter(help="Decides everything that is drawn.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    Parameter(help="auto: bfloat16 to train where the hardware has it, float32 to score."),
+]
+MaxLength = Annotated[int, Parameter(help="Longer examples are cut to so many tokens, and counted.")]
+BatchTokens = Annotated[int, Parameter(help="Tokens in a batch when scoring and measuring, padding included.")]
+Quiet = Annotated[bool, Parameter(help="Show no progress.", negative="")]
+Overwrite = Annotated[bool, Parameter(help="Replace another run in the folder.", negative="")]
+
+STUDY_EXAMPLES = 1000
+"""How many validation examples `study` takes at most where nothing is said (paper, section 4: 1,000)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the results of a command are, what they say in a few lines, and what to run next."""
+
+    path: Path
+    lines: tuple[str, ...]
+    next: str
+
+
+def study(
+    *,
+    model: ModelName = "minilm",
+    task: TaskName = "builtin",
+    out: Out = Path("runs/demo"),
+    data: DataDir = None,
+    epochs: Epochs = 3,
+    batch_size: BatchSize = 32,
+    lr: OwnLearningRate = None,
+    mode: Mode = "uniform",
+    train_examples: TrainExamples = None,
+    examples: Examples = None,
+    seed: Seed = 0,
+    precision: Precision = "auto",
+    max_length: MaxLength = 128,
+    batch_tokens: BatchTokens = 4096,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+) -> Outcome:
+    """Analyse one task as a whole: fine-tune, measure, disable every head in turn, report.
+
+    Without arguments it runs on the embedded model and task, with no network.
+    """
+    given = dict(locals())
+    from headscope import steps
+    from headscope.disabling import parse_sets
+    from headscope.finetuning import Recipe, usual_lr
+    from headscope.models import load
+
+    names = _measure_names("all")
+    say(f"headscope study: {model} on {task}", quiet=quiet)
+    session = _open(given, examples=examples, at_most=STUDY_EXAMPLES)
+    rate = usual_lr(session.model.hf.config.hidden_size) if lr is None else lr
+    recipe = Recipe(epochs=epochs, batch_size=batch_size, lr=rate, seed=seed, precision=precision)
+    request = session.request("study", measures=names, epochs=epochs, batch_size=batch_size, lr=rate, mode=mode)
+    run, complete = _begin(session, out, request, overwrite)
+    page = run.path / "report.html"
+    if complete:
+        return report(run.path, out=page)
+    ids = {"model": session.model.name, "task": session.task.name}
+    untrained, _ = steps.score(session, session.model, "pretrained, no fine-tuning")
+    steps.keep_maps(session, session.model, run, "before")
+    checkpoint = run.path / "checkpoint"
+    notes = steps.train_checkpoint(session, recipe, checkpoint, run)
+    tuned = load(checkpoint, labels=session.task.outputs)
+    scores, before = steps.score(session, tuned, "pretrained + fine-tuned")
+    run.table("scores", [*untrained, *scores], **ids)
+    for line in _score_lines(scores):
+        say(line, quiet=quiet)
+    steps.keep_maps(session, tuned, run, "after", before)
+    if not run.has("heads"):
+        steps.measure_heads(session, tuned, run, names)
+    steps.disable_sets(session, tuned, run, parse_sets("each", tuned.layers, tuned.heads), before, mode)
+    run.finish(session.record(request, tuned, given, notes))
+    return report(run.path, out=page)
+
+
+def finetune(
+    *,
+    model: ModelName,
+    task: TaskName,
+    out: Out,
+    data: DataDir = None,
+    init: Init = "pretrained",
+    epochs: Epochs = 3,
+    batch_size: BatchSize = 32,
+    lr: LearningRate = 2e-5,
+    train_examples: TrainExamples = None,
+    examples: Examples = None,
+    seed: Seed = 0,
+    precision: Precision = "auto",
+    max_length: MaxLength = 128,
+    batch_tokens: BatchTokens = 4096,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+) -> Outcome:
+    """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder."""
+    given = dict(locals())
+    from headscope import steps
+    from headscope.finetuning import Recipe
+
+    recipe = Recipe(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, precision=precision)
+    session = _open(given, examples=examples, init="random" if init == "random" else "pretrained")
+    request = session.request("finetune", init=init, epochs=epochs, batch_size=batch_size, lr=lr)
+    run, complete = _begin(session, out, request, overwrite)
+    if not complete:
+        notes = steps.train_checkpoint(session, recipe, run.path, run, none=init == "none")
+        configuration = {
+            "pretrained": "pretrained + fine-tuned",
+            "random": "random + fine-tuned",
+            "none": "pretrained, no fine-tuning",
+        }[init]
+        rows, _ = steps.score(session, session.model, configuration)
+        run.table("scores", rows, model=session.model.name, task=session.task.name)
+        run.finish(session.record(request, session.model, given, notes))
+    following = f"headscope disable --model {out} --task {task} --out RUN"
+    return Outcome(out, _saved_score_lines(run), following)
+
+
+def measure(
+    *,
+    model: ModelName,
+    task: TaskName,
+    out: Out,
+    data: DataDir = None,
+    measures: Measures = "all",
+    examples: Examples = None,
+    seed: Seed = 0,
+    precision: Precision = "auto",
+    max_length: MaxLength = 128,
+    batch_tokens: BatchTokens = 4096,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+) -> Outcome:
+    """Measure what every head attends to: one pass over the validation data, a row per head and measure."""
+    given = dict(locals())
+    from headscope import steps
+
+    names = _measure_names(measures)
+    session = _open(given, examples=examples, needs_head=False)
+    request = session.request("measure", measures=names)
+    run, complete = _begin(session, out, request, overwrite)
+    if not complete:
+        steps.measure_heads(session, session.model, run, names)
+        run.finish(session.record(request, session.model, given))
+    return Outcome(out / "heads.parquet", (), f"headscope report {out} --out {out}/report.html")
+
+
+def disable(
+    *,
+    model: ModelName,
+    task: TaskName,
+    out: Out,
+    data: DataDir = None,
+    heads: HeadsSpec = "each",
+    mode: Mode = "uniform",
+    examples: Examples = None,
+    seed: Seed = 0,
+    precision: Precision = "auto",
+    max_length: MaxLength = 128,
+    batch_tokens: BatchTokens = 4096,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+) -> Outcome:
+    """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains."""
+    given = dict(locals())
+    from headscope import steps
+    from headscope.disabling import parse_sets
+
+    session = _open(given, examples=examples)
+    if not session.model.trained_head:
+        raise HeadscopeError(
+            f"{model} has no classification head, so there is no score to lose: fine-tune it first with "
+            f"headscope finetune --model {model} --task {task} --out CKPT"
+        )
+    sets = parse_sets(heads, session.model.layers, session.model.heads, seed=seed)
+    request = session.request("disable", heads=heads, mode=mode)
+    run, complete = _begin(session, out, request, overwrite)
+    if not complete:
+        rows, before = steps.score(session, session.model, "as given")
+        run.table("scores", rows, model=session.model.name, task=session.task.name)
+        steps.disable_sets(session, session.model, run, sets, before, mode)
+        run.finish(session.record(request, session.model, given))
+    following = f"headscope report {out} --out {out}/report.html"
+    return Outcome(out / "disabled.parquet", _saved_score_lines(run), following)
+
+
+def report(
+    *runs: Annotated[Path, Parameter(help="Run folders.")], out: Page = Path("report.html"), quiet: Quiet = False
+) -> Outcome:
+    """Build one offline HTML file from run folders."""
+    from headscope.reporting.build import build
+
+    if not runs:
+        raise HeadscopeError("report needs at least one run folder, as in headscope report runs/demo --out demo.html")
+    for run in runs:
+        if not run.is_dir():
+            raise HeadscopeError(f"the run folder {run} does not exist: give a folder that a headscope command wrote")
+    page = build(list(runs), out)
+    lines = tuple(line for run in runs for line in _finding_lines(run)) if len(runs) == 1 else ()
+    say("report built", quiet=quiet)
+    return Outcome(page.resolve(), lines, f"open {page} in a browser; the tables are Parquet files in {runs[0]}")
+
+
+def _open(given: dict[str, Any], **more: Any) -> Session:
+    """Open the session that a command's arguments describe; its notes are said at once."""
+    from headscope.session import Session
+
+    for name in ("epochs", "batch_size", "batch_tokens", "max_length", "examples", "train_examples"):
+        if (value := given.get(name)) is not None and value < 1:
+            raise HeadscopeError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    session = Session.open(
+        given["model"],
+        given["task"],
+        given["data"],
+        seed=given["seed"],
+        precision=given["precision"],
+        batch_tokens=given["batch_tokens"],
+        quiet=given["quiet"],
+        train_examples=given.get("train_examples"),
+        max_length=given["max_length"],
+        **more,
+    )
+    for note in session.notes:
+        say(f"note: {note}", quiet=session.quiet)
+    return session
+
+
+def _begin(session: Session, out: Path, request: dict[str, Any], overwrite: bool) -> tuple[Run, bool]:
+    """The run folder, and whether it already holds the whole result."""
+    from headscope.store import Run
+
+    run = Run.begin(out, request, overwrite=overwrite)
+    if run.is_complete:
+        say(f"{out} holds the result of this very command already (--overwrite runs it again)", quiet=session.quiet)
+    elif run.is_resumed:
+        say(f"resuming what was begun in {out}", quiet=session.quiet)
+    return run, run.is_complete
+
+
+def _measure_names(spec: str) -> list[str]:
+    from headscope.measures import MEASURES
+
+    names = MEASURES.names() if spec == "all" else [name.strip() for name in spec.split(",")]
+    for name in names:
+        MEASURES.get(name)
+    return names
+
+
+def _score_lines(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(
+        f"{row['metric']} {row['value']:.1f} (95% {row['low']:.1f} to {row['high']:.1f}, n = {row['n']}); "
+        f"always answering the majority gives {row['majority']:.1f}"
+        for row in rows
+    )
+
+
+def _saved_score_lines(run: Run) -> tuple[str, ...]:
+    import polars as pl
+
+    return _score_lines(pl.read_parquet(run.path / "scores.parquet").to_dicts())
+
+
+def _finding_lines(run: Path) -> tuple[str, ...]:
+    from headscope.reporting.build import read
+    from headscope.reporting.findings import findings
+
+    return tuple(finding.text for finding in findings(read(run).tables))

@@ -1,0 +1,161 @@
+"""Score a model with sets of heads disabled, and say which changes are more than noise (paper, section 4.6)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headscope.attention import Mode
+from headscope.axes import Head, HeadSet, all_heads, check_inside, head_set, set_name
+from headscope.errors import HeadscopeError
+from headscope.models import Model
+from headscope.precision import Precision
+from headscope.statistics import bootstrap, holm, interval, mcnemar, permutation, wilson
+from headscope.stream import BATCH_TOKENS, logits
+from headscope.tasks.base import Labels, Task
+from headscope.tasks.encoding import Encoded
+from headscope.tasks.metrics import METRICS, majority, predictions, score_rows
+
+Logits = npt.NDArray[np.float32]
+Row = dict[str, Any]
+
+
+def parse_sets(
+    spec: str, layers: int, heads: int, *, seed: int = 0, random_sets: int = 20, random_size: int = 1
+) -> list[tuple[str, HeadSet]]:
+    """The named sets that `--heads` asks for.
+
+    spec: "each" (every head in turn), "layers" (all heads of a layer, every layer in turn), "random" (a control:
+    `random_sets` different sets of `random_size` heads drawn from `seed`), or one set such as "L1H2,L7H6".
+
+    Raises HeadscopeError for anything else, or for heads that the model does not have.
+    """
+    every = all_heads(layers, heads)
+    if spec == "each":
+        return [(str(head), frozenset([head])) for head in every]
+    if spec == "layers":
+        return [(f"layer {layer}", frozenset(h for h in every if h.layer == layer)) for layer in range(1, layers + 1)]
+    if spec == "random":
+        if not 0 < random_size <= len(every):
+            raise HeadscopeError(f"a random set of {random_size} heads cannot be drawn from {len(every)}")
+        rng = np.random.default_rng(seed)
+        drawn: dict[str, HeadSet] = {}
+        for _ in range(100 * random_sets):
+            if len(drawn) == random_sets:
+                break
+            chosen = frozenset(every[i] for i in rng.choice(len(every), random_size, replace=False))
+            drawn[set_name(chosen)] = chosen
+        return list(drawn.items())
+    if "L" not in spec.upper():
+        raise HeadscopeError(f"--heads {spec!r} is not understood: give each, layers, random, or heads as in L1H2,L7H6")
+    chosen = head_set(spec)
+    check_inside(chosen, layers, heads)
+    return [(set_name(chosen), chosen)]
+
+
+def disabled_logits(
+    model: Model,
+    encoded: Encoded,
+    heads: HeadSet,
+    mode: Mode,
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    precision: Precision = "auto",
+) -> tuple[Logits, float]:
+    """The outputs with `heads` disabled, and by how much the least moved of them moved (relative norm, > 0)."""
+    with model.disabled(heads, mode) as edit:
+        out = logits(model, encoded, batch_tokens=batch_tokens, precision=precision)
+    return out, min(edit.change.values())
+
+
+def score_rows_of(
+    task: Task, train: Labels, labels: Labels, out: Logits, *, configuration: str, seed: int
+) -> list[Row]:
+    """The `scores` rows of one configuration: every metric with its interval, beside the majority baseline."""
+    predicted = predictions(task, out)
+    rows = []
+    for metric in task.metrics:
+        value = METRICS[metric].score(labels, predicted)
+        if metric == "accuracy":
+            low, high = (100 * x for x in wilson(int((labels == predicted).sum()), len(labels)))
+        else:
+            low, high = interval(bootstrap(_row_score(metric), labels, [predicted], seed)[0])
+        baseline = METRICS[metric].score(labels, majority(task, train, len(labels)))
+        rows.append(
+            {
+                "configuration": configuration,
+                "metric": metric,
+                "seed": seed,
+                "value": value,
+                "low": low,
+                "high": high,
+                "n": len(labels),
+                "unit": "points",
+                "majority": baseline,
+            }
+        )
+    return rows
+
+
+def _row_score(metric: str) -> Any:
+    return lambda labels, predicted: score_rows(metric, labels, predicted)
+
+
+def effects(
+    task: Task,
+    labels: Labels,
+    before: Logits,
+    after: Mapping[str, tuple[Logits, float]],
+    sets: Sequence[tuple[str, HeadSet]],
+    *,
+    mode: Mode,
+    seed: int,
+) -> list[Row]:
+    """The `disabled` rows: per set and metric the change in points, its interval, p, and p corrected (Holm).
+
+    The interval is a paired bootstrap over the examples; the test is exact McNemar for accuracy and a paired
+    permutation test for the other metrics; the correction is over all sets of the table, metric by metric.
+    """
+    base = predictions(task, before)
+    changed = {name: predictions(task, after[name][0]) for name, _ in sets}
+    rows = []
+    for metric in task.metrics:
+        score = _row_score(metric)
+        drawn = bootstrap(score, labels, [base, *changed.values()], seed)
+        baseline = METRICS[metric].score(labels, base)
+        part: list[Row] = []
+        for at, (name, heads) in enumerate(sets, start=1):
+            value = METRICS[metric].score(labels, changed[name])
+            low, high = interval(drawn[at] - drawn[0])
+            exact = metric == "accuracy"
+            p = (
+                mcnemar(labels, base, changed[name])
+                if exact
+                else permutation(score, labels, base, changed[name], seed + at)
+            )
+            one: Head | None = next(iter(heads)) if len(heads) == 1 else None
+            layers = {head.layer for head in heads}
+            part.append(
+                {
+                    "set": name,
+                    "layer": layers.pop() if len(layers) == 1 else None,
+                    "head": one.head if one else None,
+                    "mode": mode,
+                    "metric": metric,
+                    "baseline": baseline,
+                    "value": value,
+                    "delta": value - baseline,
+                    "low": low,
+                    "high": high,
+                    "n": len(labels),
+                    "unit": "points",
+                    "p": p,
+                    "test": "exact McNemar" if exact else "paired permutation",
+                    "activation_change": after[name][1],
+                }
+            )
+        for row, corrected in zip(part, holm(np.array([r["p"] for r in part])), strict=True):
+            row["p_corrected"] = float(corrected)
+        rows += part
+    return rows

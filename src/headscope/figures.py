@@ -1,0 +1,196 @@
+"""Charts from tables: layer x head heat maps fit for a paper, and their saving as SVG, PNG or PDF.
+
+A chart only selects and formats what a table of the run folder holds. Colours are safe for colour-blind readers:
+orange is a loss, blue a gain, white no change. Altair is imported when the first chart is asked for.
+"""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from headscope.errors import HeadscopeError, unknown
+
+if TYPE_CHECKING:
+    import altair as alt
+
+SIGNIFICANT = 0.05
+"""A corrected p below this is marked in every figure and table."""
+
+LOSS, NONE, GAIN, MUCH = "#d95f02", "#ffffff", "#1f6fb5", "#08306b"
+_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+_CELL = 20  # pixels a cell: 12 x 12 heads fill a column of a two-column paper
+_LABELS = {
+    "f1": "F1",
+    "entropy": "Entropy",
+    "distance": "Attention distance",
+    "attention_to_cls": "Attention to [CLS]",
+    "attention_to_sep": "Attention to [SEP]",
+    "same_word_across": "Attention to the same word in the other text",
+    "cosine_to_pretrained": "Cosine to the pre-trained map",
+}
+
+
+def label(name: str) -> str:
+    """The name of a measure or metric as a reader sees it.
+
+    >>> label("attention_to_cls"), label("attention_to_noun"), label("f1"), label("accuracy")
+    ('Attention to [CLS]', 'Attention to noun', 'F1', 'accuracy')
+    """
+    if name in _LABELS:
+        return _LABELS[name]
+    return name.replace("_", " ").capitalize() if name.startswith("attention_to_") else name.replace("_", " ")
+
+
+def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> "alt.LayerChart":
+    """Layer x head: the change of `metric` in points when that head alone is disabled (the paper's figure 8).
+
+    `disabled` is the table of that name. A dot marks a corrected p below 0.05. `mode` is needed only where the table
+    holds several. Raises HeadscopeError for an unknown metric, or when a head has more than one row.
+    """
+    rows = disabled.filter(pl.col("layer").is_not_null() & pl.col("head").is_not_null())
+    rows = _chosen(rows, "metric", metric)
+    if mode is not None:
+        rows = _chosen(rows, "mode", mode)
+    limit = _nice(max((abs(v) for v in rows["delta"].drop_nulls().to_list() if math.isfinite(v)), default=0.0))
+    unit = _one(rows, "unit")
+    marked = _marked(rows)
+    return _grid(
+        rows,
+        value="delta",
+        title=f"Effect of disabling a head: {label(metric)}",
+        subtitle=" · ".join(filter(None, [_source(rows), f"● corrected p < {SIGNIFICANT}" if marked.height else ""])),
+        legend=f"change, {unit}" if unit else "change",
+        domain=[-limit, 0.0, limit],
+        colours=[LOSS, NONE, GAIN],
+        dots=marked,
+    )
+
+
+def measure_map(heads: pl.DataFrame, measure: str) -> "alt.LayerChart":
+    """Layer x head: the value of one measure. Raises HeadscopeError for an unknown one, or several rows a head."""
+    rows = _chosen(heads, "measure", measure)
+    values = [v for v in rows["value"].drop_nulls().to_list() if math.isfinite(v)]
+    unit = _one(rows, "unit")
+    return _grid(
+        rows,
+        value="value",
+        title=label(measure),
+        subtitle=_source(rows),
+        legend=unit or label(measure),
+        domain=[min(0.0, min(values, default=0.0)), _nice(max(values, default=0.0))],
+        colours=[NONE, "#7fb8dc", MUCH],
+        dots=rows.clear(),
+    )
+
+
+def save(chart: "alt.LayerChart", path: Path) -> Path:
+    """Write a chart as `.svg`, `.pdf` or `.png` (300 dots an inch), by the suffix of `path`; offline.
+
+    Raises HeadscopeError for another suffix.
+    """
+    import vl_convert as vlc
+
+    path = Path(path)
+    spec = chart.to_json(indent=None)
+    match path.suffix.lower():
+        case ".svg":
+            content = vlc.vegalite_to_svg(spec).encode()
+        case ".pdf":
+            content = vlc.vegalite_to_pdf(spec)
+        case ".png":
+            content = vlc.vegalite_to_png(spec, ppi=300)
+        case suffix:
+            raise HeadscopeError(
+                f"a figure cannot be written as {suffix or 'a file without a suffix'}: use .svg, .png or .pdf"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def _chosen(frame: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
+    known = [str(v) for v in frame[column].drop_nulls().unique().to_list()]
+    if name not in known:
+        raise unknown(column, name, known)
+    return frame.filter(pl.col(column) == name)
+
+
+def _marked(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("p_corrected") < SIGNIFICANT)
+
+
+def _one(rows: pl.DataFrame, column: str) -> str:
+    """The value of a column that says the same in every row, or an empty text."""
+    values = rows[column].drop_nulls().unique().to_list() if column in rows.columns else []
+    return str(values[0]) if len(values) == 1 else ""
+
+
+def _source(rows: pl.DataFrame) -> str:
+    return ", ".join(name for name in (Path(_one(rows, "model")).name, _one(rows, "task")) if name)
+
+
+def _nice(limit: float) -> float:
+    """The end of a colour scale: the next of 1, 2, 5 x 10^k, so that its ticks are round numbers."""
+    if limit <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(limit))
+    return next(step * power for step in (1.0, 2.0, 5.0, 10.0) if limit <= step * power * (1 + 1e-9))
+
+
+def _grid(
+    rows: pl.DataFrame,
+    *,
+    value: str,
+    title: str,
+    subtitle: str,
+    legend: str,
+    domain: list[float],
+    colours: list[str],
+    dots: pl.DataFrame,
+) -> "alt.LayerChart":
+    import altair as alt
+
+    if rows.select("layer", "head").is_duplicated().any():
+        raise HeadscopeError(
+            f"the table holds more than one row for a head ({title}): keep one model, task, seed and mode"
+        )
+    layers, heads = (list(range(1, int(str(rows[axis].max())) + 1)) for axis in ("layer", "head"))
+    x = alt.X("head:O", title=None, scale=alt.Scale(domain=heads), axis=_axis(alt, "H", orient="top"))
+    y = alt.Y("layer:O", title=None, scale=alt.Scale(domain=layers), axis=_axis(alt, "L"))
+    ticks = domain if len(domain) == 3 else [domain[0], (domain[0] + domain[1]) / 2, domain[1]]
+    scale = alt.Scale(domain=ticks if len(colours) == 3 else domain, range=colours, interpolate="lab", clamp=True)
+    bar = alt.Legend(
+        title=legend, values=ticks, gradientLength=min(150, _CELL * len(layers) - 14), gradientThickness=10, format="~g"
+    )
+    cells = (
+        alt.Chart(rows.select("layer", "head", pl.col(value).cast(pl.Float64)))
+        .mark_rect(stroke="#d0d0d0", strokeWidth=0.5)
+        .encode(x, y, alt.Color(f"{value}:Q", scale=scale, legend=bar))
+    )
+    marks = (
+        alt.Chart(dots.select("layer", "head"))
+        .mark_point(filled=True, size=16, color="black", opacity=1, stroke="white", strokeWidth=0.6)
+        .encode(x, y)
+    )
+    chart: alt.LayerChart = (
+        alt.layer(cells, marks)
+        .properties(
+            width=_CELL * len(heads),
+            height=_CELL * len(layers),
+            title=alt.TitleParams(title, subtitle=subtitle) if subtitle else title,
+        )
+        .configure(background="white", font=_FONT, padding=4)
+        .configure_view(stroke="#808080", strokeWidth=0.5)
+        .configure_axis(labelFontSize=9, domain=False, ticks=False, grid=False)
+        .configure_legend(labelFontSize=9, titleFontSize=9, titleFontWeight="normal", gradientStrokeWidth=0, offset=10)
+        .configure_title(
+            anchor="start", fontSize=10, subtitleFontSize=9, subtitleColor="#333333", offset=8, frame="group"
+        )
+    )
+    return chart
+
+
+def _axis(alt: Any, letter: str, **options: str) -> Any:
+    return alt.Axis(labelExpr=f"'{letter}' + datum.value", labelAngle=0, labelPadding=3, **options)

@@ -1,0 +1,6 @@
+"""Measures: what a head attends to, as a number per head. Register one with `MEASURES.register(name)`."""
+
+from headscope.measures import tokens as _tokens  # noqa: F401  (registers itself)
+from headscope.measures.base import MEASURES, Measure, Moments, measure
+
+__all__ = ["MEASURES", "Measure", "Moments", "measure"]

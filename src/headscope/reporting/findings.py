@@ -1,0 +1,205 @@
+"""What a run shows, in sentences: each with its number, its interval and its verdict.
+
+Nothing is computed from the results here: a sentence selects, counts and formats what a table holds. `build` in
+`headscope.reporting.build` puts the sentences, the tables and the maps into one offline HTML file.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import polars as pl
+
+from headscope.figures import SIGNIFICANT, label
+
+Tables = Mapping[str, pl.DataFrame]
+"""The tables of a run folder by name, with the columns of `headscope.reporting.build.SCHEMAS`."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence with its number, its interval and its verdict.
+
+    `value`, `low` and `high` are as in the table, in `unit`; None where the sentence is not about one number.
+    """
+
+    text: str
+    verdict: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+
+
+def findings(tables: Tables) -> list[Finding]:
+    """What the tables show, in sentences. Pure: selects, counts and formats, and computes nothing."""
+    found: list[Finding] = []
+    if "scores" in tables:
+        tuned = pl.col("configuration") == "pretrained + fine-tuned"
+        for rows in tables["scores"].filter(tuned).partition_by("metric", maintain_order=True):
+            found += _score(rows)
+    if "disabled" in tables:
+        disabled = tables["disabled"].filter(pl.col("delta").is_not_null() & pl.col("layer").is_not_null())
+        for what, chosen in (("head", pl.col("head").is_not_null()), ("layer", pl.col("head").is_null())):
+            rows = disabled.filter(chosen)
+            several = rows["mode"].n_unique() > 1
+            for (metric, mode), group in rows.group_by("metric", "mode", maintain_order=True):
+                found += _effects(group, what, label(str(metric)), f" (mode {mode})" if several else "")
+        if (
+            idle := tables["disabled"]
+            .filter(pl.col("activation_change") == 0)["set"]
+            .unique(maintain_order=True)
+            .to_list()
+        ):
+            names = ", ".join(map(str, idle[:5])) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
+            found.append(Finding(f"Disabling {names} changed no activation: these rows say nothing.", "caution"))
+    if "heads" in tables:
+        for measure, phrase in _EXTREMES.items():
+            rows = tables["heads"].filter((pl.col("measure") == measure) & pl.col("value").is_not_null())
+            if rows.height:
+                row = rows.sort("value", descending=measure != "entropy", maintain_order=True).row(0, named=True)
+                said = phrase.format(head=f"L{row['layer']}H{row['head']}", value=number(row["value"], row["unit"]))
+                found.append(Finding(f"{said}{_within(row)}.", "description", *_numbers(row, "value")))
+    if "scores" in tables:
+        others = tables["scores"].filter(~tuned.fill_null(value=False))
+        for rows in others.partition_by("configuration", "metric", maintain_order=True):
+            found += _score(rows)
+    return found
+
+
+_EXTREMES = {
+    "attention_to_cls": "No head attends more to [CLS] than {head}: {value} of its attention",
+    "attention_to_sep": "No head attends more to [SEP] than {head}: {value} of its attention",
+    "entropy": "No head is more focused than {head}: its attention has an entropy of {value} nats",
+}
+
+
+def number(value: float | None, unit: str | None = "", signed: bool = False, more: int = 0) -> str:
+    """A number as text: points to a tenth, others to a hundredth, `more` digits on request or where that hides it.
+
+    >>> number(81.13, "points"), number(-0.74, "points", signed=True), number(-0.04, "points"), number(0.2, "nats")
+    ('81.1', '−0.7', '−0.04', '0.20')
+    """
+    if value is None:
+        return "–"
+    if abs(value) >= 1e9:
+        return f"{value:.3g}"
+    digits = (1 if unit == "points" else 2) + more
+    digits += 0 < abs(value) < 10.0**-digits
+    # Halves are rounded away from 0, as the script of the page does.
+    text = str(Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
+    if float(text) == 0:
+        return text.lstrip("-")
+    return ("+" if signed and value > 0 else "") + text.replace("-", "−")
+
+
+def _within(row: dict[str, Any], signed: bool = False) -> str:
+    """` (95% 77.0 to 84.6, n = 408)`, as far as the row has it."""
+    parts = []
+    if row["low"] is not None and row["high"] is not None:
+        parts.append(f"95% {number(row['low'], row['unit'], signed)} to {number(row['high'], row['unit'], signed)}")
+    if row["n"] is not None and not signed:
+        parts.append(f"n = {row['n']}")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _numbers(row: dict[str, Any], value: str) -> tuple[float, float | None, float | None, str]:
+    return row[value], row["low"], row["high"], row["unit"] or ""
+
+
+def _score(rows: pl.DataFrame) -> Iterator[Finding]:
+    """The score of one configuration in one metric beside the majority baseline."""
+    rows = rows.filter(pl.col("value").is_not_null())
+    if not rows.height or rows["configuration"][0] == "majority class":
+        return
+    row = rows.row(0, named=True)
+    metric = label(row["metric"])
+    subject = {
+        "pretrained + fine-tuned": f"Fine-tuned {metric}",
+        "pretrained, no fine-tuning": f"Without fine-tuning, {metric}",
+    }.get(row["configuration"], f"With the configuration “{row['configuration']}”, {metric}")
+    if rows.height == 1:
+        said = f"{subject} is {number(row['value'], row['unit'])}{_within(row)}"
+    else:
+        ends = (number(rows["value"].min(), row["unit"]), number(rows["value"].max(), row["unit"]))  # type: ignore[arg-type]
+        said = f"{subject} lies between {ends[0]} and {ends[1]} over {rows.height} runs"
+    verdict = "no baseline"
+    if row["majority"] is not None:
+        said += f"; always answering the majority class gives {number(row['majority'], row['unit'])}"
+        every = " every time" if rows.height > 1 else ""
+        if (rows["low"] > rows["majority"]).all(ignore_nulls=False):
+            verdict = f"above the majority class{every}"
+        elif (rows["high"] < rows["majority"]).all(ignore_nulls=False):
+            verdict = f"below the majority class{every}"
+        elif rows["low"].null_count() or rows["high"].null_count():
+            verdict = "no interval"
+        else:
+            verdict = f"not told apart from the majority class{every}"
+    yield Finding(f"{said}.", verdict, *(_numbers(row, "value") if rows.height == 1 else ()))
+
+
+def _effects(rows: pl.DataFrame, what: str, metric: str, mode: str) -> Iterator[Finding]:
+    """What disabling each head (or layer) alone costs and gains."""
+    tested = rows.filter(pl.col("p_corrected").is_not_null())
+    if not tested.height:
+        low, high = (rows.sort("delta", maintain_order=True).row(end, named=True) for end in (0, -1))
+        change = f"changes {metric} by {_change(low)}, {_who(low, what)}"
+        if rows.height > 1:
+            change = f"changes {metric} by {_change(low)} ({_who(low, what)}) to {_change(high)} ({_who(high, what)})"
+        yield Finding(f"Disabling one {what}{mode} {change}; no test is recorded.", "not tested")
+        return
+    for gain, verb, verbs in ((False, "costs", "cost"), (True, "raises", "raise")):
+        noun = "gain" if gain else "loss"
+        side = tested.filter(pl.col("delta") > 0 if gain else pl.col("delta") < 0)
+        hits = side.filter(pl.col("p_corrected") < SIGNIFICANT)
+        total, one = tested.height, tested.height == 1
+        if not side.height:
+            lowers = "raises" if gain else "lowers"
+            subject = (
+                f"The one {what} tested, {_who(tested.row(0, named=True), what)},"
+                if one
+                else f"None of {total} {what}s"
+            )
+            text = f"{subject} {'does not ' + lowers[:-1] if one else lowers} {metric} when disabled{mode}."
+            yield Finding(text, f"no {noun}")
+            continue
+        best = (hits if hits.height else side).sort("delta", descending=gain, maintain_order=True)
+        row = best.row(0, named=True)
+        ties = [_who(r, what) for r in best.filter(pl.col("delta") == row["delta"])[1:].iter_rows(named=True)]
+        also = f", as large as that of {' and '.join(ties) if len(ties) < 3 else f'{len(ties)} others'}" if ties else ""
+        number_of = f"{_change(row)} by {_who(row, what)}{_within(row, signed=True)}{also}"
+        if not hits.height:
+            start = f"The {noun} of the one {what} tested" if one else f"No {what}’s {noun}"
+            text = (
+                f"{start}, {number_of}, does not stand{mode} (corrected p = {p_value(row['p_corrected'])})."
+                if one
+                else f"{start} in {metric} stands after correction{mode}; the largest, {number_of}, "
+                f"is too little to tell from chance among {total} {what}s."
+            )
+            yield Finding(text, f"no {noun} stands", *_numbers(row, "delta"))
+            continue
+        count = hits.height
+        start = (
+            f"The one {what} tested {verb}"
+            if one
+            else f"All {total} {what}s {verbs}"
+            if count == total
+            else f"{count} of {total} {what}s {verb if count == 1 else verbs}"
+        )
+        largest = f"the {noun} is" if count == 1 else f"the largest {noun} is"
+        text = f"{start} {metric} when disabled{mode} (Holm-corrected p < {SIGNIFICANT}); {largest} {number_of}."
+        yield Finding(text, f"{count} {noun if count == 1 else 'gains' if gain else 'losses'}", *_numbers(row, "delta"))
+
+
+def _change(row: dict[str, Any]) -> str:
+    return f"{number(row['delta'], row['unit'], signed=True)} {row['unit'] or ''}".rstrip()
+
+
+def _who(row: dict[str, Any], what: str) -> str:
+    return f"L{row['layer']}H{row['head']}" if what == "head" else f"layer {row['layer']}"
+
+
+def p_value(p: float | None) -> str:
+    """A p value to three digits, `< 0.001` below that."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"

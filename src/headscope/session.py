@@ -1,0 +1,208 @@
+"""What every command begins with: the task, its data, the model, the encoded examples, and the record of it all."""
+
+import platform
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headscope.measures.base import definition
+from headscope.models import Init, Model, load
+from headscope.precision import Precision
+from headscope.stream import LayerMaps, stream
+from headscope.tasks import find
+from headscope.tasks.base import Split, Task
+from headscope.tasks.encoding import MAX_LENGTH, Encoded, encode
+from headscope.tasks.files import Data, load_data
+from headscope.tasks.metrics import predictions
+
+_SHOWN = 16
+GENERATED = (2000, 400)
+"""How many training and validation rows a task makes that generates its own data."""
+_PACKAGES = ("headscope", "torch", "transformers", "tokenizers", "numpy", "scipy", "scikit-learn", "polars")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A model and the rows of a task that a command works on, encoded; `notes` is what the user must know of them."""
+
+    model: Model
+    task: Task
+    data: Data
+    train: Split
+    validation: Split
+    encoded: Encoded
+    notes: tuple[str, ...]
+    seed: int
+    precision: Precision
+    batch_tokens: int
+    quiet: bool
+    began: float
+
+    @classmethod
+    def open(
+        cls,
+        model: str,
+        task: str,
+        data: Path | None,
+        *,
+        seed: int,
+        precision: Precision,
+        batch_tokens: int,
+        quiet: bool,
+        examples: int | None,
+        train_examples: int | None = None,
+        max_length: int = MAX_LENGTH,
+        init: Init = "pretrained",
+        needs_head: bool = True,
+        at_most: int | None = None,
+    ) -> "Session":
+        """Load everything; the task first, since a mistake there is found at once.
+
+        at_most: how many validation examples to take where `examples` says nothing.
+        """
+        began = time.monotonic()
+        the_task = find(task)
+        rows = load_data(the_task, data, seed=seed, sizes=(train_examples or GENERATED[0], examples or GENERATED[1]))
+        train, validation = rows.train.sample(train_examples, seed), rows.validation.sample(examples or at_most, seed)
+        the_model = load(model, labels=the_task.outputs if needs_head else None, init=init, seed=seed)
+        limit = min(max_length, the_model.max_length)
+        encoded = encode(validation, the_model.tokenizer, limit)
+        notes = (*train.notes, *validation.notes, *cut_note(encoded, "validation"))
+        return cls(
+            the_model, the_task, rows, train, validation, encoded, notes, seed, precision, batch_tokens, quiet, began
+        )
+
+    def request(self, command: str, **options: Any) -> dict[str, Any]:
+        """What was asked, as the run folder keeps it to know its own request again."""
+        return {
+            "command": command,
+            "headscope": version("headscope"),
+            "model": self.model.hash,
+            "task": self.task.name,
+            "data": self.data.hash,
+            "train": len(self.train),
+            "validation": len(self.validation),
+            "max_length": self.encoded.max_length,
+            "seed": self.seed,
+            "precision": self.precision,
+            **options,
+        }
+
+    def record(
+        self, request: Mapping[str, Any], model: Model, arguments: Mapping[str, Any], notes: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """The content of run.json. `model` is the one that was scored; `arguments` are the command's."""
+        command = str(request["command"])
+        return {
+            "command": command,
+            "headscope": version("headscope"),
+            "model": {
+                "name": self.model.name,
+                "path": self.model.path,
+                "hash": model.hash,
+                "family": model.family,
+                "layers": model.layers,
+                "heads": model.heads,
+            },
+            "task": {
+                "name": self.task.name,
+                "labels": list(self.task.labels),
+                "metrics": list(self.task.metrics),
+                "columns": list(self.task.columns),
+            },
+            "data": {
+                "source": self.data.source,
+                "hash": self.data.hash,
+                "train": len(self.train),
+                "validation": len(self.validation),
+            },
+            "options": {k: v for k, v in request.items() if k not in ("command", "headscope", "model", "task", "data")},
+            "seed": self.seed,
+            "versions": {p: version(p) for p in _PACKAGES} | {"python": platform.python_version()},
+            "seconds": round(time.monotonic() - self.began, 1),
+            "notes": [*self.notes, *notes],
+            "definitions": {name: definition(name) for name in request.get("measures", ())},
+            "repeat": repeat(command, arguments),
+        }
+
+
+def cut_note(encoded: Encoded, split: str) -> tuple[str, ...]:
+    """A note on the examples that were too long, if there were any."""
+    if not encoded.truncated:
+        return ()
+    return (f"{encoded.truncated} of {len(encoded)} {split} examples were cut to {encoded.max_length} tokens",)
+
+
+def repeat(command: str, arguments: Mapping[str, Any]) -> str:
+    """The command line that repeats a run."""
+    words = ["headscope", command]
+    for name, value in arguments.items():
+        if name in ("quiet", "overwrite"):
+            continue
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value not in (None, False):
+            words += [flag, str(value)]
+    return shlex.join(words)
+
+
+def shown(n: int, seed: int, count: int = _SHOWN) -> npt.NDArray[np.int64]:
+    """Which examples the report shows: `count` of the `n`, drawn from `seed`, in order."""
+    drawn = np.random.default_rng(seed).choice(n, min(n, count), replace=False)
+    return np.sort(drawn).astype(np.int64)
+
+
+def example_maps(model: Model, encoded: Encoded, rows: npt.NDArray[np.int64]) -> dict[int, npt.NDArray[np.uint8]]:
+    """The maps of single examples, in 255ths: example -> [layer, head, query, key]."""
+    out: dict[int, list[npt.NDArray[np.uint8]]] = {}
+    for row in rows.tolist():
+        part: list[npt.NDArray[np.uint8]] = []
+
+        def keep(maps: LayerMaps, part: list[npt.NDArray[np.uint8]] = part) -> None:
+            part.append((maps.maps[0] * 255).round().byte().cpu().numpy())
+
+        stream(model, _only(encoded, row), keep)
+        out[row] = part
+    return {row: np.stack(part) for row, part in out.items()}
+
+
+def _only(encoded: Encoded, row: int) -> Encoded:
+    return Encoded(
+        {name: [column[row]] for name, column in encoded.columns.items()},
+        [encoded.segments[row]],
+        [encoded.special[row]],
+        0,
+        encoded.max_length,
+        encoded.pad,
+    )
+
+
+def example_rows(
+    session: Session, rows: npt.NDArray[np.int64], out: npt.NDArray[np.float32]
+) -> Sequence[dict[str, Any]]:
+    """The `examples` table: the tokens of the shown examples with the true and the predicted label."""
+    task, encoded = session.task, session.encoded
+    predicted = predictions(task, out)
+
+    def name(value: Any) -> str:
+        return f"{float(value):.2f}" if task.is_regression else task.labels[int(value)]
+
+    return [
+        {
+            "example": row,
+            "label": name(session.validation.labels[row]),
+            "prediction": name(predicted[row]),
+            "tokens": session.model.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][row]),
+            "segments": encoded.segments[row],
+            "special": encoded.special[row],
+        }
+        for row in rows.tolist()
+    ]

@@ -1,0 +1,279 @@
+"""For the tests of figures and of the report: a run folder with invented numbers, a reader of HTML, and a browser."""
+
+import fcntl
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from safetensors.numpy import save_file
+
+LAYERS, HEADS = 3, 5
+
+META = {
+    "command": "study",
+    "headscope": "0.1.0",
+    "model": {"name": "tiny-bert", "path": "/m/tiny", "hash": "sha256:ab12", "family": "bert"},
+    "task": {"name": "pairs", "labels": ["different", "same"], "metrics": ["accuracy"], "columns": ["a", "b"]},
+    "data": {"source": "built in", "hash": "sha256:cd34", "train": 200, "validation": 40},
+    "options": {"epochs": 3, "precision": "fp32"},
+    "seed": 7,
+    "versions": {"torch": "2.13.0"},
+    "started": "2026-01-02T03:04:05+00:00",
+    "seconds": 61.5,
+    "notes": ["2 of 40 examples were cut at 64 tokens."],
+    "repeat": "headscope study --model /m/tiny --task pairs --out run",
+}
+
+
+def disabled(deltas: list[float], corrected: list[float], heads: int = HEADS, **same: object) -> pl.DataFrame:
+    """A row a head, layer by layer, with the given effects and corrected p values."""
+    rows = [
+        {
+            "model": "tiny-bert",
+            "task": "pairs",
+            "set": f"L{i // heads + 1}H{i % heads + 1}",
+            "layer": i // heads + 1,
+            "head": i % heads + 1,
+            "mode": "uniform",
+            "metric": "accuracy",
+            "baseline": 80.0,
+            "value": 80.0 + delta,
+            "delta": delta,
+            "low": delta - 2.0,
+            "high": delta + 2.0,
+            "n": 40,
+            "unit": "points",
+            "p": p / 3,
+            "p_corrected": p,
+            "test": "exact McNemar",
+            "activation_change": 0.25,
+            **same,
+        }
+        for i, (delta, p) in enumerate(zip(deltas, corrected, strict=True))
+    ]
+    return pl.DataFrame(rows)
+
+
+def scores(value: float = 81.1, low: float | None = 77.0, high: float | None = 84.6, **same: object) -> pl.DataFrame:
+    row: dict[str, object] = {
+        "model": "tiny-bert",
+        "task": "pairs",
+        "configuration": "pretrained + fine-tuned",
+        "metric": "accuracy",
+        "seed": 7,
+        "value": value,
+        "low": low,
+        "high": high,
+        "n": 408,
+        "unit": "points",
+        "majority": 68.4,
+    }
+    return pl.DataFrame([row | same])
+
+
+def heads() -> pl.DataFrame:
+    rng = np.random.default_rng(3)
+    units = {"entropy": "nats", "distance": "tokens", "attention_to_cls": "fraction of mass"}
+    rows = [
+        {"model": "tiny-bert", "task": "pairs", "layer": layer, "head": head, "measure": measure}
+        | {"value": value, "low": value - 0.01, "high": value + 0.01, "n": 40, "unit": unit}
+        for measure, unit in units.items()
+        for layer in range(1, LAYERS + 1)
+        for head in range(1, HEADS + 1)
+        for value in [float(rng.random())]
+    ]
+    return pl.DataFrame(rows)
+
+
+def examples(tokens: list[list[str]], label: str = "same") -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {
+                "example": i,
+                "label": label,
+                "prediction": "same",
+                "tokens": words,
+                "segments": [int(j >= len(words) // 2) for j in range(len(words))],
+                "special": [word in ("[CLS]", "[SEP]") for word in words],
+            }
+            for i, words in enumerate(tokens)
+        ]
+    )
+
+
+def maps(sizes: list[int], layers: int = LAYERS, heads: int = HEADS) -> dict[str, np.ndarray]:
+    rng, out = np.random.default_rng(5), {}
+    for i, size in enumerate(sizes):
+        before = rng.dirichlet(np.full(size, 0.3), (layers, heads, size))
+        for side, weights in (("before", before), ("after", before[..., ::-1])):
+            out[f"{side}/{i}"] = np.round(weights * 255).astype(np.uint8)
+    return out
+
+
+TOKENS = [
+    ["[CLS]", "a", "cat", "sat", "[SEP]", "the", "cat", "slept", "[SEP]"],
+    ["[CLS]", "rain", "fell", "[SEP]", "it", "was", "dry", "[SEP]"],
+]
+
+
+def write(folder: Path, meta: Mapping[str, object] | None = None, **tables: pl.DataFrame) -> Path:
+    """A whole run folder; `meta` and tables given by name replace the invented ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(1)
+    effects = [float(v) for v in np.round(rng.normal(-0.5, 1.5, LAYERS * HEADS), 2)]
+    filled = {
+        "scores": scores(),
+        "heads": heads(),
+        "disabled": disabled(effects, [0.01 if e < -2 else 1.0 for e in effects]),
+        "examples": examples(TOKENS),
+    } | tables
+    for name, frame in filled.items():
+        frame.write_parquet(folder / f"{name}.parquet")
+    save_file(maps([len(words) for words in filled["examples"]["tokens"].to_list()]), folder / "maps.safetensors")
+    (folder / "run.json").write_text(json.dumps(META | dict(meta or {})), encoding="utf-8")
+    return folder
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the text of its scripts and styles."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: list[tuple[dict[str, str | None], str]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self.raw.append((dict(attrs), ""))
+
+    def handle_data(self, data: str) -> None:
+        if self.elements and self.elements[-1][0] in ("script", "style") and self.cdata_elem:
+            self.raw[-1] = (self.raw[-1][0], self.raw[-1][1] + data)
+        else:
+            self.text += data
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.elements)
+
+    def data(self, kind: str = "data") -> list[Any]:
+        return [json.loads(text) for attributes, text in self.raw if attributes.get("class") == kind]
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+)
+FLAGS += " --disable-component-update --hide-scrollbars --remote-debugging-pipe"
+
+
+class Browser:
+    """One tab of headless Chromium with the network off. The protocol runs over file descriptors 3 and 4."""
+
+    def __init__(self, profile: Path) -> None:
+        assert CHROMIUM
+        (theirs_in, self._out), (self._in, theirs_out) = os.pipe(), os.pipe()
+        theirs = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (theirs_in, theirs_out)]
+        start = "import os, sys; os.dup2({}, 3); os.dup2({}, 4); os.execv(sys.argv[1], sys.argv[1:])".format(*theirs)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", start, CHROMIUM, *FLAGS.split(), f"--user-data-dir={profile}"],
+            pass_fds=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for end in (theirs_in, theirs_out, *theirs):
+            os.close(end)
+        self._session: dict[str, str] = {}
+        self._last, self._buffer = 0, b""
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = {"sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+
+    def call(self, method: str, **params: object) -> dict[str, Any]:
+        self._last += 1
+        os.write(
+            self._out,
+            json.dumps({"id": self._last, "method": method, "params": params, **self._session}).encode() + b"\0",
+        )
+        while (message := self._read()).get("id") != self._last:
+            self.events.append(message)
+        assert "error" not in message, message
+        result: dict[str, Any] = message["result"]
+        return result
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            assert select.select([self._in], [], [], 60)[0], "the browser has not answered for a minute"
+            chunk = os.read(self._in, 1 << 20)
+            assert chunk, "the browser has gone"
+            self._buffer += chunk
+        line, self._buffer = self._buffer.split(b"\0", 1)
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def js(self, expression: str) -> Any:
+        reply = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in reply, reply
+        return reply["result"].get("value")
+
+    def open(self, path: Path, width: int = 1280, scheme: str = "light") -> None:
+        self.events.clear()
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500
+        )
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call("Page.navigate", url=path.as_uri())
+        self.js("new Promise((done) => (document.readyState === 'complete' ? done() : addEventListener('load', done)))")
+        self.js(DRAWN)
+
+    def press(self, key: str) -> None:
+        for kind in ("rawKeyDown", "keyUp"):
+            code = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}[key]
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
+
+    def complaints(self) -> list[dict[str, Any]]:
+        wrong = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
+        return [event for event in self.events if event.get("method") in wrong]
+
+    def requests(self) -> list[str]:
+        sent = [e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"]
+        return [url for url in sent if not url.startswith("data:")]
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+        os.close(self._in)
+        os.close(self._out)
+
+
+DRAWN = """new Promise((done, fail) => {
+  let left = 200;
+  const look = () => {
+    const maps = document.querySelector('.maps');
+    if (!maps || maps.hidden || maps.querySelectorAll('figure').length) done();
+    else if (left--) setTimeout(look, 25);
+    else fail(new Error('no map was drawn'));
+  };
+  look();
+})"""
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

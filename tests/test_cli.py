@@ -1,0 +1,111 @@
+"""The command line: quick, one sentence and exit code 2 for a mistake, nothing on the way lost."""
+
+import errno
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headscope import cli, commands
+
+HEAVY = ("torch", "transformers", "polars", "altair", "scipy", "sklearn", "numpy", "rich.progress")
+
+
+def loaded_after(code: str) -> list[str]:
+    """Which heavy packages a fresh interpreter has imported after `code`."""
+    check = f"{code}\nimport sys; print('loaded:', *[m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    return done.stdout.split("loaded:")[1].split()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    for arguments in (["--help"], ["study", "--help"], ["--version"], ["nonsense"]):
+        assert loaded_after(f"from headscope.cli import run; run({arguments!r})") == []
+    assert loaded_after("import headscope") == []
+
+
+def test_the_test_of_imports_can_fail() -> None:
+    assert "torch" in loaded_after("import headscope; headscope.load")
+
+
+def test_help_answers_in_half_a_second() -> None:
+    seconds = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "headscope", "--help"], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    # Processor time, the least of five: on an idle machine it is the time one waits, and others do not disturb it.
+    assert min(seconds) < 0.5
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("study", "finetune", "measure", "disable", "report"):
+        assert cli.run([name, "--help"]) == 0
+        assert f"headscope {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["study", "--task", "mprc"], "unknown task 'mprc': did you mean 'mrpc'?"),
+        (["study", "--model", "no-such-model"], "unknown model 'no-such-model'"),
+        (["study", "--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (["study", "--epochs", "three"], "three"),
+        (["study", "--precision", "fp8"], "fp8"),
+        (["study", "--no-such-flag", "1"], "--no-such-flag"),
+        (["finetune", "--model", "minilm"], "--task"),
+        (["stduy"], "stduy"),
+        (["report", "/no/such/run"], "the run folder /no/such/run does not exist"),
+        (
+            ["measure", "--model", "minilm", "--task", "mrpc", "--out", "x", "--data", "/none"],
+            "the data folder /none does not exist",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    arguments: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(arguments) == 2
+    captured = capsys.readouterr()
+    mistake = captured.err.splitlines()[-1]
+    assert mistake.startswith("headscope: ")
+    assert sentence in mistake
+    assert "Traceback" not in captured.err
+    assert not captured.out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            2,
+            "the disk is full: make room and run the same command again",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/root/x"),
+            2,
+            "cannot read or write /root/x: Permission denied",
+        ),
+        (KeyboardInterrupt(), 130, "stopped; what is finished is kept: run the same command again"),
+    ],
+)
+def test_what_the_machine_does_to_a_run(
+    error: BaseException, code: int, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any, **more: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(commands, "_open", fail)
+    assert cli.run(["disable", "--model", "m", "--task", "t", "--out", "o"]) == code
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,172 @@
+"""The commands from end to end on a tiny model: tables, resuming, refusals."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from safetensors.numpy import load_file
+
+import families
+import headscope
+from headscope import engine
+from headscope.errors import HeadscopeError
+
+SMALL: dict[str, Any] = {"train_examples": 60, "examples": 40, "batch_tokens": 300, "quiet": True}
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(families.make_encoder("bert", tmp_path_factory.mktemp("models") / "bare"))
+
+
+@pytest.fixture(scope="module")
+def studied(bare: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "study"
+    headscope.study(model=bare, out=out, epochs=1, **SMALL)
+    return out
+
+
+def test_a_study_writes_every_table_and_a_report(studied: Path) -> None:
+    heads = families.LAYERS * families.HEADS
+    disabled = pl.read_parquet(studied / "disabled.parquet")
+    assert disabled.filter(metric="accuracy")["set"].n_unique() == heads
+    assert set(disabled["metric"]) == {"accuracy", "f1"}
+    assert disabled["n"].unique().to_list() == [40]
+    assert (disabled["activation_change"] > 0).all()
+    assert (disabled["p_corrected"] >= disabled["p"]).all()
+    measured = pl.read_parquet(studied / "heads.parquet")
+    assert measured.group_by("measure").len()["len"].unique().to_list() == [heads]
+    assert {"entropy", "distance", "attention_to_cls", "attention_to_sep"} <= set(measured["measure"])
+    assert measured.filter(pl.col("low") > pl.col("value")).is_empty()
+    scores = pl.read_parquet(studied / "scores.parquet")
+    assert set(scores["configuration"]) == {"pretrained, no fine-tuning", "pretrained + fine-tuned"}
+    for table in (disabled, measured, scores):
+        assert {"model", "task", "value", "low", "high", "n", "unit"} <= set(table.columns)
+    record = json.loads((studied / "run.json").read_text())
+    assert record["model"]["layers"] == families.LAYERS
+    assert record["data"]["validation"] == 40
+    assert record["repeat"].startswith("headscope study --model ")
+    assert "in nats" in record["definitions"]["entropy"]
+    maps = load_file(studied / "maps.safetensors")
+    assert {key.split("/")[0] for key in maps} == {"before", "after"}
+    assert len(pl.read_parquet(studied / "examples.parquet")) == 16 == len(maps) // 2
+    page = (studied / "report.html").read_text()
+    assert "builtin" in page
+
+
+def test_the_same_command_again_does_nothing(studied: Path, bare: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (studied / "disabled.parquet").stat().st_mtime_ns
+    headscope.study(model=bare, out=studied, epochs=1, **{**SMALL, "quiet": False})
+    assert "holds the result of this very command already" in capsys.readouterr().err
+    assert (studied / "disabled.parquet").stat().st_mtime_ns == before
+
+
+def test_another_study_in_the_same_folder_is_refused(studied: Path, bare: str) -> None:
+    with pytest.raises(HeadscopeError, match="holds another run .it differs in data, seed.: give another folder"):
+        headscope.study(model=bare, out=studied, epochs=1, **{**SMALL, "seed": 1})
+    assert (studied / "run.json").is_file()
+
+
+def test_a_stopped_run_goes_on_and_gives_the_same_table(
+    studied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        "model": str(studied / "checkpoint"),
+        "task": "builtin",
+        "examples": 40,
+        "batch_tokens": 300,
+        "quiet": True,
+    }
+    headscope.disable(**given, out=tmp_path / "whole")
+    scored: list[str] = []
+    original = engine.run
+
+    def stop_after(count: int) -> Any:
+        def run(items: Any, work: Any, **options: Any) -> int:
+            def counted(item: Any) -> None:
+                if len(scored) == count:
+                    raise KeyboardInterrupt
+                scored.append(item[0])
+                work(item)
+
+            return original(items, counted, **options)
+
+        return run
+
+    monkeypatch.setattr(engine, "run", stop_after(4))
+    with pytest.raises(KeyboardInterrupt):
+        headscope.disable(**given, out=tmp_path / "broken")
+    assert not (tmp_path / "broken" / "run.json").exists()
+    monkeypatch.setattr(engine, "run", stop_after(10**6))
+    headscope.disable(**given, out=tmp_path / "broken")
+    assert len(scored) == len(set(scored)) == families.LAYERS * families.HEADS
+    one, two = (pl.read_parquet(tmp_path / name / "disabled.parquet") for name in ("whole", "broken"))
+    assert one.equals(two)
+
+
+def test_disable_equals_the_table_of_the_study(studied: Path, tmp_path: Path) -> None:
+    headscope.disable(
+        model=str(studied / "checkpoint"), task="builtin", out=tmp_path / "run", heads="L1H2,L3H5", mode="mean",
+        examples=40, batch_tokens=131, quiet=True,
+    )  # fmt: skip
+    rows = pl.read_parquet(tmp_path / "run" / "disabled.parquet")
+    assert rows["set"].unique().to_list() == ["L1H2,L3H5"]
+    study = pl.read_parquet(studied / "disabled.parquet")
+    assert rows["baseline"].unique().sort().to_list() == pytest.approx(study["baseline"].unique().sort().to_list())
+
+
+def test_measures_do_not_depend_on_the_batches(studied: Path, tmp_path: Path) -> None:
+    for name, tokens in (("one", 30), ("many", 5000)):
+        headscope.measure(
+            model=str(studied / "checkpoint"), task="builtin", out=tmp_path / name, examples=23,
+            batch_tokens=tokens, quiet=True,
+        )  # fmt: skip
+    one, two = (pl.read_parquet(tmp_path / name / "heads.parquet") for name in ("one", "many"))
+    assert one["measure"].to_list() == two["measure"].to_list()
+    for column in ("value", "low", "high"):
+        assert one[column].to_list() == pytest.approx(two[column].to_list(), abs=1e-5)
+
+
+def test_what_is_refused(bare: str, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(HeadscopeError, match="has no classification head, so there is no score to lose: fine-tune it"):
+        headscope.disable(model=bare, task="builtin", out=out)
+    with pytest.raises(HeadscopeError, match="unknown measure 'entrpy': did you mean 'entropy'"):
+        headscope.measure(model=bare, task="builtin", out=out, measures="entrpy")
+    with pytest.raises(HeadscopeError, match="--examples must be at least 1, got 0"):
+        headscope.measure(model=bare, task="builtin", out=out, examples=0)
+    with pytest.raises(HeadscopeError, match="the run folder .* does not exist"):
+        headscope.report(out)
+    with pytest.raises(HeadscopeError, match="at least one run folder"):
+        headscope.report()
+    assert not out.exists()
+
+
+def test_a_long_text_is_cut_counted_and_said(bare: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    (folder / "task.toml").write_text('columns = ["text"]\nlabels = ["no", "yes"]')
+    rows = [{"text": text, "label": i % 2} for i, text in enumerate(["ab", "a " * 300, "b", "c", "d", "e"])]
+    for name in ("train", "validation"):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    headscope.finetune(model=bare, task=str(folder), out=tmp_path / "ckpt", epochs=1, lr=1e-3)
+    record = json.loads((tmp_path / "ckpt" / "run.json").read_text())
+    assert record["notes"] == [
+        "1 of 6 validation examples were cut to 128 tokens",
+        "1 of 6 training examples were cut to 128 tokens",
+    ]
+    assert "note: 1 of 6 validation examples were cut to 128 tokens" in capsys.readouterr().err
+    assert headscope.load(tmp_path / "ckpt").trained_head
+
+
+@pytest.mark.parametrize("init", ["random", "none"])
+def test_the_other_two_configurations(bare: str, tmp_path: Path, init: Any) -> None:
+    headscope.finetune(model=bare, task="builtin", out=tmp_path / "ckpt", init=init, epochs=1, **SMALL)
+    configuration = pl.read_parquet(tmp_path / "ckpt" / "scores.parquet")["configuration"].unique().to_list()
+    assert configuration == ["random + fine-tuned" if init == "random" else "pretrained, no fine-tuning"]
+    trained, given = headscope.load(tmp_path / "ckpt"), headscope.load(bare)
+    weight = "encoder.layer.0.output.dense.weight"
+    same = (trained.hf.base_model.state_dict()[weight] == given.hf.state_dict()[weight]).all()
+    assert bool(same) == (init == "none")

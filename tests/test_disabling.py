@@ -1,0 +1,85 @@
+"""Sets of heads, and the table of what disabling them does: worked by hand."""
+
+import numpy as np
+import pytest
+
+from headscope.axes import Head
+from headscope.disabling import effects, parse_sets, score_rows_of
+from headscope.errors import HeadscopeError
+from headscope.tasks import find
+
+Sets = list[tuple[str, frozenset[Head]]]
+
+
+def test_each_and_layers() -> None:
+    each = parse_sets("each", 2, 3)
+    assert [name for name, _ in each] == ["L1H1", "L1H2", "L1H3", "L2H1", "L2H2", "L2H3"]
+    assert all(len(heads) == 1 for _, heads in each)
+    layers = dict(parse_sets("layers", 2, 3))
+    assert layers["layer 2"] == {Head(2, 1), Head(2, 2), Head(2, 3)}
+    assert parse_sets("L2H3, L1H1", 2, 3) == [("L1H1,L2H3", frozenset([Head(1, 1), Head(2, 3)]))]
+
+
+def test_random_sets_differ_and_come_from_the_seed() -> None:
+    one = parse_sets("random", 5, 7, seed=3, random_sets=11, random_size=2)
+    assert len({heads for _, heads in one}) == 11
+    assert all(len(heads) == 2 for _, heads in one)
+    assert one == parse_sets("random", 5, 7, seed=3, random_sets=11, random_size=2)
+    assert one != parse_sets("random", 5, 7, seed=4, random_sets=11, random_size=2)
+    # There are no more than three.
+    assert len(parse_sets("random", 1, 3, random_sets=11)) == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("L13H1", "L13H1 does not exist: the model has 12 layers of 12 heads"),
+        ("L1H1,L1H1", "named twice"),
+        ("", "is not understood: give each, layers, random, or heads as in L1H2,L7H6"),
+        ("all", "'all' is not a head"),
+        ("every", "is not understood"),
+    ],
+)
+def test_sets_that_make_no_sense(spec: str, message: str) -> None:
+    with pytest.raises(HeadscopeError, match=message):
+        parse_sets(spec, 12, 12)
+
+
+def as_logits(classes: list[int]) -> np.ndarray:
+    return np.eye(2, dtype=np.float32)[classes]
+
+
+def test_effects_by_hand() -> None:
+    task = find("mrpc")
+    labels = np.array([1, 1, 1, 1, 0, 0, 0, 0, 1, 1])
+    before = as_logits([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+    sets: Sets = [("L1H1", frozenset([Head(1, 1)])), ("L1H2,L2H1", frozenset([Head(1, 2), Head(2, 1)]))]
+    after = {
+        # Eight right -> three right: six lost, one won.
+        "L1H1": (as_logits([0, 0, 0, 0, 1, 1, 0, 0, 1, 0]), 0.5),
+        "L1H2,L2H1": (before, 0.25),
+    }
+    rows = effects(task, labels, before, after, sets, mode="uniform", seed=0)
+    assert [(r["set"], r["metric"]) for r in rows] == [
+        ("L1H1", "accuracy"), ("L1H2,L2H1", "accuracy"), ("L1H1", "f1"), ("L1H2,L2H1", "f1"),
+    ]  # fmt: skip
+    worse, same = rows[:2]
+    assert (worse["baseline"], worse["value"], worse["delta"]) == pytest.approx((80, 30, -50))
+    assert worse["p"] == pytest.approx(2 * (1 + 7) / 2**7)
+    assert worse["p_corrected"] == pytest.approx(2 * worse["p"])
+    assert worse["low"] < -50 < worse["high"] < 0
+    assert (worse["layer"], worse["head"], worse["activation_change"]) == (1, 1, 0.5)
+    assert (same["delta"], same["p"], same["low"], same["high"]) == (0, 1, 0, 0)
+    assert (same["layer"], same["head"]) == (None, None)
+    assert {r["test"] for r in rows} == {"exact McNemar", "paired permutation"}
+    # F1 before: 2*4/(2*4+2); after: 2*1/(2*1+2+5).
+    assert rows[2]["delta"] == pytest.approx(100 * (2 / 9 - 8 / 10))
+
+
+def test_a_score_is_beside_its_majority_baseline() -> None:
+    labels = np.array([1, 1, 0, 1])
+    rows = score_rows_of(find("mrpc"), np.array([1, 1, 0]), labels, as_logits([1, 0, 0, 1]), configuration="x", seed=0)
+    accuracy, f1 = rows
+    assert (accuracy["value"], accuracy["majority"], accuracy["n"]) == (75, 75, 4)
+    assert f1["majority"] == pytest.approx(100 * 6 / 7)
+    assert accuracy["low"] < 75 < accuracy["high"]

@@ -1,0 +1,124 @@
+"""Intervals and tests: answers worked by hand, scipy as the oracle, and the laws a test must keep."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from headscope.statistics import bootstrap, holm, interval, mcnemar, mean_interval, permutation, wilson
+from headscope.tasks.metrics import score_rows
+
+
+def accuracy(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return score_rows("accuracy", labels, predicted)
+
+
+def test_mcnemar_by_hand() -> None:
+    labels = np.ones(10, dtype=np.int64)
+    before = np.array([1, 1, 1, 1, 1, 1, 0, 0, 0, 0])
+    after = np.array([0, 0, 0, 0, 0, 1, 1, 0, 0, 0])
+    # Five lost, one won: 2 * (C(6,0) + C(6,1)) / 2^6.
+    assert mcnemar(labels, before, after) == pytest.approx(2 * 7 / 64)
+    assert mcnemar(labels, before, before) == 1.0
+
+
+def test_permutation_equals_all_assignments() -> None:
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 2, 13)
+    before, after = labels.copy(), labels.copy()
+    after[:7] = 1 - after[:7]
+    before[5:9] = 1 - before[5:9]
+    differ = np.flatnonzero(before != after)
+
+    def change(swap: tuple[bool, ...]) -> float:
+        one, two = before.copy(), after.copy()
+        for i, s in zip(differ, swap, strict=True):
+            if s:
+                one[i], two[i] = two[i], one[i]
+        return float((accuracy(labels[None], two[None]) - accuracy(labels[None], one[None]))[0])
+
+    observed = abs(change((False,) * len(differ)))
+    every = [abs(change(s)) >= observed - 1e-9 for s in itertools.product((False, True), repeat=len(differ))]
+    p = permutation(accuracy, labels, before, after, seed=1, resamples=20_000)
+    assert p == pytest.approx(np.mean(every), abs=0.015)
+    # For accuracy the two tests are one.
+    assert p == pytest.approx(mcnemar(labels, before, after), abs=0.015)
+
+
+def test_tests_keep_their_level_under_the_null() -> None:
+    rng = np.random.default_rng(3)
+    p_mcnemar, p_permutation = [], []
+    for _ in range(300):
+        labels = rng.integers(0, 2, 101)
+        base = np.where(rng.random(101) < 0.8, labels, 1 - labels)
+        one = np.where(rng.random(101) < 0.1, 1 - base, base)
+        two = np.where(rng.random(101) < 0.1, 1 - base, base)
+        p_mcnemar.append(mcnemar(labels, one, two))
+        p_permutation.append(permutation(lambda a, b: score_rows("f1", a, b), labels, one, two, seed=0, resamples=200))
+    # 300 draws of a true 5% exceed 8% once in some hundred runs; the seed is fixed.
+    assert np.mean(np.array(p_mcnemar) <= 0.05) <= 0.08
+    assert np.mean(np.array(p_permutation) <= 0.05) <= 0.08
+
+
+def test_a_planted_effect_is_found() -> None:
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 2, 401)
+    worse = np.where(rng.random(401) < 0.1, 1 - labels, labels)
+    assert mcnemar(labels, labels, worse) < 1e-6
+    assert permutation(lambda a, b: score_rows("f1", a, b), labels, labels, worse, seed=0) < 0.001
+
+
+def test_wilson_by_the_textbook() -> None:
+    expected = stats.binomtest(7, 11).proportion_ci(method="wilson")
+    assert wilson(7, 11) == pytest.approx((expected.low, expected.high))
+    assert wilson(11, 11)[1] == 1.0
+    assert wilson(0, 11)[0] == 0.0
+    assert wilson(11, 11)[0] < 0.8
+
+
+def test_holm_by_hand() -> None:
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=17))
+def test_holm_never_lowers_and_keeps_the_order(p: list[float]) -> None:
+    raw, corrected = np.array(p), holm(np.array(p))
+    assert (corrected >= raw).all()
+    assert (corrected <= 1).all()
+    assert (np.diff(corrected[np.argsort(raw, kind="stable")]) >= 0).all()
+
+
+def test_bootstrap_is_paired_and_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 2, 103)
+    one = np.where(rng.random(103) < 0.2, 1 - labels, labels)
+    drawn = bootstrap(accuracy, labels, [one, one], seed=2, resamples=500)
+    assert drawn.shape == (2, 500)
+    assert (drawn[0] == drawn[1]).all()
+    low, high = interval(drawn[0])
+    assert low < float(accuracy(labels[None], one[None])[0]) < high
+    # The normal interval of a share is close at this size.
+    share = (labels == one).mean()
+    assert high - low == pytest.approx(100 * 2 * 1.96 * np.sqrt(share * (1 - share) / 103), rel=0.2)
+    monkeypatch.setattr("headscope.statistics._CELLS", 1000)
+    assert (bootstrap(accuracy, labels, [one, one], seed=2, resamples=500) == drawn).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=11), st.integers(1, 10))
+def test_moments_of_shards_merge_to_the_whole(values: list[float], cut: int) -> None:
+    parts = [np.array(values[:cut]), np.array(values[cut:])]
+    n, total, squares = (sum(f(p) for p in parts) for f in (len, np.sum, lambda p: np.sum(p**2)))
+    mean, low, high = (float(x[0]) for x in mean_interval(*(np.array([v]) for v in (n, total, squares))))
+    assert mean == pytest.approx(np.mean(values), abs=1e-9)
+    half = 1.959963984540054 * np.std(values, ddof=1) / np.sqrt(len(values))
+    assert (high - low) / 2 == pytest.approx(half, abs=1e-6)
+
+
+def test_no_interval_from_one_value_and_no_mean_from_none() -> None:
+    mean, low, high = mean_interval(np.array([1.0, 0.0]), np.array([3.0, 0.0]), np.array([9.0, 0.0]))
+    assert mean[0] == 3.0
+    assert np.isnan([low[0], high[0], mean[1]]).all()
