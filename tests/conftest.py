@@ -1,13 +1,11 @@
 """Fixtures that many tests share."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
 os.environ["HF_HUB_OFFLINE"] = "1"
 torch.set_num_threads(2)
 

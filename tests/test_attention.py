@@ -1,5 +1,7 @@
 """Maps and disabled heads against plain Hugging Face: eager attention, and an explicit matrix of 1/L."""
 
+# mypy: disable-error-code="index, union-attr"
+
 from pathlib import Path
 from typing import Any
 
@@ -239,13 +241,12 @@ def damage(model: Model, what: str) -> None:
         encoder.layer[2].attention.self.value.weight.data.zero_()
         encoder.layer[2].attention.self.value.bias.data.zero_()
     elif what == "other maps":
-        encoder.layer[1].attention.self.scaling *= 1.0
         original = Call.__init__
 
         def twisted(self: Call, module: Any, layer: int, query: Tensor, *rest: Any) -> None:
             original(self, module, layer, query * (2.0 if layer == 1 else 1.0), *rest)
 
-        Call.__init__ = twisted  # type: ignore[method-assign]
+        Call.__init__ = twisted  # type: ignore[method-assign,assignment]
 
 
 @pytest.mark.parametrize(

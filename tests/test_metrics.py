@@ -17,7 +17,7 @@ def test_rows_equal_the_kept_library(seed: int, n: int, metric: str) -> None:
         # Rounded, so that there are ties.
         labels, predicted = rng.normal(size=(3, n)).round(1), rng.normal(size=(3, n)).round(1)
     else:
-        labels, predicted = rng.integers(0, 2, (3, n)), rng.integers(0, 2, (3, n))
+        labels, predicted = rng.integers(0, 2, (3, n)).astype(float), rng.integers(0, 2, (3, n)).astype(float)
     together = score_rows(metric, labels, predicted)
     for i in range(3):
         assert together[i] == pytest.approx(METRICS[metric].score(labels[i], predicted[i]), abs=1e-8)

@@ -1,5 +1,7 @@
 """Reading tasks: every layout, GLUE's quoting, a folder of the user's own, and every mistake by its sentence."""
 
+# mypy: disable-error-code="arg-type"
+
 import json
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from headscope.tasks.base import Split
 from headscope.tasks.encoding import batches, encode
 from headscope.tasks.files import load_data
 
-ROWS = {
+ROWS: dict[str, list[object]] = {
     "sentence1": ['He said "no', 'A "quoted" word', "third"],
     "sentence2": ["She said\tyes"[:8], '"', "the third"],
     "label": [1, 0, 1],

@@ -82,7 +82,7 @@ def study(
     seed: Seed = 0,
     precision: Precision = "auto",
     max_length: MaxLength = 128,
-    batch_tokens: BatchTokens = 4096,
+    batch_tokens: BatchTokens = 2048,
     quiet: Quiet = False,
     overwrite: Overwrite = False,
 ) -> Outcome:
@@ -93,6 +93,7 @@ def study(
     given = dict(locals())
     from headscope import steps
     from headscope.disabling import parse_sets
+    from headscope.figures import draw
     from headscope.finetuning import Recipe, usual_lr
     from headscope.models import load
 
@@ -121,6 +122,7 @@ def study(
         steps.measure_heads(session, tuned, run, names)
     steps.disable_sets(session, tuned, run, parse_sets("each", tuned.layers, tuned.heads), before, mode)
     run.finish(session.record(request, tuned, given, notes))
+    draw(run.path)
     return report(run.path, out=page)
 
 
@@ -139,7 +141,7 @@ def finetune(
     seed: Seed = 0,
     precision: Precision = "auto",
     max_length: MaxLength = 128,
-    batch_tokens: BatchTokens = 4096,
+    batch_tokens: BatchTokens = 2048,
     quiet: Quiet = False,
     overwrite: Overwrite = False,
 ) -> Outcome:
@@ -177,7 +179,7 @@ def measure(
     seed: Seed = 0,
     precision: Precision = "auto",
     max_length: MaxLength = 128,
-    batch_tokens: BatchTokens = 4096,
+    batch_tokens: BatchTokens = 2048,
     quiet: Quiet = False,
     overwrite: Overwrite = False,
 ) -> Outcome:
@@ -207,7 +209,7 @@ def disable(
     seed: Seed = 0,
     precision: Precision = "auto",
     max_length: MaxLength = 128,
-    batch_tokens: BatchTokens = 4096,
+    batch_tokens: BatchTokens = 2048,
     quiet: Quiet = False,
     overwrite: Overwrite = False,
 ) -> Outcome:

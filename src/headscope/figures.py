@@ -85,6 +85,17 @@ def measure_map(heads: pl.DataFrame, measure: str) -> "alt.LayerChart":
     )
 
 
+def draw(run: Path) -> Path:
+    """Every layer x head map that the tables of a run folder give, as SVG and PNG, into its `figures` folder."""
+    disabled, heads = (pl.read_parquet(run / f"{name}.parquet") for name in ("disabled", "heads"))
+    charts = {f"effect_{metric}": effect_map(disabled, metric) for metric in disabled["metric"].unique()}
+    charts |= {measure: measure_map(heads, measure) for measure in heads["measure"].unique()}
+    for name, chart in charts.items():
+        for suffix in ("svg", "png"):
+            save(chart, run / "figures" / f"{name}.{suffix}")
+    return run / "figures"
+
+
 def save(chart: "alt.LayerChart", path: Path) -> Path:
     """Write a chart as `.svg`, `.pdf` or `.png` (300 dots an inch), by the suffix of `path`; offline.
 

@@ -23,7 +23,7 @@ from headscope.tasks.files import Data, load_data
 from headscope.tasks.metrics import predictions
 
 _SHOWN = 16
-GENERATED = (2000, 400)
+GENERATED = (2000, 300)
 """How many training and validation rows a task makes that generates its own data."""
 _PACKAGES = ("headscope", "torch", "transformers", "tokenizers", "numpy", "scipy", "scikit-learn", "polars")
 

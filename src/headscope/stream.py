@@ -17,7 +17,7 @@ from headscope.precision import Precision, scoring_autocast
 from headscope.progress import Advance, silent
 from headscope.tasks.encoding import Encoded, batches
 
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 2048
 
 
 @dataclass(frozen=True)

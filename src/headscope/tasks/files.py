@@ -28,7 +28,7 @@ class Data:
     hash: str
 
 
-def load_data(task: Task, data: Path | None = None, *, seed: int = 0, sizes: tuple[int, int] = (2000, 400)) -> Data:
+def load_data(task: Task, data: Path | None = None, *, seed: int = 0, sizes: tuple[int, int] = (2000, 300)) -> Data:
     """The rows of `task`: its own generator's, the files of `data` (or of HEADSCOPE_DATA), or the hub's.
 
     sizes: how many (train, validation) rows a task that generates its data makes.
