@@ -50,6 +50,10 @@ def test_unknown_names(tmp_path: Path) -> None:
     ) as error:
         load("bert-base-uncsed")
     assert "there is no network and no copy of it in the cache" in str(error.value)
+    with pytest.raises(
+        HeadscopeError, match="the model 'roberta-base' cannot be had: it is no folder here, and there is no network"
+    ):
+        load("roberta-base")
     with pytest.raises(HeadscopeError, match="has no config.json: give a folder that save_pretrained wrote"):
         load(tmp_path)
     (tmp_path / "config.json").write_text("{")

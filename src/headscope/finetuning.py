@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import safetensors
@@ -23,6 +24,8 @@ from headscope.progress import Advance, silent
 from headscope.tasks.base import Labels, Task
 from headscope.tasks.encoding import Encoded
 
+CHECKPOINT_DONE = "config.json"
+"""The file that is written last into a checkpoint's folder."""
 _POOL = 32
 _SAVE_EVERY_SECONDS = 60.0
 
@@ -212,9 +215,14 @@ def save_checkpoint(model: Model, task: Task, folder: Path) -> None:
     if task.labels:
         model.hf.config.id2label = dict(enumerate(task.labels))
         model.hf.config.label2id = {name: index for index, name in enumerate(task.labels)}
-    try:
-        model.hf.save_pretrained(folder)
-        model.tokenizer.save_pretrained(folder)
-    except safetensors.SafetensorError as error:
-        # The writer in Rust reports a full disk in its own words; the caller expects an OSError.
-        raise OSError(f"the checkpoint could not be written: {error}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".saving-") as unfinished:
+        try:
+            model.hf.save_pretrained(unfinished)
+            model.tokenizer.save_pretrained(unfinished)
+        except safetensors.SafetensorError as error:
+            # The writer in Rust reports a full disk in its own words; the caller expects an OSError.
+            raise OSError(f"the checkpoint could not be written: {error}") from error
+        # config.json comes last: a folder that has it is whole, also after a kill in the middle of this.
+        for file in sorted(Path(unfinished).iterdir(), key=lambda f: f.name == CHECKPOINT_DONE):
+            file.replace(folder / file.name)

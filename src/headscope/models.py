@@ -218,12 +218,11 @@ def _config(name: str, source: str) -> PretrainedConfig:
     except OSError as error:
         if Path(source).is_dir():
             raise HeadscopeError(f"the configuration of {name!r} cannot be read: {_first_sentence(error)}") from error
-        raise unknown(
-            "model", name, [*EMBEDDED, *_KNOWN_ON_HUB],
-            "it is no folder here, and "
-            + ("the hub has no such model" if reachable() else "there is no network and no copy of it in the cache")
-            + "; give a folder that save_pretrained wrote, or the embedded model 'minilm'",
-        ) from error  # fmt: skip
+        why = "the hub has no such model" if reachable() else "there is no network and no copy of it in the cache"
+        way_out = f"it is no folder here, and {why}; give a folder that save_pretrained wrote, or the embedded 'minilm'"
+        if name in _KNOWN_ON_HUB:
+            raise HeadscopeError(f"the model {name!r} cannot be had: {way_out}") from error
+        raise unknown("model", name, [*EMBEDDED, *_KNOWN_ON_HUB], way_out) from error
 
 
 def _is_local(source: str) -> bool:

@@ -11,7 +11,7 @@ from headscope import engine
 from headscope.attention import Mode
 from headscope.axes import HeadSet, all_heads
 from headscope.disabling import Logits, disabled_logits, effects, score_rows_of
-from headscope.finetuning import Recipe, save_checkpoint, train
+from headscope.finetuning import CHECKPOINT_DONE, Recipe, save_checkpoint, train
 from headscope.measures import MEASURES
 from headscope.measures import measure as run_measures
 from headscope.models import Model
@@ -31,7 +31,7 @@ def train_checkpoint(
     """
     encoded = encode(session.train, session.model.tokenizer, session.encoded.max_length)
     notes = cut_note(encoded, "training")
-    if (checkpoint / "model.safetensors").is_file():
+    if (checkpoint / CHECKPOINT_DONE).is_file():
         return notes
     state = run.path / "training.safetensors"
     if not none:

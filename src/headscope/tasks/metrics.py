@@ -39,6 +39,9 @@ def _f1(labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> float:
 def _matthews(labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> float:
     from sklearn.metrics import matthews_corrcoef
 
+    # Undefined for a constant, and 0 by convention.
+    if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
+        return 0.0
     return 100 * float(matthews_corrcoef(labels, predictions))
 
 
