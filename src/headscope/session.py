@@ -18,7 +18,7 @@ from headscope.precision import Precision
 from headscope.stream import LayerMaps, stream
 from headscope.tasks import find
 from headscope.tasks.base import Split, Task
-from headscope.tasks.encoding import MAX_LENGTH, Encoded, encode
+from headscope.tasks.encoding import MAX_LENGTH, Encoded, encode, only
 from headscope.tasks.files import Data, load_data
 from headscope.tasks.metrics import predictions
 
@@ -169,20 +169,9 @@ def example_maps(model: Model, encoded: Encoded, rows: npt.NDArray[np.int64]) ->
         def keep(maps: LayerMaps, part: list[npt.NDArray[np.uint8]] = part) -> None:
             part.append((maps.maps[0] * 255).round().byte().cpu().numpy())
 
-        stream(model, _only(encoded, row), keep)
+        stream(model, only(encoded, [row]), keep)
         out[row] = part
     return {row: np.stack(part) for row, part in out.items()}
-
-
-def _only(encoded: Encoded, row: int) -> Encoded:
-    return Encoded(
-        {name: [column[row]] for name, column in encoded.columns.items()},
-        [encoded.segments[row]],
-        [encoded.special[row]],
-        0,
-        encoded.max_length,
-        encoded.pad,
-    )
 
 
 def example_rows(

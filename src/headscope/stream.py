@@ -1,7 +1,8 @@
 """Model and batches -> outputs, or maps one layer at a time. Batches are of like length, and nothing is kept."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,19 +22,49 @@ BATCH_TOKENS = 2048
 
 
 @dataclass(frozen=True)
-class LayerMaps:
-    """What a measure sees: one layer's maps of one batch, with what is known of the tokens. Read only.
+class Batch:
+    """What is known of the tokens of one batch, the same for all its layers. Read only.
 
-    `layer` counts from 0; `examples` are the rows' indices in the data. `special` marks [CLS] and [SEP], `segment`
-    says which text a token belongs to; both, like `real`, are [batch, token].
+    `examples` are the rows' indices in the data. `special` marks [CLS] and [SEP], `segment` says which text a token
+    belongs to; both, like `real` (no padding), are [batch, token]. `extra` holds what a measure's `prepare` made of
+    the batch, by name: class masks, pairs of tokens.
     """
 
-    layer: int
     examples: Int[np.ndarray, "batch"]
-    maps: Float[Tensor, "batch head query key"]
     real: Bool[Tensor, "batch token"]
     special: Bool[Tensor, "batch token"]
     segment: Int[Tensor, "batch token"]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LayerMaps:
+    """What a measure sees: one layer's maps of one batch. Read only. `layer` counts from 0.
+
+    `values` are the values before they are weighted, [batch, head, key, d].
+    """
+
+    layer: int
+    batch: Batch
+    maps: Float[Tensor, "batch head query key"]
+    values: Float[Tensor, "batch head key d"]
+
+    @property
+    def real(self) -> Bool[Tensor, "batch token"]:
+        """The tokens that are no padding."""
+        return self.batch.real
+
+    @cached_property
+    def received(self) -> Float[Tensor, "batch head key"]:
+        """The column means over the real rows: what fraction of all mass a token receives."""
+        weight = self.real.to(self.maps.dtype)
+        weight = weight / weight.sum(-1, keepdim=True)
+        return (weight[:, None, None] @ self.maps)[:, :, 0]
+
+    def over_queries(self, values: Float[Tensor, "batch head query"]) -> Float[Tensor, "batch head"]:
+        """The mean over the real rows of a value per row."""
+        real = self.real[:, None].to(values.dtype)
+        return (values * real).sum(-1) / real.sum(-1)
 
 
 @torch.inference_mode()
@@ -65,23 +96,32 @@ def stream(
     encoded: Encoded,
     see: Callable[[LayerMaps], None],
     *,
+    prepare: Callable[[Batch], Batch] = lambda batch: batch,
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
     advance: Advance = silent,
 ) -> None:
-    """Run every example through the model and hand `see` the maps of each layer of each batch, once."""
+    """Run every example through the model and hand `see` the maps of each layer of each batch, once.
+
+    prepare: called once a batch, before its layers; what it returns is the `batch` that they come with.
+    """
     device = model.hf.device
     for rows in batches(encoded.lengths, batch_tokens):
-        batch = encoded.batch(rows, device)
-        special = _padded([encoded.special[i] for i in rows], torch.bool, device)
-        segment = _padded([encoded.segments[i] for i in rows], torch.long, device)
-        examples = np.array(rows)
+        inputs = encoded.batch(rows, device)
+        batch = prepare(
+            Batch(
+                np.array(rows),
+                inputs["attention_mask"].bool(),
+                _padded([encoded.special[i] for i in rows], torch.bool, device),
+                _padded([encoded.segments[i] for i in rows], torch.long, device),
+            )
+        )
 
-        def observe(call: Call, examples: Any = examples, special: Tensor = special, segment: Tensor = segment) -> None:
-            see(LayerMaps(call.layer, examples, call.maps.float(), call.real, special, segment))
+        def observe(call: Call, batch: Batch = batch) -> None:
+            see(LayerMaps(call.layer, batch, call.maps.float(), call.value.float()))
 
         with model.observed(observe), scoring_autocast(precision, device):
-            model.hf.base_model(**batch)
+            model.hf.base_model(**inputs)
         advance(len(rows))
 
 

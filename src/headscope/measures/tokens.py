@@ -10,39 +10,27 @@ from headscope.stream import LayerMaps
 Values = Float[Tensor, "batch head"]
 
 
-def _over_queries(values: Float[Tensor, "batch head query"], maps: LayerMaps) -> Values:
-    """The mean over the real query rows."""
-    real = maps.real[:, None].to(values.dtype)
-    return (values * real).sum(-1) / real.sum(-1)
-
-
 def entropy(maps: LayerMaps) -> Values:
     """Mean over the real rows i of -sum_j a_ij ln a_ij, in nats: 0 for one token, ln n for uniform attention."""
-    return _over_queries(torch.special.entr(maps.maps).sum(-1), maps)
+    return maps.over_queries(torch.special.entr(maps.maps).sum(-1))
 
 
 def distance(maps: LayerMaps) -> Values:
     """Mean over the real rows i of sum_j a_ij |i - j|, in tokens: 0 for a head that looks at the token itself."""
     at = torch.arange(maps.maps.shape[-1], device=maps.maps.device, dtype=maps.maps.dtype)
-    return _over_queries((maps.maps * (at[:, None] - at).abs()).sum(-1), maps)
-
-
-def _received(maps: LayerMaps) -> Float[Tensor, "batch head key"]:
-    """The column means over the real rows: what fraction of the mass a token receives."""
-    real = maps.real[:, None, :, None].to(maps.maps.dtype)
-    return (maps.maps * real).sum(2) / real.sum(2)
+    return maps.over_queries((maps.maps * (at[:, None] - at).abs()).sum(-1))
 
 
 def attention_to_cls(maps: LayerMaps) -> Values:
     """Mean over the real rows of the attention to [CLS], a fraction of mass (paper, section 4.4)."""
-    return _received(maps)[..., 0]
+    return maps.received[..., 0]
 
 
 def attention_to_sep(maps: LayerMaps) -> Values:
     """Mean over the real rows of the attention to [SEP]; the larger of the two in a pair (paper, section 4.4)."""
-    sep = maps.special.clone()
+    sep = maps.batch.special.clone()
     sep[:, 0] = False
-    received = _received(maps).masked_fill(~sep[:, None], -1.0).amax(-1)
+    received = maps.received.masked_fill(~sep[:, None], -1.0).amax(-1)
     return torch.where(received < 0, torch.nan, received)
 
 

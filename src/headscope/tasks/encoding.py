@@ -1,7 +1,7 @@
 """Texts to token ids, and batches of like length: the largest saving of all is not to compute padding."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,13 @@ class Encoded:
     """Examples as token ids, without padding. `columns` holds what the model takes (`input_ids`, `token_type_ids`).
 
     `segments` and `special` mark for every token which text it belongs to (0, 1) and whether it is [CLS] or [SEP];
-    `truncated` counts the examples that were longer than the limit.
+    `offsets` are its character offsets in that text; `truncated` counts the examples that were longer than the limit.
     """
 
     columns: dict[str, list[list[int]]]
     segments: list[list[int]]
     special: list[list[bool]]
+    offsets: list[list[tuple[int, int]]]
     truncated: int
     max_length: int
     pad: dict[str, int]
@@ -64,13 +65,25 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
             for name, column in columns.items():
                 column[i] = cut[name][at]
         tokenizer.backend_tokenizer.no_truncation()
-    segments, special = [], []
+    segments, special, offsets = [], [], []
     for encoding in encodings:
         marks = [bool(m) for m in encoding.special_tokens_mask]
         special.append(marks)
         segments.append(_segments(encoding.sequence_ids))
+        offsets.append(list(encoding.offsets))
     pad = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
-    return Encoded(columns, segments, special, len(long), max_length, {n: pad.get(n, 0) for n in columns})
+    return Encoded(columns, segments, special, offsets, len(long), max_length, {n: pad.get(n, 0) for n in columns})
+
+
+def only(encoded: Encoded, rows: Sequence[int]) -> Encoded:
+    """The examples with these indices, in this order."""
+    return replace(
+        encoded,
+        columns={name: [column[i] for i in rows] for name, column in encoded.columns.items()},
+        segments=[encoded.segments[i] for i in rows],
+        special=[encoded.special[i] for i in rows],
+        offsets=[encoded.offsets[i] for i in rows],
+    )
 
 
 def _segments(sequence_ids: Sequence[int | None]) -> list[int]:
