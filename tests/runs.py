@@ -135,12 +135,28 @@ def write(folder: Path, meta: Mapping[str, object] | None = None, **tables: pl.D
         "heads": heads(),
         "disabled": disabled(effects, [0.01 if e < -2 else 1.0 for e in effects]),
         "examples": examples(TOKENS),
+        "change": change(),
     } | tables
     for name, frame in filled.items():
         frame.write_parquet(folder / f"{name}.parquet")
     save_file(maps([len(words) for words in filled["examples"]["tokens"].to_list()]), folder / "maps.safetensors")
     (folder / "run.json").write_text(json.dumps(META | dict(meta or {})), encoding="utf-8")
     return folder
+
+
+def change() -> pl.DataFrame:
+    """What fine-tuning changed: the cosine of the maps, and the difference of one measure."""
+    rows = []
+    for measure, unit in (("cosine_to_pretrained", "cosine"), ("attention_to_cls", "fraction of mass")):
+        frame = (
+            heads()
+            .filter(measure="attention_to_cls")
+            .with_columns(
+                pl.lit(measure).alias("measure"), pl.lit(unit).alias("unit"), before=pl.lit(0.5), after=pl.col("value")
+            )
+        )
+        rows.append(frame if measure == "cosine_to_pretrained" else frame.with_columns(pl.col("value") - 0.4))
+    return pl.concat(rows)
 
 
 class Page(HTMLParser):

@@ -174,8 +174,14 @@ def test_numbers_as_text() -> None:
 def test_the_embedded_data_equal_the_tables(tmp_path: Path) -> None:
     run = runs.write(tmp_path / "run")
     (payload,) = runs.Page(build([run], tmp_path / "report.html")).data()
-    for name in ("scores", "heads", "disabled", "examples"):
-        assert payload["tables"][name] == read(run).tables[name].to_dict(as_series=False)
+    tables = read(run).tables
+    for name in ("scores", "disabled", "examples"):
+        assert payload["tables"][name] == tables[name].to_dict(as_series=False)
+    # The atlas takes what changed as measures among the others.
+    shown = pl.DataFrame(payload["tables"]["heads"])
+    measured, changed = tables["heads"], tables["change"]
+    assert shown["value"].to_list() == [*measured["value"], *changed["value"]]
+    assert set(shown["measure"]) == {*measured["measure"], "cosine_to_pretrained", "change_in_attention_to_cls"}
     assert (payload["layers"], payload["heads"]) == (runs.LAYERS, runs.HEADS)
 
 
@@ -234,7 +240,8 @@ def test_hostile_text_stays_text(hostile: Path, tmp_path: Path) -> None:
     plain = runs.Page(
         build([runs.write(tmp_path / "plain", examples=runs.examples([["a"] * 7]))], tmp_path / "plain.html")
     )
-    assert (page.count("script"), page.count("img")) == (plain.count("script"), 0)
+    assert page.count("script") == plain.count("script")
+    assert all(str(a["src"]).startswith("data:image/svg+xml;base64,") for name, a in page.elements if name == "img")
     assert not [
         name for _, attributes in page.elements for name in attributes if name.startswith("on") or name == "style"
     ]
@@ -264,7 +271,8 @@ def test_the_policy_forbids_the_network_and_names_script_and_style_by_hash(hosti
     assert not [a for _, a in page.elements if any(str(a.get(k)).startswith(("http", "//")) for k in ("src", "href"))]
 
 
-FILES = ["run.json", "scores.parquet", "heads.parquet", "disabled.parquet", "examples.parquet", "maps.safetensors"]
+FILES = ["run.json", "scores.parquet", "heads.parquet", "disabled.parquet", "change.parquet", "examples.parquet",
+         "maps.safetensors"]  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
@@ -280,7 +288,9 @@ def test_a_file_that_is_missing_or_damaged_is_named_and_the_rest_is_shown(
     page = runs.Page(build([run], tmp_path / "report.html"))
     assert f"{name} is {damage}" in " ".join(page.text.split())
     (payload,) = page.data()
-    assert set(payload["tables"]) == {"scores", "heads", "disabled", "examples"} - {name.removesuffix(".parquet")}
+    # What changed is shown among the measures of heads, also where those are missing.
+    gone = {name.removesuffix(".parquet")} - {"heads"}
+    assert set(payload["tables"]) == {"scores", "heads", "disabled", "examples"} - gone
 
 
 def test_a_table_without_a_column_names_it(tmp_path: Path) -> None:

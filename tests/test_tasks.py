@@ -232,3 +232,17 @@ def test_a_tokenizers_own_limit_does_not_survive(tmp_path: Path) -> None:
     file.write_text(json.dumps(settings))
     encoded = encode(Split(("a b", "a " * 20), None, np.array([0, 1])), load(folder).tokenizer, 128)
     assert encoded.lengths.tolist() == [4, 22]
+
+
+def test_very_long_pairs_are_cut_as_the_tokenizer_would_and_quickly() -> None:
+    import time
+
+    tokenizer = families.tokenizer()
+    first, second = "nurse pilot " * 400, "thank not the " * 300
+    split = Split((first, "a"), (second, "b"), np.array([0, 1]))
+    start = time.process_time()
+    encoded = encode(split, tokenizer, max_length=31)
+    assert time.process_time() - start < 2
+    plain = tokenizer(first, second, truncation=True, max_length=31)
+    assert encoded.columns["input_ids"][0] == plain["input_ids"]
+    assert encoded.truncated == 1

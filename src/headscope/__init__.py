@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headscope.axes import Head
-    from headscope.commands import disable, finetune, measure, report, study
+    from headscope.commands import compare, disable, finetune, measure, report, study
     from headscope.errors import HeadscopeError
     from headscope.models import Model, load
 
-__all__ = ["Head", "HeadscopeError", "Model", "disable", "finetune", "load", "measure", "report", "study"]
+__all__ = ["Head", "HeadscopeError", "Model", "compare", "disable", "finetune", "load", "measure", "report", "study"]
 
 _HOME = {
     "Head": "axes",
     "HeadscopeError": "errors",
     "Model": "models",
     "load": "models",
-    **dict.fromkeys(("disable", "finetune", "measure", "report", "study"), "commands"),
+    **dict.fromkeys(("compare", "disable", "finetune", "measure", "report", "study"), "commands"),
 }
 
 

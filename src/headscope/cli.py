@@ -19,7 +19,14 @@ app = App(
     # Ctrl-C is answered below, with what to do next.
     suppress_keyboard_interrupt=False,
 )
-for _command in (commands.study, commands.finetune, commands.measure, commands.disable, commands.report):
+for _command in (
+    commands.study,
+    commands.finetune,
+    commands.measure,
+    commands.compare,
+    commands.disable,
+    commands.report,
+):
     app.command(_command)
 
 

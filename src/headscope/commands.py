@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from headscope.store import Run
 
 ModelName = Annotated[str, Parameter(help="A hub name, a folder, or the embedded model minilm.")]
+Before = Annotated[str, Parameter(help="The model as it was: a hub name, a folder, or minilm.")]
+After = Annotated[str, Parameter(help="The fine-tuned model.")]
 TaskName = Annotated[str, Parameter(help="A registered task, or a folder with task.toml, train and validation files.")]
 DataDir = Annotated[
     Path | None,
@@ -35,6 +37,13 @@ BatchSize = Annotated[int, Parameter(help="Examples in a training step.")]
 LearningRate = Annotated[float, Parameter(help="Peak learning rate; small encoders want more, about 1e-4.")]
 OwnLearningRate = Annotated[
     float | None, Parameter(help="Peak learning rate; by default one that suits the encoder's width.")
+]
+WordsFrom = Annotated[
+    str, Parameter(help="auto, gold, spacy, spacy:PIPELINE, or plain: who says what the words of a text are.")
+]
+Language = Annotated[str, Parameter(help="The language of the texts, as in en or fi.")]
+Faithful = Annotated[
+    bool, Parameter(help="The forms of the paper's notebook, its slips included, where it differs.", negative="")
 ]
 Measures = Annotated[str, Parameter(help="Names of measures joined by commas, or all.")]
 HeadsSpec = Annotated[str, Parameter(help="each, layers, random, or one set such as L1H2,L7H6.")]
@@ -118,8 +127,8 @@ def study(
     for line in _score_lines(scores):
         say(line, quiet=quiet)
     steps.keep_maps(session, tuned, run, "after", before)
-    if not run.has("heads"):
-        steps.measure_heads(session, tuned, run, names)
+    pretrained = load(model)
+    notes += steps.compare_heads(session, pretrained, tuned, run, names)
     steps.disable_sets(session, tuned, run, parse_sets("each", tuned.layers, tuned.heads), before, mode)
     run.finish(session.record(request, tuned, given, notes))
     draw(run.path)
@@ -175,6 +184,9 @@ def measure(
     out: Out,
     data: DataDir = None,
     measures: Measures = "all",
+    words: WordsFrom = "auto",
+    language: Language = "en",
+    faithful: Faithful = False,
     examples: Examples = None,
     seed: Seed = 0,
     precision: Precision = "auto",
@@ -189,12 +201,49 @@ def measure(
 
     names = _measure_names(measures)
     session = _open(given, examples=examples, needs_head=False)
-    request = session.request("measure", measures=names)
+    request = session.request("measure", measures=names, words=words, language=language, faithful=faithful)
     run, complete = _begin(session, out, request, overwrite)
     if not complete:
-        steps.measure_heads(session, session.model, run, names)
-        run.finish(session.record(request, session.model, given))
+        notes = steps.measure_heads(session, run, names, faithful=faithful)
+        run.finish(session.record(request, session.model, given, notes))
     return Outcome(out / "heads.parquet", (), f"headscope report {out} --out {out}/report.html")
+
+
+def compare(
+    *,
+    before: Before,
+    after: After,
+    task: TaskName,
+    out: Out,
+    data: DataDir = None,
+    measures: Measures = "all",
+    words: WordsFrom = "auto",
+    language: Language = "en",
+    faithful: Faithful = False,
+    examples: Examples = None,
+    seed: Seed = 0,
+    precision: Precision = "auto",
+    max_length: MaxLength = 128,
+    batch_tokens: BatchTokens = 2048,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
+) -> Outcome:
+    """Compare every head before and after fine-tuning: the cosine of its maps, and every measure's difference."""
+    given = dict(locals())
+    from headscope import steps
+    from headscope.models import load
+
+    names = _measure_names(measures)
+    session = _open({**given, "model": after}, examples=examples, needs_head=False)
+    first = load(before)
+    request = session.request(
+        "compare", before=first.hash, measures=names, words=words, language=language, faithful=faithful
+    )
+    run, complete = _begin(session, out, request, overwrite)
+    if not complete:
+        notes = steps.compare_heads(session, first, session.model, run, names, faithful=faithful)
+        run.finish(session.record(request, session.model, given, notes))
+    return Outcome(out / "change.parquet", (), f"headscope report {out} --out {out}/report.html")
 
 
 def disable(
@@ -270,6 +319,8 @@ def _open(given: dict[str, Any], **more: Any) -> Session:
         quiet=given["quiet"],
         train_examples=given.get("train_examples"),
         max_length=given["max_length"],
+        words_from=given.get("words", "auto"),
+        language=given.get("language", "en"),
         **more,
     )
     for note in session.notes:

@@ -5,6 +5,7 @@ orange is a loss, blue a gain, white no change. Altair is imported when the firs
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,10 @@ def label(name: str) -> str:
     """
     if name in _LABELS:
         return _LABELS[name]
-    return name.replace("_", " ").capitalize() if name.startswith("attention_to_") else name.replace("_", " ")
+    if name.startswith("change_in_"):
+        return f"Change: {label(name.removeprefix('change_in_'))}"
+    words = " ".join({"cls": "[CLS]", "sep": "[SEP]"}.get(part, part) for part in name.removeprefix("from_").split("_"))
+    return words[0].upper() + words[1:] if "_" in name else words
 
 
 def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> "alt.LayerChart":
@@ -85,18 +89,84 @@ def measure_map(heads: pl.DataFrame, measure: str) -> "alt.LayerChart":
     )
 
 
+_FEATURES = ("cls", "sep", "noun", "verb", "pronoun", "subject", "object", "negation", "punctuation")
+_TO_FEATURES = tuple(f"attention_to_{name}" for name in _FEATURES)
+_RELATIONS = ("verb_to_subject", "subject_to_verb", "noun_to_pronoun", "pronoun_to_noun", "same_word_across")
+FIGURES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "figure5_cosine": ("Cosine of the maps before and after fine-tuning", "change", ("cosine_to_pretrained",)),
+    "figure6_features": ("Attention to linguistic features", "heads", _TO_FEATURES),
+    "figure6_change": ("Change by fine-tuning in attention to linguistic features", "change", _TO_FEATURES),
+    "figure7_relations": ("Attention from token to token", "heads", _RELATIONS),
+    "figure7_relations_excess": (
+        "The same, less another pair at the same distance (or another word of the other text)",
+        "heads",
+        tuple(f"{name}_excess" for name in _RELATIONS),
+    ),
+    "figure7_cls_row": ("Attention of [CLS]", "heads", tuple(f"from_cls_to_{name}" for name in _FEATURES)),
+}
+"""The paper's figures of measures: title, the table that they come from, and the measures of their panels."""
+
+
+def paper_figure(name: str, tables: Mapping[str, pl.DataFrame]) -> "alt.ConcatChart | None":
+    """One of `FIGURES` from the tables of a run: a panel per measure, one colour scale; None if nothing is there."""
+    import altair as alt
+
+    title, table, measures = FIGURES[name]
+    if table not in tables:
+        return None
+    rows = tables[table].filter(pl.col("measure").is_in(measures), pl.col("value").is_not_null())
+    there = [m for m in measures if m in rows["measure"].to_list()]
+    if not there:
+        return None
+    lowest, highest = (float(str(v)) for v in (rows["value"].min(), rows["value"].max()))
+    if lowest < 0:
+        limit = _nice(max(-lowest, highest))
+        domain, colours = [-limit, 0.0, limit], [LOSS, NONE, GAIN]
+    else:
+        domain, colours = [0.0, 1.0 if highest > 0.5 else _nice(highest)], [NONE, "#7fb8dc", MUCH]
+    panels = [
+        _panel(rows.filter(measure=m), "value", label(m), domain, colours, _one(rows, "unit"), cell=11) for m in there
+    ]
+    subtitle = _source(rows)
+    chart: alt.ConcatChart = _styled(
+        alt.concat(*panels, columns=3, spacing=12).properties(
+            title=alt.TitleParams(title, subtitle=subtitle) if subtitle else title
+        )
+    )
+    return chart
+
+
+def paper_figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, "alt.ConcatChart"]:
+    """Every figure of `FIGURES` that the tables give."""
+    charts = {name: paper_figure(name, tables) for name in FIGURES}
+    return {name: chart for name, chart in charts.items() if chart is not None}
+
+
 def draw(run: Path) -> Path:
-    """Every layer x head map that the tables of a run folder give, as SVG and PNG, into its `figures` folder."""
-    disabled, heads = (pl.read_parquet(run / f"{name}.parquet") for name in ("disabled", "heads"))
-    charts = {f"effect_{metric}": effect_map(disabled, metric) for metric in disabled["metric"].unique()}
-    charts |= {measure: measure_map(heads, measure) for measure in heads["measure"].unique()}
+    """Every chart that the tables of a run folder give, as SVG and PNG, into its `figures` folder."""
+    names = ("disabled", "heads", "change")
+    tables = {n: pl.read_parquet(run / f"{n}.parquet") for n in names if (run / f"{n}.parquet").is_file()}
+    charts: dict[str, Any] = dict(paper_figures(tables))
+    if "disabled" in tables and tables["disabled"]["head"].is_not_null().any():
+        for metric in tables["disabled"]["metric"].unique():
+            charts[f"effect_{metric}"] = effect_map(tables["disabled"], metric)
+    for measure in ("entropy", "distance"):
+        if "heads" in tables and measure in tables["heads"]["measure"]:
+            charts[measure] = measure_map(tables["heads"], measure)
     for name, chart in charts.items():
         for suffix in ("svg", "png"):
             save(chart, run / "figures" / f"{name}.{suffix}")
     return run / "figures"
 
 
-def save(chart: "alt.LayerChart", path: Path) -> Path:
+def svg(chart: Any) -> str:
+    """A chart as SVG, offline."""
+    import vl_convert as vlc
+
+    return str(vlc.vegalite_to_svg(chart.to_json(indent=None)))
+
+
+def save(chart: "alt.Chart | alt.LayerChart | alt.ConcatChart", path: Path) -> Path:
     """Write a chart as `.svg`, `.pdf` or `.png` (300 dots an inch), by the suffix of `path`; offline.
 
     Raises HeadscopeError for another suffix.
@@ -107,7 +177,7 @@ def save(chart: "alt.LayerChart", path: Path) -> Path:
     spec = chart.to_json(indent=None)
     match path.suffix.lower():
         case ".svg":
-            content = vlc.vegalite_to_svg(spec).encode()
+            content = svg(chart).encode()
         case ".pdf":
             content = vlc.vegalite_to_pdf(spec)
         case ".png":
@@ -163,36 +233,52 @@ def _grid(
 ) -> "alt.LayerChart":
     import altair as alt
 
+    cells = _panel(rows, value, title, domain, colours, legend)
+    marks = (
+        alt.Chart(dots.select("layer", "head"))
+        .mark_point(filled=True, size=16, color="black", opacity=1, stroke="white", strokeWidth=0.6)
+        .encode(cells.encoding.x, cells.encoding.y)
+    )
+    chart: alt.LayerChart = _styled(
+        alt.layer(cells, marks).properties(
+            title=alt.TitleParams(title, subtitle=subtitle) if subtitle else title,
+            width=cells.width,
+            height=cells.height,
+        )
+    )
+    return chart
+
+
+def _panel(
+    rows: pl.DataFrame, value: str, title: str, domain: list[float], colours: list[str], legend: str, cell: int = _CELL
+) -> Any:
+    """One layer x head heat map with `cell` pixels a head, not yet styled."""
+    import altair as alt
+
     if rows.select("layer", "head").is_duplicated().any():
         raise HeadscopeError(
             f"the table holds more than one row for a head ({title}): keep one model, task, seed and mode"
         )
     layers, heads = (list(range(1, int(str(rows[axis].max())) + 1)) for axis in ("layer", "head"))
-    x = alt.X("head:O", title=None, scale=alt.Scale(domain=heads), axis=_axis(alt, "H", orient="top"))
-    y = alt.Y("layer:O", title=None, scale=alt.Scale(domain=layers), axis=_axis(alt, "L"))
+    small = {"labelFontSize": 7} if cell < _CELL else {}
+    x = alt.X("head:O", title=None, scale=alt.Scale(domain=heads), axis=_axis(alt, "H", small, orient="top"))
+    y = alt.Y("layer:O", title=None, scale=alt.Scale(domain=layers), axis=_axis(alt, "L", small))
     ticks = domain if len(domain) == 3 else [domain[0], (domain[0] + domain[1]) / 2, domain[1]]
     scale = alt.Scale(domain=ticks if len(colours) == 3 else domain, range=colours, interpolate="lab", clamp=True)
     bar = alt.Legend(
-        title=legend, values=ticks, gradientLength=min(150, _CELL * len(layers) - 14), gradientThickness=10, format="~g"
+        title=legend, values=ticks, gradientLength=min(150, cell * len(layers) - 14), gradientThickness=10, format="~g"
     )
-    cells = (
-        alt.Chart(rows.select("layer", "head", pl.col(value).cast(pl.Float64)))
+    return (
+        alt.Chart(rows.select("layer", "head", pl.col(value).cast(pl.Float64)), title=title)
         .mark_rect(stroke="#d0d0d0", strokeWidth=0.5)
         .encode(x, y, alt.Color(f"{value}:Q", scale=scale, legend=bar))
+        .properties(width=cell * len(heads), height=cell * len(layers))
     )
-    marks = (
-        alt.Chart(dots.select("layer", "head"))
-        .mark_point(filled=True, size=16, color="black", opacity=1, stroke="white", strokeWidth=0.6)
-        .encode(x, y)
-    )
-    chart: alt.LayerChart = (
-        alt.layer(cells, marks)
-        .properties(
-            width=_CELL * len(heads),
-            height=_CELL * len(layers),
-            title=alt.TitleParams(title, subtitle=subtitle) if subtitle else title,
-        )
-        .configure(background="white", font=_FONT, padding=4)
+
+
+def _styled(chart: Any) -> Any:
+    return (
+        chart.configure(background="white", font=_FONT, padding=4)
         .configure_view(stroke="#808080", strokeWidth=0.5)
         .configure_axis(labelFontSize=9, domain=False, ticks=False, grid=False)
         .configure_legend(labelFontSize=9, titleFontSize=9, titleFontWeight="normal", gradientStrokeWidth=0, offset=10)
@@ -200,8 +286,7 @@ def _grid(
             anchor="start", fontSize=10, subtitleFontSize=9, subtitleColor="#333333", offset=8, frame="group"
         )
     )
-    return chart
 
 
-def _axis(alt: Any, letter: str, **options: str) -> Any:
-    return alt.Axis(labelExpr=f"'{letter}' + datum.value", labelAngle=0, labelPadding=3, **options)
+def _axis(alt: Any, letter: str, more: Mapping[str, Any], **options: str) -> Any:
+    return alt.Axis(labelExpr=f"'{letter}' + datum.value", labelAngle=0, labelPadding=3, **more, **options)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -32,6 +32,7 @@ from headscope.attention import MODES, Edit, Mode, Observer, attach
 from headscope.axes import Head, check_inside, head_set
 from headscope.errors import HeadscopeError, InterventionError, unknown
 from headscope.hub import reachable
+from headscope.projections import output_layers, split
 from headscope.registry import Registry
 from headscope.selfcheck import check
 
@@ -126,6 +127,18 @@ class Model:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def _output_layers(self) -> list[nn.Linear]:
+        return output_layers(self.hf, self.tap, self.tokenizer, self.name)
+
+    @property
+    def projections(self) -> list[Float[Tensor, "hidden head d"]]:
+        """The output projection of every layer's attention by head: head h adds `projections[l][:, h] @ z_h`.
+
+        Views of the weights as they are now. Raises InterventionError for a model in which they are not found.
+        """
+        return [split(linear, self.heads) for linear in self._output_layers]
 
     @contextmanager
     def disabled(self, heads: str | Head | Iterable[Head | str], mode: Mode | str = "uniform") -> Iterator[Edit]:

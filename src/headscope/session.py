@@ -21,6 +21,7 @@ from headscope.tasks.base import Split, Task
 from headscope.tasks.encoding import MAX_LENGTH, Encoded, encode, only
 from headscope.tasks.files import Data, load_data
 from headscope.tasks.metrics import predictions
+from headscope.words import Aligned, align, tag
 
 _SHOWN = 16
 GENERATED = (2000, 300)
@@ -43,6 +44,8 @@ class Session:
     precision: Precision
     batch_tokens: int
     quiet: bool
+    words_from: str
+    language: str
     began: float
 
     @classmethod
@@ -62,6 +65,8 @@ class Session:
         init: Init = "pretrained",
         needs_head: bool = True,
         at_most: int | None = None,
+        words_from: str = "auto",
+        language: str = "en",
     ) -> "Session":
         """Load everything; the task first, since a mistake there is found at once.
 
@@ -76,8 +81,26 @@ class Session:
         encoded = encode(validation, the_model.tokenizer, limit)
         notes = (*train.notes, *validation.notes, *cut_note(encoded, "validation"))
         return cls(
-            the_model, the_task, rows, train, validation, encoded, notes, seed, precision, batch_tokens, quiet, began
+            model=the_model,
+            task=the_task,
+            data=rows,
+            train=train,
+            validation=validation,
+            encoded=encoded,
+            notes=notes,
+            seed=seed,
+            precision=precision,
+            batch_tokens=batch_tokens,
+            quiet=quiet,
+            words_from=words_from,
+            language=language,
+            began=began,
         )
+
+    def words(self, cache: Path) -> list[Aligned]:
+        """The tagged words of every validation example with their tokens; a parser's work is kept in `cache`."""
+        tagged = tag(self.validation, self.words_from, language=self.language, cache=cache, quiet=self.quiet)
+        return align(self.encoded, self.validation, tagged)
 
     def request(self, command: str, **options: Any) -> dict[str, Any]:
         """What was asked, as the run folder keeps it to know its own request again."""

@@ -1,6 +1,7 @@
 """The steps that commands are made of: each does one thing to a session and writes it into the run folder."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from headscope.attention import Mode
 from headscope.axes import HeadSet, all_heads
 from headscope.disabling import Logits, disabled_logits, effects, score_rows_of
 from headscope.finetuning import CHECKPOINT_DONE, Recipe, save_checkpoint, train
-from headscope.measures import MEASURES
+from headscope.measures import MEASURES, Moments
 from headscope.measures import measure as run_measures
+from headscope.measures.change import COSINE, compare
 from headscope.models import Model
 from headscope.progress import progress, say
 from headscope.session import Session, cut_note, example_maps, example_rows, shown
@@ -60,21 +62,61 @@ def score(session: Session, model: Model, configuration: str) -> tuple[list[dict
     return rows, out
 
 
-def measure_heads(session: Session, model: Model, run: Run, names: list[str]) -> None:
-    """Write the `heads` table: every named measure of every head, in one pass."""
+def measure_heads(session: Session, run: Run, names: list[str], *, faithful: bool = False) -> tuple[str, ...]:
+    """Write the `heads` table: every named measure of every head, in one pass. Returns notes."""
+    words = session.words(run.path / "words")
     with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
         sums = run_measures(
-            model,
+            session.model,
             session.encoded,
             names,
+            words=words,
+            faithful=faithful,
             batch_tokens=session.batch_tokens,
             precision=session.precision,
             advance=advance,
         )
+    run.table("heads", _moment_rows(sums), model=session.model.name, task=session.task.name)
+    return _empty_note(sums)
+
+
+def compare_heads(
+    session: Session, before: Model, after: Model, run: Run, names: list[str], *, faithful: bool = False
+) -> tuple[str, ...]:
+    """Write `heads`, the measures of `after`, and `change`, what differs from `before`. Returns notes."""
+    words = session.words(run.path / "words")
+    with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
+        found = compare(
+            before,
+            after,
+            session.encoded,
+            names,
+            words=words,
+            faithful=faithful,
+            batch_tokens=session.batch_tokens,
+            precision=session.precision,
+            advance=advance,
+        )
+    ids = {"model": session.model.name, "task": session.task.name}
+    run.table("heads", _moment_rows(found.after), **ids)
+    was = {(r["measure"], r["layer"], r["head"]): r["value"] for r in _moment_rows(found.before)}
+    now = {(r["measure"], r["layer"], r["head"]): r["value"] for r in _moment_rows(found.after)}
+    rows = [{**row, "before": None, "after": None} for row in _moment_rows({COSINE: found.cosine})]
+    for row in _moment_rows(found.difference):
+        key = (row["measure"], row["layer"], row["head"])
+        rows.append({**row, "before": was[key], "after": now[key]})
+    run.table("change", rows, **ids)
+    return _empty_note(found.after)
+
+
+def _moment_rows(sums: Mapping[str, Moments]) -> list[dict[str, Any]]:
+    """A row per head and measure; measures that no example has are left out."""
     rows = []
     for name, moments in sums.items():
         mean, low, high = moments.compute()
-        for head in all_heads(model.layers, model.heads):
+        if not moments.n.any():
+            continue
+        for head in all_heads(*mean.shape):
             at = head.index
             rows.append(
                 {
@@ -85,10 +127,15 @@ def measure_heads(session: Session, model: Model, run: Run, names: list[str]) ->
                     "low": low[at],
                     "high": high[at],
                     "n": int(moments.n[at]),
-                    "unit": MEASURES.get(name).unit,
+                    "unit": "cosine" if name == COSINE else MEASURES.get(name).unit,
                 }
             )
-    run.table("heads", rows, model=session.model.name, task=session.task.name)
+    return rows
+
+
+def _empty_note(sums: Mapping[str, Moments]) -> tuple[str, ...]:
+    empty = [name for name, moments in sums.items() if not moments.n.any()]
+    return (f"no example has what these measures look at, so they are left out: {', '.join(empty)}",) if empty else ()
 
 
 def disable_sets(

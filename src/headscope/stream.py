@@ -16,6 +16,7 @@ from headscope.errors import HeadscopeError
 from headscope.models import Model
 from headscope.precision import Precision, scoring_autocast
 from headscope.progress import Advance, silent
+from headscope.projections import gram
 from headscope.tasks.encoding import Encoded, batches
 
 BATCH_TOKENS = 2048
@@ -41,13 +42,15 @@ class Batch:
 class LayerMaps:
     """What a measure sees: one layer's maps of one batch. Read only. `layer` counts from 0.
 
-    `values` are the values before they are weighted, [batch, head, key, d].
+    `values` are the values before they are weighted, [batch, head, key, d]. `gram` gives, when it is asked for, what
+    stands for the layer's output projection in norms (`projections.gram`).
     """
 
     layer: int
     batch: Batch
     maps: Float[Tensor, "batch head query key"]
     values: Float[Tensor, "batch head key d"]
+    gram: Callable[[], Float[Tensor, "head d d"]] | None = None
 
     @property
     def real(self) -> Bool[Tensor, "batch token"]:
@@ -60,6 +63,13 @@ class LayerMaps:
         weight = self.real.to(self.maps.dtype)
         weight = weight / weight.sum(-1, keepdim=True)
         return (weight[:, None, None] @ self.maps)[:, :, 0]
+
+    @cached_property
+    def value_norms(self) -> Float[Tensor, "batch head key"]:
+        """The length of what a token's value adds to the layer's output at weight 1: ||value_j W_O^h||."""
+        if self.gram is None:
+            raise HeadscopeError("the norms of projected values need the model: get the maps from stream.stream")
+        return (self.values @ self.gram() * self.values).sum(-1).clamp_min(0.0).sqrt()
 
     def over_queries(self, values: Float[Tensor, "batch head query"]) -> Float[Tensor, "batch head"]:
         """The mean over the real rows of a value per row."""
@@ -105,26 +115,41 @@ def stream(
 
     prepare: called once a batch, before its layers; what it returns is the `batch` that they come with.
     """
-    device = model.hf.device
     for rows in batches(encoded.lengths, batch_tokens):
-        inputs = encoded.batch(rows, device)
-        batch = prepare(
-            Batch(
-                np.array(rows),
-                inputs["attention_mask"].bool(),
-                _padded([encoded.special[i] for i in rows], torch.bool, device),
-                _padded([encoded.segments[i] for i in rows], torch.long, device),
-            )
-        )
-
-        def observe(call: Call, batch: Batch = batch) -> None:
-            see(LayerMaps(call.layer, batch, call.maps.float(), call.value.float()))
-
-        with model.observed(observe), scoring_autocast(precision, device):
-            model.hf.base_model(**inputs)
+        inputs, batch = batch_of(encoded, rows, model.hf.device)
+        see_batch(model, inputs, prepare(batch), see, precision=precision)
         advance(len(rows))
 
 
-def _padded(rows: list[list[Any]], dtype: torch.dtype, device: torch.device) -> Tensor:
-    width = max(map(len, rows))
-    return torch.tensor([row + [0] * (width - len(row)) for row in rows], dtype=dtype, device=device)
+def batch_of(
+    encoded: Encoded, rows: list[int], device: torch.device, width: int = 0
+) -> tuple[dict[str, Tensor], Batch]:
+    """What the model takes of the examples `rows`, and what measures know of them; padded to at least `width`."""
+    inputs = encoded.batch(rows, device, width)
+    real = inputs["attention_mask"].bool()
+    special, segment = (
+        torch.tensor([own[i] + [0] * (real.shape[1] - len(own[i])) for i in rows], dtype=dtype, device=device)
+        for own, dtype in ((encoded.special, torch.bool), (encoded.segments, torch.long))
+    )
+    return inputs, Batch(np.array(rows), real, special, segment)
+
+
+@torch.inference_mode()
+def see_batch(
+    model: Model,
+    inputs: dict[str, Tensor],
+    batch: Batch,
+    see: Callable[[LayerMaps], None],
+    *,
+    precision: Precision = "auto",
+) -> None:
+    """Run one batch through the encoder and hand `see` the maps of each layer, in order."""
+
+    def observe(call: Call) -> None:
+        maps, values = call.maps.float(), call.value.float()
+        # The model may run in bfloat16; what is made of its maps may not.
+        with torch.autocast(model.hf.device.type, enabled=False):
+            see(LayerMaps(call.layer, batch, maps, values, lambda: gram(model.projections[call.layer])))
+
+    with model.observed(observe), scoring_autocast(precision, model.hf.device):
+        model.hf.base_model(**inputs)

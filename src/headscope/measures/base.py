@@ -20,7 +20,6 @@ from headscope.stream import BATCH_TOKENS, Batch, LayerMaps, stream
 from headscope.tasks.encoding import Encoded
 from headscope.words import Aligned
 
-
 Prepare = Callable[[Batch, Sequence[Aligned]], Mapping[str, Any]]
 """(batch, the words of its examples) -> what the measures of this kind find in `batch.extra`."""
 

@@ -22,7 +22,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from headscope.errors import HeadscopeError
-from headscope.figures import SIGNIFICANT, label
+from headscope.figures import FIGURES, SIGNIFICANT, label, paper_figures, svg
 from headscope.reporting.findings import Tables, findings, number, p_value
 
 Map = NDArray[np.uint8]
@@ -38,6 +38,8 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     "disabled": {"model": _TEXT, "task": _TEXT, "set": _TEXT, "layer": _COUNT, "head": _COUNT, "mode": _TEXT}
     | {"metric": _TEXT, "baseline": _NUMBER, "value": _NUMBER, "delta": _NUMBER, **_INTERVAL}
     | {"p": _NUMBER, "p_corrected": _NUMBER, "test": _TEXT, "activation_change": _NUMBER},
+    "change": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "measure": _TEXT}
+    | {"value": _NUMBER, **_INTERVAL, "before": _NUMBER, "after": _NUMBER},
     "examples": {"example": _COUNT, "label": _TEXT, "prediction": _TEXT}
     | {"tokens": pl.List(_TEXT), "segments": pl.List(_COUNT), "special": pl.List(pl.Boolean())},
 }
@@ -47,15 +49,24 @@ _NEEDED = {
     "scores": ["configuration", "metric", "value"],
     "heads": ["layer", "head", "measure", "value"],
     "disabled": ["set", "layer", "head", "metric", "delta"],
+    "change": ["layer", "head", "measure", "value"],
     "examples": ["example", "tokens"],
 }
 _SHOWN = {
     "scores": "the scores",
     "heads": "the measures of each head",
     "disabled": "the effect of disabling heads",
+    "change": "what fine-tuning changed",
     "examples": "the examples",
     "maps": "the attention maps",
 }
+_WRITES = {
+    "measure": {"heads"},
+    "compare": {"heads", "change"},
+    "finetune": {"scores"},
+    "disable": {"scores", "disabled"},
+}
+"""What a command writes; `study`, and a run that nobody knows the command of, write everything."""
 _MOST = 256  # layers or heads: a grid beyond that is a damaged table, not a model
 
 _EXACT_BYTES = 1_500_000
@@ -110,18 +121,21 @@ def read(folder: Path) -> Run:
     except (ValueError, TypeError, OSError):
         problems.append("run.json is damaged: what was run is not known.")
     tables = {}
+    expected = _WRITES.get(_text(meta.get("command")), {*SCHEMAS, "maps"})
     for name in SCHEMAS:
         try:
             tables[name] = _table(folder / f"{name}.parquet", name)
         except FileNotFoundError:
-            problems.append(f"{name}.parquet is missing: {_SHOWN[name]} cannot be shown.")
+            if name in expected:
+                problems.append(f"{name}.parquet is missing: {_SHOWN[name]} cannot be shown.")
         except HeadscopeError as error:
             problems.append(f"{name}.parquet is damaged ({error}): {_SHOWN[name]} cannot be shown.")
     maps: dict[str, Map] = {}
     try:
         maps = _maps(folder / "maps.safetensors")
     except FileNotFoundError:
-        problems.append(f"maps.safetensors is missing: {_SHOWN['maps']} cannot be shown.")
+        if "maps" in expected:
+            problems.append(f"maps.safetensors is missing: {_SHOWN['maps']} cannot be shown.")
     except Exception:  # safetensors raises its own errors, and others for a bad header
         problems.append(f"maps.safetensors is damaged: {_SHOWN['maps']} cannot be shown.")
     names = [_text(_part(meta, part).get("name")) for part in ("model", "task")]
@@ -202,15 +216,36 @@ def _payload(run: Run) -> dict[str, Any]:
         seen = [run.tables[t][axis].max() for t in ("heads", "disabled") if t in run.tables]
         sizes = [n for n in (given, *seen) if isinstance(n, int) and 1 <= n <= _MOST]
         sides.append(max(sizes, default=0))
-    names = {n for t, c in (("heads", "measure"), ("disabled", "metric")) if t in run.tables for n in run.tables[t][c]}
+    tables = _atlas_tables(run.tables)
+    names = {n for t, c in (("heads", "measure"), ("disabled", "metric")) if t in tables for n in tables[t][c]}
     return {
         "layers": sides[0],
         "heads": sides[1],
         "significant": SIGNIFICANT,
         "labels": {name: label(name) for name in sorted(names - {None})},
-        "tables": {name: frame.to_dict(as_series=False) for name, frame in run.tables.items()},
+        "tables": {name: frame.to_dict(as_series=False) for name, frame in tables.items()},
         "maps": sorted(run.maps),
     }
+
+
+def _atlas_tables(tables: Tables) -> Tables:
+    """The tables as the atlas takes them: what fine-tuning changed is a measure among the others."""
+    if "change" not in tables:
+        return tables
+    own = pl.col("measure").str.starts_with("cosine")
+    renamed = pl.when(own).then("measure").otherwise(pl.lit("change_in_") + pl.col("measure"))
+    change = tables["change"].with_columns(renamed.alias("measure")).drop("before", "after")
+    heads = [tables["heads"]] if "heads" in tables else []
+    return {**{k: v for k, v in tables.items() if k != "change"}, "heads": pl.concat([*heads, change])}
+
+
+def _drawn(tables: Tables) -> list[dict[str, str]]:
+    """The paper's figures as images that need no network: an SVG in a data address, and what it shows."""
+    figures = []
+    for name, chart in paper_figures(tables).items():
+        image = base64.b64encode(svg(chart).encode()).decode()
+        figures.append({"image": f"data:image/svg+xml;base64,{image}", "title": FIGURES[name][0]})
+    return figures
 
 
 def packed(maps: Mapping[str, Map]) -> dict[str, dict[str, Any]]:
@@ -293,6 +328,7 @@ def _section(run: Run) -> dict[str, Any]:
         "findings": findings(run.tables),
         "payload": _payload(run),
         "maps": maps,
+        "figures": _drawn(run.tables),
         "exact": all(len(m["levels"]) == 256 for m in maps.values()),
         "levels": _LEVELS,
         "part": {key: _part(run.meta, key) for key in ("model", "task", "data", "options", "versions", "definitions")},

@@ -77,8 +77,7 @@
     const effects = rowsOf(data.tables.disabled);
     const single = effects.filter((row) => row.layer !== null && row.head !== null);
     const measures = rowsOf(data.tables.heads);
-    const examples = rowsOf(data.tables.examples);
-    const at = { layer: 1, head: 1, example: 0, query: -1, key: -1 };
+    const examples = rowsOf(data.tables.examples), at = { layer: 1, head: 1, example: 0, query: -1, key: -1 };
     const label = (/** @type {string} */ name) => visible(data.labels[name] ?? name);
     const name = (/** @type {Row} */ row) => `L${row.layer}H${row.head}`;
     const stands = (/** @type {Row} */ row) => row.p_corrected !== null && row.p_corrected < data.significant;
@@ -87,14 +86,15 @@
     const byName = /** @type {Map<string, View>} */ (new Map());
     const modes = new Set(single.map((row) => row.mode)).size;
     for (const row of [...single, ...measures]) {
-      const diverging = "metric" in row;
+      const effect = "metric" in row;
+      const diverging = effect || /^change_in_|_excess$/.test(row.measure);
       const mode = modes > 1 ? ` (${visible(row.mode)})` : "";
-      const title = diverging ? `Effect of disabling: ${label(row.metric)}${mode}` : label(row.measure);
+      const title = effect ? `Effect of disabling: ${label(row.metric)}${mode}` : label(row.measure);
       const rows = byName.get(title)?.rows ?? [];
-      byName.set(title, { name: title, column: diverging ? "delta" : "value", rows: [...rows, row], diverging, unit: row.unit ?? "" });
+      byName.set(title, { name: title, column: effect ? "delta" : "value", rows: [...rows, row], diverging, unit: row.unit ?? "" });
     }
     const views = [...byName.values()];
-    const tested = views.find((view) => view.diverging && view.rows.some((row) => row.p_corrected !== null));
+    const tested = views.find((view) => view.rows.some((row) => Number.isFinite(row.p_corrected)));
     const cells = /** @type {HTMLButtonElement[][]} */ ([]);
 
     function drawGrid() {
@@ -122,7 +122,7 @@
       const values = rows.map((row) => row[column]).filter((value) => value !== null);
       const high = Math.max(...(diverging ? values.map(Math.abs) : values), 0) || 1;
       const low = diverging ? -high : Math.min(...values, 0);
-      const marks = (diverging ? rows : (tested?.rows ?? [])).filter(stands).map(name);
+      const marks = (column === "delta" ? rows : (tested?.rows ?? [])).filter(stands).map(name);
       const byHead = new Map(rows.map((row) => [name(row), row]));
       cells.forEach((line, l) => line.forEach((button, h) => {
         const head = name({ layer: l + 1, head: h + 1 });
@@ -138,8 +138,8 @@
         button.ariaLabel = `${head}: ${said}${marked ? `, corrected p < ${data.significant}` : ""}`;
       }));
       const ends = [low, ...(diverging ? [0] : []), high].map((value) => (value === 0 ? "0" : number(value, unit, diverging)));
-      const about = make("p", {}, `${title}, ${visible(unit)}${diverging ? " (orange: the score falls; blue: it rises)" : ""}`);
-      const key = make("p", {}, make("span", { class: "key" }), ` ${diverging ? title : tested?.name}, corrected p < ${data.significant}`);
+      const about = make("p", {}, `${title}, ${visible(unit)}${diverging ? ` (orange: ${column === "delta" ? "the score falls" : "below 0"}; blue: ${column === "delta" ? "it rises" : "above"})` : ""}`);
+      const key = make("p", {}, make("span", { class: "key" }), ` ${column === "delta" ? title : tested?.name}, corrected p < ${data.significant}`);
       const gradient = diverging ? "in oklab, var(--loss), var(--none), var(--gain)" : "in oklab, var(--none), var(--much)";
       find(".atlas .legend").replaceChildren(...legend(gradient, ends, about, ...(marks.length ? [key] : [])));
     }

@@ -38,9 +38,12 @@ class Encoded:
         """Tokens per example, [example]."""
         return np.array([len(s) for s in self.segments], dtype=np.int64)
 
-    def batch(self, rows: Sequence[int], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-        """The examples `rows`, padded to the longest of them, with their attention mask: every value [batch, token]."""
-        width = max(len(self.segments[i]) for i in rows)
+    def batch(self, rows: Sequence[int], device: torch.device | str = "cpu", width: int = 0) -> dict[str, Tensor]:
+        """The examples `rows` with their attention mask, padded to the longest of them and at least to `width`.
+
+        Every value is [batch, token].
+        """
+        width = max(width, *(len(self.segments[i]) for i in rows))
         out = {}
         for name, column in self.columns.items():
             padded = [column[i] + [self.pad[name]] * (width - len(column[i])) for i in rows]
@@ -58,7 +61,10 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
     columns = {name: whole[name] for name in tokenizer.model_input_names if name in whole and name != "attention_mask"}
     encodings = list(whole.encodings)
     if long:
-        rows = [[column[i] for i in long] if column is not None else None for column in texts]
+        rows = [
+            [_beginning(column[i], encodings[i], which, max_length) for i in long] if column is not None else None
+            for which, column in enumerate(texts)
+        ]
         cut = tokenizer(*rows, truncation=True, max_length=max_length, padding=False)
         for at, i in enumerate(long):
             encodings[i] = cut.encodings[at]
@@ -73,6 +79,13 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
         offsets.append(list(encoding.offsets))
     pad = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     return Encoded(columns, segments, special, offsets, len(long), max_length, {n: pad.get(n, 0) for n in columns})
+
+
+def _beginning(text: str, encoding: Any, which: int, tokens: int) -> str:
+    """The text as far as its first `tokens` tokens go: the tokenizer takes minutes to cut a pair of very long texts."""
+    pairs = zip(encoding.sequence_ids, encoding.offsets, strict=True)
+    ends = [end for sequence, (_, end) in pairs if sequence == which]
+    return text[: ends[tokens]] if len(ends) > tokens else text
 
 
 def only(encoded: Encoded, rows: Sequence[int]) -> Encoded:
