@@ -46,8 +46,8 @@ def norm_entropy(maps: LayerMaps) -> Values:
 
 def _moved(maps: LayerMaps) -> Float[Tensor, "batch head query key"]:
     """||a_ij f(x_j)||, on a scale of the head's own that keeps logarithms small; NaN for a head that moves nothing."""
-    norms = maps.value_norms * maps.real[:, None]
-    return maps.maps * (norms / norms.amax(-1, keepdim=True))[..., None, :]
+    norms = maps.value_norms / maps.value_norms.amax(-1, keepdim=True)
+    return maps.maps * norms[..., None, :]
 
 
 def _received(maps: LayerMaps) -> Float[Tensor, "batch head key"]:
