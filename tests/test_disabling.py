@@ -26,6 +26,7 @@ def test_random_sets_differ_and_come_from_the_seed() -> None:
     assert all(len(heads) == 2 for _, heads in one)
     assert one == parse_sets("random", 5, 7, seed=3, random_sets=11, random_size=2)
     assert one != parse_sets("random", 5, 7, seed=4, random_sets=11, random_size=2)
+    assert parse_sets("random:2", 5, 7, seed=3, random_sets=11) == one
     # There are no more than three.
     assert len(parse_sets("random", 1, 3, random_sets=11)) == 3
 
@@ -38,6 +39,8 @@ def test_random_sets_differ_and_come_from_the_seed() -> None:
         ("", "is not understood: give each, layers, random, or heads as in L1H2,L7H6"),
         ("all", "'all' is not a head"),
         ("every", "is not understood"),
+        ("random:x", "write random:5 for random sets of 5 heads"),
+        ("random:145", "a random set of 145 heads cannot be drawn from 144"),
     ],
 )
 def test_sets_that_make_no_sense(spec: str, message: str) -> None:

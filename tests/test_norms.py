@@ -18,8 +18,7 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 import families
 from headscope.errors import HeadscopeError, InterventionError
-from headscope.measures import MEASURES, measure
-from headscope.measures.base import definition
+from headscope.measures import MEASURES, definition, measure
 from headscope.models import Model, load
 from headscope.projections import gram, output_layers
 from headscope.stream import Batch, LayerMaps, stream

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -75,3 +76,14 @@ def test_the_readme_shows_files_that_exist() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}, which is not there"
+
+
+def test_the_page_of_measures_is_what_the_code_says() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import measures_page; print(measures_page.page(), end='')"],
+        cwd=ROOT / "tools",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (ROOT / "docs" / "measures.md").read_text(), "run python tools/measures_page.py"

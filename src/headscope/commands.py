@@ -46,7 +46,7 @@ Faithful = Annotated[
     bool, Parameter(help="The forms of the paper's notebook, its slips included, where it differs.", negative="")
 ]
 Measures = Annotated[str, Parameter(help="Names of measures joined by commas, or all.")]
-HeadsSpec = Annotated[str, Parameter(help="each, layers, random, or one set such as L1H2,L7H6.")]
+HeadsSpec = Annotated[str, Parameter(help="each, layers, random, random:5 (sets of 5), or one set such as L1H2,L7H6.")]
 Mode = Annotated[
     Literal["uniform", "zero", "mean"],
     Parameter(help="uniform: 1/L to every real token, as in the paper; zero: no output; mean: the mean output."),
@@ -104,9 +104,10 @@ def study(
     from headscope.disabling import parse_sets
     from headscope.figures import draw
     from headscope.finetuning import Recipe, usual_lr
+    from headscope.measures import known
     from headscope.models import load
 
-    names = _measure_names("all")
+    names = known()
     say(f"headscope study: {model} on {task}", quiet=quiet)
     session = _open(given, examples=examples, at_most=STUDY_EXAMPLES)
     rate = usual_lr(session.model.hf.config.hidden_size) if lr is None else lr
@@ -198,8 +199,9 @@ def measure(
     """Measure what every head attends to: one pass over the validation data, a row per head and measure."""
     given = dict(locals())
     from headscope import steps
+    from headscope.measures import known
 
-    names = _measure_names(measures)
+    names = known(measures)
     session = _open(given, examples=examples, needs_head=False)
     request = session.request("measure", measures=names, words=words, language=language, faithful=faithful)
     run, complete = _begin(session, out, request, overwrite)
@@ -231,9 +233,10 @@ def compare(
     """Compare every head before and after fine-tuning: the cosine of its maps, and every measure's difference."""
     given = dict(locals())
     from headscope import steps
+    from headscope.measures import known
     from headscope.models import load
 
-    names = _measure_names(measures)
+    names = known(measures)
     session = _open({**given, "model": after}, examples=examples, needs_head=False)
     first = load(before)
     request = session.request(
@@ -338,15 +341,6 @@ def _begin(session: Session, out: Path, request: dict[str, Any], overwrite: bool
     elif run.is_resumed:
         say(f"resuming what was begun in {out}", quiet=session.quiet)
     return run, run.is_complete
-
-
-def _measure_names(spec: str) -> list[str]:
-    from headscope.measures import MEASURES
-
-    names = MEASURES.names() if spec == "all" else [name.strip() for name in spec.split(",")]
-    for name in names:
-        MEASURES.get(name)
-    return names
 
 
 def _score_lines(rows: list[dict[str, Any]]) -> tuple[str, ...]:

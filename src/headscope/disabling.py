@@ -26,8 +26,8 @@ def parse_sets(
 ) -> list[tuple[str, HeadSet]]:
     """The named sets that `--heads` asks for.
 
-    spec: "each" (every head in turn), "layers" (all heads of a layer, every layer in turn), "random" (a control:
-    `random_sets` different sets of `random_size` heads drawn from `seed`), or one set such as "L1H2,L7H6".
+    spec: "each" (every head in turn), "layers" (all heads of a layer, every layer in turn), "random" or "random:5" (a
+    control: `random_sets` different sets of so many heads drawn from `seed`), or one set such as "L1H2,L7H6".
 
     Raises HeadscopeError for anything else, or for heads that the model does not have.
     """
@@ -36,7 +36,11 @@ def parse_sets(
         return [(str(head), frozenset([head])) for head in every]
     if spec == "layers":
         return [(f"layer {layer}", frozenset(h for h in every if h.layer == layer)) for layer in range(1, layers + 1)]
-    if spec == "random":
+    if spec == "random" or spec.startswith("random:"):
+        size = spec.removeprefix("random").removeprefix(":") or str(random_size)
+        if not size.isdecimal():
+            raise HeadscopeError(f"--heads {spec!r} is not understood: write random:5 for random sets of 5 heads")
+        random_size = int(size)
         if not 0 < random_size <= len(every):
             raise HeadscopeError(f"a random set of {random_size} heads cannot be drawn from {len(every)}")
         rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headscope.measures.base import definition
+from headscope.measures import definition
 from headscope.models import Init, Model, load
 from headscope.precision import Precision
 from headscope.stream import LayerMaps, stream

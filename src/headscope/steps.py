@@ -13,15 +13,20 @@ from headscope.attention import Mode
 from headscope.axes import HeadSet, all_heads
 from headscope.disabling import Logits, disabled_logits, effects, score_rows_of
 from headscope.finetuning import CHECKPOINT_DONE, Recipe, save_checkpoint, train
-from headscope.measures import MEASURES, Moments
+from headscope.measures import MEASURES, OWN_PASS, Moments
 from headscope.measures import measure as run_measures
 from headscope.measures.change import COSINE, compare
+from headscope.measures.importance import gradient_importance, normalised
+from headscope.measures.likeness import clusters, likeness
 from headscope.models import Model
 from headscope.progress import progress, say
 from headscope.session import Session, cut_note, example_maps, example_rows, shown
 from headscope.store import Run
 from headscope.stream import logits
 from headscope.tasks.encoding import batches, encode
+
+IMPORTANCE, LIKENESS = "gradient_importance", "likeness"
+LIKENESS_EXAMPLES, CLUSTERS = 100, 8
 
 
 def train_checkpoint(
@@ -63,20 +68,20 @@ def score(session: Session, model: Model, configuration: str) -> tuple[list[dict
 
 
 def measure_heads(session: Session, run: Run, names: list[str], *, faithful: bool = False) -> tuple[str, ...]:
-    """Write the `heads` table: every named measure of every head, in one pass. Returns notes."""
+    """Write `heads`: every named measure of every head, one pass for all; and `likeness` if named. Returns notes."""
     words = session.words(run.path / "words")
     with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
         sums = run_measures(
             session.model,
             session.encoded,
-            names,
+            _one_pass(names),
             words=words,
             faithful=faithful,
             batch_tokens=session.batch_tokens,
             precision=session.precision,
             advance=advance,
         )
-    run.table("heads", _moment_rows(sums), model=session.model.name, task=session.task.name)
+    _write_heads(session, session.model, run, names, sums)
     return _empty_note(sums)
 
 
@@ -90,7 +95,7 @@ def compare_heads(
             before,
             after,
             session.encoded,
-            names,
+            _one_pass(names),
             words=words,
             faithful=faithful,
             batch_tokens=session.batch_tokens,
@@ -98,7 +103,7 @@ def compare_heads(
             advance=advance,
         )
     ids = {"model": session.model.name, "task": session.task.name}
-    run.table("heads", _moment_rows(found.after), **ids)
+    _write_heads(session, after, run, names, found.after)
     was = {(r["measure"], r["layer"], r["head"]): r["value"] for r in _moment_rows(found.before)}
     now = {(r["measure"], r["layer"], r["head"]): r["value"] for r in _moment_rows(found.after)}
     rows = [{**row, "before": None, "after": None} for row in _moment_rows({COSINE: found.cosine})]
@@ -109,28 +114,90 @@ def compare_heads(
     return _empty_note(found.after)
 
 
+def _one_pass(names: list[str]) -> list[str]:
+    return [name for name in names if name not in OWN_PASS]
+
+
+def _write_heads(session: Session, model: Model, run: Run, names: list[str], sums: Mapping[str, Moments]) -> None:
+    rows = _moment_rows(sums)
+    if IMPORTANCE in names:
+        rows += importance_rows(session, model)
+    run.table("heads", rows, model=session.model.name, task=session.task.name)
+    if LIKENESS in names:
+        alike(session, model, run)
+
+
+def importance_rows(session: Session, model: Model) -> list[dict[str, Any]]:
+    """The `heads` rows of gradient importance, plain and with layers normalised alike; none without a trained head."""
+    if not model.trained_head or model.hf.config.num_labels != session.task.outputs:
+        return []
+    with progress("gradient importance", len(session.encoded), quiet=session.quiet) as advance:
+        moments = gradient_importance(
+            model,
+            session.task,
+            session.encoded,
+            session.validation.labels,
+            batch_tokens=session.batch_tokens,
+            precision=session.precision,
+            advance=advance,
+        )
+    unit = "squared error" if session.task.is_regression else "nats"
+    plain = moments.compute()
+    rows = _rows_of(IMPORTANCE, unit, moments.n, *plain)
+    return rows + _rows_of(f"{IMPORTANCE}_normalised", "share of the layer's norm", moments.n, *normalised(*plain))
+
+
+def alike(session: Session, model: Model, run: Run) -> None:
+    """Write `likeness`: the divergence of every two heads' maps, on up to 100 examples, and each head's cluster."""
+    limit = min(LIKENESS_EXAMPLES, len(session.encoded))
+    with progress("how alike heads are", limit, quiet=session.quiet) as advance:
+        distances = likeness(model, session.encoded, limit=limit, seed=session.seed, advance=advance)
+    heads = all_heads(model.layers, model.heads)
+    groups = clusters(distances, min(CLUSTERS, len(heads)))
+    rows = [
+        {
+            "layer": one.layer,
+            "head": one.head,
+            "other_layer": other.layer,
+            "other_head": other.head,
+            "cluster": int(groups[a]),
+            "other_cluster": int(groups[b]),
+            "measure": "jensen_shannon",
+            "value": float(distances[a, b]),
+            "n": limit,
+            "unit": "nats",
+        }
+        for a, one in enumerate(heads)
+        for b, other in enumerate(heads)
+        if a < b
+    ]
+    run.table("likeness", rows, model=session.model.name, task=session.task.name)
+
+
 def _moment_rows(sums: Mapping[str, Moments]) -> list[dict[str, Any]]:
     """A row per head and measure; measures that no example has are left out."""
     rows = []
     for name, moments in sums.items():
-        mean, low, high = moments.compute()
-        if not moments.n.any():
-            continue
-        for head in all_heads(*mean.shape):
-            at = head.index
-            rows.append(
-                {
-                    "layer": head.layer,
-                    "head": head.head,
-                    "measure": name,
-                    "value": mean[at],
-                    "low": low[at],
-                    "high": high[at],
-                    "n": int(moments.n[at]),
-                    "unit": "cosine" if name == COSINE else MEASURES.get(name).unit,
-                }
-            )
+        if moments.n.any():
+            unit = "cosine" if name == COSINE else MEASURES.get(name).unit
+            rows += _rows_of(name, unit, moments.n, *moments.compute())
     return rows
+
+
+def _rows_of(measure: str, unit: str, n: Any, mean: Any, low: Any, high: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": head.layer,
+            "head": head.head,
+            "measure": measure,
+            "value": mean[head.index],
+            "low": low[head.index],
+            "high": high[head.index],
+            "n": int(n[head.index]),
+            "unit": unit,
+        }
+        for head in all_heads(*mean.shape)
+    ]
 
 
 def _empty_note(sums: Mapping[str, Moments]) -> tuple[str, ...]:

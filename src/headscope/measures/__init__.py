@@ -1,10 +1,34 @@
 """Measures: what a head attends to, as a number per head. Register one with `MEASURES.register(name)`."""
 
+from headscope.errors import unknown
 from headscope.measures import features as _features  # noqa: F401  (registers itself)
 from headscope.measures import norms as _norms  # noqa: F401
 from headscope.measures import pairs as _pairs  # noqa: F401
 from headscope.measures import sink as _sink  # noqa: F401
 from headscope.measures import tokens as _tokens  # noqa: F401
 from headscope.measures.base import MEASURES, Measure, Moments, measure
+from headscope.measures.importance import gradient_importance
+from headscope.measures.likeness import likeness as likeness_of_heads
 
-__all__ = ["MEASURES", "Measure", "Moments", "measure"]
+__all__ = ["MEASURES", "OWN_PASS", "Measure", "Moments", "definition", "known", "measure"]
+
+OWN_PASS = {"gradient_importance": gradient_importance, "likeness": likeness_of_heads}
+"""What takes a pass of its own over the data: gradients, and all pairs of heads."""
+
+
+def known(spec: str = "all") -> list[str]:
+    """The names of measures that "all" or a list joined by commas means. Raises HeadscopeError for an unknown one."""
+    every = [*MEASURES.names(), *OWN_PASS]
+    names = every if spec == "all" else [name.strip() for name in spec.split(",")]
+    for name in names:
+        if name not in every:
+            raise unknown("measure", name, every)
+    return names
+
+
+def definition(name: str) -> str:
+    """What a measure is, in a sentence: the docstring of the function that computes it, with its unit."""
+    if name in OWN_PASS:
+        return " ".join((OWN_PASS[name].__doc__ or "").split("Raises")[0].split())
+    one = MEASURES.get(name)
+    return f"{' '.join((one.update.__doc__ or '').split())} Unit: {one.unit}."

@@ -45,12 +45,6 @@ FAITHFUL: dict[str, Measure] = {}
 """The forms of the paper's notebook, where it differs from the paper or from what is right, by the measure's name."""
 
 
-def definition(name: str) -> str:
-    """What a measure is, in a sentence: the docstring of its `update`, with its unit."""
-    one = MEASURES.get(name)
-    return f"{' '.join((one.update.__doc__ or '').split())} Unit: {one.unit}."
-
-
 @dataclass(frozen=True)
 class Moments:
     """Counts, sums and sums of squares over examples, [layer, head]; they merge by addition, exact in shards."""

@@ -43,13 +43,17 @@ def most_in(received: Float[Tensor, "batch head token"], mask: Mask) -> Values:
     return torch.where(most < 0, torch.nan, most)
 
 
+def _article(name: str) -> str:
+    return name if name == "punctuation" else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
 def _to_class(name: str) -> Callable[[LayerMaps], Values]:
     def update(maps: LayerMaps) -> Values:
         return most_in(maps.received, maps.batch.extra[f"class/{name}"])
 
     update.__doc__ = (
-        f"Attention to a {name}: max over the {name} tokens j of (1/L) sum_i a_ij, a fraction of mass; mean over the "
-        "examples that have one (paper, section 4.4)."
+        f"Attention to {_article(name)}: max over the {name} tokens j of (1/L) sum_i a_ij, a fraction of mass; mean "
+        "over the examples that have one (paper, section 4.4)."
     )
     return update
 
@@ -59,8 +63,8 @@ def _from_cls(name: str) -> Callable[[LayerMaps], Values]:
         return most_in(maps.maps[:, :, 0], maps.batch.extra[f"class/{name}"])
 
     update.__doc__ = (
-        f"Attention of [CLS] to a {name}: max over the {name} tokens j of a_0j, a fraction of mass; mean over the "
-        "examples that have one (paper, section 4.5, figure 7)."
+        f"Attention of [CLS] to {_article(name)}: max over the {name} tokens j of a_0j, a fraction of mass; mean over "
+        "the examples that have one (paper, section 4.5, figure 7)."
     )
     return update
 

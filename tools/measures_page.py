@@ -1,0 +1,36 @@
+"""Write docs/measures.md from the docstrings of the registered measures: python tools/measures_page.py."""
+
+from pathlib import Path
+
+from headscope.measures import MEASURES, OWN_PASS, definition
+from headscope.measures.base import FAITHFUL
+
+PAGE = Path(__file__).parents[1] / "docs" / "measures.md"
+HEAD = """# Measures
+
+What `headscope measure` gives for every head, each with a 95% interval over examples. Written by
+`python tools/measures_page.py` from the code; a test keeps it true. a_ij is the attention of token i (row) to token j
+(column), L the number of real tokens; padding never counts.
+
+A `_control` is what the head does without the relation; an `_excess` is what is left once that is taken off.
+`--faithful` gives the form of the paper's notebook where it differs: an example without the class counts as 0 (but for
+negation), and the cosine of `headscope compare --faithful` counts the rows of the padding to 200 tokens.
+
+| measure | unit | definition | notebook's form |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    rows = []
+    for name in MEASURES.names():
+        one = MEASURES.get(name)
+        text = " ".join((one.update.__doc__ or "").split()).replace("|", "\\|")
+        rows.append(f"| `{name}` | {one.unit} | {text} | {'yes' if name in FAITHFUL else ''} |")
+    rows += [f"| `{name}` | nats | {definition(name)} |  |" for name in OWN_PASS]
+    return HEAD + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
