@@ -172,3 +172,38 @@ def test_the_other_two_configurations(bare: str, tmp_path: Path, init: Any) -> N
     weight = "encoder.layer.0.output.dense.weight"
     same = (trained.hf.base_model.state_dict()[weight] == given.hf.state_dict()[weight]).all()
     assert bool(same) == (init == "none")
+
+
+def test_odd_texts_are_measured(bare: str, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "task.toml").write_text('columns = ["one", "two"]\nlabels = ["no", "yes"]')
+    odd = ["🙂🙃", "!!!", "שלום עולם", "a\u200bb", "word " * 5000, "e\u0301te\u0301", "☃", "don't", "漢字かな"]
+    rows = [{"one": text, "two": "the nurse", "label": i % 2} for i, text in enumerate(odd)]
+    for name in ("train", "validation"):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "run"
+    headscope.measure(model=bare, task=str(folder), out=out, words="plain", quiet=True)
+    table = pl.read_parquet(out / "heads.parquet")
+    assert table["value"].is_finite().all()
+    assert table.filter(measure="entropy")["n"].unique().to_list() == [len(odd)]
+    notes = json.loads((out / "run.json").read_text())["notes"]
+    assert notes[0] == f"1 of {len(odd)} validation examples were cut to 128 tokens"
+    assert "attention_to_noun" in notes[1]
+    assert "attention_to_noun" not in table["measure"]
+
+
+def test_compare_says_what_changed(studied: Path, bare: str, tmp_path: Path) -> None:
+    headscope.compare(
+        before=bare, after=str(studied / "checkpoint"), task="builtin", out=tmp_path / "run", examples=30, quiet=True
+    )
+    change = pl.read_parquet(tmp_path / "run" / "change.parquet")
+    cosine = change.filter(measure="cosine_to_pretrained")
+    assert len(cosine) == families.LAYERS * families.HEADS
+    assert cosine["value"].is_between(0, 1).all()
+    noun = change.filter(measure="attention_to_noun")
+    assert noun["value"].to_list() == pytest.approx((noun["after"] - noun["before"]).to_list(), abs=1e-9)
+    page = (tmp_path / "run").parent / "compared.html"
+    headscope.report(tmp_path / "run", out=page)
+    assert "Not complete" not in page.read_text()
+    assert page.read_text().count("<figure>") >= 5

@@ -112,7 +112,7 @@ def same_word() -> None:
         )  # fmt: skip
     page = [
         "# The same word in the other sentence: are those heads needed?",
-        "The five heads with the largest excess of `same_word_across` over its control (another word of the other text) "
+        "The five heads with the largest excess of `same_word_across` over their control (another word there), "
         "in fine-tuned all-MiniLM-L6-v2 (paper, section 5), disabled together, against 20 random sets of five heads. "
         f"Points; 408 validation examples; `make results`, with {made_by(run)} and `--heads random:5`.",
         table(
