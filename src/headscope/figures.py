@@ -108,7 +108,7 @@ FIGURES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 
 
 def paper_figure(name: str, tables: Mapping[str, pl.DataFrame]) -> "alt.ConcatChart | None":
-    """One of `FIGURES` from the tables of a run: a panel per measure, one colour scale; None if nothing is there."""
+    """One of `FIGURES` from the tables of a run: a panel with its own scale per measure; None if nothing is there."""
     import altair as alt
 
     title, table, measures = FIGURES[name]
@@ -118,20 +118,21 @@ def paper_figure(name: str, tables: Mapping[str, pl.DataFrame]) -> "alt.ConcatCh
     there = [m for m in measures if m in rows["measure"].to_list()]
     if not there:
         return None
-    lowest, highest = (float(str(v)) for v in (rows["value"].min(), rows["value"].max()))
-    if lowest < 0:
+    panels = []
+    for measure in there:
+        own = rows.filter(measure=measure)
+        lowest, highest = (float(str(v)) for v in (own["value"].min(), own["value"].max()))
         limit = _nice(max(-lowest, highest))
-        domain, colours = [-limit, 0.0, limit], [LOSS, NONE, GAIN]
-    else:
-        domain, colours = [0.0, 1.0 if highest > 0.5 else _nice(highest)], [NONE, "#7fb8dc", MUCH]
-    panels = [
-        _panel(rows.filter(measure=m), "value", label(m), domain, colours, _one(rows, "unit"), cell=11) for m in there
-    ]
-    subtitle = _source(rows)
+        # A panel has a scale of its own: attention to [CLS] would leave every other class white.
+        domain, colours = [0.0, limit], [NONE, "#7fb8dc", MUCH]
+        if lowest < 0:
+            domain, colours = [-limit, 0.0, limit], [LOSS, NONE, GAIN]
+        panels.append(_panel(own, "value", label(measure), domain, colours, "", cell=12))
+    subtitle = ", ".join(filter(None, [_source(rows), _one(rows, "unit")]))
     chart: alt.ConcatChart = _styled(
-        alt.concat(*panels, columns=3, spacing=12).properties(
-            title=alt.TitleParams(title, subtitle=subtitle) if subtitle else title
-        )
+        alt.concat(*panels, columns=3, spacing=16)
+        .resolve_scale(color="independent")
+        .properties(title=alt.TitleParams(title, subtitle=subtitle) if subtitle else title)
     )
     return chart
 
@@ -265,9 +266,8 @@ def _panel(
     y = alt.Y("layer:O", title=None, scale=alt.Scale(domain=layers), axis=_axis(alt, "L", small))
     ticks = domain if len(domain) == 3 else [domain[0], (domain[0] + domain[1]) / 2, domain[1]]
     scale = alt.Scale(domain=ticks if len(colours) == 3 else domain, range=colours, interpolate="lab", clamp=True)
-    bar = alt.Legend(
-        title=legend, values=ticks, gradientLength=min(150, cell * len(layers) - 14), gradientThickness=10, format="~g"
-    )
+    length = min(150, cell * len(layers) - 14)
+    bar = alt.Legend(title=legend or None, values=ticks, gradientLength=length, gradientThickness=10, format="~g")
     return (
         alt.Chart(rows.select("layer", "head", pl.col(value).cast(pl.Float64)), title=title)
         .mark_rect(stroke="#d0d0d0", strokeWidth=0.5)
@@ -289,4 +289,7 @@ def _styled(chart: Any) -> Any:
 
 
 def _axis(alt: Any, letter: str, more: Mapping[str, Any], **options: str) -> Any:
-    return alt.Axis(labelExpr=f"'{letter}' + datum.value", labelAngle=0, labelPadding=3, **more, **options)
+    # On small panels only every other one has room for its name.
+    name = f"'{letter}' + datum.value"
+    text = f"datum.value % 2 ? {name} : ''" if more else name
+    return alt.Axis(labelExpr=text, labelAngle=0, labelPadding=3, **more, **options)

@@ -1,11 +1,16 @@
 """Measures: what a head attends to, as a number per head. Register one with `MEASURES.register(name)`."""
 
 from headscope.errors import unknown
-from headscope.measures import features as _features  # noqa: F401  (registers itself)
-from headscope.measures import norms as _norms  # noqa: F401
-from headscope.measures import pairs as _pairs  # noqa: F401
-from headscope.measures import sink as _sink  # noqa: F401
+
+# Importing a module registers its measures; this is the order in which people meet them.
+# isort: off
 from headscope.measures import tokens as _tokens  # noqa: F401
+from headscope.measures import features as _features  # noqa: F401
+from headscope.measures import pairs as _pairs  # noqa: F401
+from headscope.measures import norms as _norms  # noqa: F401
+from headscope.measures import sink as _sink  # noqa: F401
+
+# isort: on
 from headscope.measures.base import MEASURES, Measure, Moments, measure
 from headscope.measures.importance import gradient_importance
 from headscope.measures.likeness import likeness as likeness_of_heads

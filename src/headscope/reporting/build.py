@@ -138,7 +138,7 @@ def read(folder: Path) -> Run:
             problems.append(f"maps.safetensors is missing: {_SHOWN['maps']} cannot be shown.")
     except Exception:  # safetensors raises its own errors, and others for a bad header
         problems.append(f"maps.safetensors is damaged: {_SHOWN['maps']} cannot be shown.")
-    names = [_text(_part(meta, part).get("name")) for part in ("model", "task")]
+    names = [_short(_text(_part(meta, part).get("name"))) for part in ("model", "task")]
     return Run(" · ".join(filter(None, names)) or folder.resolve().name, meta, tables, maps, tuple(problems))
 
 
@@ -182,7 +182,7 @@ def _by_task(run: Run) -> list[Run]:
         return [run]
     named = _text(_part(run.meta, "task").get("name"))
     holder = named if named in tasks else tasks[0]
-    model = _text(_part(run.meta, "model").get("name"))
+    model = _short(_text(_part(run.meta, "model").get("name")))
     sections = []
     for task in tasks:
         tables = {
@@ -206,6 +206,11 @@ def _part(meta: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _short(name: str) -> str:
+    """A model's name for a title: of a path its last two parts."""
+    return "/".join(name.split("/")[-2:])
 
 
 def _payload(run: Run) -> dict[str, Any]:

@@ -71,6 +71,10 @@ def findings(tables: Tables) -> list[Finding]:
 _EXTREMES = {
     "attention_to_cls": "No head attends more to [CLS] than {head}: {value} of its attention",
     "attention_to_sep": "No head attends more to [SEP] than {head}: {value} of its attention",
+    "verb_to_subject_excess": "{head} goes furthest from a verb to its subject: {value} of its attention more than to "
+    "another word at the same distance",
+    "same_word_across_excess": "{head} goes furthest from a word to the same word in the other text: {value} of its "
+    "attention more than to another word there",
     "entropy": "No head is more focused than {head}: its attention has an entropy of {value} nats",
 }
 

@@ -82,7 +82,6 @@
     const name = (/** @type {Row} */ row) => `L${row.layer}H${row.head}`;
     const stands = (/** @type {Row} */ row) => row.p_corrected !== null && row.p_corrected < data.significant;
 
-    // ---- the atlas
     const byName = /** @type {Map<string, View>} */ (new Map());
     const modes = new Set(single.map((row) => row.mode)).size;
     for (const row of [...single, ...measures]) {
@@ -185,8 +184,10 @@
         );
       }
       const named = (/** @type {Row} */ row) => label(row.measure) + (row.unit ? `, ${visible(row.unit)}` : "");
-      const does = own.map((row) => [named(row), number(row.value, row.unit), interval(row)]);
-      if (own.length) parts.push(table("What this head does", ["Measure", "Value", "95%"], does));
+      const after = new Map(own.filter((row) => /^change_in_/.test(row.measure)).map((row) => [row.measure.slice(10), row.value]));
+      const change = (/** @type {Row} */ row) => (after.size ? [after.has(row.measure) ? number(after.get(row.measure), row.unit, true) : ""] : []);
+      const does = own.filter((row) => !/^change_in_/.test(row.measure)).map((row) => [named(row), number(row.value, row.unit), interval(row), ...change(row)]);
+      if (own.length) parts.push(table("What this head does", ["Measure", "Value", "95%", ...(after.size ? ["Change"] : [])], does));
       if (parts.length === 1) parts.push(make("p", {}, "No table has a row about this head."));
       find(".card").replaceChildren(...parts);
     }
@@ -194,8 +195,7 @@
     // ---- the maps of an example
     const decoded = /** @type {Map<string, Promise<Weights>>} */ (new Map());
     const sources = new Map([...section.querySelectorAll("script.map")].map((e) => [/** @type {HTMLElement} */ (e).dataset.key ?? "", e]));
-    let shown = /** @type {Shown[]} */ ([]);
-    let turn = 0;
+    let [shown, turn] = [/** @type {Shown[]} */ ([]), 0];
 
     /** @param {string} key @returns {Promise<Weights>} */
     function weights(key) {
