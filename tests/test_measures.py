@@ -19,7 +19,7 @@ from headscope.errors import HeadscopeError
 from headscope.measures import MEASURES, measure
 from headscope.measures.base import Moments, find_measures, values_of
 from headscope.measures.change import compare, cosine
-from headscope.measures.features import class_masks
+from headscope.measures.features import _notebook_words, class_masks, notebook_masks
 from headscope.measures.pairs import controls, crossed, linked, related_tokens, same_words, token_pairs
 from headscope.models import load
 from headscope.stream import Batch, LayerMaps
@@ -52,6 +52,8 @@ HAND = Aligned(
     tokens=((1, 2), (3,), (4,), (5,), (7,), (8,), (9,)),
 )
 LENGTH = 11
+# The second piece of the first "nurses" is the whole of the second one's.
+PIECES = [0, 11, 12, 13, 14, 4, 2, 15, 16, 12, 2]
 
 
 def by_hand(maps: Tensor) -> LayerMaps:
@@ -59,11 +61,12 @@ def by_hand(maps: Tensor) -> LayerMaps:
     special = torch.zeros(1, LENGTH, dtype=torch.bool)
     special[0, [0, 6, 10]] = True
     segment = torch.tensor([[0] * 7 + [1] * 4])
-    batch = Batch(np.array([3]), torch.ones(1, LENGTH, dtype=torch.bool), special, segment)
+    ids = torch.tensor([PIECES])
+    batch = Batch(np.array([3]), torch.ones(1, LENGTH, dtype=torch.bool), special, segment, ids)
     extra: dict[str, Any] = {}
-    for prepare in (class_masks, related_tokens, same_words):
+    for prepare in (class_masks, notebook_masks, related_tokens, same_words):
         extra |= prepare(batch, [HAND])
-    batch = Batch(batch.examples, batch.real, special, segment, extra)
+    batch = Batch(batch.examples, batch.real, special, segment, ids, extra)
     return LayerMaps(0, batch, maps[None, None], torch.ones(1, 1, LENGTH, 2))
 
 
@@ -295,6 +298,28 @@ def test_measures_change_nothing_and_do_not_see_padding(case: Case) -> None:
 def test_words_are_asked_for(case: Case) -> None:
     with pytest.raises(HeadscopeError, match="these measures look at words"):
         measure(case.model, case.encoded, ["attention_to_noun"])
+
+
+def test_the_notebook_counts_examples_without_the_class_as_nothing(case: Case) -> None:
+    names = ["attention_to_pronoun", "attention_to_negation"]
+    ours = measure(case.model, case.encoded, names, words=case.words)
+    notebook = measure(case.model, case.encoded, names, words=case.words, faithful=True)
+    without = sum(not any(CLASSES["pronoun"](w) for w in one.words) for one in case.words)
+    assert without
+    assert (ours["attention_to_pronoun"].n == len(case.encoded) - without).all()
+    assert (notebook["attention_to_pronoun"].n == len(case.encoded)).all()
+    # But for negation, which the notebook leaves out as we do.
+    assert (notebook["attention_to_negation"].n < len(case.encoded)).all()
+
+
+def test_the_notebooks_classes_leak_by_hand() -> None:
+    extra = by_hand(torch.eye(LENGTH)).batch.extra
+    # Nouns are tokens 1, 2 and 9. Subjects are "nurses" (1, 2) and "she" (7): piece 12 stands at 9 too.
+    assert extra["class/subject"][0].nonzero().flatten().tolist() == [1, 2, 7]
+    assert extra["notebook/subject"][0].nonzero().flatten().tolist() == [1, 2, 7, 9]
+    leaky = Aligned((word("north", "NOUN"), word("it", "PRON", "expl")), (0, 0), ((1,), (2,)))
+    assert [w.form for w, _ in _notebook_words(leaky, "negation")] == ["north"]
+    assert [w.form for w, _ in _notebook_words(leaky, "subject")] == ["it"]
 
 
 # ------------------------------------------------------------------- change

@@ -13,8 +13,10 @@ What `headscope measure` gives for every head, each with a 95% interval over exa
 (column), L the number of real tokens; padding never counts.
 
 A `_control` is what the head does without the relation; an `_excess` is what is left once that is taken off.
-`--faithful` gives the form of the paper's notebook where it differs: an example without the class counts as 0 (but for
-negation), and the cosine of `headscope compare --faithful` counts the rows of the padding to 200 tokens.
+`--faithful` gives the form of the paper's notebook where it differs. Classes of words: every token of the input whose
+piece occurs in a word of the class counts, a word that contains a negation ("north") is one, spaCy's `agent` and `expl`
+are subjects, `attr` and `oprd` objects, and an example without the class counts as 0 (but for negation). The cosine of
+`headscope compare --faithful` counts the rows of the padding to 200 tokens; `--max-length 200` gives the notebook's cut.
 
 | measure | unit | definition | notebook's form |
 |---|---|---|---|
@@ -28,7 +30,9 @@ def page() -> str:
         one = MEASURES.get(name)
         text = " ".join((one.update.__doc__ or "").split()).replace("|", "\\|")
         rows.append(f"| `{name}` | {one.unit} | {text} | {'yes' if name in FAITHFUL else ''} |")
-    rows += [f"| `{name}` | nats | {definition(name)} |  |" for name in OWN_PASS]
+    for name in OWN_PASS:
+        text = definition(name).replace("|", "\\|")
+        rows.append(f"| `{name}` | nats | {text} |  |")
     return HEAD + "\n".join(rows) + "\n"
 
 

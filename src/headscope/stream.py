@@ -27,14 +27,15 @@ class Batch:
     """What is known of the tokens of one batch, the same for all its layers. Read only.
 
     `examples` are the rows' indices in the data. `special` marks [CLS] and [SEP], `segment` says which text a token
-    belongs to; both, like `real` (no padding), are [batch, token]. `extra` holds what a measure's `prepare` made of
-    the batch, by name: class masks, pairs of tokens.
+    belongs to, `ids` its piece; all, like `real` (no padding), are [batch, token]. `extra` holds what a measure's
+    `prepare` made of the batch, by name: class masks, pairs of tokens.
     """
 
     examples: Int[np.ndarray, "batch"]
     real: Bool[Tensor, "batch token"]
     special: Bool[Tensor, "batch token"]
     segment: Int[Tensor, "batch token"]
+    ids: Int[Tensor, "batch token"]
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -131,7 +132,7 @@ def batch_of(
         torch.tensor([own[i] + [0] * (real.shape[1] - len(own[i])) for i in rows], dtype=dtype, device=device)
         for own, dtype in ((encoded.special, torch.bool), (encoded.segments, torch.long))
     )
-    return inputs, Batch(np.array(rows), real, special, segment)
+    return inputs, Batch(np.array(rows), real, special, segment, inputs["input_ids"])
 
 
 @torch.inference_mode()

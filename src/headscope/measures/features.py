@@ -14,15 +14,54 @@ from torch import Tensor
 
 from headscope.measures.base import FAITHFUL, MEASURES, Measure
 from headscope.stream import Batch, LayerMaps
+from headscope.tags import Word
 from headscope.words import CLASSES, Aligned
 
 Values = Float[Tensor, "batch head"]
 Mask = Bool[Tensor, "batch token"]
+_NEGATION_PARTS = ("not", "n't", "no", "nor", "never", "neither", "none")
 
 
 def class_masks(batch: Batch, words: Sequence[Aligned]) -> Mapping[str, Any]:
     """The tokens of every class of words: `class/noun` and so on, [batch, token]."""
     return {f"class/{name}": _mask(batch, [_tokens(one, name) for one in words]) for name in CLASSES}
+
+
+def notebook_masks(batch: Batch, words: Sequence[Aligned]) -> Mapping[str, Any]:
+    """The tokens of every class as the notebook finds them: `notebook/noun` and so on, [batch, token].
+
+    Every token of the input whose piece occurs in a word of the class; a negation is a word that contains one; a
+    spaCy `agent` or `expl` counts as subject, an `attr` or `oprd` as object.
+    """
+    masks = {}
+    for name in CLASSES:
+        rows = []
+        for example, aligned in enumerate(words):
+            own = [t for _, part in _notebook_words(aligned, name) for t in part]
+            pieces = batch.ids[example][own] if own else batch.ids.new_empty(0)
+            found = torch.isin(batch.ids[example], pieces) & batch.real[example] & ~batch.special[example]
+            rows.append(found)
+        masks[f"notebook/{name}"] = torch.stack(rows)
+    return masks
+
+
+def _notebook_words(aligned: Aligned, name: str) -> list[tuple[Word, tuple[int, ...]]]:
+    """The words of a class as the notebook counts them, with their tokens."""
+    pairs = list(zip(aligned.words, aligned.tokens, strict=True))
+    first = {text: aligned.text.index(text) for text in set(aligned.text)}
+
+    def counts(at: int, word: Word) -> bool:
+        governor = aligned.words[first[aligned.text[at]] + word.head] if word.head >= 0 else None
+        agent = word.relation == "case" and governor is not None and governor.relation == "obl:agent"
+        if name == "subject" and (word.relation == "expl" or agent):
+            return True
+        if name == "object" and word.relation == "xcomp":
+            return True
+        if name == "negation" and any(part in word.form.casefold() for part in _NEGATION_PARTS):
+            return True
+        return CLASSES[name](word)
+
+    return [pair for at, pair in enumerate(pairs) if counts(at, pair[0])]
 
 
 def _tokens(aligned: Aligned, name: str) -> list[int]:
@@ -86,15 +125,18 @@ def separators(batch: Batch) -> Mask:
     return sep
 
 
-def _zero_if_absent(update: Callable[[LayerMaps], Values]) -> Callable[[LayerMaps], Values]:
-    return lambda maps: update(maps).nan_to_num(0.0)
+def _notebook(name: str) -> Callable[[LayerMaps], Values]:
+    def update(maps: LayerMaps) -> Values:
+        value = most_in(maps.received, maps.batch.extra[f"notebook/{name}"])
+        return value if name == "negation" else value.nan_to_num(0.0)
+
+    return update
 
 
 for _name in CLASSES:
     _measure = Measure("fraction of mass", _to_class(_name), class_masks)
     MEASURES.register(f"attention_to_{_name}")(_measure)
     MEASURES.register(f"from_cls_to_{_name}")(Measure("fraction of mass", _from_cls(_name), class_masks))
-    if _name != "negation":
-        FAITHFUL[f"attention_to_{_name}"] = Measure(_measure.unit, _zero_if_absent(_measure.update), class_masks)
+    FAITHFUL[f"attention_to_{_name}"] = Measure(_measure.unit, _notebook(_name), notebook_masks)
 MEASURES.register("from_cls_to_cls")(Measure("fraction of mass", from_cls_to_cls))
 MEASURES.register("from_cls_to_sep")(Measure("fraction of mass", from_cls_to_sep))
