@@ -171,7 +171,8 @@ def layer_maps(maps: Tensor, values: Tensor, grams: Tensor | None, special: list
     marks = torch.zeros_like(real)
     for row, at in zip(marks, special, strict=True):
         row[at] = True
-    batch = Batch(np.arange(len(real)), real, marks, *(torch.zeros_like(real, dtype=torch.long) for _ in range(2)))
+    zeros = torch.zeros_like(real, dtype=torch.long)
+    batch = Batch(np.arange(len(real)), real, marks, zeros, zeros)
     return LayerMaps(0, batch, maps, values, None if grams is None else lambda: grams)
 
 

@@ -16,7 +16,7 @@ A `_control` is what the head does without the relation; an `_excess` is what is
 `--faithful` gives the form of the paper's notebook where it differs. Classes of words: every token of the input whose
 piece occurs in a word of the class counts, a word that contains a negation ("north") is one, spaCy's `agent` and `expl`
 are subjects, `attr` and `oprd` objects, and an example without the class counts as 0 (but for negation). The cosine of
-`headscope compare --faithful` counts the rows of the padding to 200 tokens; `--max-length 200` gives the notebook's cut.
+`headscope compare --faithful` counts the rows of the padding to 200 tokens; `--max-length 200` cuts as it does.
 
 | measure | unit | definition | notebook's form |
 |---|---|---|---|
