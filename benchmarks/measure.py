@@ -1,6 +1,6 @@
 """What measuring costs: all measures of maps in one pass, against the bare forward pass of the same batches.
 
-    python benchmarks/measure.py --data DIR [--model minilm] [--task mrpc] [--rounds 5] [--notebook 20]
+    python benchmarks/measure.py --data DIR [--model minilm] [--task mrpc] [--rounds 5] [--notebook 20] [--plot FILE]
 
 Prints, from one run: seconds of the bare forward pass (SDPA, the encoder alone), of the pass that takes the paper's
 maps-only measures (entropy, distance, attention to and from classes of words, token pairs), their ratio, the same for
@@ -16,9 +16,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import altair as alt
 import numpy as np
+import polars as pl
 import torch
 
+from headscope.figures import save
 from headscope.measures import MEASURES, measure
 from headscope.models import Model, load
 from headscope.stream import BATCH_TOKENS
@@ -76,6 +79,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--notebook", type=int, default=20)
+    parser.add_argument("--plot", type=Path, help="write the growth with the number of examples as a figure")
     given = parser.parse_args()
     model = load(given.model)
     split = load_data(find(given.task), given.data).validation.sample(given.examples, 0)
@@ -96,11 +100,17 @@ def main() -> None:
         print(f"{name:>10}: median {statistics.median(values):.2f} s (from {min(values):.2f} to {max(values):.2f})")
     print(f"     ratio: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f}), by pairs")
     print(f"    memory: peak {before:.0f} MiB after the bare pass, {peak():.0f} MiB after measuring")
+    growth = []
     for share in (4, 2, 1):
         rows = list(range(0, len(encoded), share))
         part, own = only(encoded, rows), [words[i] for i in rows]
         took = seconds(partial(measure, model, part, names, words=own))
+        growth.append({"examples": len(rows), "seconds": took})
         print(f"    growth: {len(rows):>6} examples, {took:.2f} s, {1000 * took / len(rows):.2f} ms an example")
+    if given.plot:
+        chart = alt.Chart(pl.DataFrame(growth)).mark_line(point=True, color="#1f6fb5")
+        x, y = alt.X("examples:Q", scale=alt.Scale(zero=True)), alt.Y("seconds:Q", scale=alt.Scale(zero=True))
+        save(chart.encode(x, y).properties(width=220, height=140), given.plot)
     rows = list(range(min(given.notebook, len(encoded))))
     took = seconds(lambda: notebook(model, only(encoded, rows), [words[i] for i in rows]))
     print(f"  notebook: {1000 * took / len(rows):.1f} ms an example, for 3 measures")

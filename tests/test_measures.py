@@ -374,3 +374,14 @@ def test_models_of_other_shapes_cannot_be_compared(case: Case, tmp_path: Path) -
     other = load(families.make("bert", tmp_path / "other", num_hidden_layers=2))
     with pytest.raises(HeadscopeError, match="has 3 x 5 heads, .* 2 x 5: compare a model with its own fine-tuned form"):
         compare(case.model, other, case.encoded, [])
+
+
+def test_the_plug_in_of_the_documents_works(case: Case) -> None:
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    assert len(code.splitlines()) < 40
+    exec(code, {})  # noqa: S102  (the document's own example)
+    value = measure(case.model, case.encoded, ["attention_to_self"])["attention_to_self"].compute()[0]
+    slow_form = np.mean([np.trace(a, axis1=2, axis2=3) / a.shape[2] for a in eager_maps(case.folder, case.encoded)], 0)
+    np.testing.assert_allclose(value, slow_form, atol=1e-5)
+    MEASURES._items.pop("attention_to_self")

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 import headscope
+from headscope.reporting.findings import p_value
 from headscope.store import read_json
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +59,7 @@ def mrpc() -> None:
         "(exact McNemar, Holm over all heads, p < 0.05). All of them, by the change in accuracy:",
         table(
             ("head", "change in accuracy", "p", "corrected p"),
-            [(r["set"], interval(r, "+"), f"{r['p']:.3f}", f"{r['p_corrected']:.3f}") for r in rows],
+            [(r["set"], interval(r, "+"), p_value(r["p"]), p_value(r["p_corrected"])) for r in rows],
         ),
     ]
     (PAGES / "mrpc.md").write_text("\n\n".join(page) + "\n")
@@ -107,7 +108,7 @@ def same_word() -> None:
         worse = sum(delta <= own["delta"] for delta in drawn)
         excess = ", ".join(f"{v:.2f}" for v in top["value"].to_list())
         lines.append(
-            (task, ", ".join(names), excess, own["metric"], interval(own, "+"), f"{own['p']:.3f}",
+            (task, ", ".join(names), excess, own["metric"], interval(own, "+"), p_value(own['p']),
              f"{sum(drawn) / len(drawn):+.1f} ({min(drawn):+.1f} to {max(drawn):+.1f})", f"{worse} of {len(drawn)}")
         )  # fmt: skip
     page = [
