@@ -208,12 +208,12 @@ def slow(name: str, a: np.ndarray, encoded: Encoded, row: int, aligned: Aligned)
             return max((source[t] for t in tokens), default=float("nan"))
     if name in ("noun_to_pronoun", "pronoun_to_noun"):
         kinds = {"noun": ("NOUN", "PROPN"), "pronoun": ("PRON",)}
-        source, target = name.split("_to_")
+        giver, taker = name.split("_to_")
         found = [
             a[i][j]
             for x, w in enumerate(aligned.words)
             for y, v in enumerate(aligned.words)
-            if w.upos in kinds[source] and v.upos in kinds[target] and x != y and aligned.text[x] == aligned.text[y]
+            if w.upos in kinds[giver] and v.upos in kinds[taker] and x != y and aligned.text[x] == aligned.text[y]
             for i in aligned.tokens[x]
             for j in aligned.tokens[y]
         ]
