@@ -1,6 +1,7 @@
 """Fixtures that many tests share."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HEADSCOPE_CACHE"] = tempfile.mkdtemp(prefix="headscope-cache-")
 torch.set_num_threads(2)
 # The same examples in every CI run; on a developer's machine new ones each time.
 hypothesis.settings.register_profile("ci", derandomize=True)

@@ -1,5 +1,6 @@
 """What every command begins with: the task, its data, the model, the encoded examples, and the record of it all."""
 
+import os
 import platform
 import shlex
 import time
@@ -97,9 +98,11 @@ class Session:
             began=began,
         )
 
-    def words(self, cache: Path) -> list[Aligned]:
-        """The tagged words of every validation example with their tokens; a parser's work is kept in `cache`."""
-        tagged = tag(self.validation, self.words_from, language=self.language, cache=cache, quiet=self.quiet)
+    def words(self) -> list[Aligned]:
+        """The tagged words of every validation example with their tokens; a parser's work is kept for other runs."""
+        tagged = tag(
+            self.validation, self.words_from, language=self.language, cache=cache_folder() / "words", quiet=self.quiet
+        )
         return align(self.encoded, self.validation, tagged)
 
     def request(self, command: str, **options: Any) -> dict[str, Any]:
@@ -154,6 +157,13 @@ class Session:
             "definitions": {name: definition(name) for name in request.get("measures", ())},
             "repeat": repeat(command, arguments),
         }
+
+
+def cache_folder() -> Path:
+    """Where work is kept that other runs can use: HEADSCOPE_CACHE, or headscope in the user's cache folder."""
+    if own := os.environ.get("HEADSCOPE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headscope"
 
 
 def cut_note(encoded: Encoded, split: str) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def score(session: Session, model: Model, configuration: str) -> tuple[list[dict
 
 def measure_heads(session: Session, run: Run, names: list[str], *, faithful: bool = False) -> tuple[str, ...]:
     """Write `heads`: every named measure of every head, one pass for all; and `likeness` if named. Returns notes."""
-    words = session.words(run.path / "words")
+    words = session.words()
     with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
         sums = run_measures(
             session.model,
@@ -89,7 +89,7 @@ def compare_heads(
     session: Session, before: Model, after: Model, run: Run, names: list[str], *, faithful: bool = False
 ) -> tuple[str, ...]:
     """Write `heads`, the measures of `after`, and `change`, what differs from `before`. Returns notes."""
-    words = session.words(run.path / "words")
+    words = session.words()
     with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
         found = compare(
             before,
@@ -202,7 +202,11 @@ def _rows_of(measure: str, unit: str, n: Any, mean: Any, low: Any, high: Any) ->
 
 def _empty_note(sums: Mapping[str, Moments]) -> tuple[str, ...]:
     empty = [name for name, moments in sums.items() if not moments.n.any()]
-    return (f"no example has what these measures look at, so they are left out: {', '.join(empty)}",) if empty else ()
+    if not empty:
+        return ()
+    untagged = "attention_to_noun" in empty and "attention_to_verb" in empty
+    hint = "; for parts of speech run pip install 'headscope[words]'" if untagged else ""
+    return (f"no example has what these measures look at, so they are left out: {', '.join(empty)}{hint}",)
 
 
 def disable_sets(
