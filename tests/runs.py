@@ -1,4 +1,4 @@
-"""For the tests of figures and of the report: a run folder with invented numbers, a reader of HTML, and a browser."""
+"""For the tests of figures and pages: a run folder and maps with invented numbers, a reader of HTML, and a browser."""
 
 import fcntl
 import json
@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 from safetensors.numpy import save_file
+
+from headscope.annotation.records import AnnotatedMap, quantise
+from headscope.axes import Head
 
 LAYERS, HEADS = 3, 5
 
@@ -159,6 +162,23 @@ def change() -> pl.DataFrame:
     return pl.concat(rows)
 
 
+def annotated(name: str, tokens: int = 9, seed: int = 0) -> AnnotatedMap:
+    """A map to label, of a pair of texts."""
+    rng = np.random.default_rng(seed)
+    return AnnotatedMap(
+        id=name,
+        model="tiny-bert",
+        family="bert",
+        head=Head(2, 3),
+        source="invented",
+        example=seed,
+        drawn="random",
+        special=tuple(i in (0, tokens - 1) for i in range(tokens)),
+        segments=tuple(int(i > tokens // 2) for i in range(tokens)),
+        quantised=quantise(rng.dirichlet(np.full(tokens, 0.3), tokens)),
+    )
+
+
 class Page(HTMLParser):
     """The elements of a page, and the text of its scripts and styles."""
 
@@ -195,7 +215,7 @@ FLAGS += " --disable-component-update --hide-scrollbars --remote-debugging-pipe"
 
 
 class Browser:
-    """One tab of headless Chromium with the network off. The protocol runs over file descriptors 3 and 4."""
+    """One tab of headless Chromium. The protocol runs over file descriptors 3 and 4."""
 
     def __init__(self, profile: Path) -> None:
         assert CHROMIUM
@@ -217,7 +237,6 @@ class Browser:
         self._session = {"sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
         self._last += 1
@@ -247,19 +266,35 @@ class Browser:
         return reply["result"].get("value")
 
     def open(self, path: Path, width: int = 1280, scheme: str = "light") -> None:
+        """A file, with the network off."""
+        self._go(path.as_uri(), width, scheme, offline=True)
+        self.js(DRAWN)
+
+    def visit(self, url: str, width: int = 1280, scheme: str = "light") -> None:
+        """A page that a server of the test's own serves, with the network on."""
+        self._go(url, width, scheme, offline=False)
+
+    def _go(self, url: str, width: int, scheme: str, offline: bool) -> None:
+        self.call(
+            "Network.emulateNetworkConditions", offline=offline, latency=0, downloadThroughput=-1, uploadThroughput=-1
+        )
         self.events.clear()
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=url)
         self.js("new Promise((done) => (document.readyState === 'complete' ? done() : addEventListener('load', done)))")
-        self.js(DRAWN)
 
     def press(self, key: str) -> None:
         for kind in ("rawKeyDown", "keyUp"):
-            code = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}[key]
+            named = {"Backspace": 8, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+            code = named.get(key) or ord(key.upper())
             self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
+
+    def until(self, condition: str) -> None:
+        look = f"({condition}) ? done() : left-- ? setTimeout(look, 10) : fail(new Error({condition!r}))"
+        self.js(f"new Promise((done, fail) => {{ let left = 1000; const look = () => {look}; look(); }})")
 
     def complaints(self) -> list[dict[str, Any]]:
         wrong = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")

@@ -1,0 +1,11 @@
+"""The five patterns of attention maps (paper, section 4.1).
+
+from headscope import patterns
+found = patterns.classify(maps)            # [..., query, key], rows summing to 1
+found.labels, found.probabilities
+"""
+
+from headscope.patterns.classes import CLASSES
+from headscope.patterns.classifier import Patterns, classify
+
+__all__ = ["CLASSES", "Patterns", "classify"]
