@@ -4,20 +4,24 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import families
+from headscope import cli, finetuning
 from headscope.errors import HeadscopeError
 from headscope.finetuning import Recipe, epoch_batches, learning_rate, save_checkpoint, train, usual_lr
 from headscope.models import Model, load
 from headscope.tasks import find
-from headscope.tasks.base import Split
+from headscope.tasks.base import Split, Task
 from headscope.tasks.encoding import Encoded, encode
 
 TASK = find("sst2")
@@ -147,3 +151,190 @@ def test_families_have_a_regression_too(tmp_path: Path) -> None:
     scores = Split(SPLIT.first, None, np.linspace(0, 5, len(SPLIT)))
     losses = train(model, stsb, encode(scores, model.tokenizer), scores.labels, Recipe(epochs=2, precision="fp32"))
     assert np.isfinite(losses).all()
+
+
+def step_of(state: Path) -> int:
+    with safetensors.safe_open(state, "pt") as file:
+        return int(file.metadata()["step"])
+
+
+@pytest.mark.parametrize(("what", "bad"), [("the loss", np.nan), ("the loss", np.inf), ("its gradient", np.inf)])
+def test_a_diverged_run_keeps_the_last_good_state_and_ends_the_same_way_again(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, bad: float
+) -> None:
+    recipe = Recipe(batch_size=8, lr=3e-3, precision="fp32")
+    state = tmp_path / "state.safetensors"
+    passes = 0
+    as_it_is = finetuning._gradients
+
+    def broken(model: Model, *given: Any) -> float:
+        nonlocal passes
+        passes += 1
+        loss = as_it_is(model, *given)
+        # From the tenth step on, as after an update that was too large: also when a second run comes there.
+        if passes < 10:
+            return loss
+        if what == "the loss":
+            return bad
+        next(model.hf.parameters()).grad[0, 0] = bad  # type: ignore[index]
+        return loss
+
+    monkeypatch.setattr(finetuning, "_gradients", broken)
+    model, encoded = fresh(tiny)
+    sentence = (
+        rf"training diverged at step 10 of 21 \({what} is not finite\): take a learning rate under 0.003 with --lr, and "
+        rf"another --out or --overwrite \({state} keeps the run as of step 8; the same command would go on there and"
+    )
+    with pytest.raises(HeadscopeError, match=sentence):
+        train(model, TASK, encoded, SPLIT.labels, recipe, state=state, save_every=0.0)
+    assert step_of(state) == 8
+    kept = load_file(state)
+    # The same command again makes the one step that was good, and ends with the same words.
+    passes = 8
+    again, _ = fresh(tiny)
+    with pytest.raises(HeadscopeError, match=sentence):
+        train(again, TASK, encoded, SPLIT.labels, recipe, state=state, save_every=0.0)
+    assert passes == 10
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in load_file(state).items())
+    # What was kept is a run that goes on well where nothing is wrong.
+    monkeypatch.setattr(finetuning, "_gradients", as_it_is)
+    healed, _ = fresh(tiny)
+    assert len(train(healed, TASK, encoded, SPLIT.labels, recipe, state=state)) == 13
+
+
+def test_no_state_is_saved_of_weights_that_were_not_tried(tiny: Path, tmp_path: Path) -> None:
+    model, encoded = fresh(tiny)
+    state = tmp_path / "state.safetensors"
+    with pytest.raises(HeadscopeError, match="training diverged"):
+        train(model, TASK, encoded, SPLIT.labels, Recipe(lr=1e20, precision="fp32"), state=state, save_every=0.0)
+    other, _ = fresh(tiny)
+    finetuning._resume(state, other, finetuning._optimiser(other, Recipe()), Recipe(lr=1e20, precision="fp32"))
+    assert all(bool(p.isfinite().all()) for p in other.hf.parameters())
+
+
+@pytest.mark.parametrize(("task", "labels"), [("sst2", 2), ("stsb", 1)])
+@pytest.mark.parametrize("size", [1, 3, 7, 12, 13])
+def test_the_gradient_of_the_parts_is_that_of_the_whole(tmp_path: Path, task: str, labels: int, size: int) -> None:
+    calm = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    model = load(families.make("bert", tmp_path / "model", labels, **calm), labels=labels)
+    model.hf.train().double()
+    encoded = encode(SPLIT, model.tokenizer)
+    rows = list(range(4, 17))
+    target = torch.tensor(SPLIT.labels, dtype=torch.double if labels == 1 else torch.long)
+    found = []
+    for parts in (len(rows), size):
+        model.hf.zero_grad()
+        loss = finetuning._gradients(model, find(task), encoded, target, rows, Recipe(precision="fp32"), parts)
+        found.append((loss, {n: p.grad.clone() for n, p in model.hf.named_parameters() if p.grad is not None}))
+    (loss, whole), (same, summed) = found
+    assert same == pytest.approx(loss, rel=1e-6)
+    assert whole.keys() == summed.keys()
+    for name in whole:
+        # The loss is taken in float32.
+        torch.testing.assert_close(summed[name], whole[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def small_memory(model: Model, rows: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the model's passes fail that have more than `rows` examples; returns the sizes of all passes."""
+    seen: list[int] = []
+    as_it_is = model.hf.forward
+
+    def forward(**batch: Any) -> Any:
+        seen.append(len(batch["input_ids"]))
+        out = as_it_is(**batch)
+        if len(batch["input_ids"]) > rows:
+            torch.rand(3)
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return out
+
+    monkeypatch.setattr(model.hf, "forward", forward)
+    return seen
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_said(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(epochs=2, batch_size=16, lr=3e-3, precision="fp32")
+    one, encoded = fresh(tiny)
+    seen, said = small_memory(one, 5, monkeypatch), list[int]()
+    losses = train(one, TASK, encoded, SPLIT.labels, recipe, on_split=said.append)
+    assert len(losses) == 8
+    # It is halved until it fits, once for the whole run; every example is then seen once an epoch.
+    fitting = [rows for rows in seen if rows <= 5]
+    assert sum(fitting) == 2 * len(SPLIT)
+    assert len(said) == 1
+    assert said[0] in (3, 4, 5)
+    assert seen.index(fitting[0]) == len(seen) - len(fitting)
+    # A killed run goes on with the parts that it had, to the same weights.
+    state = tmp_path / "state.safetensors"
+    two, _ = fresh(tiny)
+    small_memory(two, 5, monkeypatch)
+
+    def kill(count: float = 1, note: str = "") -> None:
+        if note and step_of(state) == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(two, TASK, encoded, SPLIT.labels, recipe, state=state, advance=kill, save_every=0.0)
+    three, _ = fresh(tiny)
+    seen, again = small_memory(three, 5, monkeypatch), list[int]()
+    rest = train(three, TASK, encoded, SPLIT.labels, recipe, state=state, on_split=again.append)
+    assert rest == losses[4:]
+    assert max(seen) <= 5
+    assert again == said[-1:]
+    for (name, weight), other in zip(one.hf.state_dict().items(), three.hf.state_dict().values(), strict=True):
+        assert torch.equal(weight, other), name
+
+
+def test_a_memory_too_small_for_one_example_is_said(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, encoded = fresh(tiny)
+    small_memory(model, 0, monkeypatch)
+    with pytest.raises(
+        HeadscopeError, match=r"too small to train .* on a single example of \d+ tokens: take a smaller"
+    ):
+        train(model, TASK, encoded, SPLIT.labels, Recipe(precision="fp32"))
+    assert not model.hf.training
+
+
+def test_a_memory_too_small_for_the_optimiser_is_said(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", fail)
+    model, encoded = fresh(tiny)
+    with pytest.raises(HeadscopeError, match="too small for the optimiser's moments"):
+        train(model, TASK, encoded, SPLIT.labels, Recipe(precision="fp32"))
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "named"), [(TASK, 1, "'positive'"), (TASK, 0, "'negative'"), (find("stsb"), 2.5, "2.5")]
+)
+def test_one_label_in_train_is_refused(task: Task, label: float, named: str) -> None:
+    labels = np.full(9, label, np.float64 if task.is_regression else np.int64)
+    sentence = f"all 9 training examples of {task.name} have the label {named}, so there is nothing to learn: give"
+    with pytest.raises(HeadscopeError, match=sentence):
+        finetuning.check_labels(task, labels)
+    labels[3] -= 1 if label else -1
+    finetuning.check_labels(task, labels)
+
+
+def test_one_label_in_train_is_exit_code_2(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    (folder / "task.toml").write_text('columns = ["one"]\nlabels = ["no", "yes"]')
+    for name, labels in (("train", (1, 1, 1)), ("validation", (0, 1, 1))):
+        rows = (f'{{"one": "the nurse", "label": {label}}}' for label in labels)
+        (folder / f"{name}.jsonl").write_text("\n".join(rows))
+    arguments = ["finetune", "--model", str(tiny), "--task", str(folder), "--out", str(tmp_path / "run"), "--quiet"]
+    assert cli.run(arguments) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert "all 3 training examples of task have the label 'yes', so there is nothing to learn" in sentence
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_damaged_state_is_said(tiny: Path, tmp_path: Path) -> None:
+    model, encoded = fresh(tiny)
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(b"")
+    with pytest.raises(HeadscopeError, match="is damaged .*: remove it"):
+        train(model, TASK, encoded, SPLIT.labels, Recipe(), state=state)

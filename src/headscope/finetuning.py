@@ -4,6 +4,8 @@ AdamW with decoupled decay (none on biases and normalisation), warm-up over the 
 to 0, gradients clipped to norm 1 (Devlin et al. 2019, appendix A; paper, section 4.3).
 """
 
+import ctypes
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,7 +16,7 @@ import numpy as np
 import safetensors
 import torch
 from jaxtyping import Int
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
@@ -93,6 +95,16 @@ def _optimiser(model: Model, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.999), eps=1e-8, fused=True)
 
 
+def check_labels(task: Task, labels: Labels) -> None:
+    """Raises HeadscopeError when all training examples have the same label: there is nothing to learn."""
+    if len(labels) and bool((labels == labels[0]).all()):
+        label = f"{labels[0]:g}" if task.is_regression else repr(task.labels[int(labels[0])])
+        raise HeadscopeError(
+            f"all {len(labels)} training examples of {task.name} have the label {label}, so there is nothing to learn: "
+            "give training data with at least two labels, or more of it with --train-examples"
+        )
+
+
 def train(
     model: Model,
     task: Task,
@@ -103,96 +115,184 @@ def train(
     state: Path | None = None,
     advance: Advance = silent,
     on_resume: Callable[[int], None] | None = None,
+    on_split: Callable[[int], None] | None = None,
     save_every: float = _SAVE_EVERY_SECONDS,
 ) -> list[float]:
     """Train the model in place; returns the loss of every step that this call made.
 
     state: a file that holds the run in progress (weights, optimiser, random state, position); a run that finds it
-    goes on from there and ends with the same weights as an unbroken one. Written about every `save_every` seconds
-    and after Ctrl-C.
+    goes on from there and ends with the same weights as an unbroken one. Written about every `save_every` seconds,
+    once the weights have given a finite loss and gradient on the next batch.
 
-    Raises HeadscopeError when the loss is no longer finite; the state keeps the last good step.
+    When a GPU's memory is too small for a batch, this batch and all that follow are computed in parts of half the
+    size, and the gradients added up; `on_split` is called with that size, also by a run that resumes with it.
+
+    Raises HeadscopeError when all labels are the same, when the loss or its gradient is no longer finite (the state
+    stays as it was when all was well), and when the memory is too small for a single example.
     """
+    check_labels(task, labels)
     plan = [b for epoch in range(recipe.epochs) for b in epoch_batches(encoded.lengths, recipe, epoch)]
     optimiser = _optimiser(model, recipe)
-    target = torch.tensor(labels, dtype=torch.float32 if task.is_regression else torch.long, device=model.hf.device)
+    device = model.hf.device
+    target = torch.tensor(labels, dtype=torch.float32 if task.is_regression else torch.long, device=device)
     torch.manual_seed(recipe.seed)
-    start = _resume(state, model, optimiser, recipe) if state is not None and state.exists() else 0
-    if start:
-        if on_resume is not None:
-            on_resume(start)
-        advance(start)
+    start, size = 0, recipe.batch_size
+    if state is not None and state.exists():
+        start, size = _resume(state, model, optimiser, recipe)
+        if start:
+            if on_resume is not None:
+                on_resume(start)
+            advance(start)
+        if size < recipe.batch_size and on_split is not None:
+            on_split(size)
+    _give_back_memory()
     model.hf.train()
     losses: list[float] = []
     saved = time.monotonic()
-    step = start
     try:
         for step in range(start, len(plan)):
-            loss = _step(model, task, encoded, target, plan[step], optimiser, recipe, step, len(plan))
-            if not np.isfinite(loss):
-                raise HeadscopeError(
-                    f"training diverged at step {step + 1} of {len(plan)} (the loss is {loss}): "
-                    f"take a learning rate under {recipe.lr:g}"
-                )
-            losses.append(loss)
-            advance(1, f"loss {np.mean(losses[-50:]):.3f}")
+            random_state = _random_state(device)
+            loss, smaller = _fitting_gradients(model, task, encoded, target, plan[step], recipe, size)
+            if smaller < size:
+                size = smaller
+                if on_split is not None:
+                    on_split(size)
+            norm = float(torch.nn.utils.clip_grad_norm_(model.hf.parameters(), recipe.clip))
+            if not (np.isfinite(loss) and np.isfinite(norm)):
+                raise _diverged(step, len(plan), loss, recipe, state)
             if state is not None and time.monotonic() - saved > save_every:
-                _save(state, model, optimiser, recipe, step + 1)
+                # Before the update: these weights are known to be good.
+                _save(state, model, optimiser, recipe, step, size, random_state)
+                _give_back_memory()
                 # A big model on a slow disk must not spend its time saving.
                 saved = time.monotonic()
+            _update(optimiser, learning_rate(recipe, step, len(plan)))
+            losses.append(loss)
+            advance(1, f"loss {np.mean(losses[-50:]):.3f}")
     finally:
         model.hf.train(False)
         optimiser.zero_grad(set_to_none=True)
     return losses
 
 
-def _step(
+def _fitting_gradients(
+    model: Model, task: Task, encoded: Encoded, target: Tensor, rows: list[int], recipe: Recipe, size: int
+) -> tuple[float, int]:
+    """As `_gradients`, in parts of at most `size` or of the size that the memory lets pass; returns that size too."""
+    random_state = _random_state(model.hf.device)
+    while True:
+        try:
+            return _gradients(model, task, encoded, target, rows, recipe, size), size
+        except torch.OutOfMemoryError:
+            if min(size, len(rows)) == 1:
+                raise HeadscopeError(
+                    f"the GPU's memory is too small to train {model.name} on a single example of "
+                    f"{encoded.lengths[rows].max()} tokens: take a smaller --max-length, a smaller model, or a GPU "
+                    "with more memory"
+                ) from None
+        # Out of the handler, whose traceback would keep what the failed pass had allocated.
+        size = (min(size, len(rows)) + 1) // 2
+        model.hf.zero_grad(set_to_none=True)
+        if model.hf.device.type == "cuda":
+            torch.cuda.empty_cache()
+        _set_random_state(random_state)
+
+
+def _gradients(
+    model: Model, task: Task, encoded: Encoded, target: Tensor, rows: list[int], recipe: Recipe, size: int
+) -> float:
+    """Add the gradient of the mean loss over `rows` to that of the parameters, in parts of at most `size` rows.
+
+    Returns the loss.
+    """
+    total = 0.0
+    for at in range(0, len(rows), size):
+        part = rows[at : at + size]
+        with training_autocast(recipe.precision, model.hf.device):
+            out = model.hf(**encoded.batch(part, model.hf.device)).logits
+        if task.is_regression:
+            loss = torch.nn.functional.mse_loss(out.float()[:, 0], target[part])
+        else:
+            loss = torch.nn.functional.cross_entropy(out.float(), target[part])
+        loss = loss * (len(part) / len(rows))
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    return total
+
+
+def _update(optimiser: torch.optim.AdamW, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    try:
+        optimiser.step()
+    except torch.OutOfMemoryError:
+        raise HeadscopeError(
+            "the GPU's memory is too small for the optimiser's moments, which take twice the room of the weights: "
+            "take a smaller model, or a GPU with more memory"
+        ) from None
+    optimiser.zero_grad(set_to_none=True)
+
+
+def _diverged(step: int, steps: int, loss: float, recipe: Recipe, state: Path | None) -> HeadscopeError:
+    what = "its gradient" if np.isfinite(loss) else "the loss"
+    kept = ""
+    if state is not None and state.exists():
+        with safetensors.safe_open(state, "pt") as file:
+            good = file.metadata()["step"]
+        kept = f" ({state} keeps the run as of step {good}; the same command would go on there and end the same way)"
+    return HeadscopeError(
+        f"training diverged at step {step + 1} of {steps} ({what} is not finite): take a learning rate under "
+        f"{recipe.lr:g} with --lr, and another --out or --overwrite{kept}"
+    )
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    state = {"rng": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["rng.cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_random_state(state: dict[str, Tensor]) -> None:
+    torch.set_rng_state(state["rng"].cpu())
+    if "rng.cuda" in state:
+        torch.cuda.set_rng_state(state["rng.cuda"].cpu())
+
+
+def _save(
+    path: Path,
     model: Model,
-    task: Task,
-    encoded: Encoded,
-    target: Tensor,
-    rows: list[int],
     optimiser: torch.optim.AdamW,
     recipe: Recipe,
     step: int,
-    steps: int,
-) -> float:
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate(recipe, step, steps)
-    with training_autocast(recipe.precision, model.hf.device):
-        out = model.hf(**encoded.batch(rows, model.hf.device)).logits
-    if task.is_regression:
-        loss = torch.nn.functional.mse_loss(out.float()[:, 0], target[rows])
-    else:
-        loss = torch.nn.functional.cross_entropy(out.float(), target[rows])
-    value = float(loss.detach())
-    if np.isfinite(value):
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.hf.parameters(), recipe.clip)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-    return value
-
-
-def _save(path: Path, model: Model, optimiser: torch.optim.AdamW, recipe: Recipe, step: int) -> None:
-    tensors: dict[str, Tensor] = {"rng": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    size: int,
+    random_state: dict[str, Tensor],
+) -> None:
+    tensors = dict(random_state)
     for name, parameter in model.hf.named_parameters():
         tensors[f"weight.{name}"] = parameter.detach()
         for key, value in optimiser.state.get(parameter, {}).items():
             tensors[f"{key}.{name}"] = value
     unfinished = path.with_suffix(".tmp")
-    unfinished.write_bytes(save(tensors, {"step": str(step), "recipe": repr(asdict(recipe))}))
+    try:
+        # Straight from the tensors: bytes in between would take the state's size twice over.
+        save_file(tensors, unfinished, {"step": str(step), "recipe": repr(asdict(recipe)), "part": str(size)})
+    except safetensors.SafetensorError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OSError(f"the state of the training could not be written: {error}") from error
     unfinished.replace(path)
 
 
-def _resume(path: Path, model: Model, optimiser: torch.optim.AdamW, recipe: Recipe) -> int:
-    with safetensors.safe_open(path, "pt") as file:
-        metadata = file.metadata()
+def _resume(path: Path, model: Model, optimiser: torch.optim.AdamW, recipe: Recipe) -> tuple[int, int]:
+    """Take up the state in `path`; returns how many steps were done, and the size of the parts of a batch."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata()
+        tensors = load_file(path, device=str(model.hf.device))
+    except safetensors.SafetensorError as error:
+        raise HeadscopeError(f"the state of the training in {path} is damaged ({error}): remove it") from error
     if metadata["recipe"] != repr(asdict(recipe)):
         raise HeadscopeError(f"{path} is the state of a run with another recipe: remove it, or use another --out")
-    tensors = load_file(path, device=str(model.hf.device))
     with torch.no_grad():
         for name, parameter in model.hf.named_parameters():
             parameter.copy_(tensors[f"weight.{name}"])
@@ -204,10 +304,15 @@ def _resume(path: Path, model: Model, optimiser: torch.optim.AdamW, recipe: Reci
                     for k in sorted(keys)
                     if f"{k}.{name}" in tensors
                 }
-    torch.set_rng_state(tensors["rng"].cpu())
-    if "rng.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["rng.cuda"].cpu())
-    return int(metadata["step"])
+    _set_random_state({name: tensors[name] for name in ("rng", "rng.cuda") if name in tensors})
+    return int(metadata["step"]), int(metadata.get("part", recipe.batch_size))
+
+
+def _give_back_memory() -> None:
+    """Let glibc return what it holds free: texts being encoded and batches of many shapes leave it scattered."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def save_checkpoint(model: Model, task: Task, folder: Path) -> None:
