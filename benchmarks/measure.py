@@ -3,9 +3,10 @@
     python benchmarks/measure.py --data DIR [--model minilm] [--task mrpc] [--rounds 5] [--notebook 20] [--plot FILE]
 
 Prints, from one run: seconds of the bare forward pass (SDPA, the encoder alone), of the pass that takes the paper's
-maps-only measures (entropy, distance, attention to and from classes of words, token pairs), their ratio, the same for
-a half and a quarter of the examples, the peak resident memory before and after, and what the form of the published
-notebook takes for a few examples (one at a time, padded to 200, loops over layers and heads in NumPy).
+maps-only measures (entropy, distance, attention to and from classes of words, token pairs), their ratio, the ratio of
+the pass that sorts maps into patterns too to that without, the same for a half and a quarter of the examples, the peak
+resident memory before and after, and what the form of the published notebook takes for a few examples (one at a time,
+padded to 200, loops over layers and heads in NumPy).
 """
 
 import argparse
@@ -24,6 +25,8 @@ import torch
 from headscope.figures import save
 from headscope.measures import MEASURES, measure
 from headscope.models import Model, load
+from headscope.patterns.classifier import load_classifier
+from headscope.patterns.collect import Collector
 from headscope.stream import BATCH_TOKENS
 from headscope.tasks import find
 from headscope.tasks.encoding import Encoded, batches, encode, only
@@ -91,14 +94,18 @@ def main() -> None:
     )
     bare(model, encoded)
     before = peak()
-    times: dict[str, list[float]] = {"bare": [], "measured": []}
+    collector = Collector(load_classifier(), len(encoded), model.layers, model.heads)
+    times: dict[str, list[float]] = {"bare": [], "measured": [], "patterns": []}
     for _ in range(given.rounds):
         times["bare"].append(seconds(lambda: bare(model, encoded)))
         times["measured"].append(seconds(lambda: measure(model, encoded, names, words=words)))
+        times["patterns"].append(seconds(lambda: measure(model, encoded, names, words=words, also=collector.see)))
     ratios = [m / b for b, m in zip(times["bare"], times["measured"], strict=True)]
+    added = [p / m for m, p in zip(times["measured"], times["patterns"], strict=True)]
     for name, values in times.items():
         print(f"{name:>10}: median {statistics.median(values):.2f} s (from {min(values):.2f} to {max(values):.2f})")
     print(f"     ratio: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f}), by pairs")
+    print(f"  patterns: {statistics.median(added):.2f} times measuring (from {min(added):.2f} to {max(added):.2f})")
     print(f"    memory: peak {before:.0f} MiB after the bare pass, {peak():.0f} MiB after measuring")
     growth = []
     for share in (4, 2, 1):

@@ -32,7 +32,7 @@ def page() -> str:
         rows.append(f"| `{name}` | {one.unit} | {text} | {'yes' if name in FAITHFUL else ''} |")
     for name in OWN_PASS:
         text = definition(name).replace("|", "\\|")
-        rows.append(f"| `{name}` | nats | {text} |  |")
+        rows.append(f"| `{name}` | {'share of maps' if name == 'patterns' else 'nats'} | {text} |  |")
     return HEAD + "\n".join(rows) + "\n"
 
 

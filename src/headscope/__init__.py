@@ -8,23 +8,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headscope import patterns
     from headscope.axes import Head
-    from headscope.commands import compare, disable, finetune, measure, report, study
+    from headscope.commands import annotate, compare, disable, finetune, measure, report, study
     from headscope.errors import HeadscopeError
     from headscope.models import Model, load
+    from headscope.replication import paper
 
-__all__ = ["Head", "HeadscopeError", "Model", "compare", "disable", "finetune", "load", "measure", "report", "study"]
+__all__ = [
+    "Head", "HeadscopeError", "Model", "annotate", "compare", "disable", "finetune", "load", "measure", "paper",
+    "patterns", "report", "study",
+]  # fmt: skip
 
 _HOME = {
     "Head": "axes",
     "HeadscopeError": "errors",
     "Model": "models",
     "load": "models",
-    **dict.fromkeys(("compare", "disable", "finetune", "measure", "report", "study"), "commands"),
+    "paper": "replication",
+    **dict.fromkeys(("annotate", "compare", "disable", "finetune", "measure", "report", "study"), "commands"),
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "patterns":
+        return import_module("headscope.patterns")
     if name not in _HOME:
         raise AttributeError(f"module 'headscope' has no attribute {name!r}")
     return getattr(import_module(f"headscope.{_HOME[name]}"), name)

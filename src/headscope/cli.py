@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from headscope import commands
+from headscope import commands, replication
 from headscope.errors import HeadscopeError
+from headscope.outcomes import Outcome
 
 MISTAKE, INTERRUPTED = 2, 130
 
@@ -25,6 +26,8 @@ for _command in (
     commands.measure,
     commands.compare,
     commands.disable,
+    replication.paper,
+    commands.annotate,
     commands.report,
 ):
     app.command(_command)
@@ -39,7 +42,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     try:
         outcome = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-        if isinstance(outcome, commands.Outcome):
+        if isinstance(outcome, Outcome):
             lines = [*outcome.lines, f"results: {outcome.path}", f"next: {outcome.next}"]
             sys.stdout.write("\n".join(lines) + "\n")
     except (HeadscopeError, CycloptsError) as error:

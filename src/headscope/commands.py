@@ -5,75 +5,59 @@ Everything heavy is imported inside the functions, so that `headscope --help` an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from headscope.errors import HeadscopeError
+from headscope.options import (
+    After,
+    Agreement,
+    AnnotationOut,
+    Annotator,
+    BatchSize,
+    BatchTokens,
+    Before,
+    Browser,
+    Count,
+    DataDir,
+    Epochs,
+    Examples,
+    Faithful,
+    Family,
+    HeadsSpec,
+    Init,
+    Language,
+    LearningRate,
+    MaxLength,
+    Measures,
+    Mode,
+    ModelName,
+    Out,
+    Overwrite,
+    OwnLearningRate,
+    OwnModel,
+    OwnTask,
+    Page,
+    Port,
+    Precision,
+    Quiet,
+    Round,
+    Seed,
+    TaskName,
+    TrainExamples,
+    WordsFrom,
+)
+from headscope.outcomes import Outcome, finding_lines, saved_score_lines, score_lines
 from headscope.progress import say
 
 if TYPE_CHECKING:
     from headscope.session import Session
     from headscope.store import Run
 
-ModelName = Annotated[str, Parameter(help="A hub name, a folder, or the embedded model minilm.")]
-Before = Annotated[str, Parameter(help="The model as it was: a hub name, a folder, or minilm.")]
-After = Annotated[str, Parameter(help="The fine-tuned model.")]
-TaskName = Annotated[str, Parameter(help="A registered task, or a folder with task.toml, train and validation files.")]
-DataDir = Annotated[
-    Path | None,
-    Parameter(help="Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; else HEADSCOPE_DATA, else the hub."),
-]
-Out = Annotated[Path, Parameter(help="The run folder to write; the same command resumes what it had begun there.")]
-Page = Annotated[Path, Parameter(help="The HTML file to write.")]
-Init = Annotated[
-    Literal["pretrained", "random", "none"],
-    Parameter(help="pretrained: fine-tune; random: train from random weights; none: a new head, no training."),
-]
-Epochs = Annotated[int, Parameter(help="Passes over the training data.")]
-BatchSize = Annotated[int, Parameter(help="Examples in a training step.")]
-LearningRate = Annotated[float, Parameter(help="Peak learning rate; small encoders want more, about 1e-4.")]
-OwnLearningRate = Annotated[
-    float | None, Parameter(help="Peak learning rate; by default one that suits the encoder's width.")
-]
-WordsFrom = Annotated[
-    str, Parameter(help="auto, gold, spacy, spacy:PIPELINE, or plain: who says what the words of a text are.")
-]
-Language = Annotated[str, Parameter(help="The language of the texts, as in en or fi.")]
-Faithful = Annotated[
-    bool, Parameter(help="The forms of the paper's notebook, its slips included, where it differs.", negative="")
-]
-Measures = Annotated[str, Parameter(help="Names of measures joined by commas, or all.")]
-HeadsSpec = Annotated[str, Parameter(help="each, layers, random, random:5 (sets of 5), or one set such as L1H2,L7H6.")]
-Mode = Annotated[
-    Literal["uniform", "zero", "mean"],
-    Parameter(help="uniform: 1/L to every real token, as in the paper; zero: no output; mean: the mean output."),
-]
-Examples = Annotated[int | None, Parameter(help="At most so many validation examples, drawn from the seed.")]
-TrainExamples = Annotated[int | None, Parameter(help="At most so many training examples, drawn from the seed.")]
-Seed = Annotated[int, Parameter(help="Decides everything that is drawn.")]
-Precision = Annotated[
-    Literal["auto", "fp32", "bf16"],
-    Parameter(help="auto: bfloat16 to train where the hardware has it, float32 to score."),
-]
-MaxLength = Annotated[int, Parameter(help="Longer examples are cut to so many tokens, and counted.")]
-BatchTokens = Annotated[int, Parameter(help="Tokens in a batch when scoring and measuring, padding included.")]
-Quiet = Annotated[bool, Parameter(help="Show no progress.", negative="")]
-Overwrite = Annotated[bool, Parameter(help="Replace another run in the folder.", negative="")]
-
 STUDY_EXAMPLES = 1000
 """How many validation examples `study` takes at most where nothing is said (paper, section 4: 1,000)."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where the results of a command are, what they say in a few lines, and what to run next."""
-
-    path: Path
-    lines: tuple[str, ...]
-    next: str
 
 
 def study(
@@ -109,11 +93,11 @@ def study(
 
     names = known()
     say(f"headscope study: {model} on {task}", quiet=quiet)
-    session = _open(given, examples=examples, at_most=STUDY_EXAMPLES)
+    session = open_session(given, examples=examples, at_most=STUDY_EXAMPLES)
     rate = usual_lr(session.model.hf.config.hidden_size) if lr is None else lr
     recipe = Recipe(epochs=epochs, batch_size=batch_size, lr=rate, seed=seed, precision=precision)
     request = session.request("study", measures=names, epochs=epochs, batch_size=batch_size, lr=rate, mode=mode)
-    run, complete = _begin(session, out, request, overwrite)
+    run, complete = begin(session, out, request, overwrite)
     page = run.path / "report.html"
     if complete:
         return report(run.path, out=page)
@@ -125,7 +109,7 @@ def study(
     tuned = load(checkpoint, labels=session.task.outputs)
     scores, before = steps.score(session, tuned, "pretrained + fine-tuned")
     run.table("scores", [*untrained, *scores], **ids)
-    for line in _score_lines(scores):
+    for line in score_lines(scores):
         say(line, quiet=quiet)
     steps.keep_maps(session, tuned, run, "after", before)
     pretrained = load(model)
@@ -161,9 +145,9 @@ def finetune(
     from headscope.finetuning import Recipe
 
     recipe = Recipe(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, precision=precision)
-    session = _open(given, examples=examples, init="random" if init == "random" else "pretrained")
+    session = open_session(given, examples=examples, init="random" if init == "random" else "pretrained")
     request = session.request("finetune", init=init, epochs=epochs, batch_size=batch_size, lr=lr)
-    run, complete = _begin(session, out, request, overwrite)
+    run, complete = begin(session, out, request, overwrite)
     if not complete:
         notes = steps.train_checkpoint(session, recipe, run.path, run, none=init == "none")
         configuration = {
@@ -175,7 +159,7 @@ def finetune(
         run.table("scores", rows, model=session.model.name, task=session.task.name)
         run.finish(session.record(request, session.model, given, notes))
     following = f"headscope disable --model {out} --task {task} --out RUN"
-    return Outcome(out, _saved_score_lines(run), following)
+    return Outcome(out, saved_score_lines(run), following)
 
 
 def measure(
@@ -202,9 +186,9 @@ def measure(
     from headscope.measures import known
 
     names = known(measures)
-    session = _open(given, examples=examples, needs_head=False)
+    session = open_session(given, examples=examples, needs_head=False)
     request = session.request("measure", measures=names, words=words, language=language, faithful=faithful)
-    run, complete = _begin(session, out, request, overwrite)
+    run, complete = begin(session, out, request, overwrite)
     if not complete:
         notes = steps.measure_heads(session, run, names, faithful=faithful)
         run.finish(session.record(request, session.model, given, notes))
@@ -237,12 +221,12 @@ def compare(
     from headscope.models import load
 
     names = known(measures)
-    session = _open({**given, "model": after}, examples=examples, needs_head=False)
+    session = open_session({**given, "model": after}, examples=examples, needs_head=False)
     first = load(before)
     request = session.request(
         "compare", before=first.hash, measures=names, words=words, language=language, faithful=faithful
     )
-    run, complete = _begin(session, out, request, overwrite)
+    run, complete = begin(session, out, request, overwrite)
     if not complete:
         notes = steps.compare_heads(session, first, session.model, run, names, faithful=faithful)
         run.finish(session.record(request, session.model, given, notes))
@@ -270,7 +254,7 @@ def disable(
     from headscope import steps
     from headscope.disabling import parse_sets
 
-    session = _open(given, examples=examples)
+    session = open_session(given, examples=examples)
     if not session.model.trained_head:
         raise HeadscopeError(
             f"{model} has no classification head, so there is no score to lose: fine-tune it first with "
@@ -278,14 +262,51 @@ def disable(
         )
     sets = parse_sets(heads, session.model.layers, session.model.heads, seed=seed)
     request = session.request("disable", heads=heads, mode=mode)
-    run, complete = _begin(session, out, request, overwrite)
+    run, complete = begin(session, out, request, overwrite)
     if not complete:
         rows, before = steps.score(session, session.model, "as given")
         run.table("scores", rows, model=session.model.name, task=session.task.name)
         steps.disable_sets(session, session.model, run, sets, before, mode)
         run.finish(session.record(request, session.model, given))
     following = f"headscope report {out} --out {out}/report.html"
-    return Outcome(out / "disabled.parquet", _saved_score_lines(run), following)
+    return Outcome(out / "disabled.parquet", saved_score_lines(run), following)
+
+
+def annotate(
+    *,
+    out: AnnotationOut,
+    model: OwnModel = None,
+    task: OwnTask = None,
+    data: DataDir = None,
+    count: Count = 100,
+    family: Family = None,
+    annotator: Annotator = "me",
+    round: Round = 1,
+    agreement: Agreement = False,
+    seed: Seed = 0,
+    max_length: MaxLength = 128,
+    port: Port = 8377,
+    browser: Browser = True,
+    quiet: Quiet = False,
+) -> Outcome:
+    """Label attention maps by looking at them, on a local page: a set of your own for a language or a model.
+
+    Maps of MODEL on TASK are added to the set in OUT; without them the set is shown as it is. Every label is on the
+    disk before the next map is shown. Ctrl-C ends the server.
+    """
+    from headscope.annotation import session as annotation
+
+    if (model is None) != (task is None):
+        raise HeadscopeError("to draw maps give both --model and --task; to label what OUT holds give neither")
+    if model is not None and task is not None:
+        given = {**locals(), "batch_tokens": 2048, "precision": "auto"}
+        annotation.add_maps(
+            open_session(given, examples=None, at_most=STUDY_EXAMPLES, needs_head=False), out, count, family
+        )
+    if agreement:
+        return Outcome(out, annotation.agreement_lines(out), f"headscope annotate --out {out}")
+    annotation.serve(out, port=port, annotator=annotator, round=round, browser=browser, quiet=quiet)
+    return Outcome(out, annotation.agreement_lines(out), f"headscope annotate --out {out} --round 2")
 
 
 def report(
@@ -300,12 +321,12 @@ def report(
         if not run.is_dir():
             raise HeadscopeError(f"the run folder {run} does not exist: give a folder that a headscope command wrote")
     page = build(list(runs), out)
-    lines = tuple(line for run in runs for line in _finding_lines(run)) if len(runs) == 1 else ()
+    lines = tuple(line for run in runs for line in finding_lines(run)) if len(runs) == 1 else ()
     say("report built", quiet=quiet)
     return Outcome(page.resolve(), lines, f"open {page} in a browser; the tables are Parquet files in {runs[0]}")
 
 
-def _open(given: dict[str, Any], **more: Any) -> Session:
+def open_session(given: dict[str, Any], **more: Any) -> Session:
     """Open the session that a command's arguments describe; its notes are said at once."""
     from headscope.session import Session
 
@@ -331,7 +352,7 @@ def _open(given: dict[str, Any], **more: Any) -> Session:
     return session
 
 
-def _begin(session: Session, out: Path, request: dict[str, Any], overwrite: bool) -> tuple[Run, bool]:
+def begin(session: Session, out: Path, request: dict[str, Any], overwrite: bool) -> tuple[Run, bool]:
     """The run folder, and whether it already holds the whole result."""
     from headscope.store import Run
 
@@ -341,24 +362,3 @@ def _begin(session: Session, out: Path, request: dict[str, Any], overwrite: bool
     elif run.is_resumed:
         say(f"resuming what was begun in {out}", quiet=session.quiet)
     return run, run.is_complete
-
-
-def _score_lines(rows: list[dict[str, Any]]) -> tuple[str, ...]:
-    return tuple(
-        f"{row['metric']} {row['value']:.1f} (95% {row['low']:.1f} to {row['high']:.1f}, n = {row['n']}); "
-        f"always answering the majority gives {row['majority']:.1f}"
-        for row in rows
-    )
-
-
-def _saved_score_lines(run: Run) -> tuple[str, ...]:
-    import polars as pl
-
-    return _score_lines(pl.read_parquet(run.path / "scores.parquet").to_dicts())
-
-
-def _finding_lines(run: Path) -> tuple[str, ...]:
-    from headscope.reporting.build import read
-    from headscope.reporting.findings import findings
-
-    return tuple(finding.text for finding in findings(read(run).tables))

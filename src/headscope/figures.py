@@ -93,6 +93,7 @@ _FEATURES = ("cls", "sep", "noun", "verb", "pronoun", "subject", "object", "nega
 _TO_FEATURES = tuple(f"attention_to_{name}" for name in _FEATURES)
 _RELATIONS = ("verb_to_subject", "subject_to_verb", "noun_to_pronoun", "pronoun_to_noun", "same_word_across")
 FIGURES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "figure2_patterns": ("Patterns of attention maps", "patterns", ()),
     "figure5_cosine": ("Cosine of the maps before and after fine-tuning", "change", ("cosine_to_pretrained",)),
     "figure6_features": ("Attention to linguistic features", "heads", _TO_FEATURES),
     "figure6_change": ("Change by fine-tuning in attention to linguistic features", "change", _TO_FEATURES),
@@ -114,6 +115,8 @@ def paper_figure(name: str, tables: Mapping[str, pl.DataFrame]) -> "alt.ConcatCh
     title, table, measures = FIGURES[name]
     if table not in tables:
         return None
+    if table == "patterns":
+        return _pattern_bars(tables[table], title)
     rows = tables[table].filter(pl.col("measure").is_in(measures), pl.col("value").is_not_null())
     there = [m for m in measures if m in rows["measure"].to_list()]
     if not there:
@@ -137,6 +140,53 @@ def paper_figure(name: str, tables: Mapping[str, pl.DataFrame]) -> "alt.ConcatCh
     return chart
 
 
+_PATTERN_COLOURS = {
+    "vertical": "#0072b2",
+    "diagonal": "#e69f00",
+    "vertical+diagonal": "#56b4e9",
+    "block": "#009e73",
+    "heterogeneous": "#bbbbbb",
+}
+"""The classes of patterns, from bottom to top of a bar, in colours that colour-blind readers tell apart."""
+
+
+def _pattern_bars(patterns: pl.DataFrame, title: str) -> "alt.ConcatChart | None":
+    """The counted share of every pattern in the model ("all") and its layers, a panel per state (figure 2)."""
+    import altair as alt
+
+    rows = patterns.filter(pl.col("measure") == "share", pl.col("head").is_null())
+    panels = []
+    for state in rows["state"].unique(maintain_order=True):
+        own = rows.filter(state=state).with_columns(
+            pl.col("layer").cast(pl.String).fill_null("all").alias("where"),
+            pl.col("class").replace_strict({c: i for i, c in enumerate(_PATTERN_COLOURS)}).alias("order"),
+        )
+        where = own["where"].unique(maintain_order=True).to_list()
+        panels.append(
+            alt.Chart(own.select("where", "class", "value", "order"), title="" if state == "as given" else str(state))
+            .mark_bar(stroke="white", strokeWidth=0.5)
+            .encode(
+                alt.X("where:N", title="layer", sort=where, axis=alt.Axis(labelAngle=0)),
+                alt.Y("value:Q", title="share of maps", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
+                alt.Color(
+                    "class:N",
+                    title=None,
+                    scale=alt.Scale(domain=list(_PATTERN_COLOURS), range=list(_PATTERN_COLOURS.values())),
+                ),
+                alt.Order("order:Q"),
+            )
+            .properties(width=18 * len(where), height=140)
+        )
+    if not panels:
+        return None
+    chart: alt.ConcatChart = _styled(
+        alt.concat(*panels, columns=2, spacing=16).properties(
+            title=alt.TitleParams(title, subtitle=f"{_source(rows)}, as counted")
+        )
+    )
+    return chart
+
+
 def paper_figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, "alt.ConcatChart"]:
     """Every figure of `FIGURES` that the tables give."""
     charts = {name: paper_figure(name, tables) for name in FIGURES}
@@ -145,7 +195,7 @@ def paper_figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, "alt.ConcatCh
 
 def draw(run: Path) -> Path:
     """Every chart that the tables of a run folder give, as SVG and PNG, into its `figures` folder."""
-    names = ("disabled", "heads", "change")
+    names = ("disabled", "heads", "change", "patterns")
     tables = {n: pl.read_parquet(run / f"{n}.parquet") for n in names if (run / f"{n}.parquet").is_file()}
     charts: dict[str, Any] = dict(paper_figures(tables))
     if "disabled" in tables and tables["disabled"]["head"].is_not_null().any():

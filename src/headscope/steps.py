@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from headscope import engine
 from headscope.attention import Mode
-from headscope.axes import HeadSet, all_heads
+from headscope.axes import Head, HeadSet, all_heads
 from headscope.disabling import Logits, disabled_logits, effects, score_rows_of
 from headscope.finetuning import CHECKPOINT_DONE, Recipe, save_checkpoint, train
 from headscope.measures import MEASURES, OWN_PASS, Moments
@@ -18,31 +19,46 @@ from headscope.measures import measure as run_measures
 from headscope.measures.change import COSINE, compare
 from headscope.measures.importance import gradient_importance, normalised
 from headscope.measures.likeness import clusters, likeness
-from headscope.models import Model
+from headscope.models import Model, load
+from headscope.patterns import CLASSES
+from headscope.patterns.classifier import load_classifier
+from headscope.patterns.collect import Collector
+from headscope.patterns.inside import groups
+from headscope.patterns.shares import Share, counted, shares
 from headscope.progress import progress, say
+from headscope.selection import Outcomes, best_gain, exchange, honest_gain, max_t, verdict
 from headscope.session import Session, cut_note, example_maps, example_rows, shown
 from headscope.store import Run
 from headscope.stream import logits
 from headscope.tasks.encoding import batches, encode
+from headscope.tasks.metrics import predictions
 
-IMPORTANCE, LIKENESS = "gradient_importance", "likeness"
+IMPORTANCE, LIKENESS, PATTERNS = "gradient_importance", "likeness", "patterns"
 LIKENESS_EXAMPLES, CLUSTERS = 100, 8
 
 
 def train_checkpoint(
     session: Session, recipe: Recipe, checkpoint: Path, run: Run, *, none: bool = False
 ) -> tuple[str, ...]:
-    """Fine-tune the session's model into `checkpoint`, unless an earlier run left one there; returns notes.
+    """Fine-tune the session's model into `checkpoint`; where an earlier run left one, take up its weights.
 
-    none: write the model as it is, with its new head.
+    none: write the model as it is, with its new head. Returns notes.
     """
     encoded = encode(session.train, session.model.tokenizer, session.encoded.max_length)
-    notes = cut_note(encoded, "training")
+    notes = [*cut_note(encoded, "training")]
     if (checkpoint / CHECKPOINT_DONE).is_file():
-        return notes
+        done = load(checkpoint, labels=session.task.outputs, device=str(session.model.hf.device))
+        session.model.hf.load_state_dict(done.hf.state_dict())
+        return tuple(notes)
     state = run.path / "training.safetensors"
     if not none:
         steps = recipe.epochs * -(-len(encoded) // recipe.batch_size)
+
+        def tell_split(size: int) -> None:
+            note = f"the GPU's memory is too small for {recipe.batch_size} examples at once: trained in parts of {size}"
+            notes[:] = [n for n in notes if "trained in parts" not in n] + [f"{note}, the gradients added up"]
+            say(f"note: {notes[-1]}", quiet=session.quiet)
+
         with progress("fine-tuning", steps, quiet=session.quiet) as advance:
             train(
                 session.model,
@@ -53,10 +69,11 @@ def train_checkpoint(
                 state=state,
                 advance=advance,
                 on_resume=lambda step: say(f"resuming training at step {step} of {steps}", quiet=session.quiet),
+                on_split=tell_split,
             )
     save_checkpoint(session.model, session.task, checkpoint)
     state.unlink(missing_ok=True)
-    return notes
+    return tuple(notes)
 
 
 def score(session: Session, model: Model, configuration: str) -> tuple[list[dict[str, Any]], Logits]:
@@ -70,6 +87,7 @@ def score(session: Session, model: Model, configuration: str) -> tuple[list[dict
 def measure_heads(session: Session, run: Run, names: list[str], *, faithful: bool = False) -> tuple[str, ...]:
     """Write `heads`: every named measure of every head, one pass for all; and `likeness` if named. Returns notes."""
     words = session.words()
+    collector = _collector(session, names)
     with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
         sums = run_measures(
             session.model,
@@ -77,11 +95,14 @@ def measure_heads(session: Session, run: Run, names: list[str], *, faithful: boo
             _one_pass(names),
             words=words,
             faithful=faithful,
+            also=collector.see if collector else None,
             batch_tokens=session.batch_tokens,
             precision=session.precision,
             advance=advance,
         )
     _write_heads(session, session.model, run, names, sums)
+    if collector:
+        write_patterns(session, run, {"as given": collector.classes})
     return _empty_note(sums)
 
 
@@ -90,6 +111,7 @@ def compare_heads(
 ) -> tuple[str, ...]:
     """Write `heads`, the measures of `after`, and `change`, what differs from `before`. Returns notes."""
     words = session.words()
+    first, second = _collector(session, names), _collector(session, names)
     with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
         found = compare(
             before,
@@ -98,6 +120,7 @@ def compare_heads(
             _one_pass(names),
             words=words,
             faithful=faithful,
+            also=(first.see, second.see) if first and second else None,
             batch_tokens=session.batch_tokens,
             precision=session.precision,
             advance=advance,
@@ -111,7 +134,93 @@ def compare_heads(
         key = (row["measure"], row["layer"], row["head"])
         rows.append({**row, "before": was[key], "after": now[key]})
     run.table("change", rows, **ids)
+    if first and second:
+        write_patterns(session, run, {"before": first.classes, "after": second.classes})
     return _empty_note(found.after)
+
+
+def _collector(session: Session, names: list[str]) -> Collector | None:
+    if PATTERNS not in names:
+        return None
+    model = session.model
+    return Collector(load_classifier(), len(session.encoded), model.layers, model.heads)
+
+
+def write_patterns(session: Session, run: Run, classes: Mapping[str, npt.NDArray[np.int8]]) -> None:
+    """Write `patterns`: the share of every pattern in the model, its layers and heads, counted and corrected.
+
+    classes: by state of the model ("before", "after", "as given"), the class of every map [example, layer, head]. They
+    are kept as `patterns.safetensors`.
+    """
+    confusion = load_classifier().groups
+    rows: list[dict[str, Any]] = []
+    for state, found in classes.items():
+        _, layers, heads = found.shape
+        scopes = [
+            (None, None),
+            *((layer + 1, None) for layer in range(layers)),
+            *((one.layer, one.head) for one in all_heads(layers, heads)),
+        ]
+        for (layer, head), one in zip(scopes, shares(counted(found), confusion, session.seed), strict=True):
+            rows += _share_rows(state, layer, head, one)
+    _write_groups(session, run, rows, state)
+    run.arrays(PATTERNS, {state.replace(" ", "_"): found for state, found in classes.items()})
+    run.table(PATTERNS, rows, model=session.model.name, task=session.task.name)
+
+
+def _write_groups(session: Session, run: Run, shares: list[dict[str, Any]], state: str) -> None:
+    """Write `heterogeneous`: a row per head most of whose maps are of that class, with its group by its measures."""
+    by_head = [r for r in shares if r["head"] and r["state"] == state and r["measure"] == "share"]
+    most: dict[Head, dict[str, Any]] = {}
+    for row in by_head:
+        head = Head(row["layer"], row["head"])
+        if head not in most or row["value"] > most[head]["value"]:
+            most[head] = row
+    chosen = sorted(head for head, row in most.items() if row["class"] == "heterogeneous")
+    values: dict[str, dict[Head, float]] = {}
+    for row in run.rows("heads"):
+        values.setdefault(row["measure"], {})[Head(row["layer"], row["head"])] = row["value"]
+    table = [
+        {
+            "state": state,
+            "layer": head.layer,
+            "head": head.head,
+            "group": number,
+            "name": group.name,
+            "measure": group.measure,
+            "value": group.deviation,
+            "share": most[head]["value"],
+            "unit": "standard deviations",
+        }
+        for number, group in enumerate(groups(values, chosen), 1)
+        for head in group.heads
+    ]
+    if table:
+        run.table("heterogeneous", table, model=session.model.name, task=session.task.name)
+
+
+def _share_rows(state: str, layer: int | None, head: int | None, share: Share) -> list[dict[str, Any]]:
+    kinds = (
+        ("share", share.raw, share.raw_low, share.raw_high),
+        ("share_corrected", share.corrected, share.low, share.high),
+    )
+    return [
+        {
+            "state": state,
+            "layer": layer,
+            "head": head,
+            "class": name,
+            "measure": measure,
+            "value": float(value[at]),
+            "low": float(low[at]),
+            "high": float(high[at]),
+            "n": share.n,
+            "examples": share.examples,
+            "unit": "share of maps",
+        }
+        for measure, value, low, high in kinds
+        for at, name in enumerate(CLASSES)
+    ]
 
 
 def _one_pass(names: list[str]) -> list[str]:
@@ -237,6 +346,43 @@ def disable_sets(
     after = {name: (parts[file[name]]["logits"], float(parts[file[name]]["change"][0])) for name, _ in sets}
     table = effects(session.task, session.validation.labels, before, after, sets, mode=mode, seed=session.seed)
     run.table("disabled", table, model=session.model.name, task=session.task.name)
+    if len(sets) > 1:
+        rows = selection_rows(session, before, {name: logits for name, (logits, _) in after.items()})
+        run.table("selection", rows, model=session.model.name, task=session.task.name)
+
+
+def selection_rows(session: Session, before: Logits, after: Mapping[str, Logits]) -> list[dict[str, Any]]:
+    """The `selection` rows, a metric each: the best gain of all sets beside the best that noise gives, and what is left
+    of it on examples that did not choose.
+    """
+    labels, names = session.validation.labels, list(after)
+    base = predictions(session.task, before)
+    others = np.stack([predictions(session.task, after[name]) for name in names])
+    rows = []
+    for metric in session.task.metrics:
+        outcomes = Outcomes(metric, labels, base, others)
+        drawn = exchange(outcomes, session.seed)
+        best, honest = best_gain(drawn), honest_gain(outcomes, session.seed)
+        said = verdict(metric, names, max_t(drawn), best, honest)
+        rows.append(
+            {
+                "metric": metric,
+                "sets": len(names),
+                "best": names[best.index],
+                "value": best.gain,
+                "null_mean": best.null_mean,
+                "null_high": best.null_high,
+                "p": best.p,
+                "honest": honest.gain,
+                "low": honest.low,
+                "high": honest.high,
+                "n": len(labels),
+                "unit": "points",
+                "verdict": said.word,
+                "text": said.text,
+            }
+        )
+    return rows
 
 
 def keep_maps(session: Session, model: Model, run: Run, state: str, out: Logits | None = None) -> None:

@@ -85,10 +85,20 @@ class Run:
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]], *, model: str, task: str) -> None:
         """Write a tidy table; every row gets the columns `model` and `task` in front."""
-        frame = pl.DataFrame([{"model": model, "task": task, **row} for row in rows], infer_schema_length=None)
+        self.frame(
+            name, pl.DataFrame([{"model": model, "task": task, **row} for row in rows], infer_schema_length=None)
+        )
+
+    def frame(self, name: str, frame: pl.DataFrame) -> None:
+        """Write a table that is one already."""
         buffer = BytesIO()
         frame.write_parquet(buffer)
         self._write(f"{name}.parquet", buffer.getvalue())
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a table that was written before; none if it was not."""
+        path = self.path / f"{name}.parquet"
+        return pl.read_parquet(path).to_dicts() if path.is_file() else []
 
     def arrays(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write named arrays as safetensors."""

@@ -14,11 +14,12 @@ from headscope.measures import sink as _sink  # noqa: F401
 from headscope.measures.base import MEASURES, Measure, Moments, measure
 from headscope.measures.importance import gradient_importance
 from headscope.measures.likeness import likeness as likeness_of_heads
+from headscope.patterns.collect import Collector as pattern_of_heads  # noqa: N813 - it reads as what it gives
 
 __all__ = ["MEASURES", "OWN_PASS", "Measure", "Moments", "definition", "known", "measure"]
 
-OWN_PASS = {"gradient_importance": gradient_importance, "likeness": likeness_of_heads}
-"""What takes a pass of its own over the data: gradients, and all pairs of heads."""
+OWN_PASS = {"gradient_importance": gradient_importance, "likeness": likeness_of_heads, "patterns": pattern_of_heads}
+"""What is no number per example and head: gradients, all pairs of heads, the classes of maps."""
 
 
 def known(spec: str = "all") -> list[str]:

@@ -23,6 +23,9 @@ from headscope.words import Aligned
 Prepare = Callable[[Batch, Sequence[Aligned]], Mapping[str, Any]]
 """(batch, the words of its examples) -> what the measures of this kind find in `batch.extra`."""
 
+See = Callable[[LayerMaps], None]
+"""Is shown one layer of one batch after the other."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -119,6 +122,7 @@ def measure(
     *,
     words: Sequence[Aligned] | None = None,
     faithful: bool = False,
+    also: See | None = None,
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
     advance: Advance = silent,
@@ -126,14 +130,21 @@ def measure(
     """All the named measures in one pass.
 
     words: the words of every example (`words.align`), for measures that look at words. faithful: the forms of the
-    paper's notebook where there is one. Raises HeadscopeError for an unknown name.
+    paper's notebook where there is one. also: is shown the same maps. Raises HeadscopeError for an unknown name.
     """
     chosen = find_measures(names, faithful=faithful)
     tally = Tally(names, model.layers, model.heads)
+
+    def see(maps: LayerMaps) -> None:
+        if chosen:
+            tally.add(maps.layer, values_of(chosen, maps))
+        if also is not None:
+            also(maps)
+
     stream(
         model,
         encoded,
-        lambda maps: tally.add(maps.layer, values_of(chosen, maps)),
+        see,
         prepare=preparing(chosen, words),
         batch_tokens=batch_tokens,
         precision=precision,

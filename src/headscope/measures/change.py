@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
-from headscope.measures.base import Moments, Tally, find_measures, preparing, values_of
+from headscope.measures.base import Moments, See, Tally, find_measures, preparing, values_of
 from headscope.models import Model
 from headscope.precision import Precision
 from headscope.progress import Advance, silent
@@ -51,13 +51,14 @@ def compare(
     *,
     words: Sequence[Aligned] | None = None,
     faithful: bool = False,
+    also: tuple[See, See] | None = None,
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
     advance: Advance = silent,
 ) -> Comparison:
     """Run both models over the same batches, one batch at a time; the maps of one batch are held, all its layers.
 
-    faithful: the notebook's forms, with maps padded to 200 tokens.
+    faithful: the notebook's forms, with maps padded to 200 tokens. also: are shown the same maps, before and after.
     Raises HeadscopeError when the two differ in shape.
     """
     shape = (before.layers, before.heads)
@@ -81,12 +82,16 @@ def compare(
             kept.append(maps)
             values.append(values_of(chosen, maps) if chosen else maps.maps.new_empty(0, *maps.maps.shape[:2]))
             first.add(maps.layer, values[-1])
+            if also is not None:
+                also[0](maps)
 
         def see_after(maps: LayerMaps, kept: list[LayerMaps] = kept, values: list[Tensor] = values) -> None:
             own = values_of(chosen, maps) if chosen else values[maps.layer]
             second.add(maps.layer, own)
             difference.add(maps.layer, own - values[maps.layer])
             cosines.add(maps.layer, cosine(kept[maps.layer], maps, padding=faithful)[None])
+            if also is not None:
+                also[1](maps)
 
         with torch.inference_mode():
             see_batch(before, inputs, batch, see_before, precision=precision)

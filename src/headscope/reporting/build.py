@@ -11,7 +11,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,65 +24,13 @@ from numpy.typing import NDArray
 from headscope.errors import HeadscopeError
 from headscope.figures import FIGURES, SIGNIFICANT, label, paper_figures, svg
 from headscope.reporting.findings import Tables, findings, number, p_value
-
-Map = NDArray[np.uint8]
+from headscope.reporting.reading import SCHEMAS, Map, Run, part, read, short, text
 
 _HERE = Path(__file__).parent
-_TEXT, _COUNT, _NUMBER = pl.String(), pl.Int64(), pl.Float64()
-_INTERVAL = {"low": _NUMBER, "high": _NUMBER, "n": _COUNT, "unit": _TEXT}
-SCHEMAS: dict[str, dict[str, pl.DataType]] = {
-    "scores": {"model": _TEXT, "task": _TEXT, "configuration": _TEXT, "metric": _TEXT, "seed": _COUNT}
-    | {"value": _NUMBER, **_INTERVAL, "majority": _NUMBER},
-    "heads": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "measure": _TEXT}
-    | {"value": _NUMBER, **_INTERVAL},
-    "disabled": {"model": _TEXT, "task": _TEXT, "set": _TEXT, "layer": _COUNT, "head": _COUNT, "mode": _TEXT}
-    | {"metric": _TEXT, "baseline": _NUMBER, "value": _NUMBER, "delta": _NUMBER, **_INTERVAL}
-    | {"p": _NUMBER, "p_corrected": _NUMBER, "test": _TEXT, "activation_change": _NUMBER},
-    "change": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "measure": _TEXT}
-    | {"value": _NUMBER, **_INTERVAL, "before": _NUMBER, "after": _NUMBER},
-    "examples": {"example": _COUNT, "label": _TEXT, "prediction": _TEXT}
-    | {"tokens": pl.List(_TEXT), "segments": pl.List(_COUNT), "special": pl.List(pl.Boolean())},
-}
-"""The tables that the report shows, with their columns."""
-
-_NEEDED = {
-    "scores": ["configuration", "metric", "value"],
-    "heads": ["layer", "head", "measure", "value"],
-    "disabled": ["set", "layer", "head", "metric", "delta"],
-    "change": ["layer", "head", "measure", "value"],
-    "examples": ["example", "tokens"],
-}
-_SHOWN = {
-    "scores": "the scores",
-    "heads": "the measures of each head",
-    "disabled": "the effect of disabling heads",
-    "change": "what fine-tuning changed",
-    "examples": "the examples",
-    "maps": "the attention maps",
-}
-_WRITES = {
-    "measure": {"heads"},
-    "compare": {"heads", "change"},
-    "finetune": {"scores"},
-    "disable": {"scores", "disabled"},
-}
-"""What a command writes; `study`, and a run that nobody knows the command of, write everything."""
 _MOST = 256  # layers or heads: a grid beyond that is a damaged table, not a model
-
 _EXACT_BYTES = 1_500_000
 _LEVELS = (0, 3, 7, 12, 18, 26, 36, 48, 62, 80, 100, 124, 152, 184, 220, 255)
 """The 16 weights (x 255) that are told apart when all maps together exceed `_EXACT_BYTES`: finer where most are."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one section of the report shows; `problems` says in words what is missing."""
-
-    title: str
-    meta: dict[str, Any]
-    tables: Tables
-    maps: Mapping[str, Map] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
 
 
 def build(runs: list[Path], out: Path) -> Path:
@@ -108,81 +56,14 @@ def build(runs: list[Path], out: Path) -> Path:
     return out
 
 
-def read(folder: Path) -> Run:
-    """A run folder as it is; `problems` names what cannot be read. Raises HeadscopeError if it is no run folder."""
-    if not any((folder / name).is_file() for name in ("run.json", *(f"{table}.parquet" for table in SCHEMAS))):
-        raise HeadscopeError(f"{folder} holds no run: give the folder that a command wrote with --out")
-    problems: list[str] = []
-    meta: dict[str, Any] = {}
-    try:
-        meta = dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        problems.append("run.json is missing: the run has not finished, and what was run is not known.")
-    except (ValueError, TypeError, OSError):
-        problems.append("run.json is damaged: what was run is not known.")
-    tables = {}
-    expected = _WRITES.get(_text(meta.get("command")), {*SCHEMAS, "maps"})
-    for name in SCHEMAS:
-        try:
-            tables[name] = _table(folder / f"{name}.parquet", name)
-        except FileNotFoundError:
-            if name in expected:
-                problems.append(f"{name}.parquet is missing: {_SHOWN[name]} cannot be shown.")
-        except HeadscopeError as error:
-            problems.append(f"{name}.parquet is damaged ({error}): {_SHOWN[name]} cannot be shown.")
-    maps: dict[str, Map] = {}
-    try:
-        maps = _maps(folder / "maps.safetensors")
-    except FileNotFoundError:
-        if "maps" in expected:
-            problems.append(f"maps.safetensors is missing: {_SHOWN['maps']} cannot be shown.")
-    except Exception:  # safetensors raises its own errors, and others for a bad header
-        problems.append(f"maps.safetensors is damaged: {_SHOWN['maps']} cannot be shown.")
-    names = [_short(_text(_part(meta, part).get("name"))) for part in ("model", "task")]
-    return Run(" · ".join(filter(None, names)) or folder.resolve().name, meta, tables, maps, tuple(problems))
-
-
-def _table(path: Path, name: str) -> pl.DataFrame:
-    """A table with the columns of its schema; what is not a finite number is null. Raises HeadscopeError if damaged."""
-    schema = SCHEMAS[name]
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    try:
-        frame = pl.read_parquet(path)
-    except Exception as error:  # what a damaged file raises is up to the reader's library
-        raise HeadscopeError("the file cannot be read") from error
-    if lacking := [column for column in _NEEDED[name] if column not in frame.columns]:
-        raise HeadscopeError(f"it lacks {', '.join(lacking)}")
-    try:
-        frame = frame.select(
-            (pl.col(column) if column in frame.columns else pl.lit(None)).cast(dtype).alias(column)
-            for column, dtype in schema.items()
-        )
-    except pl.exceptions.PolarsError as error:
-        raise HeadscopeError("a column is of another type") from error
-    finite = [
-        pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c) for c, dtype in schema.items() if dtype == _NUMBER
-    ]
-    frame = frame.with_columns(finite)
-    return frame.filter(pl.col(column).is_not_null() for column in _NEEDED[name][:2]) if name == "examples" else frame
-
-
-def _maps(path: Path) -> dict[str, Map]:
-    from safetensors.numpy import load_file
-
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    return {k: v for k, v in load_file(path).items() if v.ndim == 4 and v.dtype == np.uint8 and v.size}
-
-
 def _by_task(run: Run) -> list[Run]:
     """A run over several tasks as one section a task; the examples go to the task that run.json names, or the first."""
     tasks = sorted({t for f in run.tables.values() if "task" in f.columns for t in f["task"].drop_nulls().unique()})
     if len(tasks) < 2:
         return [run]
-    named = _text(_part(run.meta, "task").get("name"))
+    named = text(part(run.meta, "task").get("name"))
     holder = named if named in tasks else tasks[0]
-    model = _short(_text(_part(run.meta, "model").get("name")))
+    model = short(text(part(run.meta, "model").get("name")))
     sections = []
     for task in tasks:
         tables = {
@@ -190,7 +71,7 @@ def _by_task(run: Run) -> list[Run]:
             if "task" in frame.columns
             else frame
             for name, frame in run.tables.items()
-            if name != "examples" or task == holder
+            if name not in ("examples", "claims") or task == holder
         }
         tables = {name: frame for name, frame in tables.items() if frame.height}
         title = " · ".join(filter(None, [model, task]))
@@ -198,26 +79,11 @@ def _by_task(run: Run) -> list[Run]:
     return sections
 
 
-def _part(meta: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A part of run.json that should be an object, whatever it is."""
-    part = meta.get(key)
-    return part if isinstance(part, dict) else {"name": part} if isinstance(part, str) else {}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _short(name: str) -> str:
-    """A model's name for a title: of a path its last two parts."""
-    return "/".join(name.split("/")[-2:])
-
-
 def _payload(run: Run) -> dict[str, Any]:
     """What the script of the page needs of a run, but for the maps."""
     sides = []
     for axis in ("layer", "head"):
-        given = _part(run.meta, "model").get(f"{axis}s")
+        given = part(run.meta, "model").get(f"{axis}s")
         seen = [run.tables[t][axis].max() for t in ("heads", "disabled") if t in run.tables]
         sizes = [n for n in (given, *seen) if isinstance(n, int) and 1 <= n <= _MOST]
         sides.append(max(sizes, default=0))
@@ -235,6 +101,7 @@ def _payload(run: Run) -> dict[str, Any]:
 
 def _atlas_tables(tables: Tables) -> Tables:
     """The tables as the atlas takes them: what fine-tuning changed is a measure among the others."""
+    tables = _with_shares(tables)
     if "change" not in tables:
         return tables
     own = pl.col("measure").str.starts_with("cosine")
@@ -242,6 +109,39 @@ def _atlas_tables(tables: Tables) -> Tables:
     change = tables["change"].with_columns(renamed.alias("measure")).drop("before", "after")
     heads = [tables["heads"]] if "heads" in tables else []
     return {**{k: v for k, v in tables.items() if k != "change"}, "heads": pl.concat([*heads, change])}
+
+
+def _with_shares(tables: Tables) -> Tables:
+    """The share of every pattern among a head's maps as a measure of the head, in the last state that was measured."""
+    kept = {k: v for k, v in tables.items() if k not in ("patterns", "heterogeneous")}
+    if "patterns" not in tables:
+        return kept
+    shares = tables["patterns"].filter(pl.col("measure") == "share", pl.col("head").is_not_null())
+    last = shares.filter(pl.col("state") == shares["state"].last()) if shares.height else shares
+    named = last.with_columns(measure=pl.lit("share_") + pl.col("class")).select(list(SCHEMAS["heads"]))
+    return kept | {"heads": pl.concat([*([kept["heads"]] if "heads" in kept else []), named])}
+
+
+def shares_by_class(tables: Tables) -> list[dict[str, Any]]:
+    """The model's share of every pattern in every state, counted and corrected: a row per class, for the report."""
+    if "patterns" not in tables:
+        return []
+    whole = tables["patterns"].filter(pl.col("layer").is_null(), pl.col("head").is_null())
+    rows: dict[str, dict[str, Any]] = {}
+    for row in whole.iter_rows(named=True):
+        rows.setdefault(row["class"], {"class": row["class"]})[f"{row['state']} {row['measure']}"] = row
+    return list(rows.values())
+
+
+def heterogeneous_groups(tables: Tables) -> list[dict[str, Any]]:
+    """The groups of heterogeneous heads: name and heads, for the report."""
+    if "heterogeneous" not in tables:
+        return []
+    found: dict[int, dict[str, Any]] = {}
+    for row in tables["heterogeneous"].sort("group", "layer", "head").iter_rows(named=True):
+        group = found.setdefault(row["group"], {**row, "heads": []})
+        group["heads"].append(f"L{row['layer']}H{row['head']}")
+    return list(found.values())
 
 
 def _drawn(tables: Tables) -> list[dict[str, str]]:
@@ -312,7 +212,7 @@ def _render(runs: list[Run]) -> str:
         "number": number,
         "p_value": p_value,
         "label": label,
-        "words": _text,
+        "words": text,
         "json": lambda value: Markup(embedded(value)),  # noqa: S704 - holds no character that HTML reads
         "trusted": Markup,  # the two files of this folder, never data
     }
@@ -334,7 +234,9 @@ def _section(run: Run) -> dict[str, Any]:
         "payload": _payload(run),
         "maps": maps,
         "figures": _drawn(run.tables),
+        "patterns": shares_by_class(run.tables),
+        "groups": heterogeneous_groups(run.tables),
         "exact": all(len(m["levels"]) == 256 for m in maps.values()),
         "levels": _LEVELS,
-        "part": {key: _part(run.meta, key) for key in ("model", "task", "data", "options", "versions", "definitions")},
+        "part": {key: part(run.meta, key) for key in ("model", "task", "data", "options", "versions", "definitions")},
     }

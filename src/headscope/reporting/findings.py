@@ -54,6 +54,12 @@ def findings(tables: Tables) -> list[Finding]:
         ):
             names = ", ".join(map(str, idle[:5])) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
             found.append(Finding(f"Disabling {names} changed no activation: these rows say nothing.", "caution"))
+    if "selection" in tables:
+        for row in tables["selection"].iter_rows(named=True):
+            numbers = (row["honest"], row["low"], row["high"])
+            found.append(Finding(row["text"], f"gain {row['verdict'] or 'not tested'}", *numbers, row["unit"] or ""))
+    if "patterns" in tables:
+        found += _patterns(tables["patterns"])
     if "heads" in tables:
         for measure, phrase in _EXTREMES.items():
             rows = tables["heads"].filter((pl.col("measure") == measure) & pl.col("value").is_not_null())
@@ -66,6 +72,19 @@ def findings(tables: Tables) -> list[Finding]:
         for rows in others.partition_by("configuration", "metric", maintain_order=True):
             found += _score(rows)
     return found
+
+
+def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:
+    """How much of the last state's maps is vertical, and how much heterogeneous."""
+    rows = patterns.filter(pl.col("layer").is_null(), pl.col("head").is_null(), pl.col("measure") == "share_corrected")
+    rows = rows.filter(pl.col("state") == rows["state"].last()) if rows.height else rows
+    for name in ("vertical", "heterogeneous"):
+        for row in rows.filter(pl.col("class") == name).iter_rows(named=True):
+            if None in (row["value"], row["low"], row["high"]):
+                continue
+            value, low, high = (f"{100 * row[k]:.0f}%" for k in ("value", "low", "high"))
+            text = f"{value} of the attention maps are {name} (95% {low} to {high}, corrected for errors)."
+            yield Finding(text, "description", row["value"], row["low"], row["high"], row["unit"] or "")
 
 
 _EXTREMES = {

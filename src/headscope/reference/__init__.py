@@ -1,0 +1,35 @@
+"""Published numbers to hold results against, each with its source: `paper.json`, read once.
+
+`reference("scores")` gives a table as it was published, with its `source` in words; numbers are of bert-base-uncased
+and comparable with another model only where the report says so.
+"""
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from headscope.errors import unknown
+
+
+@cache
+def _all() -> dict[str, Any]:
+    text = files("headscope.reference").joinpath("paper.json").read_text(encoding="utf-8")
+    read: dict[str, Any] = json.loads(text)
+    return read
+
+
+def reference(name: str) -> dict[str, Any]:
+    """One table of published numbers. Raises HeadscopeError for an unknown name."""
+    tables = _all()
+    if name not in tables or name == "sources":
+        raise unknown("table of published numbers", name, [t for t in tables if t != "sources"])
+    table: dict[str, Any] = dict(tables[name])
+    if "source" in table:
+        table["source"] = tables["sources"][table["source"]]
+    return table
+
+
+def claims() -> dict[str, str]:
+    """The paper's claims, C1 to C6, in a sentence each."""
+    return dict(_all()["claims"])

@@ -1,0 +1,293 @@
+"""The whole paper for one model: what `headscope paper` does, task by task, each part a run folder of its own.
+
+Nothing is computed here that a command does not compute: the parts are `finetune`, `compare` and `disable`, which
+resume by themselves; their tables are put together, and `verdicts` reads them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headscope import commands
+from headscope.errors import HeadscopeError, unknown
+from headscope.options import (
+    BatchSize,
+    DataDir,
+    Epochs,
+    Examples,
+    ModelName,
+    Out,
+    OwnLearningRate,
+    Precision,
+    Quiet,
+    Seeds,
+    TaskList,
+    TrainExamples,
+)
+from headscope.outcomes import Outcome
+from headscope.progress import say
+from headscope.reference import reference
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from headscope.session import Session
+    from headscope.store import Run
+
+TASKS = ("mrpc", "rte", "stsb", "sst2", "qnli", "mnli", "qqp")
+"""The paper's tasks, the small ones first: there is something to see early."""
+TABLES = ("scores", "heads", "change", "patterns", "heterogeneous", "disabled", "selection")
+INITS = {"none": "pretrained, no fine-tuning", "random": "random + fine-tuned", "pretrained": "pretrained + fine-tuned"}
+
+
+_TIMED = 32
+
+
+def paper(
+    *,
+    model: ModelName,
+    out: Out,
+    data: DataDir = None,
+    tasks: TaskList = "all",
+    seeds: Seeds = 1,
+    epochs: Epochs = 3,
+    batch_size: BatchSize = 32,
+    lr: OwnLearningRate = None,
+    train_examples: TrainExamples = None,
+    examples: Examples = None,
+    precision: Precision = "auto",
+    quiet: Quiet = False,
+) -> Outcome:
+    """Run the whole paper: seven tasks in three configurations, its figures, and a verdict on each claim.
+
+    Says its plan and what it will cost first, and resumes what it had begun.
+    """
+    if seeds < 1:
+        raise HeadscopeError(f"--seeds must be at least 1, got {seeds}")
+    names = chosen_tasks(tasks)
+    scored = {"data": data, "examples": examples, "precision": precision, "quiet": quiet}
+    analysed = {**scored, "examples": examples or commands.STUDY_EXAMPLES}
+    recipe = {"epochs": epochs, "batch_size": batch_size, "train_examples": train_examples}
+    parts: list[Part] = []
+    seconds, first = 0.0, None
+    for name in names:
+        given = {"model": model, "task": name, **_DEFAULTS, **scored, **recipe}
+        session = commands.open_session(given, examples=examples)
+        first = first or session
+        seconds = seconds or _seconds_an_example(session)
+        rate = lr if lr is not None else _rate(session)
+        parts += task_parts(session, model, {**recipe, "lr": rate}, scored, analysed, seeds)
+    if first is None:
+        raise HeadscopeError("there is no task to run")
+    asked = {"tasks": list(names), "seeds": seeds, **recipe, "lr": lr, "examples": examples}
+    request = first.request("paper", **asked)
+    run, complete = commands.begin(first, out, request, overwrite=False)
+    page = run.path / "report.html"
+    if complete:
+        return Outcome(page, claim_lines(run), f"open {page} in a browser")
+    for line in plan_lines(parts, seconds):
+        say(line, quiet=quiet)
+    began = time.monotonic()
+    for number, part in enumerate(parts, 1):
+        say(f"part {number} of {len(parts)}: {part.words}", quiet=quiet)
+        part.work(run.path / part.folder)
+        left = seconds * sum(later.share for later in parts[number:])
+        say(f"{(time.monotonic() - began) / 60:.0f} minutes so far, about {_minutes(left / 60)} left", quiet=quiet)
+    write(run, first, [part.folder for part in parts], names)
+    arguments = {"model": model, "out": out, "data": data, **asked, "tasks": tasks}
+    run.finish(first.record(request, first.model, arguments))
+    commands.report(run.path, out=page, quiet=True)
+    return Outcome(page, claim_lines(run), f"open {page} in a browser; the tables are Parquet files in {out}")
+
+
+def claim_lines(run: Run) -> tuple[str, ...]:
+    """The verdicts that a run has written, a line each."""
+    return tuple(f"{row['claim']} {row['verdict']}: {row['evidence']}" for row in run.rows("claims"))
+
+
+_DEFAULTS: dict[str, Any] = {"seed": 0, "batch_tokens": 2048, "max_length": 128}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of the work: its folder within the run, what it does in words, and how to do it.
+
+    `share` is its cost in examples that pass through the model forward: training counts three for each.
+    """
+
+    folder: str
+    words: str
+    share: int
+    work: Callable[[Path], object]
+
+
+def task_parts(
+    session: Session,
+    model: str,
+    recipe: Mapping[str, Any],
+    scored: Mapping[str, Any],
+    analysed: Mapping[str, Any],
+    seeds: int,
+) -> list[Part]:
+    """The parts of one task: scores in three configurations by seed, what fine-tuning changed, disabled heads."""
+    task, layers, heads = session.task.name, session.model.layers, session.model.heads
+    rows, whole = 3 * recipe["epochs"] * len(session.train), len(session.validation)
+    part = min(whole, analysed["examples"])
+    parts = []
+    for init in INITS:
+        for seed in range(seeds):
+            given = {**recipe, **scored, "model": model, "task": task, "init": init, "seed": seed}
+            cost = whole + (0 if init == "none" else rows)
+            parts.append(
+                Part(
+                    f"{task}/{init}-{seed}",
+                    f"{task}: {INITS[init]}, seed {seed}",
+                    cost,
+                    _call(commands.finetune, given),
+                )
+            )
+    tuned = f"{task}/pretrained-0"
+    parts.append(
+        Part(
+            f"{task}/compared",
+            f"{task}: maps before and after fine-tuning",
+            3 * part,
+            lambda out: commands.compare(
+                before=model, after=str(out.parents[1] / tuned), task=task, out=out, **analysed
+            ),
+        )
+    )
+    for sets, count in (("each", layers * heads), ("layers", layers)):
+        parts.append(
+            Part(
+                f"{task}/disabled-{sets}",
+                f"{task}: {'every head' if sets == 'each' else 'every layer'} disabled in turn",
+                count * part,
+                lambda out, sets=sets: commands.disable(  # type: ignore[misc]
+                    model=str(out.parents[1] / tuned), task=task, heads=sets, out=out, **analysed
+                ),
+            )
+        )
+    return parts
+
+
+def _call(command: Callable[..., Outcome], given: Mapping[str, Any]) -> Callable[[Path], object]:
+    return lambda out: command(out=out, **given)
+
+
+def _rate(session: Session) -> float:
+    from headscope.finetuning import usual_lr
+
+    return usual_lr(session.model.hf.config.hidden_size)
+
+
+def _seconds_an_example(session: Session) -> float:
+    """How long an example takes forward on this machine, from a few of them."""
+    from headscope.stream import logits
+    from headscope.tasks.encoding import only
+
+    few = only(session.encoded, list(range(min(_TIMED, len(session.encoded)))))
+    logits(session.model, few)
+    began = time.monotonic()
+    logits(session.model, few)
+    return (time.monotonic() - began) / len(few)
+
+
+def write(run: Run, session: Session, folders: Sequence[str], names: Sequence[str]) -> None:
+    """Put the tables of the parts together in the run folder, with the claims."""
+    from headscope.verdicts import rows_of, verdicts
+
+    tables = gather(run.path, folders)
+    for name, frame in tables.items():
+        run.frame(name, frame)
+    scores = tables["scores"]
+    run.table("table1", with_paper(scores, session.model.name), model=session.model.name, task="")
+    if seeds := over_seeds(scores):
+        run.table("seeds", seeds, model=session.model.name, task="")
+    run.table("claims", rows_of(verdicts(tables)), model=session.model.name, task=names[0])
+
+
+def chosen_tasks(spec: str) -> tuple[str, ...]:
+    """The tasks of a list joined by commas, in the order in which they are run. Raises HeadscopeError."""
+    if spec == "all":
+        return TASKS
+    names = [name.strip() for name in spec.split(",") if name.strip()]
+    for name in names:
+        if name not in TASKS:
+            raise unknown("task of the paper", name, TASKS)
+    if not names:
+        raise HeadscopeError(f"--tasks names no task: give some of {', '.join(TASKS)}, or all")
+    return tuple(name for name in TASKS if name in names)
+
+
+def plan_lines(parts: Sequence[Part], seconds: float) -> list[str]:
+    """The plan in words, with the minutes that it will take; `seconds` is what an example takes forward."""
+    total = sum(part.share for part in parts) * seconds / 60
+    lines = [f"{part.words}: about {_minutes(part.share * seconds / 60)}" for part in parts]
+    return [*lines, f"{len(parts)} parts, about {_minutes(total)} on this machine; each is kept when it is done"]
+
+
+def _minutes(minutes: float) -> str:
+    if minutes < 1.5:
+        return "a minute"
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
+def gather(root: Path, folders: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """The tables of all parts that are there, put together by name."""
+    import polars as pl
+
+    found: dict[str, list[pl.DataFrame]] = {}
+    for folder in folders:
+        for name in TABLES:
+            # A part that disables heads scores the model it was given once more.
+            if name == "scores" and "/disabled-" in folder:
+                continue
+            if (path := root / folder / f"{name}.parquet").is_file():
+                found.setdefault(name, []).append(pl.read_parquet(path))
+    return {name: pl.concat(frames, how="diagonal_relaxed") for name, frames in found.items()}
+
+
+def with_paper(scores: pl.DataFrame, model: str) -> list[dict[str, Any]]:
+    """Table 1: every score beside the paper's, with the difference where the model is the paper's."""
+    published = reference("scores")
+    same = model.rstrip("/").split("/")[-1] == "bert-base-uncased"
+    rows = []
+    for row in scores.to_dicts():
+        told = published.get(row["configuration"], {}).get(row["task"], {})
+        metric = "correlation" if row["metric"] in ("spearman", "pearson") else row["metric"]
+        paper = told.get(metric)
+        rows.append(
+            {
+                **row,
+                "paper": None if paper is None else float(paper),
+                "difference": row["value"] - paper if same and paper is not None else None,
+                "comparable": "" if paper is None else "same model" if same else "another model: not comparable",
+            }
+        )
+    return rows
+
+
+def over_seeds(scores: pl.DataFrame) -> list[dict[str, Any]]:
+    """Mean over seeds with a t interval, for every task, configuration and metric that has several."""
+    from scipy.stats import t
+
+    rows = []
+    keys = ["model", "task", "configuration", "metric"]
+    for key, group in scores.group_by(keys, maintain_order=True):
+        n = group.height
+        if n < 2:
+            continue
+        values = group["value"].to_numpy()
+        half = float(t.ppf(0.975, n - 1)) * values.std(ddof=1) / n**0.5
+        mean = float(values.mean())
+        rows.append(
+            dict(zip(keys, key, strict=True))
+            | {"value": mean, "low": mean - half, "high": mean + half, "n": n, "unit": "points", "of": "seeds"}
+            | {"majority": group["majority"][0]}
+        )
+    return rows

@@ -1,0 +1,172 @@
+"""The whole paper: the plan, the parts, the published numbers, and verdicts worked by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import headscope
+from headscope.errors import HeadscopeError
+from headscope.reference import claims, reference
+from headscope.replication import TASKS, chosen_tasks, gather, over_seeds, plan_lines, with_paper
+from headscope.verdicts import verdicts
+
+
+def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def test_published_numbers_are_there_with_their_source() -> None:
+    assert "1908.08593" in reference("scores")["source"]
+    assert reference("scores")["pretrained + fine-tuned"]["mrpc"] == {"f1": 87.9, "accuracy": 82.3}
+    # Both of the paper's inconsistent baselines are kept.
+    assert reference("disabled_best")["rte"]["baseline"] == 59.6
+    assert reference("scores")["pretrained + fine-tuned"]["rte"]["accuracy"] == 64.6
+    assert [len(row) for row in reference("framenet")["layers"]] == [12] * 12
+    assert max(max(row) for row in reference("framenet")["layers"]) == reference("framenet")["layers"][6][5] == 0.209
+    assert list(claims()) == ["C1", "C2", "C3", "C4", "C5", "C6"]
+    with pytest.raises(HeadscopeError, match="unknown table of published numbers 'score': did you mean 'scores'"):
+        reference("score")
+
+
+def test_the_average_gain_of_the_paper_comes_out_of_its_table() -> None:
+    table = reference("scores")
+    tuned, plain = table["pretrained + fine-tuned"], table["pretrained, no fine-tuning"]
+    gains = [
+        tuned[t].get("accuracy", tuned[t].get("correlation")) - plain[t].get("accuracy", plain[t].get("correlation"))
+        for t in TASKS
+    ]
+    assert sum(gains) / len(gains) == pytest.approx(reference("mean_gain")["value"], abs=0.05)
+
+
+def test_tasks_are_run_in_the_order_of_their_size() -> None:
+    assert chosen_tasks("qqp, mrpc") == ("mrpc", "qqp")
+    assert chosen_tasks("all") == TASKS
+    with pytest.raises(HeadscopeError, match="unknown task of the paper 'mprc': did you mean 'mrpc'"):
+        chosen_tasks("mprc")
+    with pytest.raises(HeadscopeError, match="--tasks names no task"):
+        chosen_tasks(",")
+    with pytest.raises(HeadscopeError, match="--seeds must be at least 1, got 0"):
+        headscope.paper(model="minilm", out=Path("never"), seeds=0)
+
+
+def test_the_plan_says_what_it_costs() -> None:
+    assert plan_lines([], 1.0) == ["0 parts, about a minute on this machine; each is kept when it is done"]
+
+
+def test_scores_stand_beside_the_papers_and_differ_only_from_the_same_model() -> None:
+    scores = frame(
+        [{"task": "stsb", "configuration": "pretrained + fine-tuned", "metric": "spearman", "value": 85.0},
+         {"task": "mrpc", "configuration": "random + fine-tuned", "metric": "f1", "value": 80.0}]
+    )  # fmt: skip
+    other = with_paper(scores, "minilm")
+    assert [(r["paper"], r["difference"], r["comparable"]) for r in other] == [
+        (82.7, None, "another model: not comparable"),
+        (81.2, None, "another model: not comparable"),
+    ]
+    same = with_paper(scores, "google-bert/bert-base-uncased")
+    assert [round(r["difference"], 1) for r in same] == [2.3, -1.2]
+
+
+def test_the_interval_over_seeds_worked_by_hand() -> None:
+    rows = [
+        {
+            "model": "m",
+            "task": "rte",
+            "configuration": "c",
+            "metric": "accuracy",
+            "value": v,
+            "majority": 52.7,
+            "seed": s,
+        }
+        for s, v in enumerate((60.0, 62.0, 64.0))
+    ]
+    (found,) = over_seeds(frame(rows))
+    # t(0.975, 2) = 4.3027; standard error 2 / sqrt(3).
+    assert found["value"] == 62
+    assert found["high"] - found["value"] == pytest.approx(4.3027 * 2 / 3**0.5, abs=1e-3)
+    assert over_seeds(frame(rows[:1])) == []
+
+
+def shares(task: str, heterogeneous: float, block: float) -> list[dict[str, Any]]:
+    rest = (1 - heterogeneous - block) / 3
+    values = {
+        "vertical": rest,
+        "diagonal": rest,
+        "vertical+diagonal": rest,
+        "block": block,
+        "heterogeneous": heterogeneous,
+    }
+    return [
+        {"task": task, "state": "after", "layer": None, "head": None, "class": name, "measure": "share_corrected",
+         "value": v, "low": max(v - 0.02, 0.0), "high": v + 0.02}
+        for name, v in values.items()
+    ]  # fmt: skip
+
+
+def test_verdicts_worked_by_hand() -> None:
+    tables = {
+        "patterns": frame(shares("mrpc", 0.35, 0.05) + shares("rte", 0.5, 0.02)),
+        "change": frame(
+            [{"task": "mrpc", "layer": layer, "head": 1, "measure": "cosine_to_pretrained", "value": value}
+             for layer, value in enumerate((0.99, 0.9, 0.7, 0.6), 1)]
+        ),
+        "scores": frame(
+            [{"task": "mrpc", "configuration": c, "metric": "accuracy", "value": v}
+             for c, v in (("pretrained, no fine-tuning", 40.0), ("pretrained + fine-tuned", 80.0))]
+        ),
+        "selection": frame(
+            [{"task": t, "metric": "accuracy", "sets": s, "value": 1.0, "null_mean": 1.2, "p": 0.6, "verdict": word}
+             for t, s, word in (("mrpc", 72, "supported"), ("mrpc", 6, "not supported"), ("rte", 72, "not supported"))]
+        ),
+    }  # fmt: skip
+    found = {one.claim: one for one in verdicts(tables)}
+    assert found["C1"].verdict == "partly supported"
+    assert "block on rte" in found["C1"].evidence
+    assert found["C2"].verdict == "supported"
+    assert "35% (95% 33 to 37) (mrpc) to 50% (95% 48 to 52) (rte)" in found["C2"].evidence
+    assert found["C3"].verdict == "not tested"
+    assert found["C4"].verdict == "supported"
+    assert "gains 40.0 points on average over 1 tasks (paper: 35.9)" in found["C4"].evidence
+    assert found["C5"].verdict == "partly supported"
+    assert "A gain that stands on 1 of 2 tasks" in found["C5"].evidence
+    assert "the best of 72 gains +1.0 points" in found["C5"].evidence
+    assert {one.verdict for one in verdicts({})} == {"not tested"}
+
+
+def test_vertical_heads_attend_to_special_tokens_or_not() -> None:
+    patterns = [
+        {"task": "mrpc", "state": "after", "layer": 1, "head": h, "class": "vertical", "measure": "share", "value": v}
+        for h, v in ((1, 0.9), (2, 0.1))
+    ]
+    heads = [
+        {"task": "mrpc", "layer": 1, "head": h, "measure": f"attention_to_{name}", "value": v}
+        for h, name, v in ((1, "cls", 0.5), (1, "sep", 0.3), (2, "cls", 0.1), (2, "sep", 0.1))
+    ]
+    found = {one.claim: one for one in verdicts({"patterns": frame(patterns), "heads": frame(heads)})}["C6"]
+    assert found.verdict == "supported"
+    assert "receive 0.80 of the attention of the 1 heads" in found.evidence
+    assert "0.20 of the 1 others" in found.evidence
+
+
+def test_a_disabling_part_does_not_score_twice(tmp_path: Path) -> None:
+    for folder in ("mrpc/pretrained-0", "mrpc/disabled-each"):
+        (tmp_path / folder).mkdir(parents=True)
+        frame([{"value": 1.0}]).write_parquet(tmp_path / folder / "scores.parquet")
+    assert gather(tmp_path, ["mrpc/pretrained-0", "mrpc/disabled-each", "mrpc/missing"])["scores"].height == 1
+
+
+@pytest.mark.slow
+def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"model": str(tiny), "tasks": "rte,mrpc", "data": glue, "epochs": 1, "quiet": True}
+    given |= {"train_examples": 8, "examples": 6, "out": tmp_path / "run", "seeds": 2}
+    first = headscope.paper(**given)
+    assert len(first.lines) == 6
+    assert first.path.read_text().count("The paper&#39;s claims</h") == 1
+    table = pl.read_parquet(tmp_path / "run" / "table1.parquet")
+    assert table.height == 2 * 3 * (1 + 2)
+    assert set(table["comparable"]) == {"another model: not comparable"}
+    assert pl.read_parquet(tmp_path / "run" / "seeds.parquet")["n"].to_list() == [2] * 9
+    again = headscope.paper(**given)
+    assert again.lines == first.lines
