@@ -14,6 +14,9 @@ import families
 import headscope
 from headscope import engine
 from headscope.errors import HeadscopeError
+from headscope.models import load
+from headscope.session import foreign_labels
+from headscope.tasks import find
 
 SMALL: dict[str, Any] = {"train_examples": 60, "examples": 40, "batch_tokens": 300, "quiet": True}
 
@@ -207,3 +210,16 @@ def test_compare_says_what_changed(studied: Path, bare: str, tmp_path: Path) -> 
     headscope.report(tmp_path / "run", out=page)
     assert "Not complete" not in page.read_text()
     assert page.read_text().count("<figure>") >= 5
+
+
+def test_a_checkpoint_of_another_task_with_as_many_classes_is_refused(tmp_path: Path, tiny: Path) -> None:
+    given: dict[str, Any] = {"model": str(tiny), "task": "builtin", "out": tmp_path / "ckpt", "quiet": True}
+    headscope.finetune(**given, init="none", train_examples=4, examples=4)
+    model = load(tmp_path / "ckpt")
+    assert foreign_labels(model, find("builtin")) == ""
+    assert "the task rte has entailment, not_entailment, in this order" in foreign_labels(model, find("rte"))
+    assert foreign_labels(load(tiny), find("rte")) == ""
+    model.hf.config.id2label = {0: "Entailment", 1: "not_entailment"}
+    assert foreign_labels(model, find("rte")) == ""
+    model.hf.config.id2label = {0: "not_entailment", 1: "entailment"}
+    assert "tells apart not_entailment, entailment" in foreign_labels(model, find("rte"))

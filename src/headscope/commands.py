@@ -87,7 +87,7 @@ def study(
     from headscope import steps
     from headscope.disabling import parse_sets
     from headscope.figures import draw
-    from headscope.finetuning import Recipe, usual_lr
+    from headscope.finetuning import Recipe, check_labels, usual_lr
     from headscope.measures import known
     from headscope.models import load
 
@@ -96,6 +96,7 @@ def study(
     session = open_session(given, examples=examples, at_most=STUDY_EXAMPLES)
     rate = usual_lr(session.model.hf.config.hidden_size) if lr is None else lr
     recipe = Recipe(epochs=epochs, batch_size=batch_size, lr=rate, seed=seed, precision=precision)
+    check_labels(session.task, session.train.labels)
     request = session.request("study", measures=names, epochs=epochs, batch_size=batch_size, lr=rate, mode=mode)
     run, complete = begin(session, out, request, overwrite)
     page = run.path / "report.html"
@@ -142,10 +143,12 @@ def finetune(
     """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder."""
     given = dict(locals())
     from headscope import steps
-    from headscope.finetuning import Recipe
+    from headscope.finetuning import Recipe, check_labels
 
     recipe = Recipe(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, precision=precision)
     session = open_session(given, examples=examples, init="random" if init == "random" else "pretrained")
+    if init != "none":
+        check_labels(session.task, session.train.labels)
     request = session.request("finetune", init=init, epochs=epochs, batch_size=batch_size, lr=lr)
     run, complete = begin(session, out, request, overwrite)
     if not complete:
@@ -253,6 +256,7 @@ def disable(
     given = dict(locals())
     from headscope import steps
     from headscope.disabling import parse_sets
+    from headscope.session import foreign_labels
 
     session = open_session(given, examples=examples)
     if not session.model.trained_head:
@@ -260,6 +264,8 @@ def disable(
             f"{model} has no classification head, so there is no score to lose: fine-tune it first with "
             f"headscope finetune --model {model} --task {task} --out CKPT"
         )
+    if wrong := foreign_labels(session.model, session.task):
+        raise HeadscopeError(f"{model} is of another task: {wrong}; fine-tune one on {task}, or name its own task")
     sets = parse_sets(heads, session.model.layers, session.model.heads, seed=seed)
     request = session.request("disable", heads=heads, mode=mode)
     run, complete = begin(session, out, request, overwrite)

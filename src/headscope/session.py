@@ -159,6 +159,20 @@ class Session:
         }
 
 
+def foreign_labels(model: Model, task: Task) -> str:
+    """What is wrong with the classes of a trained head, in a clause: it was fine-tuned on another task, or numbers the
+    classes otherwise, and its outputs would be read wrongly. Empty where nothing is known to be wrong.
+    """
+    if not model.trained_head or task.is_regression:
+        return ""
+    named = [str(model.hf.config.id2label.get(i, "")) for i in range(task.outputs)]
+    if all(name.casefold() == f"label_{i}" for i, name in enumerate(named)):
+        return ""
+    if [name.casefold() for name in named] == [name.casefold() for name in task.labels]:
+        return ""
+    return f"its head tells apart {', '.join(named)}, the task {task.name} has {', '.join(task.labels)}, in this order"
+
+
 def cache_folder() -> Path:
     """Where work is kept that other runs can use: HEADSCOPE_CACHE, or headscope in the user's cache folder."""
     if own := os.environ.get("HEADSCOPE_CACHE"):
