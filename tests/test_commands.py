@@ -90,11 +90,12 @@ def test_a_stopped_run_goes_on_and_gives_the_same_table(
 
     def stop_after(count: int) -> Any:
         def run(items: Any, work: Any, **options: Any) -> int:
-            def counted(item: Any) -> None:
-                if len(scored) == count:
-                    raise KeyboardInterrupt
-                scored.append(item[0])
-                work(item)
+            def counted(left: Any) -> Any:
+                for name in work(left):
+                    scored.append(name)
+                    yield name
+                    if len(scored) == count:
+                        raise KeyboardInterrupt
 
             return original(items, counted, **options)
 

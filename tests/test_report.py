@@ -15,8 +15,8 @@ import pytest
 import runs
 from headscope.errors import HeadscopeError
 from headscope.reporting.build import build, packed
-from headscope.reporting.reading import read
 from headscope.reporting.findings import findings, number, p_value
+from headscope.reporting.reading import read
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -1,16 +1,20 @@
 """Score a model with sets of heads disabled, and say which changes are more than noise (paper, section 4.6)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from headscope.attention import Mode
 from headscope.axes import Head, HeadSet, all_heads, check_inside, head_set, set_name
 from headscope.errors import HeadscopeError
+from headscope.fast import MEMORY, Guard, Scored, known, score_sets
 from headscope.models import Model
-from headscope.precision import Precision
+from headscope.precision import Precision, has_bf16
+from headscope.progress import Advance, say, silent
+from headscope.selection import Outcomes, best_gain, exchange, honest_gain, max_t, verdict
 from headscope.statistics import bootstrap, holm, interval, mcnemar, permutation, wilson
 from headscope.stream import BATCH_TOKENS, logits
 from headscope.tasks.base import Labels, Task
@@ -71,6 +75,76 @@ def disabled_logits(
     with model.disabled(heads, mode) as edit:
         out = logits(model, encoded, batch_tokens=batch_tokens, precision=precision)
     return out, min(edit.change.values())
+
+
+def variant_logits(
+    model: Model,
+    encoded: Encoded,
+    sets: Sequence[tuple[str, HeadSet]],
+    mode: Mode,
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    precision: Precision = "auto",
+    memory: int = MEMORY,
+    before: Logits | None = None,
+    advance: Advance = silent,
+    note: Callable[[str], object] = say,
+) -> Iterator[Scored]:
+    """Like `disabled_logits` for many sets, and many times faster where the model is built like BERT.
+
+    Yields (name, outputs, activation change) set by set, in the order of the sets' first layers: a few sets that begin
+    in the same layer are finished for all examples before the next, so save what comes and give the rest again. The
+    change is that of the first batch, which is smaller here than in `disabled_logits`.
+
+    precision: "fp32" is exact to rounding, "bf16" is not; "auto" predicts what float32 predicts, but computes in
+    bfloat16 where the hardware has it, except for the examples whose margin is within rounding, and for regressions.
+    before: the float32 outputs of the unchanged model, if they are known; only "auto" asks for them.
+    memory: how many bytes of the model's states are kept; what does not fit is computed again.
+
+    Raises HeadscopeError for a mode or a head that does not exist.
+    """
+    for _, heads in sets:
+        with model.disabled(heads, mode):
+            pass
+    return _variant_logits(model, encoded, sets, mode, batch_tokens, precision, memory, before, advance, note)
+
+
+def _variant_logits(
+    model: Model,
+    encoded: Encoded,
+    sets: Sequence[tuple[str, HeadSet]],
+    mode: Mode,
+    batch_tokens: int,
+    precision: Precision,
+    memory: int,
+    before: Logits | None,
+    advance: Advance,
+    note: Callable[[str], object],
+) -> Iterator[Scored]:
+    encoder = known(model, encoded, mode, note) if sets else None
+    if encoder is None:
+        for name, heads in sets:
+            out, change = disabled_logits(model, encoded, heads, mode, batch_tokens=batch_tokens, precision=precision)
+            advance(1, name)
+            yield Scored(name, out, change)
+        return
+    guard = None
+    if precision == "auto" and has_bf16(model.hf.device) and int(model.hf.config.num_labels or 0) > 1:
+        exact = logits(model, encoded, batch_tokens=batch_tokens, precision="fp32") if before is None else before
+        rounded = logits(model, encoded, batch_tokens=batch_tokens, precision="bf16")
+        guard = Guard(torch.from_numpy(rounded), torch.from_numpy(exact))
+    for scored in score_sets(
+        encoder,
+        encoded,
+        sets,
+        mode,
+        batch_tokens=batch_tokens,
+        precision="bf16" if precision == "bf16" else "fp32",
+        memory=memory,
+        guard=guard,
+    ):
+        advance(1, scored.name)
+        yield scored
 
 
 def score_rows_of(
@@ -162,4 +236,39 @@ def effects(
         for row, corrected in zip(part, holm(np.array([r["p"] for r in part])), strict=True):
             row["p_corrected"] = float(corrected)
         rows += part
+    return rows
+
+
+def selection_rows(
+    task: Task, labels: Labels, before: Logits, after: Mapping[str, Logits], *, seed: int
+) -> list[dict[str, Any]]:
+    """The `selection` rows, a metric each: the best gain of all sets beside the best that noise gives, and what is left
+    of it on examples that did not choose.
+    """
+    names, base = list(after), predictions(task, before)
+    others = np.stack([predictions(task, after[name]) for name in names])
+    rows = []
+    for metric in task.metrics:
+        outcomes = Outcomes(metric, labels, base, others)
+        drawn = exchange(outcomes, seed)
+        best, honest = best_gain(drawn), honest_gain(outcomes, seed)
+        said = verdict(metric, names, max_t(drawn), best, honest)
+        rows.append(
+            {
+                "metric": metric,
+                "sets": len(names),
+                "best": names[best.index],
+                "value": best.gain,
+                "null_mean": best.null_mean,
+                "null_high": best.null_high,
+                "p": best.p,
+                "honest": honest.gain,
+                "low": honest.low,
+                "high": honest.high,
+                "n": len(labels),
+                "unit": "points",
+                "verdict": said.word,
+                "text": said.text,
+            }
+        )
     return rows

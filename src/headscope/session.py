@@ -165,7 +165,8 @@ def foreign_labels(model: Model, task: Task) -> str:
     """
     if not model.trained_head or task.is_regression:
         return ""
-    named = [str(model.hf.config.id2label.get(i, "")) for i in range(task.outputs)]
+    names = {int(number): str(name) for number, name in dict(model.hf.config.id2label).items()}
+    named = [names.get(number, "") for number in range(task.outputs)]
     if all(name.casefold() == f"label_{i}" for i, name in enumerate(named)):
         return ""
     if [name.casefold() for name in named] == [name.casefold() for name in task.labels]:

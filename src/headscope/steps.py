@@ -1,7 +1,7 @@
 """The steps that commands are made of: each does one thing to a session and writes it into the run folder."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from headscope import engine
 from headscope.attention import Mode
 from headscope.axes import Head, HeadSet, all_heads
-from headscope.disabling import Logits, disabled_logits, effects, score_rows_of
+from headscope.disabling import Logits, effects, score_rows_of, selection_rows, variant_logits
 from headscope.finetuning import CHECKPOINT_DONE, Recipe, save_checkpoint, train
 from headscope.measures import MEASURES, OWN_PASS, Moments
 from headscope.measures import measure as run_measures
@@ -26,12 +26,10 @@ from headscope.patterns.collect import Collector
 from headscope.patterns.inside import groups
 from headscope.patterns.shares import Share, counted, shares
 from headscope.progress import progress, say
-from headscope.selection import Outcomes, best_gain, exchange, honest_gain, max_t, verdict
 from headscope.session import Session, cut_note, example_maps, example_rows, shown
 from headscope.store import Run
 from headscope.stream import logits
 from headscope.tasks.encoding import batches, encode
-from headscope.tasks.metrics import predictions
 
 IMPORTANCE, LIKENESS, PATTERNS = "gradient_importance", "likeness", "patterns"
 LIKENESS_EXAMPLES, CLUSTERS = 100, 8
@@ -331,58 +329,32 @@ def disable_sets(
     # A long list of heads makes no file name.
     file = {name: name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:16] for name, _ in sets}
 
-    def work(item: tuple[str, HeadSet]) -> None:
-        name, heads = item
-        out, change = disabled_logits(
-            model, session.encoded, heads, mode, batch_tokens=session.batch_tokens, precision=session.precision
+    def work(left: Sequence[tuple[str, HeadSet]]) -> Iterator[str]:
+        scored = variant_logits(
+            model,
+            session.encoded,
+            left,
+            mode,
+            batch_tokens=session.batch_tokens,
+            precision=session.precision,
+            before=before,
+            note=lambda text: say(text, quiet=session.quiet),
         )
-        run.part("disabled", file[name], {"logits": out, "change": np.array([change])})
+        for name, out, change in scored:
+            run.part("disabled", file[name], {"logits": out, "change": np.array([change])})
+            yield name
 
     finished = run.finished_parts("disabled")
     done = {name for name in file if file[name] in finished}
-    items = [(name, (name, heads)) for name, heads in sets]
-    engine.run(items, work, done=done, label="disabling heads", quiet=session.quiet)
+    engine.run(sets, work, done=done, label="disabling heads", quiet=session.quiet)
     parts = run.finished_parts("disabled")
     after = {name: (parts[file[name]]["logits"], float(parts[file[name]]["change"][0])) for name, _ in sets}
     table = effects(session.task, session.validation.labels, before, after, sets, mode=mode, seed=session.seed)
     run.table("disabled", table, model=session.model.name, task=session.task.name)
     if len(sets) > 1:
-        rows = selection_rows(session, before, {name: logits for name, (logits, _) in after.items()})
-        run.table("selection", rows, model=session.model.name, task=session.task.name)
-
-
-def selection_rows(session: Session, before: Logits, after: Mapping[str, Logits]) -> list[dict[str, Any]]:
-    """The `selection` rows, a metric each: the best gain of all sets beside the best that noise gives, and what is left
-    of it on examples that did not choose.
-    """
-    labels, names = session.validation.labels, list(after)
-    base = predictions(session.task, before)
-    others = np.stack([predictions(session.task, after[name]) for name in names])
-    rows = []
-    for metric in session.task.metrics:
-        outcomes = Outcomes(metric, labels, base, others)
-        drawn = exchange(outcomes, session.seed)
-        best, honest = best_gain(drawn), honest_gain(outcomes, session.seed)
-        said = verdict(metric, names, max_t(drawn), best, honest)
-        rows.append(
-            {
-                "metric": metric,
-                "sets": len(names),
-                "best": names[best.index],
-                "value": best.gain,
-                "null_mean": best.null_mean,
-                "null_high": best.null_high,
-                "p": best.p,
-                "honest": honest.gain,
-                "low": honest.low,
-                "high": honest.high,
-                "n": len(labels),
-                "unit": "points",
-                "verdict": said.word,
-                "text": said.text,
-            }
-        )
-    return rows
+        outputs = {name: logits for name, (logits, _) in after.items()}
+        tested = selection_rows(session.task, session.validation.labels, before, outputs, seed=session.seed)
+        run.table("selection", tested, model=session.model.name, task=session.task.name)
 
 
 def keep_maps(session: Session, model: Model, run: Run, state: str, out: Logits | None = None) -> None:
