@@ -165,7 +165,7 @@ def foreign_labels(model: Model, task: Task) -> str:
     """
     if not model.trained_head or task.is_regression:
         return ""
-    names = {int(number): str(name) for number, name in dict(model.hf.config.id2label).items()}
+    names = {int(number): str(name) for number, name in (model.hf.config.id2label or {}).items()}
     named = [names.get(number, "") for number in range(task.outputs)]
     if all(name.casefold() == f"label_{i}" for i, name in enumerate(named)):
         return ""
