@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from headscope.attention import Call, Edit, Mode
+from headscope.errors import InterventionError
 from headscope.models import Model
 from headscope.projections import split
 
@@ -102,7 +103,9 @@ class Encoder:
         def disabled() -> Tensor:
             if mode == "zero":
                 return torch.zeros_like(output)
-            if mode == "mean" and self.model.means is not None:
+            if mode == "mean":
+                if self.model.means is None:
+                    raise InterventionError("the mode mean needs the heads' mean outputs: call model.measure_means")
                 return self.model.means[layer].to(output).expand_as(output)
             share = real.to(states.dtype) / real.sum(1, keepdim=True)
             mean: Tensor = module.value((share[:, None] @ states)[:, 0])
