@@ -30,7 +30,7 @@ from headscope.patterns.evaluation import (
     held_out_twice,
     score,
 )
-from headscope.patterns.profiles import GROUPS, PROFILES, Frame, features, row_profiles
+from headscope.patterns.profiles import GROUPS, PROFILES, Frame, edge, features, row_profiles
 from headscope.patterns.shares import confusion_rates, corrected, counted, shares, simplex
 from headscope.patterns.synthetic import synthetic_set
 from headscope.patterns.training import examples_of, train
@@ -126,6 +126,8 @@ def slow_profiles(weights: np.ndarray, special: list[bool], segments: list[int])
         near = [weights[i][j] for j in range(n) if abs(i - j) <= 1]
         words = [j for j in range(n) if not special[j]]
         own = sum(weights[i][j] for j in words if segments[j] == segments[i])
+        squares = sum(weights[i][j] ** 2 for j in words if segments[j] == segments[i])
+        count = sum(1 for j in words if segments[j] == segments[i])
         on_words = max(sum(weights[i][j] for j in words), 1e-6)
         square = sum(weights[i][j] * ((i - j) / n) ** 2 for j in words)
         four = [weights[i][j] for j in order[:4]] + [0.0] * max(0, 4 - n)
@@ -143,6 +145,7 @@ def slow_profiles(weights: np.ndarray, special: list[bool], segments: list[int])
                 own / on_words,
                 square**0.5,
                 min(square**0.5 / on_words**0.5, 1.0),
+                min(own**2 / max(squares * count, 1e-12), 1.0),
                 max(weights[i]),
             ]
         )
@@ -181,7 +184,55 @@ def test_the_features_are_means_spreads_and_quartiles_of_groups_of_rows() -> Non
     assert found[at] == 0.5
     assert found[count + at] == pytest.approx(np.std([0] * 8 + [1] * 8, ddof=1))
     assert [found[k * count + at].item() for k in (2, 3, 4)] == [0, 1, 1]
-    assert found[5 * count :].tolist() == [pytest.approx(np.log2(n) / 9), 0]
+    # No edge between texts where there is one text.
+    assert found[5 * count :].tolist() == [0, 0, 0, pytest.approx(np.log2(n) / 9), 0]
+
+
+def slow_edge(weights: np.ndarray, special: list[bool], segments: list[int]) -> list[float]:
+    """The edge between two texts by loops over pairs of tokens."""
+    n = len(weights)
+    kept, lost = [0.0, 0.0], [0.0, 0.0]
+    for i in range(n):
+        for j in range(n):
+            mirror = 2 * i - j
+            words = [k for k in (i, j, mirror) if 0 <= k < n and not special[k]]
+            if len(words) == 3 and segments[j] != segments[i] == segments[mirror]:
+                lost[segments[i]] += weights[i][j]
+                kept[segments[i]] += weights[i][mirror]
+    differing = [own - other for own, other in zip(kept, lost, strict=True)]
+    total = [own + other for own, other in zip(kept, lost, strict=True)]
+    least = min(d / max(t, 1e-6) for d, t in zip(differing, total, strict=True))
+    return [sum(differing) / max(sum(total), 1e-6), least, sum(total) / n]
+
+
+@given(st.integers(4, 20), st.integers(0, 2**31))
+@settings(max_examples=30)
+def test_the_edge_is_that_of_plain_loops_and_padding_changes_nothing(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rows(rng.gamma(0.3, size=(n, n)) + 1e-3).astype(np.float32)
+    border = int(rng.integers(1, n))
+    special, segments = (rng.random(n) < 0.2).tolist(), [int(i >= border) for i in range(n)]
+    padded = np.full((1, 1, n + 3, n + 3), 1 / n, np.float32)
+    padded[0, 0, :n, :n] = weights
+    real = torch.tensor([[True] * n + [False] * 3])
+    frame = Frame.of(real, torch.tensor([special + [False] * 3]), torch.tensor([segments + [0] * 3]))
+    found = edge(torch.from_numpy(padded), frame)[0, 0]
+    np.testing.assert_allclose(found, slow_edge(weights, special, segments), atol=1e-4)
+
+
+def test_a_block_has_an_edge_and_a_cloud_has_none() -> None:
+    # Two texts of seven tokens; words that keep to their text, and words that look at their neighbours on either side.
+    n, half = 14, 7
+    segments = [0] * half + [1] * half
+    frame = Frame.of(torch.ones(1, n, dtype=torch.bool), torch.zeros(1, n, dtype=torch.bool), torch.tensor([segments]))
+    block = rows(np.equal.outer(segments, segments).astype(np.float32))
+    cloud = rows(np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 3.0)).astype(np.float32)
+    found = edge(torch.from_numpy(np.stack([block, cloud]))[None].float(), frame)[0]
+    assert found[0, :2].tolist() == [1, 1]
+    assert found[1, :2].abs().max() < 1e-6
+    # Seen by 1 + 2 + 3 pairs on each side of the border (distances 1 to 6), each a seventh of a row.
+    pairs = sum(1 for i in range(half) for j in range(half, n) if 2 * i - j >= 0)
+    assert found[0, 2] == pytest.approx(2 * pairs / 7 / n)
 
 
 # ---- classify

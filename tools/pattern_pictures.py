@@ -69,7 +69,7 @@ def main() -> None:
             if settled.get(key) == name
             and len(one.segments) in _LENGTHS
             and one.is_pair
-            and all(label == name for _, label, _ in given[key])
+            and all(label == name and not note for _, label, note in given[key])
         ]
         by_head = {f"{one.family}{one.head.head}": one for one in sure}
         clear += [(one, name, f"{one.model} {one.head}, {one.source}") for one in list(by_head.values())[:3]]

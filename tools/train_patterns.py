@@ -68,6 +68,7 @@ def splits(data: AnnotatedSet) -> dict[str, Callable[[Predict], tuple[Rows, Rows
     fresh = np.flatnonzero(data.last)
     return {
         "one model left out, no head seen": lambda p: (every, held_out_twice(p, data.models, folds)),
+        "one model left out": lambda p: (every, held_out(p, data.models)),
         "one family left out": lambda p: (every, held_out(p, data.families)),
         "last draw": lambda p: (fresh, p(np.flatnonzero(~data.last), fresh)),
     }

@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from headscope.annotation.records import AnnotatedMap, quantise
 from headscope.axes import Head
 from headscope.errors import HeadscopeError
 from headscope.models import Model
+from headscope.patterns.profiles import PROFILES, Frame, edge, row_profiles
 from headscope.stream import LayerMaps, stream
 from headscope.tasks.encoding import Encoded, only
 
 LENGTHS = ((8, 16), (17, 32), (33, 64), (65, 128))
 """The strata of lengths, in tokens, both ends included."""
-_CANDIDATE_EXAMPLES, _INSIDE, _IN_BAND, _A_HEAD = 40, 0.8, 0.35, 4
+_CANDIDATE_EXAMPLES, _A_HEAD = 40, 4
+_EDGE, _MASS, _INSIDE, _IN_BAND, _IN_STRIPES = 0.2, 0.06, 0.6, 0.5, 0.5
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,12 @@ def draw(model: Model, encoded: Encoded, origin: Origin, count: int, seed: int) 
 
 
 def draw_blocks(model: Model, encoded: Encoded, origin: Origin, count: int, seed: int) -> list[AnnotatedMap]:
-    """Candidates for block, which is rare: words give words of their own text most of what they give to words.
+    """Candidates for block, which is rare: words keep to their own text, with an edge at the border.
 
-    Of at most 40 pairs, drawn from the maps in which words get half of all mass, 0.8 of it within their own text, and
-    the diagonal band less than 0.35; at most 4 maps a head.
+    Of at most 40 pairs, drawn from the maps in which words of either text give 0.6 of what they give to words to their
+    own; words of the own text get at least 0.2 more than words of the other at the same distance, as a fraction of both
+    (0.1 in either text), which are at least 0.06 of the mass; and the seven places around the diagonal and the four
+    strongest columns each get less than half. At most 4 maps a head.
     """
     pairs = [i for i, own in enumerate(encoded.segments) if len(set(own)) > 1 and 8 <= len(own) <= 128]
     rng = np.random.default_rng(seed)
@@ -60,16 +65,16 @@ def draw_blocks(model: Model, encoded: Encoded, origin: Origin, count: int, seed
 
     def see(maps: LayerMaps) -> None:
         batch = maps.batch
-        word = batch.real & ~batch.special
-        both = word[:, :, None] & word[:, None]
-        same = (batch.segment[:, :, None] == batch.segment[:, None]) & both
-        inside = (maps.maps * same[:, None]).sum((-2, -1))
-        all_words = (maps.maps * both[:, None]).sum((-2, -1))
-        # Rows of padding hold weights too, and the first of them lies beside the last token.
-        real = maps.maps * batch.real[:, None, :, None]
-        near = sum(real.diagonal(offset, -2, -1).sum(-1) for offset in (-1, 0, 1))
-        rows_of = word.sum(-1)[:, None]
-        block = (inside >= _INSIDE * all_words) & (all_words >= 0.5 * rows_of) & (near < _IN_BAND * rows_of)
+        frame = Frame.of(batch.real, batch.special, batch.segment)
+        contrast, least, mass = edge(maps.maps, frame).unbind(-1)
+        profiles = row_profiles(maps.maps, frame)
+        named = dict(zip(PROFILES, profiles.unbind(-1), strict=True))
+        near, stripes = (named[name].sum(-1) / batch.real.sum(-1)[:, None] for name in ("wide_band", "stripes"))
+        own, other = named["own_text"], named["other_text"]
+        second = frame.second[:, None]
+        inside = torch.stack([(own * text).sum(-1) / ((own + other) * text).sum(-1) for text in (second, 1 - second)])
+        block = (contrast > _EDGE) & (least > _EDGE / 2) & (mass > _MASS) & (inside.amin(0) > _INSIDE)
+        block &= (near < _IN_BAND) & (stripes < _IN_STRIPES)
         found.extend((rows[batch.examples[b]], maps.layer, h) for b, h in block.nonzero().tolist())
 
     stream(model, only(encoded, rows), see)

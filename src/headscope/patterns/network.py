@@ -11,7 +11,7 @@ from headscope.patterns.classes import CLASSES
 from headscope.patterns.profiles import FEATURES
 
 MEMBERS, SIZES = 5, (FEATURES, 64, 32, len(CLASSES))
-_DROPOUT = 0.1
+_DROPOUT = 0.3
 
 
 class PatternNet(nn.Module):

@@ -29,10 +29,11 @@ PROFILES = (
     "own_share",
     "spread",
     "far",
+    "evenness",
     "maximum",
 )
 """What is taken from every row: see `row_profiles`."""
-FEATURES = 5 * len(PROFILES) + 2
+FEATURES = 5 * len(PROFILES) + 5
 _STRIPES, _WIDE = 4, 3
 
 
@@ -43,6 +44,7 @@ class Frame:
     `groups` averages rows into groups, [batch, group, token]. `kinds` marks words of the first text, of the second, and
     [CLS] and [SEP], then gives the place and its square, as fractions of the length: [batch, token, 5]. `stripes` says
     how many columns count as stripes, `place` where a row is, `fixed` is [batch, 2]: length and whether it is a pair.
+    `across` and `mirrored` are those of `edge`, None where no example is a pair.
     """
 
     real: Bool[Tensor, "batch token"]
@@ -52,6 +54,8 @@ class Frame:
     place: Float[Tensor, "batch token"]
     stripes: Int[Tensor, "batch"]
     fixed: Float[Tensor, "batch 2"]
+    across: Float[Tensor, "batch query key"] | None
+    mirrored: Float[Tensor, "batch query key"] | None
 
     @classmethod
     def of(
@@ -76,12 +80,53 @@ class Frame:
         )
         stripes = torch.maximum(n.clamp_max(_STRIPES), (n / 20).ceil().long())
         fixed = torch.stack([n.log2() / 9, second.amax(-1)], -1)
-        return cls(real, groups, kinds, second, place, stripes, fixed)
+        pairs = mirrors(word > 0, segment) if bool(second.any()) else (None, None)
+        return cls(real, groups, kinds, second, place, stripes, fixed, *pairs)
+
+
+def mirrors(
+    word: Bool[Tensor, "batch token"], segment: Int[Tensor, "batch token"]
+) -> tuple[Float[Tensor, "batch query key"], Float[Tensor, "batch query key"]]:
+    """Pairs of words of different texts, and the words of the query's own text on its other side, as far away.
+
+    Only pairs for which there is such a word: the two masks hold equally many ones, at equal distances.
+    """
+    n = word.shape[1]
+    at = torch.arange(n, device=word.device)
+    other = 2 * at[:, None] - at
+    inside = (other >= 0) & (other < n)
+    other = other.clamp(0, n - 1)
+    both = word[:, :, None] & word[:, None]
+    same = (segment[:, :, None] == segment[:, None]) & both
+    apart = both & ~same
+    # Turning a row around its token is its own inverse.
+    across = apart & same.gather(2, other.expand_as(same)) & inside
+    mirrored = same & apart.gather(2, other.expand_as(apart)) & inside
+    return across.float(), mirrored.float()
+
+
+def edge(maps: Float[Tensor, "batch head query key"], frame: Frame) -> Float[Tensor, "batch head 3"]:
+    """Is there an edge at the border of the texts? A cloud around the diagonal has none, a block has.
+
+    Words of the other text against words of the own at the same distance (`mirrors`): the difference of what they get
+    as a fraction of their sum (-1 to 1), the least of the two texts', and the sum as a fraction of mass; 0 for single
+    texts.
+    """
+    if frame.across is None or frame.mirrored is None:
+        return maps.new_zeros(*maps.shape[:2], 3)
+    lost = (maps * frame.across[:, None]).sum(-1)
+    kept = (maps * frame.mirrored[:, None]).sum(-1)
+    second = frame.second[:, None]
+    halves = torch.stack([1 - second, second])
+    differing, total = ((kept - lost) * halves).sum(-1), ((kept + lost) * halves).sum(-1)
+    whole = total.sum(0)
+    least = (differing / total.clamp_min(1e-6)).amin(0)
+    return torch.stack([differing.sum(0) / whole.clamp_min(1e-6), least, whole / frame.real.sum(-1)[:, None]], -1)
 
 
 def features(maps: Float[Tensor, "batch head query key"], frame: Frame) -> Float[Tensor, "batch head feature"]:
-    """Of every profile of `row_profiles` the mean, standard deviation, quartiles and median over 16 groups of rows; and
-    the length (as a binary logarithm, in ninths) and whether the map is of a pair.
+    """Of every profile of `row_profiles` the mean, standard deviation, quartiles and median over 16 groups of rows; the
+    edge between two texts (`edge`); the length (as a binary logarithm, in ninths) and whether the map is of a pair.
     """
     grouped = (frame.groups[:, None] @ row_profiles(maps, frame)).mT
     ordered = grouped.sort(-1).values
@@ -89,7 +134,7 @@ def features(maps: Float[Tensor, "batch head query key"], frame: Frame) -> Float
     spread = ((grouped - mean[..., None]).square().sum(-1) / (GROUPS - 1)).sqrt()
     parts = [mean, spread, *(ordered[..., at] for at in (3, 8, 12))]
     fixed = frame.fixed[:, None].expand(*maps.shape[:2], 2)
-    return torch.cat([*parts, fixed], -1)
+    return torch.cat([*parts, edge(maps, frame), fixed], -1)
 
 
 def row_profiles(
@@ -103,7 +148,9 @@ def row_profiles(
     columns if that is more. special: on [CLS] and [SEP]; own_text, other_text: on words of the token's own and of the
     other text; own_share: the own text's part of the mass on words; spread: the root of the mass on words times their
     square distance, as a fraction of the length; far: the same divided by the root of their mass, the root mean square
-    distance of the words attended to; maximum: the row's largest weight.
+    distance of the words attended to; evenness: over how much of the own text its mass is spread, 1 where all its words
+    get the same (the participation ratio: squared sum over sum of squares, by its number of words); maximum: the row's
+    largest weight.
     """
     real = frame.real[:, None].to(maps.dtype)
     maximum = maps.amax(-1)
@@ -122,6 +169,9 @@ def row_profiles(
     words = first + second
     distance = (square - 2 * own_place * place + own_place.square() * words).clamp_min(0.0).sqrt()
     own = first * (1 - in_second) + second * in_second
+    squares = (maps.square() @ frame.kinds[:, None, :, :2]).unbind(-1)
+    counts = frame.kinds[:, :, :2].sum(1)[:, None, None].unbind(-1)
+    own_squares, own_count = (a * (1 - in_second) + b * in_second for a, b in (squares, counts))
     profiles = [
         offsets.sum(0),
         wide.sum(0),
@@ -135,6 +185,7 @@ def row_profiles(
         own / words.clamp_min(1e-6),
         distance,
         (distance / words.clamp_min(1e-6).sqrt()).clamp_max(1.0),
+        (own.square() / (own_squares * own_count).clamp_min(1e-12)).clamp_max(1.0),
         maximum,
     ]
     return torch.stack(profiles, -1) * real[..., None]

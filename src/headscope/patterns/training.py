@@ -15,7 +15,7 @@ from headscope.patterns.profiles import Frame, features
 from headscope.patterns.synthetic import synthetic_set
 from headscope.progress import Advance, silent
 
-EPOCHS, BATCH, RATE = 80, 64, 3e-3
+EPOCHS, BATCH, RATE = 60, 64, 3e-3
 SYNTHETIC_PER_CLASS, SYNTHETIC_WEIGHT, SYNTHETIC_LENGTHS = 300, 0.3, (5, 512)
 
 
