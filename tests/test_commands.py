@@ -15,8 +15,9 @@ import headscope
 from headscope import engine
 from headscope.errors import HeadscopeError
 from headscope.models import load
-from headscope.session import foreign_labels
+from headscope.session import chosen_part, foreign_labels
 from headscope.tasks import find
+from headscope.tasks.files import load_data
 
 SMALL: dict[str, Any] = {"train_examples": 60, "examples": 40, "batch_tokens": 300, "quiet": True}
 
@@ -57,6 +58,11 @@ def test_a_study_writes_every_table_and_a_report(studied: Path) -> None:
     maps = load_file(studied / "maps.safetensors")
     assert {key.split("/")[0] for key in maps} == {"before", "after"}
     assert len(pl.read_parquet(studied / "examples.parquet")) == 16 == len(maps) // 2
+    signals = pl.read_parquet(studied / "predictors.parquet")
+    assert {"gradient_importance", "entropy", "share_vertical", "layer"} <= set(signals["measure"])
+    assert set(signals["effect"]) == {"loss", "accuracy", "f1"}
+    assert signals["n"].unique().to_list() == [heads]
+    assert signals.filter((pl.col("low") > pl.col("value")) | (pl.col("high") < pl.col("value"))).is_empty()
     page = (studied / "report.html").read_text()
     assert "builtin" in page
 
@@ -121,6 +127,47 @@ def test_disable_equals_the_table_of_the_study(studied: Path, tmp_path: Path) ->
     assert rows["set"].unique().to_list() == ["L1H2,L3H5"]
     study = pl.read_parquet(studied / "disabled.parquet")
     assert rows["baseline"].unique().sort().to_list() == pytest.approx(study["baseline"].unique().sort().to_list())
+
+
+def test_heads_found_by_a_measure_are_disabled(studied: Path, tmp_path: Path) -> None:
+    given = {"model": str(studied / "checkpoint"), "task": "builtin", "examples": 20, "quiet": True}
+    headscope.disable(**given, heads="top:entropy:2", measured=studied, memory=1e-9, out=tmp_path / "run")
+    measured = pl.read_parquet(studied / "heads.parquet").filter(measure="entropy").sort("value", descending=True)
+    names = {f"L{r['layer']}H{r['head']}" for r in measured.head(2).to_dicts()}
+    rows = pl.read_parquet(tmp_path / "run" / "disabled.parquet")
+    assert set(rows["set"][0].split(",")) == names
+    assert rows["layer"].to_list() == rows["head"].to_list() == [None, None]
+    for heads, folder, message in (
+        ("top:entropy:2", None, "--measured RUN is needed: give the folder"),
+        ("top:entropy:2", tmp_path, "holds no heads.parquet: give the folder"),
+        ("top:entropy", studied, "write top:MEASURE:COUNT, as in top:entropy:5"),
+        ("each", studied, "--measured goes with --heads top:MEASURE:COUNT"),
+        ("top:entropy:99", studied, "the top 99 heads by entropy cannot be had of"),
+    ):
+        with pytest.raises(HeadscopeError, match=message):
+            headscope.disable(**given, heads=heads, measured=folder, out=tmp_path / "other")
+    with pytest.raises(HeadscopeError, match="--memory must be larger than 0 GiB, got 0"):
+        headscope.disable(**given, memory=0.0, out=tmp_path / "other")
+
+
+def test_parts_of_the_validation_set_share_nothing_and_hold_all(studied: Path, tmp_path: Path) -> None:
+    data = load_data(find("builtin"), None, seed=0, sizes=(10, 31))
+    parts = [chosen_part(data, f"{k}/3", seed=5) for k in (1, 2, 3)]
+    texts = [pair for one in parts for pair in zip(one.first, one.second or (), one.labels.tolist(), strict=True)]
+    whole = data.validation
+    assert sorted(texts) == sorted(zip(whole.first, whole.second or (), whole.labels.tolist(), strict=True))
+    assert {len(one) for one in parts} == {10, 11}
+    assert chosen_part(data, "train", 0) is data.train
+    for wrong in ("3/2", "0/2", "half", "1/x", "1/"):
+        with pytest.raises(HeadscopeError, match="is not understood: give validation, train, or K/N"):
+            chosen_part(data, wrong, 0)
+    with pytest.raises(HeadscopeError, match="--part 40/50 is empty: there are 31 validation examples"):
+        chosen_part(data, "40/50", 0)
+    headscope.disable(
+        model=str(studied / "checkpoint"), task="builtin", heads="L1H1", part="2/3", examples=9, out=tmp_path / "run",
+        quiet=True,
+    )  # fmt: skip
+    assert pl.read_parquet(tmp_path / "run" / "disabled.parquet")["n"].unique().to_list() == [3]
 
 
 def test_measures_do_not_depend_on_the_batches(studied: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headscope.axes import Head
-from headscope.disabling import effects, parse_sets, score_rows_of
+from headscope.disabling import effects, parse_sets, score_rows_of, top_heads
 from headscope.errors import HeadscopeError
 from headscope.tasks import find
 
@@ -18,6 +18,30 @@ def test_each_and_layers() -> None:
     layers = dict(parse_sets("layers", 2, 3))
     assert layers["layer 2"] == {Head(2, 1), Head(2, 2), Head(2, 3)}
     assert parse_sets("L2H3, L1H1", 2, 3) == [("L1H1,L2H3", frozenset([Head(1, 1), Head(2, 3)]))]
+
+
+def test_several_sets_and_all_but_one() -> None:
+    assert [name for name, _ in parse_sets("L2H3; L1H1,L1H2", 2, 3)] == ["L2H3", "L1H1,L1H2"]
+    kept = dict(parse_sets("all-but-one", 2, 3))
+    assert len(kept) == 6
+    assert kept["layer 2 but L2H2"] == {Head(2, 1), Head(2, 3)}
+    with pytest.raises(HeadscopeError, match="needs layers of at least two heads"):
+        parse_sets("all-but-one", 2, 1)
+
+
+def test_the_heads_with_the_most_of_a_measure() -> None:
+    values: dict[str, list[float | None]] = {"entropy": [3, 1, 2, 3], "distance": [0, 0, 9, None]}
+    table = [
+        {"measure": measure, "layer": 1 + at // 2, "head": 1 + at % 2, "value": value}
+        for measure, own in values.items()
+        for at, value in enumerate(own)
+    ]
+    # Of equal ones the lower head comes first; a head without a value is not there.
+    assert top_heads(table, "entropy", 3) == [Head(1, 1), Head(2, 2), Head(2, 1)]
+    with pytest.raises(HeadscopeError, match="the top 4 heads by distance cannot be had of 3"):
+        top_heads(table, "distance", 4)
+    with pytest.raises(HeadscopeError, match="unknown measure of that run 'entrpy': did you mean 'entropy'"):
+        top_heads(table, "entrpy", 1)
 
 
 def test_random_sets_differ_and_come_from_the_seed() -> None:
@@ -36,9 +60,11 @@ def test_random_sets_differ_and_come_from_the_seed() -> None:
     [
         ("L13H1", "L13H1 does not exist: the model has 12 layers of 12 heads"),
         ("L1H1,L1H1", "named twice"),
-        ("", "is not understood: give each, layers, random, or heads as in L1H2,L7H6"),
+        ("", "the list of heads is empty: name at least one"),
+        ("L1H1;", "the list of heads is empty: name at least one"),
+        ("L1H1;L2H2;l1h1", "names the set L1H1 twice"),
         ("all", "'all' is not a head"),
-        ("every", "is not understood"),
+        ("every", "is not understood: give each, layers, all-but-one, random, or heads as in L1H2,L7H6"),
         ("random:x", "write random:5 for random sets of 5 heads"),
         ("random:145", "a random set of 145 heads cannot be drawn from 144"),
     ],
@@ -75,6 +101,10 @@ def test_effects_by_hand() -> None:
     assert (same["delta"], same["p"], same["low"], same["high"]) == (0, 1, 0, 0)
     assert (same["layer"], same["head"]) == (None, None)
     assert {r["test"] for r in rows} == {"exact McNemar", "paired permutation"}
+    # The loss of a right answer is ln(1 + 1/e), of a wrong one ln(1 + e): one more for each of the five lost on balance.
+    assert worse["loss_change"] == pytest.approx(0.5)
+    assert worse["loss_low"] < 0.5 < worse["loss_high"]
+    assert (same["loss_change"], same["loss_low"], same["loss_high"]) == (0, 0, 0)
     # F1 before: 2*4/(2*4+2); after: 2*1/(2*1+2+5).
     assert rows[2]["delta"] == pytest.approx(100 * (2 / 9 - 8 / 10))
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 import runs
+from headscope.effect_figures import effect_figures
 from headscope.errors import HeadscopeError
 from headscope.figures import effect_map, label, measure_map, save
 
@@ -84,6 +85,29 @@ def test_the_saved_figure_names_layers_and_heads_from_one(tmp_path: Path) -> Non
     text = save(effect_map(EFFECTS, "accuracy"), tmp_path / "effect.svg").read_text()
     assert all(f">{name}<" in text for name in ("L1", "L2", "H1", "H2", "H3", "−5"))
     assert ">L3<" not in text
+
+
+def test_figures_8_and_9_have_a_panel_a_task_and_mark_what_stands(tmp_path: Path) -> None:
+    rte = EFFECTS.with_columns(task=pl.lit("rte"), p_corrected=pl.lit(1.0))
+    layers = EFFECTS[:2].with_columns(head=pl.lit(None, pl.Int64), layer=pl.Series([1, 2]), set=pl.lit("layer"))
+    damaged = EFFECTS[:1].with_columns(layer=pl.lit(9, pl.Int64), delta=pl.lit(float("nan")))
+    other = EFFECTS.with_columns(metric=pl.lit("f1"), delta=pl.lit(-77.0))
+    charts = effect_figures({"disabled": pl.concat([EFFECTS, rte, layers, damaged, other])})
+    assert list(charts) == ["figure8_heads", "figure9_layers"]
+    spec = charts["figure8_heads"].to_dict()
+    first, second = spec["concat"]
+    tasks = [EFFECTS["task"][0], "rte"]
+    assert [panel["title"] for panel in spec["concat"]] == [f"{task}, accuracy" for task in tasks]
+    cells, dots = (spec["datasets"][layer["data"]["name"]] for layer in first["layer"])
+    assert [row["delta"] for row in cells] == EFFECTS["delta"].to_list()
+    assert dots == [{"layer": 1, "head": 1}, {"layer": 2, "head": 3}]
+    assert spec["datasets"][second["layer"][1]["data"]["name"]] == []
+    (only,) = charts["figure9_layers"].to_dict()["concat"]
+    drawn = charts["figure9_layers"].to_dict()["datasets"][only["layer"][1]["data"]["name"]]
+    assert [(r["layer"], r["delta"], r["stands"]) for r in drawn] == [(1, -3.0, True), (2, 1.5, False)]
+    for name, chart in charts.items():
+        assert save(chart, tmp_path / f"{name}.png").stat().st_size > 5000
+    assert effect_figures({}) == {} == effect_figures({"disabled": damaged})
 
 
 def test_labels() -> None:

@@ -123,3 +123,50 @@ def test_the_scores_of_this_test_can_tell_trained_from_untrained(bare: str, unbr
     columns = ("metric", "value")
     none, trained = (pl.read_parquet(run / "scores.parquet").select(columns) for run in (tmp_path / "none", unbroken))
     assert not none.equals(trained)
+
+
+# The command line, but at the given result a thread is told to kill the process within the next milliseconds.
+KILLED_DISABLING = """
+import os, signal, sys, threading, time
+from headscope import cli, store
+
+at, delay, kept = int(sys.argv[1]), float(sys.argv[2]), 0
+
+def kill():
+    time.sleep(delay)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def part(*given):
+    global kept
+    part_as_it_is(*given)
+    kept += 1
+    if kept == at:
+        threading.Thread(target=kill).start()
+    elif kept > at:
+        time.sleep(0.01)  # The end must not come before the kill, however busy the machine is.
+
+part_as_it_is, store.Run.part = store.Run.part, part
+cli.main(sys.argv[3:])
+"""
+
+
+def test_killed_in_the_middle_of_disabling_nothing_finished_is_done_again(tmp_path: Path) -> None:
+    tuned = families.make("bert", tmp_path / "tuned")
+    given = ["disable", "--model", str(tuned), "--task", "builtin", "--examples", "24", "--precision", "fp32"]
+    assert cli.run([*given, "--out", str(tmp_path / "whole")]) == 0
+    sets = families.LAYERS * families.HEADS
+    at, delay = random.randrange(2, sets - 4), random.uniform(0, 0.01)
+    case = f"killed {delay:.4f} s after result {at}"
+    out = tmp_path / "killed"
+    script = [sys.executable, "-c", KILLED_DISABLING, str(at), str(delay)]
+    killed = subprocess.run([*script, *given, "--out", str(out)], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, f"{case}: {killed.stderr}"
+    assert not (out / "disabled.parquet").exists(), case
+    finished = {path: path.stat().st_mtime_ns for path in (out / "parts" / "disabled").glob("*.safetensors")}
+    assert at <= len(finished) < sets, case
+
+    assert cli.run([*given, "--out", str(out)]) == 0, case
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished, case
+    one, two = (tmp_path / name for name in ("whole", "killed"))
+    for table in ("disabled", "selection", "scores"):
+        assert pl.read_parquet(one / f"{table}.parquet").equals(pl.read_parquet(two / f"{table}.parquet")), case

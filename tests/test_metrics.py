@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headscope.tasks import find
-from headscope.tasks.metrics import METRICS, majority, predictions, score_rows
+from headscope.tasks.metrics import METRICS, losses, majority, predictions, score_rows
 
 
 @settings(deadline=None, max_examples=40)
@@ -42,3 +43,11 @@ def test_the_majority_of_train_is_the_baseline() -> None:
 def test_predictions_are_classes_or_scores() -> None:
     assert predictions(find("mrpc"), np.array([[0.1, 0.3], [2, 1]], dtype=np.float32)).tolist() == [1, 0]
     assert predictions(find("stsb"), np.array([[0.5], [2]], dtype=np.float32)).tolist() == [0.5, 2]
+
+
+def test_losses_are_those_of_training() -> None:
+    out = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32) * 30
+    labels = np.array([0, 1, 2, 0, 1, 2, 0])
+    expected = torch.nn.functional.cross_entropy(torch.from_numpy(out), torch.from_numpy(labels), reduction="none")
+    np.testing.assert_allclose(losses(find("mnli"), labels, out), expected, rtol=1e-4, atol=1e-5)
+    assert losses(find("stsb"), np.array([1.0, 4.0]), np.array([[3.0], [3.5]], np.float32)).tolist() == [4, 0.25]

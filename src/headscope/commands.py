@@ -31,7 +31,9 @@ from headscope.options import (
     Language,
     LearningRate,
     MaxLength,
+    Measured,
     Measures,
+    Memory,
     Mode,
     ModelName,
     Out,
@@ -40,6 +42,7 @@ from headscope.options import (
     OwnModel,
     OwnTask,
     Page,
+    Part,
     Port,
     Precision,
     Quiet,
@@ -86,7 +89,7 @@ def study(
     given = dict(locals())
     from headscope import steps
     from headscope.disabling import parse_sets
-    from headscope.figures import draw
+    from headscope.effect_figures import draw
     from headscope.finetuning import Recipe, check_labels, usual_lr
     from headscope.measures import known
     from headscope.models import load
@@ -116,6 +119,7 @@ def study(
     pretrained = load(model)
     notes += steps.compare_heads(session, pretrained, tuned, run, names)
     steps.disable_sets(session, tuned, run, parse_sets("each", tuned.layers, tuned.heads), before, mode)
+    steps.write_predictors(session, run)
     run.finish(session.record(request, tuned, given, notes))
     draw(run.path)
     return report(run.path, out=page)
@@ -243,7 +247,10 @@ def disable(
     out: Out,
     data: DataDir = None,
     heads: HeadsSpec = "each",
+    measured: Measured = None,
     mode: Mode = "uniform",
+    part: Part = "validation",
+    memory: Memory = 2.0,
     examples: Examples = None,
     seed: Seed = 0,
     precision: Precision = "auto",
@@ -258,7 +265,10 @@ def disable(
     from headscope.disabling import parse_sets
     from headscope.session import foreign_labels
 
-    session = open_session(given, examples=examples)
+    if not memory > 0:
+        raise HeadscopeError(f"--memory must be larger than 0 GiB, got {memory:g}")
+    heads = steps.named_heads(heads, measured)
+    session = open_session(given, examples=examples, part=part)
     if not session.model.trained_head:
         raise HeadscopeError(
             f"{model} has no classification head, so there is no score to lose: fine-tune it first with "
@@ -267,12 +277,12 @@ def disable(
     if wrong := foreign_labels(session.model, session.task):
         raise HeadscopeError(f"{model} is of another task: {wrong}; fine-tune one on {task}, or name its own task")
     sets = parse_sets(heads, session.model.layers, session.model.heads, seed=seed)
-    request = session.request("disable", heads=heads, mode=mode)
+    request = session.request("disable", heads=heads, mode=mode, part=part)
     run, complete = begin(session, out, request, overwrite)
     if not complete:
         rows, before = steps.score(session, session.model, "as given")
         run.table("scores", rows, model=session.model.name, task=session.task.name)
-        steps.disable_sets(session, session.model, run, sets, before, mode)
+        steps.disable_sets(session, session.model, run, sets, before, mode, memory=int(memory * 2**30))
         run.finish(session.record(request, session.model, given))
     following = f"headscope report {out} --out {out}/report.html"
     return Outcome(out / "disabled.parquet", saved_score_lines(run), following)

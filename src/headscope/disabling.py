@@ -1,6 +1,6 @@
 """Score a model with sets of heads disabled, and say which changes are more than noise (paper, section 4.6)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,17 +9,17 @@ import torch
 
 from headscope.attention import Mode
 from headscope.axes import Head, HeadSet, all_heads, check_inside, head_set, set_name
-from headscope.errors import HeadscopeError
+from headscope.errors import HeadscopeError, unknown
 from headscope.fast import MEMORY, Guard, Scored, known, score_sets
 from headscope.models import Model
 from headscope.precision import Precision, has_bf16
 from headscope.progress import Advance, say, silent
 from headscope.selection import Outcomes, best_gain, exchange, honest_gain, max_t, verdict
-from headscope.statistics import bootstrap, holm, interval, mcnemar, permutation, wilson
+from headscope.statistics import bootstrap, holm, interval, mcnemar, mean_interval, permutation, wilson
 from headscope.stream import BATCH_TOKENS, logits
 from headscope.tasks.base import Labels, Task
 from headscope.tasks.encoding import Encoded
-from headscope.tasks.metrics import METRICS, majority, predictions, score_rows
+from headscope.tasks.metrics import METRICS, losses, majority, predictions, score_rows
 
 Logits = npt.NDArray[np.float32]
 Row = dict[str, Any]
@@ -30,8 +30,10 @@ def parse_sets(
 ) -> list[tuple[str, HeadSet]]:
     """The named sets that `--heads` asks for.
 
-    spec: "each" (every head in turn), "layers" (all heads of a layer, every layer in turn), "random" or "random:5" (a
-    control: `random_sets` different sets of so many heads drawn from `seed`), or one set such as "L1H2,L7H6".
+    spec: "each" (every head in turn), "layers" (all heads of a layer, every layer in turn), "all-but-one" (all heads of
+    a layer but one, for every head in turn: Michel et al. 2019, section 3.3), "random" or "random:5" (a control:
+    `random_sets` different sets of so many heads drawn from `seed`), one set such as "L1H2,L7H6", or several such sets
+    with a semicolon between them.
 
     Raises HeadscopeError for anything else, or for heads that the model does not have.
     """
@@ -40,6 +42,13 @@ def parse_sets(
         return [(str(head), frozenset([head])) for head in every]
     if spec == "layers":
         return [(f"layer {layer}", frozenset(h for h in every if h.layer == layer)) for layer in range(1, layers + 1)]
+    if spec == "all-but-one":
+        if heads < 2:
+            raise HeadscopeError("--heads all-but-one needs layers of at least two heads; this model has one a layer")
+        return [
+            (f"layer {one.layer} but {one}", frozenset(h for h in every if h.layer == one.layer and h != one))
+            for one in every
+        ]
     if spec == "random" or spec.startswith("random:"):
         size = spec.removeprefix("random").removeprefix(":") or str(random_size)
         if not size.isdecimal():
@@ -55,11 +64,18 @@ def parse_sets(
             chosen = frozenset(every[i] for i in rng.choice(len(every), random_size, replace=False))
             drawn[set_name(chosen)] = chosen
         return list(drawn.items())
-    if "L" not in spec.upper():
-        raise HeadscopeError(f"--heads {spec!r} is not understood: give each, layers, random, or heads as in L1H2,L7H6")
-    chosen = head_set(spec)
-    check_inside(chosen, layers, heads)
-    return [(set_name(chosen), chosen)]
+    named: dict[str, HeadSet] = {}
+    for part in spec.split(";"):
+        if "L" not in part.upper() and part.strip():
+            raise HeadscopeError(
+                f"--heads {spec!r} is not understood: give each, layers, all-but-one, random, or heads as in L1H2,L7H6"
+            )
+        chosen = head_set(part.strip())
+        check_inside(chosen, layers, heads)
+        if set_name(chosen) in named:
+            raise HeadscopeError(f"--heads names the set {set_name(chosen)} twice: name every set once")
+        named[set_name(chosen)] = chosen
+    return list(named.items())
 
 
 def disabled_logits(
@@ -87,14 +103,17 @@ def variant_logits(
     precision: Precision = "auto",
     memory: int = MEMORY,
     before: Logits | None = None,
+    done: Collection[str] = (),
     advance: Advance = silent,
     note: Callable[[str], object] = say,
 ) -> Iterator[Scored]:
     """Like `disabled_logits` for many sets, and many times faster where the model is built like BERT.
 
     Yields (name, outputs, activation change) set by set, in the order of the sets' first layers: a few sets that begin
-    in the same layer are finished for all examples before the next, so save what comes and give the rest again. The
-    change is that of the first batch, which is smaller here than in `disabled_logits`.
+    in the same layer are finished for all examples before the next, so save what comes, and name it in `done` when the
+    same sets are given again: it is left out, and the outputs of the others are what they would have been, bit for bit
+    (with "auto" the same predictions). The change is that of the first batch, which is smaller here than in
+    `disabled_logits`.
 
     precision: "fp32" is exact to rounding, "bf16" is not; "auto" predicts what float32 predicts, but computes in
     bfloat16 where the hardware has it, except for the examples whose margin is within rounding, and for regressions.
@@ -106,7 +125,7 @@ def variant_logits(
     for _, heads in sets:
         with model.disabled(heads, mode):
             pass
-    return _variant_logits(model, encoded, sets, mode, batch_tokens, precision, memory, before, advance, note)
+    return _variant_logits(model, encoded, sets, mode, batch_tokens, precision, memory, before, done, advance, note)
 
 
 def _variant_logits(
@@ -118,12 +137,15 @@ def _variant_logits(
     precision: Precision,
     memory: int,
     before: Logits | None,
+    done: Collection[str],
     advance: Advance,
     note: Callable[[str], object],
 ) -> Iterator[Scored]:
     encoder = known(model, encoded, mode, note) if sets else None
     if encoder is None:
         for name, heads in sets:
+            if name in done:
+                continue
             out, change = disabled_logits(model, encoded, heads, mode, batch_tokens=batch_tokens, precision=precision)
             advance(1, name)
             yield Scored(name, out, change)
@@ -142,6 +164,7 @@ def _variant_logits(
         precision="bf16" if precision == "bf16" else "fp32",
         memory=memory,
         guard=guard,
+        done=done,
     ):
         advance(1, scored.name)
         yield scored
@@ -193,8 +216,12 @@ def effects(
     """The `disabled` rows: per set and metric the change in points, its interval, p, and p corrected (Holm).
 
     The interval is a paired bootstrap over the examples; the test is exact McNemar for accuracy and a paired
-    permutation test for the other metrics; the correction is over all sets of the table, metric by metric.
+    permutation test for the other metrics; the correction is over all sets of the table, metric by metric. Beside
+    them, the same in every metric's row, how much the loss rises (`loss_change`: nats, or squared error), with a
+    normal 95% interval over the examples.
     """
+    loss = losses(task, labels, before)
+    risen = {name: _mean(losses(task, labels, after[name][0]) - loss) for name, _ in sets}
     base = predictions(task, before)
     changed = {name: predictions(task, after[name][0]) for name, _ in sets}
     rows = []
@@ -213,7 +240,8 @@ def effects(
                 else permutation(score, labels, base, changed[name], seed + at)
             )
             one: Head | None = next(iter(heads)) if len(heads) == 1 else None
-            layers = {head.layer for head in heads}
+            # Some heads of a layer are not the layer.
+            layers = {head.layer for head in heads if one or name == f"layer {head.layer}"}
             part.append(
                 {
                     "set": name,
@@ -231,12 +259,33 @@ def effects(
                     "p": p,
                     "test": "exact McNemar" if exact else "paired permutation",
                     "activation_change": after[name][1],
+                    **dict(zip(("loss_change", "loss_low", "loss_high"), risen[name], strict=True)),
                 }
             )
         for row, corrected in zip(part, holm(np.array([r["p"] for r in part])), strict=True):
             row["p_corrected"] = float(corrected)
         rows += part
     return rows
+
+
+def _mean(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    sums = (np.array([total]) for total in (len(values), values.sum(), (values**2).sum()))
+    mean, low, high = (float(one[0]) for one in mean_interval(*sums))
+    return mean, low, high
+
+
+def top_heads(rows: Sequence[Mapping[str, Any]], measure: str, count: int) -> list[Head]:
+    """The `count` heads with the largest value of a measure, the first of them first; `rows` are of a `heads` table.
+
+    Raises HeadscopeError when the table has no such measure, or not so many heads.
+    """
+    own = [row for row in rows if row["measure"] == measure and row["value"] is not None]
+    if not own:
+        raise unknown("measure of that run", measure, sorted({row["measure"] for row in rows}))
+    if not 0 < count <= len(own):
+        raise HeadscopeError(f"the top {count} heads by {measure} cannot be had of {len(own)}")
+    own.sort(key=lambda row: (-row["value"], row["layer"], row["head"]))
+    return [Head(row["layer"], row["head"]) for row in own[:count]]
 
 
 def selection_rows(

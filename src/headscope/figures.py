@@ -54,17 +54,17 @@ def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> 
     holds several. Raises HeadscopeError for an unknown metric, or when a head has more than one row.
     """
     rows = disabled.filter(pl.col("layer").is_not_null() & pl.col("head").is_not_null())
-    rows = _chosen(rows, "metric", metric)
+    rows = chosen(rows, "metric", metric)
     if mode is not None:
-        rows = _chosen(rows, "mode", mode)
-    limit = _nice(max((abs(v) for v in rows["delta"].drop_nulls().to_list() if math.isfinite(v)), default=0.0))
+        rows = chosen(rows, "mode", mode)
+    limit = nice(max((abs(v) for v in rows["delta"].drop_nulls().to_list() if math.isfinite(v)), default=0.0))
     unit = _one(rows, "unit")
-    marked = _marked(rows)
+    marked = marked_rows(rows)
     return _grid(
         rows,
         value="delta",
         title=f"Effect of disabling a head: {label(metric)}",
-        subtitle=" · ".join(filter(None, [_source(rows), f"● corrected p < {SIGNIFICANT}" if marked.height else ""])),
+        subtitle=" · ".join(filter(None, [source(rows), f"● corrected p < {SIGNIFICANT}" if marked.height else ""])),
         legend=f"change, {unit}" if unit else "change",
         domain=[-limit, 0.0, limit],
         colours=[LOSS, NONE, GAIN],
@@ -74,16 +74,16 @@ def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> 
 
 def measure_map(heads: pl.DataFrame, measure: str) -> "alt.LayerChart":
     """Layer x head: the value of one measure. Raises HeadscopeError for an unknown one, or several rows a head."""
-    rows = _chosen(heads, "measure", measure)
+    rows = chosen(heads, "measure", measure)
     values = [v for v in rows["value"].drop_nulls().to_list() if math.isfinite(v)]
     unit = _one(rows, "unit")
     return _grid(
         rows,
         value="value",
         title=label(measure),
-        subtitle=_source(rows),
+        subtitle=source(rows),
         legend=unit or label(measure),
-        domain=[min(0.0, min(values, default=0.0)), _nice(max(values, default=0.0))],
+        domain=[min(0.0, min(values, default=0.0)), nice(max(values, default=0.0))],
         colours=[NONE, "#7fb8dc", MUCH],
         dots=rows.clear(),
     )
@@ -125,14 +125,14 @@ def paper_figure(name: str, tables: Mapping[str, pl.DataFrame]) -> "alt.ConcatCh
     for measure in there:
         own = rows.filter(measure=measure)
         lowest, highest = (float(str(v)) for v in (own["value"].min(), own["value"].max()))
-        limit = _nice(max(-lowest, highest))
+        limit = nice(max(-lowest, highest))
         # A panel has a scale of its own: attention to [CLS] would leave every other class white.
         domain, colours = [0.0, limit], [NONE, "#7fb8dc", MUCH]
         if lowest < 0:
             domain, colours = [-limit, 0.0, limit], [LOSS, NONE, GAIN]
-        panels.append(_panel(own, "value", label(measure), domain, colours, "", cell=12))
-    subtitle = ", ".join(filter(None, [_source(rows), _one(rows, "unit")]))
-    chart: alt.ConcatChart = _styled(
+        panels.append(panel(own, "value", label(measure), domain, colours, "", cell=12))
+    subtitle = ", ".join(filter(None, [source(rows), _one(rows, "unit")]))
+    chart: alt.ConcatChart = styled(
         alt.concat(*panels, columns=3, spacing=16)
         .resolve_scale(color="independent")
         .properties(title=alt.TitleParams(title, subtitle=subtitle) if subtitle else title)
@@ -179,9 +179,9 @@ def _pattern_bars(patterns: pl.DataFrame, title: str) -> "alt.ConcatChart | None
         )
     if not panels:
         return None
-    chart: alt.ConcatChart = _styled(
+    chart: alt.ConcatChart = styled(
         alt.concat(*panels, columns=2, spacing=16).properties(
-            title=alt.TitleParams(title, subtitle=f"{_source(rows)}, as counted")
+            title=alt.TitleParams(title, subtitle=f"{source(rows)}, as counted")
         )
     )
     return chart
@@ -191,23 +191,6 @@ def paper_figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, "alt.ConcatCh
     """Every figure of `FIGURES` that the tables give."""
     charts = {name: paper_figure(name, tables) for name in FIGURES}
     return {name: chart for name, chart in charts.items() if chart is not None}
-
-
-def draw(run: Path) -> Path:
-    """Every chart that the tables of a run folder give, as SVG and PNG, into its `figures` folder."""
-    names = ("disabled", "heads", "change", "patterns")
-    tables = {n: pl.read_parquet(run / f"{n}.parquet") for n in names if (run / f"{n}.parquet").is_file()}
-    charts: dict[str, Any] = dict(paper_figures(tables))
-    if "disabled" in tables and tables["disabled"]["head"].is_not_null().any():
-        for metric in tables["disabled"]["metric"].unique():
-            charts[f"effect_{metric}"] = effect_map(tables["disabled"], metric)
-    for measure in ("entropy", "distance"):
-        if "heads" in tables and measure in tables["heads"]["measure"]:
-            charts[measure] = measure_map(tables["heads"], measure)
-    for name, chart in charts.items():
-        for suffix in ("svg", "png"):
-            save(chart, run / "figures" / f"{name}.{suffix}")
-    return run / "figures"
 
 
 def svg(chart: Any) -> str:
@@ -242,14 +225,16 @@ def save(chart: "alt.Chart | alt.LayerChart | alt.ConcatChart", path: Path) -> P
     return path
 
 
-def _chosen(frame: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
+def chosen(frame: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
+    """The rows whose `column` is `name`. Raises HeadscopeError when there are none."""
     known = [str(v) for v in frame[column].drop_nulls().unique().to_list()]
     if name not in known:
         raise unknown(column, name, known)
     return frame.filter(pl.col(column) == name)
 
 
-def _marked(rows: pl.DataFrame) -> pl.DataFrame:
+def marked_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose corrected p is below `SIGNIFICANT`."""
     return rows.filter(pl.col("p_corrected") < SIGNIFICANT)
 
 
@@ -259,11 +244,12 @@ def _one(rows: pl.DataFrame, column: str) -> str:
     return str(values[0]) if len(values) == 1 else ""
 
 
-def _source(rows: pl.DataFrame) -> str:
+def source(rows: pl.DataFrame) -> str:
+    """Model and task of the rows, where they are one."""
     return ", ".join(name for name in (Path(_one(rows, "model")).name, _one(rows, "task")) if name)
 
 
-def _nice(limit: float) -> float:
+def nice(limit: float) -> float:
     """The end of a colour scale: the next of 1, 2, 5 x 10^k, so that its ticks are round numbers."""
     if limit <= 0:
         return 1.0
@@ -284,13 +270,13 @@ def _grid(
 ) -> "alt.LayerChart":
     import altair as alt
 
-    cells = _panel(rows, value, title, domain, colours, legend)
+    cells = panel(rows, value, title, domain, colours, legend)
     marks = (
         alt.Chart(dots.select("layer", "head"))
         .mark_point(filled=True, size=16, color="black", opacity=1, stroke="white", strokeWidth=0.6)
         .encode(cells.encoding.x, cells.encoding.y)
     )
-    chart: alt.LayerChart = _styled(
+    chart: alt.LayerChart = styled(
         alt.layer(cells, marks).properties(
             title=alt.TitleParams(title, subtitle=subtitle) if subtitle else title,
             width=cells.width,
@@ -300,7 +286,7 @@ def _grid(
     return chart
 
 
-def _panel(
+def panel(
     rows: pl.DataFrame, value: str, title: str, domain: list[float], colours: list[str], legend: str, cell: int = _CELL
 ) -> Any:
     """One layer x head heat map with `cell` pixels a head, not yet styled."""
@@ -316,7 +302,7 @@ def _panel(
     y = alt.Y("layer:O", title=None, scale=alt.Scale(domain=layers), axis=_axis(alt, "L", small))
     ticks = domain if len(domain) == 3 else [domain[0], (domain[0] + domain[1]) / 2, domain[1]]
     scale = alt.Scale(domain=ticks if len(colours) == 3 else domain, range=colours, interpolate="lab", clamp=True)
-    length = min(150, cell * len(layers) - 14)
+    length = max(20, min(150, cell * len(layers) - 14))
     bar = alt.Legend(title=legend or None, values=ticks, gradientLength=length, gradientThickness=10, format="~g")
     return (
         alt.Chart(rows.select("layer", "head", pl.col(value).cast(pl.Float64)), title=title)
@@ -326,7 +312,8 @@ def _panel(
     )
 
 
-def _styled(chart: Any) -> Any:
+def styled(chart: Any) -> Any:
+    """The look that all charts share."""
     return (
         chart.configure(background="white", font=_FONT, padding=4)
         .configure_view(stroke="#808080", strokeWidth=0.5)

@@ -33,7 +33,19 @@ Faithful = Annotated[
     bool, Parameter(help="The forms of the paper's notebook, its slips included, where it differs.", negative="")
 ]
 Measures = Annotated[str, Parameter(help="Names of measures joined by commas, or all.")]
-HeadsSpec = Annotated[str, Parameter(help="each, layers, random, random:5 (sets of 5), or one set such as L1H2,L7H6.")]
+HeadsSpec = Annotated[
+    str,
+    Parameter(
+        help="each; layers; all-but-one (of a layer, in turn); random or random:5 (20 sets of 5); top:MEASURE:5 (the "
+        "five with the most of it in the run --measured); or sets such as L1H2,L7H6 with ; between them."
+    ),
+]
+Measured = Annotated[Path | None, Parameter(help="The run folder whose measures --heads top:MEASURE:5 goes by.")]
+Part = Annotated[
+    str,
+    Parameter(help="validation; train; or K/N, the K-th of N random parts of the validation set, as in 1/2 and 2/2."),
+]
+Memory = Annotated[float, Parameter(help="GiB of the model's states to keep; what does not fit is computed again.")]
 Mode = Annotated[
     Literal["uniform", "zero", "mean"],
     Parameter(help="uniform: 1/L to every real token, as in the paper; zero: no output; mean: the mean output."),

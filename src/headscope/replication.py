@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 TASKS = ("mrpc", "rte", "stsb", "sst2", "qnli", "mnli", "qqp")
 """The paper's tasks, the small ones first: there is something to see early."""
 TABLES = ("scores", "heads", "change", "patterns", "heterogeneous", "disabled", "selection")
+OTHER_SEED = "disabled-each-seed-"
+"""Folders that begin so hold the heads of another fine-tuning, disabled in turn: read for `seeds_disabled` alone."""
 INITS = {"none": "pretrained, no fine-tuning", "random": "random + fine-tuned", "pretrained": "pretrained + fine-tuned"}
 
 
@@ -172,6 +174,17 @@ def task_parts(
                 ),
             )
         )
+    for seed in range(1, seeds):
+        parts.append(
+            Part(
+                f"{task}/{OTHER_SEED}{seed}",
+                f"{task}: every head disabled in turn, seed {seed}",
+                layers * heads * part,
+                lambda out, seed=seed: commands.disable(  # type: ignore[misc]
+                    model=str(out.parents[1] / f"{task}/pretrained-{seed}"), task=task, out=out, **analysed
+                ),
+            )
+        )
     return parts
 
 
@@ -201,13 +214,18 @@ def write(run: Run, session: Session, folders: Sequence[str], names: Sequence[st
     """Put the tables of the parts together in the run folder, with the claims."""
     from headscope.verdicts import rows_of, verdicts
 
-    tables = gather(run.path, folders)
+    others = [folder for folder in folders if OTHER_SEED in folder]
+    tables = gather(run.path, [folder for folder in folders if folder not in others])
     for name, frame in tables.items():
         run.frame(name, frame)
     scores = tables["scores"]
     run.table("table1", with_paper(scores, session.model.name), model=session.model.name, task="")
     if seeds := over_seeds(scores):
         run.table("seeds", seeds, model=session.model.name, task="")
+    if signals := [row for name in names for row in signal_rows(tables, name)]:
+        run.table("predictors", signals, model=session.model.name, task="")
+    if rows := [row for name in names if others for row in effects_over_seeds(run.path / name)]:
+        run.table("seeds_disabled", rows, model=session.model.name, task="")
     run.table("claims", rows_of(verdicts(tables)), model=session.model.name, task=names[0])
 
 
@@ -269,6 +287,39 @@ def with_paper(scores: pl.DataFrame, model: str) -> list[dict[str, Any]]:
                 "comparable": "" if paper is None else "same model" if same else "another model: not comparable",
             }
         )
+    return rows
+
+
+def signal_rows(tables: Mapping[str, pl.DataFrame], task: str) -> list[dict[str, Any]]:
+    """The `predictors` rows of one task."""
+    import polars as pl
+
+    from headscope.predictors import predictors
+
+    own = {name: frame.filter(pl.col("task") == task) for name, frame in tables.items() if "task" in frame.columns}
+    return [{"task": task, **row} for row in predictors(own)]
+
+
+def effects_over_seeds(folder: Path) -> list[dict[str, Any]]:
+    """The `seeds_disabled` rows of a task's folder: what disabling a head changes, as a mean over the fine-tunings."""
+    import numpy as np
+    import polars as pl
+
+    from headscope import selection
+
+    parts = [folder / "disabled-each", *sorted(folder.glob(f"{OTHER_SEED}*"))]
+    frames = [pl.read_parquet(part / "disabled.parquet") for part in parts]
+    rows = []
+    for metric in frames[0]["metric"].unique(maintain_order=True):
+        own = [frame.filter(metric=metric) for frame in frames]
+        found = selection.over_seeds(np.stack([frame["delta"].to_numpy() for frame in own]))
+        columns = ("mean", "low", "high", "p", "p_corrected", "gains", "same_sign")
+        for at, row in enumerate(own[0].to_dicts()):
+            numbers = {name: getattr(found, name)[at].item() for name in columns}
+            rows.append(
+                {name: row[name] for name in ("task", "set", "layer", "head", "mode", "metric")}
+                | {"value": numbers.pop("mean"), **numbers, "n": len(frames), "unit": "points", "of": "seeds"}
+            )
     return rows
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headscope.errors import HeadscopeError
 from headscope.measures import definition
 from headscope.models import Init, Model, load
 from headscope.precision import Precision
@@ -66,17 +67,20 @@ class Session:
         init: Init = "pretrained",
         needs_head: bool = True,
         at_most: int | None = None,
+        part: str = "validation",
         words_from: str = "auto",
         language: str = "en",
     ) -> "Session":
         """Load everything; the task first, since a mistake there is found at once.
 
-        at_most: how many validation examples to take where `examples` says nothing.
+        at_most: how many validation examples to take where `examples` says nothing. part: which examples are scored
+        and measured, "validation", "train", or as in "1/2" (`chosen_part`).
         """
         began = time.monotonic()
         the_task = find(task)
         rows = load_data(the_task, data, seed=seed, sizes=(train_examples or GENERATED[0], examples or GENERATED[1]))
-        train, validation = rows.train.sample(train_examples, seed), rows.validation.sample(examples or at_most, seed)
+        train, scored = rows.train.sample(train_examples, seed), chosen_part(rows, part, seed)
+        validation = scored.sample(examples or at_most, seed)
         the_model = load(model, labels=the_task.outputs if needs_head else None, init=init, seed=seed)
         limit = min(max_length, the_model.max_length)
         encoded = encode(validation, the_model.tokenizer, limit)
@@ -157,6 +161,24 @@ class Session:
             "definitions": {name: definition(name) for name in request.get("measures", ())},
             "repeat": repeat(command, arguments),
         }
+
+
+def chosen_part(rows: Data, part: str, seed: int) -> Split:
+    """The examples that `part` names: "validation", "train", or "K/N", the K-th of N random parts of "validation".
+
+    The N parts are drawn from `seed`, of like size, share no example and hold all. Raises HeadscopeError for another
+    name, or for a part without examples.
+    """
+    if part in ("validation", "train"):
+        return rows.validation if part == "validation" else rows.train
+    number, slash, parts = part.partition("/")
+    if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise HeadscopeError(f"--part {part!r} is not understood: give validation, train, or K/N, as in 1/2 and 2/2")
+    order = np.random.default_rng(seed).permutation(len(rows.validation))
+    chosen = np.sort(np.array_split(order, int(parts))[int(number) - 1])
+    if not len(chosen):
+        raise HeadscopeError(f"--part {part} is empty: there are {len(rows.validation)} validation examples")
+    return rows.validation.take(chosen)
 
 
 def foreign_labels(model: Model, task: Task) -> str:

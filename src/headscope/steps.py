@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.numpy import load_file
 
 from headscope import engine
 from headscope.attention import Mode
-from headscope.axes import Head, HeadSet, all_heads
-from headscope.disabling import Logits, effects, score_rows_of, selection_rows, variant_logits
+from headscope.axes import HeadSet, all_heads, set_name
+from headscope.disabling import Logits, effects, score_rows_of, selection_rows, top_heads, variant_logits
+from headscope.errors import HeadscopeError
+from headscope.fast import MEMORY
 from headscope.finetuning import CHECKPOINT_DONE, Recipe, save_checkpoint, train
 from headscope.measures import MEASURES, OWN_PASS, Moments
 from headscope.measures import measure as run_measures
@@ -20,18 +21,17 @@ from headscope.measures.change import COSINE, compare
 from headscope.measures.importance import gradient_importance, normalised
 from headscope.measures.likeness import clusters, likeness
 from headscope.models import Model, load
-from headscope.patterns import CLASSES
+from headscope.pattern_tables import PATTERNS, write_patterns
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
-from headscope.patterns.inside import groups
-from headscope.patterns.shares import Share, counted, shares
+from headscope.predictors import predictors
 from headscope.progress import progress, say
 from headscope.session import Session, cut_note, example_maps, example_rows, shown
 from headscope.store import Run
 from headscope.stream import logits
 from headscope.tasks.encoding import batches, encode
 
-IMPORTANCE, LIKENESS, PATTERNS = "gradient_importance", "likeness", "patterns"
+IMPORTANCE, LIKENESS = "gradient_importance", "likeness"
 LIKENESS_EXAMPLES, CLUSTERS = 100, 8
 
 
@@ -144,83 +144,6 @@ def _collector(session: Session, names: list[str]) -> Collector | None:
     return Collector(load_classifier(), len(session.encoded), model.layers, model.heads)
 
 
-def write_patterns(session: Session, run: Run, classes: Mapping[str, npt.NDArray[np.int8]]) -> None:
-    """Write `patterns`: the share of every pattern in the model, its layers and heads, counted and corrected.
-
-    classes: by state of the model ("before", "after", "as given"), the class of every map [example, layer, head]. They
-    are kept as `patterns.safetensors`.
-    """
-    confusion = load_classifier().groups
-    rows: list[dict[str, Any]] = []
-    for state, found in classes.items():
-        _, layers, heads = found.shape
-        scopes = [
-            (None, None),
-            *((layer + 1, None) for layer in range(layers)),
-            *((one.layer, one.head) for one in all_heads(layers, heads)),
-        ]
-        for (layer, head), one in zip(scopes, shares(counted(found), confusion, session.seed), strict=True):
-            rows += _share_rows(state, layer, head, one)
-    _write_groups(session, run, rows, state)
-    run.arrays(PATTERNS, {state.replace(" ", "_"): found for state, found in classes.items()})
-    run.table(PATTERNS, rows, model=session.model.name, task=session.task.name)
-
-
-def _write_groups(session: Session, run: Run, shares: list[dict[str, Any]], state: str) -> None:
-    """Write `heterogeneous`: a row per head most of whose maps are of that class, with its group by its measures."""
-    by_head = [r for r in shares if r["head"] and r["state"] == state and r["measure"] == "share"]
-    most: dict[Head, dict[str, Any]] = {}
-    for row in by_head:
-        head = Head(row["layer"], row["head"])
-        if head not in most or row["value"] > most[head]["value"]:
-            most[head] = row
-    chosen = sorted(head for head, row in most.items() if row["class"] == "heterogeneous")
-    values: dict[str, dict[Head, float]] = {}
-    for row in run.rows("heads"):
-        values.setdefault(row["measure"], {})[Head(row["layer"], row["head"])] = row["value"]
-    table = [
-        {
-            "state": state,
-            "layer": head.layer,
-            "head": head.head,
-            "group": number,
-            "name": group.name,
-            "measure": group.measure,
-            "value": group.deviation,
-            "share": most[head]["value"],
-            "unit": "standard deviations",
-        }
-        for number, group in enumerate(groups(values, chosen), 1)
-        for head in group.heads
-    ]
-    if table:
-        run.table("heterogeneous", table, model=session.model.name, task=session.task.name)
-
-
-def _share_rows(state: str, layer: int | None, head: int | None, share: Share) -> list[dict[str, Any]]:
-    kinds = (
-        ("share", share.raw, share.raw_low, share.raw_high),
-        ("share_corrected", share.corrected, share.low, share.high),
-    )
-    return [
-        {
-            "state": state,
-            "layer": layer,
-            "head": head,
-            "class": name,
-            "measure": measure,
-            "value": float(value[at]),
-            "low": float(low[at]),
-            "high": float(high[at]),
-            "n": share.n,
-            "examples": share.examples,
-            "unit": "share of maps",
-        }
-        for measure, value, low, high in kinds
-        for at, name in enumerate(CLASSES)
-    ]
-
-
 def _one_pass(names: list[str]) -> list[str]:
     return [name for name in names if name not in OWN_PASS]
 
@@ -317,11 +240,19 @@ def _empty_note(sums: Mapping[str, Moments]) -> tuple[str, ...]:
 
 
 def disable_sets(
-    session: Session, model: Model, run: Run, sets: list[tuple[str, HeadSet]], before: Logits, mode: Mode
+    session: Session,
+    model: Model,
+    run: Run,
+    sets: list[tuple[str, HeadSet]],
+    before: Logits,
+    mode: Mode,
+    *,
+    memory: int = MEMORY,
 ) -> None:
     """Score the model with each set disabled, saving set by set, and write the `disabled` table.
 
-    before: the outputs of the whole model. Sets that an earlier run finished are not scored again.
+    before: the outputs of the whole model. memory: how many bytes of states to keep. Sets that an earlier run finished
+    are not scored again.
     """
     if mode == "mean":
         rows = batches(session.encoded.lengths, session.batch_tokens)
@@ -329,14 +260,19 @@ def disable_sets(
     # A long list of heads makes no file name.
     file = {name: name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:16] for name, _ in sets}
 
-    def work(left: Sequence[tuple[str, HeadSet]]) -> Iterator[str]:
+    finished = run.finished_parts("disabled")
+    done = {name for name in file if file[name] in finished}
+
+    def work(_left: Sequence[tuple[str, HeadSet]]) -> Iterator[str]:
         scored = variant_logits(
             model,
             session.encoded,
-            left,
+            sets,
             mode,
+            done=done,
             batch_tokens=session.batch_tokens,
             precision=session.precision,
+            memory=memory,
             before=before,
             note=lambda text: say(text, quiet=session.quiet),
         )
@@ -344,8 +280,6 @@ def disable_sets(
             run.part("disabled", file[name], {"logits": out, "change": np.array([change])})
             yield name
 
-    finished = run.finished_parts("disabled")
-    done = {name for name in file if file[name] in finished}
     engine.run(sets, work, done=done, label="disabling heads", quiet=session.quiet)
     parts = run.finished_parts("disabled")
     after = {name: (parts[file[name]]["logits"], float(parts[file[name]]["change"][0])) for name, _ in sets}
@@ -355,6 +289,32 @@ def disable_sets(
         outputs = {name: logits for name, (logits, _) in after.items()}
         tested = selection_rows(session.task, session.validation.labels, before, outputs, seed=session.seed)
         run.table("selection", tested, model=session.model.name, task=session.task.name)
+
+
+def write_predictors(session: Session, run: Run) -> None:
+    """Write `predictors`: which measures of a head go with what disabling it costs."""
+    tables = {name: frame for name in ("heads", "patterns", "disabled") if (frame := run.read(name)) is not None}
+    if rows := predictors(tables, session.seed):
+        run.table("predictors", rows, model=session.model.name, task=session.task.name)
+
+
+def named_heads(spec: str, measured: Path | None) -> str:
+    """`--heads` with top:MEASURE:COUNT put into the names of those heads, by the `heads` table of the run `measured`.
+
+    Raises HeadscopeError when the run or the measure is not there, or when one is given without the other.
+    """
+    if not spec.startswith("top:"):
+        if measured is not None:
+            raise HeadscopeError(f"--measured goes with --heads top:MEASURE:COUNT, and --heads is {spec!r}")
+        return spec
+    _, *parts = spec.split(":")
+    if len(parts) != 2 or not parts[1].isdecimal():
+        raise HeadscopeError(f"--heads {spec!r} is not understood: write top:MEASURE:COUNT, as in top:entropy:5")
+    frame = None if measured is None else Run(measured, {}).read("heads")
+    if frame is None:
+        where = "--measured RUN is needed" if measured is None else f"{measured} holds no heads.parquet"
+        raise HeadscopeError(f"{where}: give the folder of headscope measure or compare, whose heads {spec} goes by")
+    return set_name(top_heads(frame.to_dicts(), parts[0], int(parts[1])))
 
 
 def keep_maps(session: Session, model: Model, run: Run, state: str, out: Logits | None = None) -> None:

@@ -97,8 +97,13 @@ class Run:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of a table that was written before; none if it was not."""
+        frame = self.read(name)
+        return [] if frame is None else frame.to_dicts()
+
+    def read(self, name: str) -> pl.DataFrame | None:
+        """A table that was written before; None if it was not."""
         path = self.path / f"{name}.parquet"
-        return pl.read_parquet(path).to_dicts() if path.is_file() else []
+        return pl.read_parquet(path) if path.is_file() else None
 
     def arrays(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write named arrays as safetensors."""

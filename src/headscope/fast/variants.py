@@ -6,7 +6,7 @@ up when the last unit of a layer is done, so the layers below the first disabled
 not fit into the memory budget is computed again for each unit, from the tokens.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
@@ -203,10 +203,13 @@ def score_sets(
     precision: Precision,
     memory: int = MEMORY,
     guard: Guard | None = None,
+    done: Collection[str] = (),
 ) -> Iterator[Scored]:
     """Each set's outputs for all examples, by the layer in which it begins; up to `UNIT` sets are ready at a time.
 
     memory: how many bytes of what enters a layer are kept.
+    done: names of sets whose outputs are known. A unit is computed as a whole or not at all: in a stack of other sets
+    the same set's outputs may round otherwise.
     guard: compute in bfloat16, and again in float32 where the guard says so, whatever `precision` is.
     """
     device = encoder.model.hf.device
@@ -214,6 +217,8 @@ def score_sets(
     batch_tokens = min(batch_tokens, CPU_TOKENS) if device.type == "cpu" else batch_tokens
     kept = Kept(encoder, encoded, max(1, batch_tokens // max((len(unit) for _, unit in units), default=1)), memory)
     for layer, unit in units:
+        if all(name in done for name, _ in unit):
+            continue
         removed = removal([heads for _, heads in unit], encoder.model)
 
         def run(
@@ -226,7 +231,8 @@ def score_sets(
             if sure:
                 break
         for (name, _), own, far in zip(unit, outputs, change, strict=True):
-            yield Scored(name, own, far)
+            if name not in done:
+                yield Scored(name, own, far)
 
 
 def _score_unit(

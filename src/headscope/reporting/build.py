@@ -21,14 +21,16 @@ import polars as pl
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from headscope.effect_figures import TITLES, effect_figures
 from headscope.errors import HeadscopeError
 from headscope.figures import FIGURES, SIGNIFICANT, label, paper_figures, svg
+from headscope.predictors import LAYER
 from headscope.reporting.findings import Tables, findings, number, p_value
 from headscope.reporting.reading import SCHEMAS, Map, Run, part, read, short, text
 
 _HERE = Path(__file__).parent
 _MOST = 256  # layers or heads: a grid beyond that is a damaged table, not a model
-_EXACT_BYTES = 1_500_000
+_EXACT_BYTES, _SIGNALS = 1_500_000, 8
 _LEVELS = (0, 3, 7, 12, 18, 26, 36, 48, 62, 80, 100, 124, 152, 184, 220, 255)
 """The 16 weights (x 255) that are told apart when all maps together exceed `_EXACT_BYTES`: finer where most are."""
 
@@ -144,12 +146,23 @@ def heterogeneous_groups(tables: Tables) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def best_signals(tables: Tables) -> list[dict[str, Any]]:
+    """The signals that go best with what disabling a head costs; last comes `layer`, which any has to beat."""
+    if "predictors" not in tables:
+        return []
+    frame = tables["predictors"]
+    rows = frame.filter(pl.col("effect") == frame["effect"].first()).to_dicts()
+    best = [row for row in rows if row["measure"] != LAYER][:_SIGNALS]
+    return best + [row for row in rows if row["measure"] == LAYER]
+
+
 def _drawn(tables: Tables) -> list[dict[str, str]]:
     """The paper's figures as images that need no network: an SVG in a data address, and what it shows."""
     figures = []
-    for name, chart in paper_figures(tables).items():
+    titles = {**TITLES, **{name: title for name, (title, *_) in FIGURES.items()}}
+    for name, chart in {**effect_figures(tables), **paper_figures(tables)}.items():
         image = base64.b64encode(svg(chart).encode()).decode()
-        figures.append({"image": f"data:image/svg+xml;base64,{image}", "title": FIGURES[name][0]})
+        figures.append({"image": f"data:image/svg+xml;base64,{image}", "title": titles[name]})
     return figures
 
 
@@ -236,6 +249,7 @@ def _section(run: Run) -> dict[str, Any]:
         "figures": _drawn(run.tables),
         "patterns": shares_by_class(run.tables),
         "groups": heterogeneous_groups(run.tables),
+        "signals": best_signals(run.tables),
         "exact": all(len(m["levels"]) == 256 for m in maps.values()),
         "levels": _LEVELS,
         "part": {key: part(run.meta, key) for key in ("model", "task", "data", "options", "versions", "definitions")},

@@ -58,6 +58,8 @@ def findings(tables: Tables) -> list[Finding]:
         for row in tables["selection"].iter_rows(named=True):
             numbers = (row["honest"], row["low"], row["high"])
             found.append(Finding(row["text"], f"gain {row['verdict'] or 'not tested'}", *numbers, row["unit"] or ""))
+    if "predictors" in tables:
+        found += _signals(tables["predictors"])
     if "patterns" in tables:
         found += _patterns(tables["patterns"])
     if "heads" in tables:
@@ -72,6 +74,23 @@ def findings(tables: Tables) -> list[Finding]:
         for rows in others.partition_by("configuration", "metric", maintain_order=True):
             found += _score(rows)
     return found
+
+
+def _signals(rows: pl.DataFrame) -> Iterator[Finding]:
+    """The measure that goes best with what disabling a head costs, the layer being no measure."""
+    own = rows.filter(
+        pl.col("effect") == rows["effect"].first(), pl.col("measure") != "layer", pl.col("value").is_not_null()
+    )
+    if not own.height:
+        return
+    row, p = own.row(0, named=True), own.row(0, named=True)["p_corrected"]
+    stands = p is not None and p < SIGNIFICANT
+    yield Finding(
+        f"Of {own.height} signals, {label(row['measure'])} goes best with what disabling a head costs: rank "
+        f"correlation {row['value']:+.2f}{_within(row)} over {row['n']} heads (corrected p = {p_value(p)}).",
+        "stands" if stands else "not told apart from chance",
+        *_numbers(row, "value"),
+    )
 
 
 def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:

@@ -33,6 +33,8 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     | {"name": _TEXT, "measure": _TEXT, "value": _NUMBER, "share": _NUMBER, "unit": _TEXT},
     "selection": {"model": _TEXT, "task": _TEXT, "metric": _TEXT, "sets": _COUNT, "best": _TEXT, "value": _NUMBER}
     | {"honest": _NUMBER, **_INTERVAL, "verdict": _TEXT, "text": _TEXT},
+    "predictors": {"model": _TEXT, "task": _TEXT, "measure": _TEXT, "effect": _TEXT, "value": _NUMBER}
+    | {**_INTERVAL, "p": _NUMBER, "p_corrected": _NUMBER},
     "claims": dict.fromkeys(("model", "task", "claim", "text", "verdict", "evidence", "caveat"), _TEXT),
     "examples": {"example": _COUNT, "label": _TEXT, "prediction": _TEXT}
     | {"tokens": pl.List(_TEXT), "segments": pl.List(_COUNT), "special": pl.List(pl.Boolean())},
@@ -47,6 +49,7 @@ _NEEDED = {
     "patterns": ["state", "class", "measure", "value"],
     "heterogeneous": ["layer", "head", "group", "name"],
     "selection": ["metric", "best", "value", "text"],
+    "predictors": ["measure", "effect", "value"],
     "claims": ["claim", "verdict"],
     "examples": ["example", "tokens"],
 }
@@ -58,6 +61,7 @@ _SHOWN = {
     "patterns": "the patterns",
     "heterogeneous": "the groups of heterogeneous heads",
     "selection": "the test of the best set",
+    "predictors": "which measures go with the effect of disabling",
     "claims": "the verdicts on the paper's claims",
     "examples": "the examples",
     "maps": "the attention maps",
@@ -69,8 +73,8 @@ _WRITES = {
     "disable": {"scores", "disabled"},
 }
 """What a command writes; `study`, and a run that nobody knows the command of, write everything."""
-_ON_REQUEST = {"patterns", "heterogeneous", "selection", "claims"}
-"""What a complete run may lack: other measures were asked for, or no head is heterogeneous."""
+_ON_REQUEST = {"patterns", "heterogeneous", "selection", "predictors", "claims"}
+"""What a complete run may lack: other measures were asked for, no head is heterogeneous, or there are too few heads."""
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,15 @@ def predictions(task: Task, logits: Logits) -> Labels:
     return logits[:, 0].astype(np.float64) if task.is_regression else logits.argmax(1).astype(np.int64)
 
 
+def losses(task: Task, labels: Labels, logits: Logits) -> npt.NDArray[np.float64]:
+    """What training minimises, [example]: cross entropy in nats, or the squared error of a score."""
+    out = logits.astype(np.float64)
+    if task.is_regression:
+        return np.asarray((out[:, 0] - labels) ** 2)
+    shifted = out - out.max(1, keepdims=True)
+    return np.asarray(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(out)), labels.astype(np.int64)])
+
+
 def majority(task: Task, train: Labels, n: int) -> Labels:
     """What a model that has learnt nothing says of `n` rows: the commonest class of train, or its mean score."""
     if task.is_regression:
