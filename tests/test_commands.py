@@ -95,15 +95,15 @@ def test_a_stopped_run_goes_on_and_gives_the_same_table(
     original = engine.run
 
     def stop_after(count: int) -> Any:
-        def run(items: Any, work: Any, **options: Any) -> int:
+        def run(items: Any, works: Any, **options: Any) -> int:
             def counted(left: Any) -> Any:
-                for name in work(left):
+                for name in works[0](left):
                     scored.append(name)
                     yield name
                     if len(scored) == count:
                         raise KeyboardInterrupt
 
-            return original(items, counted, **options)
+            return original(items, [counted], **options)
 
         return run
 
@@ -148,6 +148,18 @@ def test_heads_found_by_a_measure_are_disabled(studied: Path, tmp_path: Path) ->
             headscope.disable(**given, heads=heads, measured=folder, out=tmp_path / "other")
     with pytest.raises(HeadscopeError, match="--memory must be larger than 0 GiB, got 0"):
         headscope.disable(**given, memory=0.0, out=tmp_path / "other")
+
+
+@pytest.mark.parametrize("mode", ["uniform", "mean"])
+def test_devices_that_share_the_work_give_the_same_table(studied: Path, tmp_path: Path, mode: Any) -> None:
+    given: dict[str, Any] = {"model": str(studied / "checkpoint"), "task": "builtin", "examples": 15, "mode": mode}
+    headscope.disable(**given, out=tmp_path / "one", quiet=True)
+    headscope.disable(**given, out=tmp_path / "two", devices="cpu, cpu", quiet=True)
+    one, two = (pl.read_parquet(tmp_path / name / "disabled.parquet") for name in ("one", "two"))
+    assert one.equals(two)
+    for wrong in ("cpu,cuda:97", "gpu0", ""):
+        with pytest.raises(HeadscopeError, match="cannot be used .*: name devices that torch has, as in cuda:0,cuda:1"):
+            headscope.disable(**given, out=tmp_path / "three", devices=wrong, quiet=True)
 
 
 def test_parts_of_the_validation_set_share_nothing_and_hold_all(studied: Path, tmp_path: Path) -> None:

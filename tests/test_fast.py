@@ -127,6 +127,20 @@ def test_units_are_finished_one_by_one(bert: Model, monkeypatch: pytest.MonkeyPa
     assert len(rest) == len(sets) - 1
 
 
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_what_is_done_is_left_out_and_changes_no_bit_of_the_rest(family: str, tmp_path: Path) -> None:
+    model = load(families.make(family, tmp_path / family))
+    encoded, sets = examples(model), some_sets()
+    whole = {one.name: one for one in variant_logits(model, encoded, sets, "uniform", precision="fp32")}
+    done = [name for name, _ in sets[::2]]
+    rest = list(variant_logits(model, encoded, sets, "uniform", precision="fp32", done=done))
+    assert sorted(one.name for one in rest) == sorted(whole.keys() - set(done))
+    for one in rest:
+        assert np.array_equal(one.logits, whole[one.name].logits)
+        assert one.change == whole[one.name].change
+    assert list(variant_logits(model, encoded, sets, "uniform", done=list(whole))) == []
+
+
 @pytest.mark.parametrize("labels", [1, 3])
 def test_single_sentences_regression_and_classes(tmp_path: Path, labels: int) -> None:
     for family in ("bert", "roberta"):

@@ -17,7 +17,6 @@ import polars as pl
 import headscope
 from headscope.effect_figures import effect_figures
 from headscope.figures import save
-from headscope.patterns.inside import NAMES
 from headscope.predictors import LAYER, LOSS, predictors
 from headscope.reference import reference
 from headscope.replication import INITS as INITS_OF_PAPER
@@ -161,9 +160,7 @@ def patterns() -> None:
     change: list[tuple[Any, ...]] = []
     groups, run = [], RUNS
     for task, (paper, later) in HETEROGENEOUS.items():
-        checkpoint, run = tuned(task), RUNS / f"{task}-patterns"
-        measures = ",".join(("patterns", *NAMES))
-        headscope.compare(before="minilm", after=str(checkpoint), task=task, measures=measures, examples=1000, out=run)
+        run = all_measures(task)
         found = pl.read_parquet(run / "patterns.parquet").filter(pl.col("layer").is_null(), pl.col("head").is_null())
         for state, measure, lines in (
             ("after", "share", shares),

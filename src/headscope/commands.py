@@ -22,6 +22,7 @@ from headscope.options import (
     Browser,
     Count,
     DataDir,
+    Devices,
     Epochs,
     Examples,
     Faithful,
@@ -251,6 +252,7 @@ def disable(
     mode: Mode = "uniform",
     part: Part = "validation",
     memory: Memory = 2.0,
+    devices: Devices = None,
     examples: Examples = None,
     seed: Seed = 0,
     precision: Precision = "auto",
@@ -282,7 +284,10 @@ def disable(
     if not complete:
         rows, before = steps.score(session, session.model, "as given")
         run.table("scores", rows, model=session.model.name, task=session.task.name)
-        steps.disable_sets(session, session.model, run, sets, before, mode, memory=int(memory * 2**30))
+        replicas = steps.replicas(session, devices)
+        steps.disable_sets(
+            session, session.model, run, sets, before, mode, memory=int(memory * 2**30), replicas=replicas
+        )
         run.finish(session.record(request, session.model, given))
     following = f"headscope report {out} --out {out}/report.html"
     return Outcome(out / "disabled.parquet", saved_score_lines(run), following)

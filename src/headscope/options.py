@@ -45,6 +45,10 @@ Part = Annotated[
     str,
     Parameter(help="validation; train; or K/N, the K-th of N random parts of the validation set, as in 1/2 and 2/2."),
 ]
+Devices = Annotated[
+    str | None,
+    Parameter(help="Devices that share the work, as in cuda:0,cuda:1; by default the first GPU, else the processor."),
+]
 Memory = Annotated[float, Parameter(help="GiB of the model's states to keep; what does not fit is computed again.")]
 Mode = Annotated[
     Literal["uniform", "zero", "mean"],

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file
 
 from headscope import engine
@@ -248,28 +250,34 @@ def disable_sets(
     mode: Mode,
     *,
     memory: int = MEMORY,
+    replicas: Sequence[Model] = (),
 ) -> None:
     """Score the model with each set disabled, saving set by set, and write the `disabled` table.
 
-    before: the outputs of the whole model. memory: how many bytes of states to keep. Sets that an earlier run finished
-    are not scored again.
+    before: the outputs of the whole model. memory: how many bytes of states to keep. replicas: the model on the devices
+    that share the work; by default the model alone. Sets that an earlier run finished are not scored again.
     """
+    replicas = replicas or (model,)
     if mode == "mean":
         rows = batches(session.encoded.lengths, session.batch_tokens)
-        model.measure_means(session.encoded.batch(r, model.hf.device) for r in rows)
+        means = model.measure_means(session.encoded.batch(r, model.hf.device) for r in rows)
+        for one in replicas:
+            one.means = means.to(one.hf.device)
     # A long list of heads makes no file name.
     file = {name: name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:16] for name, _ in sets}
 
     finished = run.finished_parts("disabled")
     done = {name for name in file if file[name] in finished}
 
-    def work(_left: Sequence[tuple[str, HeadSet]]) -> Iterator[str]:
+    def work(left: Sequence[tuple[str, HeadSet]], *, replica: Model) -> Iterator[str]:
+        own = {name for name, _ in left}
         scored = variant_logits(
-            model,
+            replica,
             session.encoded,
             sets,
             mode,
-            done=done,
+            # All sets, so that they are stacked alike whatever is left and however many share the work.
+            done=[name for name, _ in sets if name not in own],
             batch_tokens=session.batch_tokens,
             precision=session.precision,
             memory=memory,
@@ -280,7 +288,14 @@ def disable_sets(
             run.part("disabled", file[name], {"logits": out, "change": np.array([change])})
             yield name
 
-    engine.run(sets, work, done=done, label="disabling heads", quiet=session.quiet)
+    engine.run(
+        sets,
+        [partial(work, replica=one) for one in replicas],
+        done=done,
+        label="disabling heads",
+        kind=lambda heads: min(heads).layer,
+        quiet=session.quiet,
+    )
     parts = run.finished_parts("disabled")
     after = {name: (parts[file[name]]["logits"], float(parts[file[name]]["change"][0])) for name, _ in sets}
     table = effects(session.task, session.validation.labels, before, after, sets, mode=mode, seed=session.seed)
@@ -289,6 +304,22 @@ def disable_sets(
         outputs = {name: logits for name, (logits, _) in after.items()}
         tested = selection_rows(session.task, session.validation.labels, before, outputs, seed=session.seed)
         run.table("selection", tested, model=session.model.name, task=session.task.name)
+
+
+def replicas(session: Session, devices: str | None) -> list[Model]:
+    """The session's model on every device of a list joined by commas. Raises HeadscopeError for one that is missing."""
+    found = []
+    for name in (devices or "").split(",") if devices is not None else ():
+        try:
+            device = str(torch.device(name.strip()))
+            found.append(load(session.model.path, labels=session.task.outputs, device=device))
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).strip().split("\n")[0].rstrip(".")
+            raise HeadscopeError(
+                f"--devices {devices!r}: {name.strip()!r} cannot be used ({reason}): name devices that torch has, as "
+                "in cuda:0,cuda:1, or cpu"
+            ) from error
+    return found
 
 
 def write_predictors(session: Session, run: Run) -> None:
