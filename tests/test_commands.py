@@ -60,7 +60,7 @@ def test_a_study_writes_every_table_and_a_report(studied: Path) -> None:
     assert len(pl.read_parquet(studied / "examples.parquet")) == 16 == len(maps) // 2
     signals = pl.read_parquet(studied / "predictors.parquet")
     assert {"gradient_importance", "entropy", "share_vertical", "layer"} <= set(signals["measure"])
-    assert set(signals["effect"]) == {"loss", "accuracy", "f1"}
+    assert set(signals["effect"]) == {"loss_moved", "loss", "accuracy", "f1"}
     assert signals["n"].unique().to_list() == [heads]
     assert signals.filter((pl.col("low") > pl.col("value")) | (pl.col("high") < pl.col("value"))).is_empty()
     page = (studied / "report.html").read_text()

@@ -104,6 +104,8 @@ def test_effects_by_hand() -> None:
     # The loss of a right answer is ln(1 + 1/e), of a wrong one ln(1 + e): one more for each of the five lost on balance.
     assert worse["loss_change"] == pytest.approx(0.5)
     assert worse["loss_low"] < 0.5 < worse["loss_high"]
+    # One of them was won: six lost and one won are seven moved.
+    assert (worse["loss_moved"], same["loss_moved"]) == (pytest.approx(0.7), 0)
     assert (same["loss_change"], same["loss_low"], same["loss_high"]) == (0, 0, 0)
     # F1 before: 2*4/(2*4+2); after: 2*1/(2*1+2+5).
     assert rows[2]["delta"] == pytest.approx(100 * (2 / 9 - 8 / 10))

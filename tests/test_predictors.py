@@ -22,9 +22,10 @@ def tables(values: dict[str, np.ndarray], loss: np.ndarray, delta: np.ndarray) -
     ]
     disabled = [
         {"metric": "accuracy", "layer": layer, "head": head, "delta": float(d), "loss_change": float(x)}
+        | {"loss_moved": float(x) ** 2}
         for (layer, head), d, x in zip(names, delta, loss, strict=True)
     ]
-    whole = {"metric": "accuracy", "layer": 1, "head": None, "delta": -50.0, "loss_change": 9.0}
+    whole = {"metric": "accuracy", "layer": 1, "head": None, "delta": -50.0, "loss_change": 9.0, "loss_moved": 9.0}
     return {"heads": pl.DataFrame(heads), "disabled": pl.DataFrame([*disabled, whole])}
 
 
@@ -45,7 +46,8 @@ def test_signals_worked_by_hand() -> None:
         assert own["low"] <= own["value"] <= own["high"]
         assert own["p_corrected"] >= own["p"]
     assert rows["loss", "layer"]["value"] == pytest.approx(spearmanr(np.repeat([1, 2, 3], HEADS), loss).statistic)
-    assert [r["effect"] for r in found[:4]] == ["loss"] * 4
+    assert [r["effect"] for r in found] == [effect for effect in ("loss_moved", "loss", "accuracy") for _ in range(4)]
+    assert rows["loss_moved", "perfect"]["value"] == pytest.approx(spearmanr(loss, loss**2).statistic)
     assert abs(found[0]["value"]) >= abs(found[1]["value"]) >= abs(found[2]["value"])
 
 

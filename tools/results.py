@@ -17,7 +17,7 @@ import polars as pl
 import headscope
 from headscope.effect_figures import effect_figures
 from headscope.figures import save
-from headscope.predictors import LAYER, LOSS, predictors
+from headscope.predictors import LAYER, MOVED, predictors
 from headscope.reference import reference
 from headscope.replication import INITS as INITS_OF_PAPER
 from headscope.replication import over_seeds
@@ -227,8 +227,9 @@ def disabled() -> None:
         )  # fmt: skip
         measured = all_measures(task)
         read = {name: pl.read_parquet(measured / f"{name}.parquet") for name in ("heads", "patterns")}
-        found = [r for r in predictors({**read, "disabled": each}) if r["effect"] == LOSS]
-        top = [r for r in found if r["measure"] != LAYER][:4] + [r for r in found if r["measure"] == LAYER]
+        found = [r for r in predictors({**read, "disabled": each}) if r["effect"] == MOVED]
+        always = (LAYER, "gradient_importance", "norm_entropy", "entropy")
+        top = [r for r in found if r["measure"] not in always][:3] + [r for r in found if r["measure"] in always]
         signals += [
             (task, r["measure"], f"{r['value']:+.2f} ({r['low']:+.2f} to {r['high']:+.2f})", p_value(r["p_corrected"]))
             for r in top
@@ -255,9 +256,10 @@ def disabled() -> None:
         "Whole layers, with corrected p:",
         table(("task", "most needed", "p", "least needed", "p"), layers),
         "## Which signal says which head matters?",
-        "Spearman's correlation over the 72 heads with how much the loss rises when a head is disabled: the four "
-        "strongest of all measures and pattern shares (those of the fine-tuned model), and the layer, which any has to "
-        "beat. p is corrected over all signals (Holm); intervals resample heads.",
+        "Spearman's correlation over the 72 heads with how far the loss of an example moves when a head is disabled: "
+        "the three strongest of all measures and pattern shares (of the fine-tuned model) and, in any case, gradient "
+        "importance, entropy, plain and norm-weighted, and the layer, which any has to beat. p is corrected over all "
+        "signals (Holm); intervals resample heads.",
         table(("task", "signal", "rank correlation", "corrected p"), signals),
     ]  # fmt: skip
     (PAGES / "disabled.md").write_text("\n\n".join(page) + "\n")

@@ -218,10 +218,10 @@ def effects(
     The interval is a paired bootstrap over the examples; the test is exact McNemar for accuracy and a paired
     permutation test for the other metrics; the correction is over all sets of the table, metric by metric. Beside
     them, the same in every metric's row, how much the loss rises (`loss_change`: nats, or squared error), with a
-    normal 95% interval over the examples.
+    normal 95% interval over the examples, and how far the loss of an example moves either way (`loss_moved`).
     """
     loss = losses(task, labels, before)
-    risen = {name: _mean(losses(task, labels, after[name][0]) - loss) for name, _ in sets}
+    moved = {name: losses(task, labels, after[name][0]) - loss for name, _ in sets}
     base = predictions(task, before)
     changed = {name: predictions(task, after[name][0]) for name, _ in sets}
     rows = []
@@ -259,7 +259,8 @@ def effects(
                     "p": p,
                     "test": "exact McNemar" if exact else "paired permutation",
                     "activation_change": after[name][1],
-                    **dict(zip(("loss_change", "loss_low", "loss_high"), risen[name], strict=True)),
+                    **dict(zip(("loss_change", "loss_low", "loss_high"), _mean(moved[name]), strict=True)),
+                    "loss_moved": float(np.abs(moved[name]).mean()),
                 }
             )
         for row, corrected in zip(part, holm(np.array([r["p"] for r in part])), strict=True):

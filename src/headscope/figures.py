@@ -317,7 +317,9 @@ def styled(chart: Any) -> Any:
     return (
         chart.configure(background="white", font=_FONT, padding=4)
         .configure_view(stroke="#808080", strokeWidth=0.5)
-        .configure_axis(labelFontSize=9, domain=False, ticks=False, grid=False)
+        .configure_axis(
+            labelFontSize=9, titleFontSize=9, titleFontWeight="normal", domain=False, ticks=False, grid=False
+        )
         .configure_legend(labelFontSize=9, titleFontSize=9, titleFontWeight="normal", gradientStrokeWidth=0, offset=10)
         .configure_title(
             anchor="start", fontSize=10, subtitleFontSize=9, subtitleColor="#333333", offset=8, frame="group"

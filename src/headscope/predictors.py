@@ -16,16 +16,18 @@ from scipy import stats
 
 from headscope.statistics import RESAMPLES, holm, interval
 
-LOSS, LAYER = "loss", "layer"
-"""The effect that is a rise of the loss; and the signal that any other has to beat: how far up a head is."""
+MOVED, LOSS, LAYER = "loss_moved", "loss", "layer"
+"""Effects: how far the loss of an example moves, and how much the mean loss rises. And the signal that any other has to
+beat: how far up a head is."""
 _FEWEST = 8
 
 
 def predictors(tables: Mapping[str, pl.DataFrame], seed: int = 0) -> list[dict[str, Any]]:
-    """The `predictors` rows: a signal and an effect each; the highest correlation with the rise of the loss first.
+    """The `predictors` rows: a signal and an effect each, effect by effect, the highest correlation first.
 
-    The effects: what every metric loses in points when a head is disabled, and by how much the loss rises (`loss`),
-    which moves with every example where a metric moves with the few that flip. `value` is Spearman's rank correlation
+    The effects of disabling a head: how far the loss of an example moves either way, on average (`loss_moved`), of
+    which gradient importance is a first-order estimate; by how much the mean loss rises (`loss`); and what every
+    metric loses in points, which moves with the few examples that flip. `value` is Spearman's rank correlation
     over the heads, with a 95% percentile interval from resampled heads; p is of no correlation (Student's t),
     corrected over the signals of an effect (Holm). Heads of a layer are more alike than the resampling takes them to
     be, so intervals are rather too short, and `layer` itself is among the signals: what does not beat it knows only
@@ -64,9 +66,10 @@ def _effects(disabled: pl.DataFrame) -> dict[str, Heads]:
     """By effect, what disabling a head costs: above 0 where the task is worse off without it."""
     single = disabled.filter(pl.col("head").is_not_null())
     out: dict[str, Heads] = {}
-    if "loss_change" in single.columns and single.height:
-        first = single.filter(pl.col("metric") == single["metric"].first())
-        out[LOSS] = {(r["layer"], r["head"]): r["loss_change"] for r in first.to_dicts()}
+    first = single.filter(pl.col("metric") == single["metric"].first())
+    for name, column in ((MOVED, "loss_moved"), (LOSS, "loss_change")):
+        if column in single.columns:
+            out[name] = {(r["layer"], r["head"]): r[column] for r in first.to_dicts()}
     for (metric,), own in single.group_by("metric", maintain_order=True):
         out[str(metric)] = {(r["layer"], r["head"]): -r["delta"] for r in own.to_dicts()}
     return out

@@ -86,7 +86,7 @@ def _signals(rows: pl.DataFrame) -> Iterator[Finding]:
     row, p = own.row(0, named=True), own.row(0, named=True)["p_corrected"]
     stands = p is not None and p < SIGNIFICANT
     yield Finding(
-        f"Of {own.height} signals, {label(row['measure'])} goes best with what disabling a head costs: rank "
+        f"Of {own.height} signals, {label(row['measure'])} goes best with how much disabling a head matters: rank "
         f"correlation {row['value']:+.2f}{_within(row)} over {row['n']} heads (corrected p = {p_value(p)}).",
         "stands" if stands else "not told apart from chance",
         *_numbers(row, "value"),
