@@ -8,8 +8,18 @@ import pytest
 
 import headscope
 from headscope.errors import HeadscopeError
+from headscope.models import load
 from headscope.reference import claims, reference
-from headscope.replication import TASKS, chosen_tasks, gather, over_seeds, plan_lines, with_paper
+from headscope.replication import (
+    OTHER_SEED,
+    TASKS,
+    chosen_tasks,
+    effects_over_seeds,
+    gather,
+    over_seeds,
+    plan_lines,
+    with_paper,
+)
 from headscope.verdicts import verdicts
 
 
@@ -157,6 +167,34 @@ def test_a_disabling_part_does_not_score_twice(tmp_path: Path) -> None:
     assert gather(tmp_path, ["mrpc/pretrained-0", "mrpc/disabled-each", "mrpc/missing"])["scores"].height == 1
 
 
+def test_effects_over_seeds_worked_by_hand(tmp_path: Path) -> None:
+    def run(name: str, deltas: tuple[float, float]) -> None:
+        (tmp_path / name).mkdir()
+        rows = [
+            {
+                "task": "rte",
+                "set": f"L1H{h}",
+                "layer": 1,
+                "head": h,
+                "mode": "uniform",
+                "metric": "accuracy",
+                "delta": d,
+            }
+            for h, d in enumerate(deltas, 1)
+        ]
+        frame(rows).write_parquet(tmp_path / name / "disabled.parquet")
+
+    run("disabled-each", (1.0, -2.0))
+    run(f"{OTHER_SEED}1", (2.0, -2.0))
+    run(f"{OTHER_SEED}2", (3.0, 1.0))
+    one, two = effects_over_seeds(tmp_path)
+    assert (one["set"], one["value"], one["gains"], one["same_sign"], one["n"]) == ("L1H1", 2, 3, 1, 3)
+    assert one["high"] - 2 == pytest.approx(4.3027 / 3**0.5, abs=1e-3)
+    assert (two["value"], two["gains"]) == (-1, 1)
+    assert two["same_sign"] == pytest.approx(2 / 3)
+    assert one["p_corrected"] >= one["p"]
+
+
 @pytest.mark.slow
 def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {"model": str(tiny), "tasks": "rte,mrpc", "data": glue, "epochs": 1, "quiet": True}
@@ -168,5 +206,12 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     assert table.height == 2 * 3 * (1 + 2)
     assert set(table["comparable"]) == {"another model: not comparable"}
     assert pl.read_parquet(tmp_path / "run" / "seeds.parquet")["n"].to_list() == [2] * 9
+    model = load(tiny)
+    heads = model.layers * model.heads
+    effects = pl.read_parquet(tmp_path / "run" / "seeds_disabled.parquet")
+    assert effects.filter(metric="accuracy").group_by("task").len()["len"].to_list() == [heads, heads]
+    signals = pl.read_parquet(tmp_path / "run" / "predictors.parquet")
+    assert set(signals["task"]) <= {"rte", "mrpc"}
+    assert effects["n"].unique().to_list() == [2]
     again = headscope.paper(**given)
     assert again.lines == first.lines
