@@ -414,9 +414,15 @@ def test_the_weights_are_small_and_carry_their_errors() -> None:
     path = ROOT / "src" / "headscope" / "patterns" / "weights.safetensors"
     assert path.stat().st_size < 1_000_000
     record = json.loads((ROOT / "annotations" / "scores.json").read_text())
-    confusion = record["scores"]["headscope"]["one model left out, no head seen"]["confusion"]
-    assert load_classifier().groups.sum(0).tolist() == confusion
-    assert record["maps"] == sum(map(sum, confusion))
+    whole = np.array(record["scores"]["headscope"]["one model left out, no head seen"]["confusion"])
+    used = np.array(record["confusion_for_shares"])
+    assert load_classifier().groups.sum(0).tolist() == used.tolist()
+    assert record["maps"] == whole.sum()
+    # Of candidates for block only those that are blocks count: the others are border cases.
+    assert (used <= whole).all()
+    assert used[CLASSES.index("block")].tolist() == whole[CLASSES.index("block")].tolist()
+    drawn = pl.read_parquet(ROOT / "annotations" / "maps.parquet")["drawn"].str.starts_with("random").sum()
+    assert drawn < used.sum() < record["maps"]
 
 
 def test_the_docs_show_the_scores() -> None:

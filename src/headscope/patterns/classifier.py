@@ -43,7 +43,7 @@ class Classifier:
     """A trained network with what is known of its errors.
 
     `groups` holds, for every group of annotated maps that belong together (a head of a family of models), the confusion
-    counts [true class, predicted class] of predictions by networks that saw no map of that family.
+    counts [true class, predicted class] of predictions by networks that saw no map of that head and none of that model.
     """
 
     net: PatternNet

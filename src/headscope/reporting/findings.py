@@ -86,8 +86,8 @@ def _signals(rows: pl.DataFrame) -> Iterator[Finding]:
     row, p = own.row(0, named=True), own.row(0, named=True)["p_corrected"]
     stands = p is not None and p < SIGNIFICANT
     yield Finding(
-        f"Of {own.height} signals, {label(row['measure'])} goes best with how much disabling a head matters: rank "
-        f"correlation {row['value']:+.2f}{_within(row)} over {row['n']} heads (corrected p = {p_value(p)}).",
+        f"Of {own.height} signals of a head, {label(row['measure'])} goes best with how much disabling it matters: "
+        f"rank correlation {row['value']:+.2f}{_within(row)}, corrected p = {p_value(p)}.",
         "stands" if stands else "not told apart from chance",
         *_numbers(row, "value"),
     )
