@@ -218,6 +218,7 @@ def disabled() -> None:
             (task, metric, f"{own['baseline'][0]:.1f}", f"{chosen['best']} {chosen['value']:+.1f}",
              f"{chosen['null_mean']:+.1f} ({chosen['null_high']:+.1f})", p_value(chosen["p"]),
              f"{chosen['honest']:+.1f} ({chosen['low']:+.1f} to {chosen['high']:+.1f})", chosen["verdict"],
+             chosen["text"].split("more than noise: ")[1].split(". Chosen")[0],
              f"{hurt.height} of {own.height}", f"{worst['set']} {interval(worst, '+')}", own["n"][0])
         )  # fmt: skip
         low, high = row.to_dicts()[0], row.to_dicts()[-1]
@@ -245,11 +246,12 @@ def disabled() -> None:
         "![Change when a layer is disabled](../images/figure9_layers.svg)",
         "## Does disabling help? (C5)",
         "The best of 72 heads, beside the gain to expect of the best of 72 that do not matter (mean, and what one case "
-        "in twenty exceeds) with its p (max-T by swapping predictions). The honest gain is that of the head that one "
+        "in twenty exceeds) with its p. Gains that stand are those of max-T over all heads, each scaled by its own spread: a "
+        "small gain of a head that moves little can stand where the largest gain does not. The honest gain is that of the head that one "
         "half of the examples chooses, on the other half. A head hurts when the loss without it stands after Holm's "
         "correction over 72.",
         table(
-            ("task", "metric", "whole model", "best head", "best of 72 null heads", "p", "honest gain", "C5",
+            ("task", "metric", "whole model", "best head", "best of 72 null heads", "p", "honest gain", "C5", "gains that stand",
              "heads that are needed", "most needed", "n"),
             best,
         ),
