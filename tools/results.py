@@ -246,10 +246,10 @@ def disabled() -> None:
         "![Change when a layer is disabled](../images/figure9_layers.svg)",
         "## Does disabling help? (C5)",
         "The best of 72 heads, beside the gain to expect of the best of 72 that do not matter (mean, and what one case "
-        "in twenty exceeds) with its p. Gains that stand are those of max-T over all heads, each scaled by its own spread: a "
-        "small gain of a head that moves little can stand where the largest gain does not. The honest gain is that of the head that one "
-        "half of the examples chooses, on the other half. A head hurts when the loss without it stands after Holm's "
-        "correction over 72.",
+        "in twenty exceeds) with its p. Gains that stand are those of max-T over all heads, each scaled by its own "
+        "spread: a small gain of a head that moves little can stand where the largest does not. The honest gain is "
+        "that of the head that one half of the examples chooses, on the other half. A head is needed when the loss "
+        "without it stands after Holm's correction over 72.",
         table(
             ("task", "metric", "whole model", "best head", "best of 72 null heads", "p", "honest gain", "C5", "gains that stand",
              "heads that are needed", "most needed", "n"),
