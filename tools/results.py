@@ -251,8 +251,8 @@ def disabled() -> None:
         "that of the head that one half of the examples chooses, on the other half. A head is needed when the loss "
         "without it stands after Holm's correction over 72.",
         table(
-            ("task", "metric", "whole model", "best head", "best of 72 null heads", "p", "honest gain", "C5", "gains that stand",
-             "heads that are needed", "most needed", "n"),
+            ("task", "metric", "whole model", "best head", "best of 72 null heads", "p", "honest gain", "C5",
+             "gains that stand", "heads that are needed", "most needed", "n"),
             best,
         ),
         "Whole layers, with corrected p:",
