@@ -303,7 +303,7 @@ def panel(
     ticks = domain if len(domain) == 3 else [domain[0], (domain[0] + domain[1]) / 2, domain[1]]
     scale = alt.Scale(domain=ticks if len(colours) == 3 else domain, range=colours, interpolate="lab", clamp=True)
     length = max(20, min(150, cell * len(layers) - 14))
-    bar = alt.Legend(title=legend or None, values=ticks, gradientLength=length, gradientThickness=10, format="~g")
+    bar = alt.Legend(title=legend or None, values=ticks, gradientLength=length, gradientThickness=10, format=".3~g")
     return (
         alt.Chart(rows.select("layer", "head", pl.col(value).cast(pl.Float64)), title=title)
         .mark_rect(stroke="#d0d0d0", strokeWidth=0.5)
