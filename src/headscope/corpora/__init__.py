@@ -1,0 +1,1 @@
+"""Corpora whose sentences say which words stand in which relation: FrameNet, Universal Dependencies, one's own."""
