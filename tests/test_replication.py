@@ -9,17 +9,9 @@ import pytest
 import headscope
 from headscope.errors import HeadscopeError
 from headscope.models import load
+from headscope.parts import OTHER_SEED, Part, plan_lines, run_parts
 from headscope.reference import claims, reference
-from headscope.replication import (
-    OTHER_SEED,
-    TASKS,
-    chosen_tasks,
-    effects_over_seeds,
-    gather,
-    over_seeds,
-    plan_lines,
-    with_paper,
-)
+from headscope.replication import TASKS, chosen_tasks, effects_over_seeds, gather, over_seeds, with_paper
 from headscope.verdicts import verdicts
 
 
@@ -59,6 +51,8 @@ def test_tasks_are_run_in_the_order_of_their_size() -> None:
         chosen_tasks(",")
     with pytest.raises(HeadscopeError, match="--seeds must be at least 1, got 0"):
         headscope.paper(model="minilm", out=Path("never"), seeds=0)
+    with pytest.raises(HeadscopeError, match="--workers must be at least 1, got 0"):
+        headscope.paper(model="minilm", out=Path("never"), workers=0)
 
 
 def test_the_plan_says_what_it_costs() -> None:
@@ -215,3 +209,26 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     assert effects["n"].unique().to_list() == [2]
     again = headscope.paper(**given)
     assert again.lines == first.lines
+    again = headscope.paper(**given)
+    assert again.lines == first.lines
+    headscope.paper(**{**given, "out": tmp_path / "at once", "workers": 2})
+    for name in ("scores", "change", "disabled", "seeds_disabled", "claims"):
+        one, other = (pl.read_parquet(tmp_path / run / f"{name}.parquet") for run in ("run", "at once"))
+        # Another number of threads adds in another order, so that training ends a little elsewhere.
+        same = [
+            c for c in one.columns if one[c].dtype == pl.String and c not in ("model", "text", "verdict", "evidence")
+        ]
+        assert one.select(same).equals(other.select(same)), name
+
+
+def test_several_workers_do_all_that_does_not_need_the_part_that_failed(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"model": "minilm", "task": "builtin", "quiet": True, "examples": 8, "train_examples": 8}
+    parts = [
+        Part("a", "a sound part", 2, "finetune", {**given, "init": "none"}),
+        Part("b", "a part that fails", 3, "finetune", {**given, "epochs": 0}),
+        Part("c", "a part that needs it", 4, "disable", {"task": "builtin"}, "b"),
+    ]
+    with pytest.raises(HeadscopeError, match="epochs must be larger than 0|--epochs must be at least 1"):
+        run_parts(parts, tmp_path, 2, 0.0, quiet=True)
+    assert (tmp_path / "a" / "run.json").is_file()
+    assert not (tmp_path / "c").exists()

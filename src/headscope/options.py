@@ -79,3 +79,6 @@ OwnTask = Annotated[str | None, Parameter(help="Draw maps on the validation exam
 Family = Annotated[str | None, Parameter(help="The pre-trained model that the model descends from; itself by default.")]
 TaskList = Annotated[str, Parameter(help="Tasks of the paper joined by commas, or all.")]
 Seeds = Annotated[int, Parameter(help="How many seeds to fine-tune with, from 0 on; the analysis takes the first.")]
+Workers = Annotated[
+    int, Parameter(help="How many parts to do at once, each in a process of its own; several can share a GPU.")
+]

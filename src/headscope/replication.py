@@ -7,8 +7,7 @@ resume by themselves; their tables are put together, and `verdicts` reads them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +26,10 @@ from headscope.options import (
     Seeds,
     TaskList,
     TrainExamples,
+    Workers,
 )
 from headscope.outcomes import Outcome
+from headscope.parts import OTHER_SEED, Part, plan_lines, run_parts, task_parts
 from headscope.progress import say
 from headscope.reference import reference
 
@@ -41,11 +42,6 @@ if TYPE_CHECKING:
 TASKS = ("mrpc", "rte", "stsb", "sst2", "qnli", "mnli", "qqp")
 """The paper's tasks, the small ones first: there is something to see early."""
 TABLES = ("scores", "heads", "change", "patterns", "heterogeneous", "disabled", "selection")
-OTHER_SEED = "disabled-each-seed-"
-"""Folders that begin so hold the heads of another fine-tuning, disabled in turn: read for `seeds_disabled` alone."""
-INITS = {"none": "pretrained, no fine-tuning", "random": "random + fine-tuned", "pretrained": "pretrained + fine-tuned"}
-
-
 _TIMED = 32
 
 
@@ -62,14 +58,16 @@ def paper(
     train_examples: TrainExamples = None,
     examples: Examples = None,
     precision: Precision = "auto",
+    workers: Workers = 1,
     quiet: Quiet = False,
 ) -> Outcome:
     """Run the whole paper: seven tasks in three configurations, its figures, and a verdict on each claim.
 
-    Says its plan and what it will cost first, and resumes what it had begun.
+    Says its plan and what it will cost first, and resumes what it had begun. Several workers do several parts at once.
     """
-    if seeds < 1:
-        raise HeadscopeError(f"--seeds must be at least 1, got {seeds}")
+    for flag, count in (("seeds", seeds), ("workers", workers)):
+        if count < 1:
+            raise HeadscopeError(f"--{flag} must be at least 1, got {count}")
     names = chosen_tasks(tasks)
     scored = {"data": data, "examples": examples, "precision": precision, "quiet": quiet}
     analysed = {**scored, "examples": examples or commands.STUDY_EXAMPLES}
@@ -93,12 +91,7 @@ def paper(
         return Outcome(page, claim_lines(run), f"open {page} in a browser")
     for line in plan_lines(parts, seconds):
         say(line, quiet=quiet)
-    began = time.monotonic()
-    for number, part in enumerate(parts, 1):
-        say(f"part {number} of {len(parts)}: {part.words}", quiet=quiet)
-        part.work(run.path / part.folder)
-        left = seconds * sum(later.share for later in parts[number:])
-        say(f"{(time.monotonic() - began) / 60:.0f} minutes so far, about {_minutes(left / 60)} left", quiet=quiet)
+    run_parts(parts, run.path, workers, seconds, quiet=quiet)
     write(run, first, [part.folder for part in parts], names)
     arguments = {"model": model, "out": out, "data": data, **asked, "tasks": tasks}
     run.finish(first.record(request, first.model, arguments))
@@ -112,84 +105,6 @@ def claim_lines(run: Run) -> tuple[str, ...]:
 
 
 _DEFAULTS: dict[str, Any] = {"seed": 0, "batch_tokens": 2048, "max_length": 128}
-
-
-@dataclass(frozen=True)
-class Part:
-    """A piece of the work: its folder within the run, what it does in words, and how to do it.
-
-    `share` is its cost in examples that pass through the model forward: training counts three for each.
-    """
-
-    folder: str
-    words: str
-    share: int
-    work: Callable[[Path], object]
-
-
-def task_parts(
-    session: Session,
-    model: str,
-    recipe: Mapping[str, Any],
-    scored: Mapping[str, Any],
-    analysed: Mapping[str, Any],
-    seeds: int,
-) -> list[Part]:
-    """The parts of one task: scores in three configurations by seed, what fine-tuning changed, disabled heads."""
-    task, layers, heads = session.task.name, session.model.layers, session.model.heads
-    rows, whole = 3 * recipe["epochs"] * len(session.train), len(session.validation)
-    part = min(whole, analysed["examples"])
-    parts = []
-    for init in INITS:
-        for seed in range(seeds):
-            given = {**recipe, **scored, "model": model, "task": task, "init": init, "seed": seed}
-            cost = whole + (0 if init == "none" else rows)
-            parts.append(
-                Part(
-                    f"{task}/{init}-{seed}",
-                    f"{task}: {INITS[init]}, seed {seed}",
-                    cost,
-                    _call(commands.finetune, given),
-                )
-            )
-    tuned = f"{task}/pretrained-0"
-    parts.append(
-        Part(
-            f"{task}/compared",
-            f"{task}: maps before and after fine-tuning",
-            3 * part,
-            lambda out: commands.compare(
-                before=model, after=str(out.parents[1] / tuned), task=task, out=out, **analysed
-            ),
-        )
-    )
-    for sets, count in (("each", layers * heads), ("layers", layers)):
-        parts.append(
-            Part(
-                f"{task}/disabled-{sets}",
-                f"{task}: {'every head' if sets == 'each' else 'every layer'} disabled in turn",
-                count * part,
-                lambda out, sets=sets: commands.disable(  # type: ignore[misc]
-                    model=str(out.parents[1] / tuned), task=task, heads=sets, out=out, **analysed
-                ),
-            )
-        )
-    for seed in range(1, seeds):
-        parts.append(
-            Part(
-                f"{task}/{OTHER_SEED}{seed}",
-                f"{task}: every head disabled in turn, seed {seed}",
-                layers * heads * part,
-                lambda out, seed=seed: commands.disable(  # type: ignore[misc]
-                    model=str(out.parents[1] / f"{task}/pretrained-{seed}"), task=task, out=out, **analysed
-                ),
-            )
-        )
-    return parts
-
-
-def _call(command: Callable[..., Outcome], given: Mapping[str, Any]) -> Callable[[Path], object]:
-    return lambda out: command(out=out, **given)
 
 
 def _rate(session: Session) -> float:
@@ -240,19 +155,6 @@ def chosen_tasks(spec: str) -> tuple[str, ...]:
     if not names:
         raise HeadscopeError(f"--tasks names no task: give some of {', '.join(TASKS)}, or all")
     return tuple(name for name in TASKS if name in names)
-
-
-def plan_lines(parts: Sequence[Part], seconds: float) -> list[str]:
-    """The plan in words, with the minutes that it will take; `seconds` is what an example takes forward."""
-    total = sum(part.share for part in parts) * seconds / 60
-    lines = [f"{part.words}: about {_minutes(part.share * seconds / 60)}" for part in parts]
-    return [*lines, f"{len(parts)} parts, about {_minutes(total)} on this machine; each is kept when it is done"]
-
-
-def _minutes(minutes: float) -> str:
-    if minutes < 1.5:
-        return "a minute"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
 
 
 def gather(root: Path, folders: Sequence[str]) -> dict[str, pl.DataFrame]:

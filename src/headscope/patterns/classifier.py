@@ -53,7 +53,7 @@ class Classifier:
     def scores(self, maps: Float[Tensor, "batch head query key"], frame: Frame) -> Float[Tensor, "batch head class"]:
         """The log-probabilities of the classes of every map."""
         found = features(maps, frame)
-        out: Tensor = self.net(found.flatten(0, 1))
+        out: Tensor = self.net.to(found.device)(found.flatten(0, 1))
         return out.view(*found.shape[:2], len(CLASSES))
 
 

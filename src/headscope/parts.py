@@ -1,0 +1,160 @@
+"""The parts that the whole paper is made of, each a command with its arguments, done in turn or several at once.
+
+A part is a run folder of its own and resumes by itself. One that needs a checkpoint waits for the part that makes it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from headscope import commands
+from headscope.errors import HeadscopeError
+from headscope.progress import say
+
+if TYPE_CHECKING:
+    from headscope.session import Session
+
+OTHER_SEED = "disabled-each-seed-"
+"""Folders that begin so hold the heads of another fine-tuning, disabled in turn: read for `seeds_disabled` alone."""
+INITS = {"none": "pretrained, no fine-tuning", "random": "random + fine-tuned", "pretrained": "pretrained + fine-tuned"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of the work: its folder within the run, what it does in words, the command and its arguments.
+
+    `needs` is the folder of the part whose checkpoint it takes, as the argument `takes_as`. `share` is its cost in
+    examples that pass through the model forward: training counts three for each.
+    """
+
+    folder: str
+    words: str
+    share: int
+    command: Literal["finetune", "compare", "disable"]
+    given: Mapping[str, Any] = field(repr=False)
+    needs: str = ""
+    takes_as: Literal["model", "after"] = "model"
+
+    def work(self, root: Path, *, quiet: bool = False) -> None:
+        """Do it, in the folder of the run."""
+        given = {**self.given, "quiet": quiet or self.given.get("quiet", False)}
+        if self.needs:
+            given[self.takes_as] = str(root / self.needs)
+        getattr(commands, self.command)(out=root / self.folder, **given)
+
+
+def task_parts(
+    session: Session,
+    model: str,
+    recipe: Mapping[str, Any],
+    scored: Mapping[str, Any],
+    analysed: Mapping[str, Any],
+    seeds: int,
+) -> list[Part]:
+    """The parts of one task: scores in three configurations by seed, what fine-tuning changed, disabled heads."""
+    task, layers, heads = session.task.name, session.model.layers, session.model.heads
+    rows, whole = 3 * recipe["epochs"] * len(session.train), len(session.validation)
+    part = min(whole, analysed["examples"])
+    parts = []
+    for init in INITS:
+        for seed in range(seeds):
+            given = {**recipe, **scored, "model": model, "task": task, "init": init, "seed": seed}
+            cost = whole + (0 if init == "none" else rows)
+            words = f"{task}: {INITS[init]}, seed {seed}"
+            parts.append(Part(f"{task}/{init}-{seed}", words, cost, "finetune", given))
+    tuned = f"{task}/pretrained-0"
+    given = {**analysed, "task": task}
+    words = f"{task}: maps before and after fine-tuning"
+    before = {**given, "before": model}
+    parts.append(Part(f"{task}/compared", words, 3 * part, "compare", before, tuned, "after"))
+    for sets, count in (("each", layers * heads), ("layers", layers)):
+        words = f"{task}: {'every head' if sets == 'each' else 'every layer'} disabled in turn"
+        own = {**given, "heads": sets}
+        parts.append(Part(f"{task}/disabled-{sets}", words, count * part, "disable", own, tuned))
+    for seed in range(1, seeds):
+        words = f"{task}: every head disabled in turn, seed {seed}"
+        folder, needs = f"{task}/{OTHER_SEED}{seed}", f"{task}/pretrained-{seed}"
+        parts.append(Part(folder, words, layers * heads * part, "disable", given, needs))
+    return parts
+
+
+def plan_lines(parts: Sequence[Part], seconds: float) -> list[str]:
+    """The plan in words, with the minutes that it will take; `seconds` is what an example takes forward."""
+    total = sum(part.share for part in parts) * seconds / 60
+    lines = [f"{part.words}: about {_minutes(part.share * seconds / 60)}" for part in parts]
+    return [*lines, f"{len(parts)} parts, about {_minutes(total)} on this machine; each is kept when it is done"]
+
+
+def _minutes(minutes: float) -> str:
+    if minutes < 1.5:
+        return "a minute"
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
+def run_parts(parts: Sequence[Part], root: Path, workers: int, seconds: float, *, quiet: bool = False) -> None:
+    """Do all parts within the run folder `root`: in their order, or with several workers the longest first.
+
+    `seconds` is what an example takes forward. What is done stays, and the next run does the rest. An error ends the
+    run; with several workers once they have done all that does not need the part that failed.
+    """
+    began = time.monotonic()
+
+    def tell(done: int, left: int) -> None:
+        so_far = f"{done} of {len(parts)} parts after {(time.monotonic() - began) / 60:.0f} minutes"
+        say(f"{so_far}, about {_minutes(left * seconds / 60)} left", quiet=quiet)
+
+    if workers > 1:
+        _run_at_once(parts, root, workers, tell)
+        return
+    for number, part in enumerate(parts, 1):
+        say(f"part {number} of {len(parts)}: {part.words}", quiet=quiet)
+        part.work(root, quiet=quiet)
+        tell(number, sum(later.share for later in parts[number:]))
+
+
+def _run_at_once(parts: Sequence[Part], root: Path, workers: int, tell: Callable[[int, int], None]) -> None:
+    """A process a worker: a small model leaves most of a GPU idle, and two threads are not twice as fast as one."""
+    waiting = sorted(parts, key=lambda part: -part.share)
+    done: set[str] = set()
+    failed: Exception | None = None
+    at_work: dict[Future[None], Part] = {}
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_few_threads, initargs=(threads,)) as pool:
+        while True:
+            ready = [part for part in waiting if not part.needs or part.needs in done]
+            for part in ready[: workers - len(at_work)]:
+                waiting.remove(part)
+                at_work[pool.submit(part.work, root, quiet=True)] = part
+            if not at_work:
+                break
+            for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                part = at_work.pop(future)
+                try:
+                    future.result()
+                except BrokenProcessPool as error:
+                    raise HeadscopeError(
+                        f"a worker ended in the middle of {part.words!r} (killed, or out of memory): take fewer "
+                        "--workers; what is done stays, and the same command goes on"
+                    ) from error
+                except Exception as error:
+                    failed = failed or error
+                else:
+                    done.add(part.folder)
+                tell(len(done), sum(left.share for left in (*waiting, *at_work.values())) // workers)
+    if failed is not None:
+        raise failed
+
+
+def _few_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
