@@ -107,6 +107,7 @@ def examples(tokens: list[list[str]], label: str = "same") -> pl.DataFrame:
                 "tokens": words,
                 "segments": [int(j >= len(words) // 2) for j in range(len(words))],
                 "special": [word in ("[CLS]", "[SEP]") for word in words],
+                "words": [-1 if word in ("[CLS]", "[SEP]") else j // 2 for j, word in enumerate(words)],
             }
             for i, words in enumerate(tokens)
         ]
@@ -139,6 +140,8 @@ def write(folder: Path, meta: Mapping[str, object] | None = None, **tables: pl.D
         "disabled": disabled(effects, [0.01 if e < -2 else 1.0 for e in effects]),
         "examples": examples(TOKENS),
         "change": change(),
+        "patterns": patterns(),
+        "likeness": likeness([("L1H1", "L3H5", 0.05), ("L1H1", "L2H2", 0.2)]),
     } | tables
     for name, frame in filled.items():
         frame.write_parquet(folder / f"{name}.parquet")
@@ -160,6 +163,83 @@ def change() -> pl.DataFrame:
         )
         rows.append(frame if measure == "cosine_to_pretrained" else frame.with_columns(pl.col("value") - 0.4))
     return pl.concat(rows)
+
+
+def patterns() -> pl.DataFrame:
+    """Shares of the patterns in the model, its layers and its heads; head h has most of class h."""
+    classes = ("vertical", "diagonal", "vertical+diagonal", "block", "heterogeneous")
+    scopes: list[tuple[int | None, int | None]] = [(None, None), *((layer + 1, None) for layer in range(LAYERS))]
+    scopes += [(layer + 1, head + 1) for layer in range(LAYERS) for head in range(HEADS)]
+    rows = []
+    for state in ("before", "after"):
+        for layer, head in scopes:
+            for at, name in enumerate(classes):
+                value = 0.2 if head is None else 0.8 if at == head - 1 else 0.05
+                same = {"model": "tiny-bert", "task": "pairs", "state": state, "layer": layer, "head": head}
+                numbers = {"value": value, "low": value / 2, "high": value + 0.1, "n": 40, "unit": "share of maps"}
+                for measure in ("share", "share_corrected"):
+                    rows.append({**same, "class": name, "measure": measure, **numbers, "examples": 40})
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def likeness(pairs: list[tuple[str, str, float]]) -> pl.DataFrame:
+    """A row per pair of heads with their divergence."""
+    rows = []
+    for one, other, value in pairs:
+        (layer, head), (other_layer, other_head) = (map(int, name[1:].split("H")) for name in (one, other))
+        places = {"layer": layer, "head": head, "other_layer": other_layer, "other_head": other_head}
+        rows.append({**places, "measure": "jensen_shannon", "value": value, "n": 40, "unit": "nats"})
+    return pl.DataFrame(rows)
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><img src=x onerror=alert(1)>",
+    "\"'`--> ]]> {{ 7*7 }} {% raw %} &lt;",
+    "line\u2028and\u2029paragraph",
+    "\u202egnp.exe\u2066",
+    "x" * 10_000,
+]
+
+
+def hostile(folder: Path) -> Path:
+    """A run in which every text that comes from outside is hostile."""
+    bad = "".join(HOSTILE)
+    meta = {
+        "model": {"name": bad, "layers": "many", "heads": bad},
+        "task": {"name": bad},
+        "notes": HOSTILE,
+        "repeat": bad,
+        "definitions": {bad: bad},
+        "options": {bad: bad, "lone": "\ud800"},
+    }
+    everywhere = pl.lit(bad)
+    return write(
+        folder,
+        meta,
+        scores=scores(configuration=bad, metric=bad, unit=bad),
+        disabled=disabled([-1.0, 2.0], [0.01, 1.0], metric=bad, test=bad, mode=bad, unit=bad, set=bad),
+        heads=heads().with_columns(measure=everywhere, unit=everywhere).unique(["layer", "head"]),
+        change=change().with_columns(measure=everywhere, unit=everywhere).unique(["layer", "head"]),
+        examples=examples([[*HOSTILE, "ok"]], label=bad),
+        patterns=patterns()
+        .with_columns(state=everywhere, unit=everywhere)
+        .unique(["layer", "head", "class", "measure"]),
+        likeness=likeness([("L1H1", "L1H2", 0.1)]).with_columns(unit=everywhere),
+    )
+
+
+def unpacked_table(packed: dict[str, Any]) -> dict[str, list[Any]]:
+    """A table of the page by column, as the page's script reads it."""
+    out = {}
+    for name, column in packed["columns"].items():
+        if isinstance(column, list):
+            out[name] = column
+        elif "same" in column:
+            out[name] = [column["same"]] * packed["height"]
+        else:
+            out[name] = [None if code < 0 else column["words"][code] for code in column["codes"]]
+    return out
 
 
 def annotated(name: str, tokens: int = 9, seed: int = 0) -> AnnotatedMap:

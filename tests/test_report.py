@@ -1,10 +1,10 @@
-"""The report: true sentences, harmless text, missing tables, the same numbers as the tables; and a real browser."""
+"""The report: true sentences, harmless text, missing tables, the same numbers as the tables."""
 
 import base64
 import hashlib
+import json
 import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,14 @@ import pytest
 
 import runs
 from headscope.errors import HeadscopeError
-from headscope.reporting.build import build, packed
+from headscope.reporting.build import build
 from headscope.reporting.findings import findings, number, p_value
+from headscope.reporting.payload import columns, packed
 from headscope.reporting.reading import read
+from headscope.reporting.together import line
+from headscope.reporting.typical import shrunk, typical
 
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</script><img src=x onerror=alert(1)>",
-    "\"'`--> ]]> {{ 7*7 }} {% raw %} &lt;",
-    "line\u2028and\u2029paragraph",
-    "\u202egnp.exe\u2066",
-    "x" * 10_000,
-]
+HOSTILE = runs.HOSTILE
 
 
 def sentences(**tables: pl.DataFrame) -> list[str]:
@@ -176,14 +172,32 @@ def test_the_embedded_data_equal_the_tables(tmp_path: Path) -> None:
     run = runs.write(tmp_path / "run")
     (payload,) = runs.Page(build([run], tmp_path / "report.html")).data()
     tables = read(run).tables
-    for name in ("scores", "disabled", "examples"):
-        assert payload["tables"][name] == tables[name].to_dict(as_series=False)
-    # The atlas takes what changed as measures among the others.
-    shown = pl.DataFrame(payload["tables"]["heads"])
-    measured, changed = tables["heads"], tables["change"]
-    assert shown["value"].to_list() == [*measured["value"], *changed["value"]]
-    assert set(shown["measure"]) == {*measured["measure"], "cosine_to_pretrained", "change_in_attention_to_cls"}
+    for name in ("scores", "heads", "change", "disabled", "patterns", "examples"):
+        shown = runs.unpacked_table(payload["tables"][name])
+        for column, values in tables[name].to_dict(as_series=False).items():
+            if tables[name][column].dtype == pl.Float64:
+                assert shown[column] == pytest.approx(values, abs=1e-7)
+            else:
+                assert shown[column] == values
     assert (payload["layers"], payload["heads"]) == (runs.LAYERS, runs.HEADS)
+
+
+def test_the_card_gets_the_nearest_heads_first(tmp_path: Path) -> None:
+    run = runs.write(tmp_path / "run", likeness=runs.likeness([("L1H1", "L2H2", 0.3), ("L1H3", "L1H1", 0.1)]))
+    (payload,) = runs.Page(build([run], tmp_path / "report.html")).data()
+    near = pl.DataFrame(runs.unpacked_table(payload["tables"]["alike"]))
+    rows = near.filter(layer=1, head=1).select("other_layer", "other_head", "value").rows()
+    assert rows == [(1, 3, 0.1), (2, 2, 0.3)]
+    assert near.height == 4  # every pair is seen from both sides
+
+
+def test_a_small_number_keeps_its_first_digits_and_a_column_of_one_value_is_said_once() -> None:
+    packed_table = columns(pl.DataFrame({"p": [1.23456e-9, 0.123456789], "task": ["a", "a"], "what": ["x", None]}))
+    assert packed_table["columns"] == {
+        "p": [1.235e-9, 0.1234568],
+        "task": {"same": "a"},
+        "what": {"words": ["x"], "codes": [0, -1]},
+    }
 
 
 def unpacked(map_: dict[str, Any], all_: dict[str, dict[str, Any]]) -> np.ndarray:
@@ -205,35 +219,55 @@ def test_small_maps_are_exact() -> None:
     assert all(np.array_equal(unpacked(out[key], out), weights) for key, weights in maps.items())
 
 
-def test_large_maps_are_off_by_at_most_half_a_step_and_a_like_pair_is_kept_as_its_difference() -> None:
+def test_large_maps_are_off_by_less_than_a_step_and_a_like_pair_is_kept_as_its_difference() -> None:
     maps = runs.maps([120], layers=6, heads=12)
     maps["after/0"] = maps["before/0"].copy()
     maps["after/0"][0, 0, 0, 0] ^= 255
     out = packed(maps)
     assert out["after/0"]["minus"] == "before/0"
     assert len(out["after/0"]["data"]) < len(out["before/0"]["data"]) / 20
-    half_step = np.diff(out["before/0"]["levels"]).max() / 2
+    levels = np.asarray(out["before/0"]["levels"])
     for key, weights in maps.items():
-        assert np.abs(unpacked(out[key], out) - weights).max() <= half_step
+        shown = unpacked(out[key], out)
+        above, below = (np.searchsorted(levels, weights, side) for side in ("left", "right"))
+        assert (shown <= levels[np.minimum(above + 1, 15)]).all()
+        assert (shown >= levels[np.maximum(below - 2, 0)]).all()
+        assert np.abs(shown - weights).mean() < 2
+
+
+def test_a_weight_takes_the_level_above_it_in_its_column_only_within_a_step() -> None:
+    column = np.array([26, 33, 37, 20, 17, 0], np.uint8)  # levels 18 26 36 48
+    out = packed({"after/0": np.broadcast_to(column[:, None], (1, 1, 6, 600_000)).copy()})
+    assert unpacked(out["after/0"], out)[0, 0, :, 0].tolist() == [26, 26, 36, 18, 18, 0]
+
+
+# ---- typical maps, worked by hand
+
+
+def test_a_map_drawn_small_keeps_its_stripes() -> None:
+    stripe = np.zeros((1, 1, 7, 7), np.uint8)
+    stripe[..., 3] = 200
+    small = shrunk(stripe, 3)  # columns 0 1 | 2 3 | 4 5 6
+    assert small[0, 0].tolist() == [[0, 200, 0]] * 3
+    assert shrunk(stripe, 14)[0, 0, 0].tolist() == [0] * 6 + [200] * 2 + [0] * 6
+
+
+def test_the_typical_map_is_the_one_nearest_to_the_mean() -> None:
+    maps = {f"after/{i}": np.full((1, 2, 3, 3), value, np.uint8) for i, value in ((4, 10), (7, 60), (9, 100))}
+    maps["after/4"][0, 1], maps["after/7"][0, 1], maps["after/9"][0, 1] = 90, 0, 100
+    found = typical({**maps, "before/4": maps["after/4"]})
+    assert found is not None
+    assert found.example.tolist() == [[7, 4]]  # means 56.7 and 63.3
+    assert found.state == "after"
+    assert found.small.shape == (1, 2, 28, 28)
+    assert set(found.small.ravel().tolist()) == {15}
+    assert typical({}) is None
 
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
     """A report in which every text that comes from outside is hostile."""
-    bad = "".join(HOSTILE)
-    meta = {
-        "model": {"name": bad, "layers": "many", "heads": bad},
-        "task": {"name": bad},
-        "notes": HOSTILE,
-        "repeat": bad,
-        "options": {bad: bad, "lone": "\ud800"},
-    }
-    scores = runs.scores(configuration=bad, metric=bad, unit=bad)
-    disabled = runs.disabled([-1.0, 2.0], [0.01, 1.0], metric=bad, test=bad, mode=bad, unit=bad, set=bad)
-    heads = runs.heads().with_columns(measure=pl.lit(bad), unit=pl.lit(bad)).unique(["layer", "head"])
-    examples = runs.examples([[*HOSTILE, "ok"]], label=bad)
-    run = runs.write(tmp_path / "run", meta, scores=scores, disabled=disabled, heads=heads, examples=examples)
-    return build([run], tmp_path / "hostile.html")
+    return build([runs.hostile(tmp_path / "run")], tmp_path / "hostile.html")
 
 
 def test_hostile_text_stays_text(hostile: Path, tmp_path: Path) -> None:
@@ -247,8 +281,8 @@ def test_hostile_text_stays_text(hostile: Path, tmp_path: Path) -> None:
         name for _, attributes in page.elements for name in attributes if name.startswith("on") or name == "style"
     ]
     (payload,) = page.data()
-    assert payload["tables"]["examples"]["tokens"] == [[*HOSTILE, "ok"]]
-    assert payload["tables"]["disabled"]["metric"] == ["".join(HOSTILE)] * 2
+    assert runs.unpacked_table(payload["tables"]["examples"])["tokens"] == [[*HOSTILE, "ok"]]
+    assert runs.unpacked_table(payload["tables"]["disabled"])["metric"] == ["".join(HOSTILE)] * 2
     assert all(text in page.text for text in HOSTILE)
 
 
@@ -289,9 +323,10 @@ def test_a_file_that_is_missing_or_damaged_is_named_and_the_rest_is_shown(
     page = runs.Page(build([run], tmp_path / "report.html"))
     assert f"{name} is {damage}" in " ".join(page.text.split())
     (payload,) = page.data()
-    # What changed is shown among the measures of heads, also where those are missing.
-    gone = {name.removesuffix(".parquet")} - {"heads"}
-    assert set(payload["tables"]) == {"scores", "heads", "disabled", "examples"} - gone
+    gone = name.removesuffix(".parquet")
+    there = {"scores", "heads", "change", "disabled", "patterns", "examples", "alike", "table1", "typical"} - {gone}
+    without = {"scores": {"table1"}, "maps.safetensors": {"typical"}}.get(gone, set())
+    assert set(payload["tables"]) == there - without
 
 
 def test_a_table_without_a_column_names_it(tmp_path: Path) -> None:
@@ -304,15 +339,51 @@ def test_a_table_without_a_column_names_it(tmp_path: Path) -> None:
 def test_values_that_are_not_numbers_are_shown_as_missing(tmp_path: Path) -> None:
     run = runs.write(tmp_path / "run", disabled=runs.disabled([float("nan"), float("-inf"), -1.0], [1.0, 1.0, 1.0]))
     (payload,) = runs.Page(build([run], tmp_path / "report.html")).data()
-    assert payload["tables"]["disabled"]["delta"] == [None, None, -1.0]
+    assert runs.unpacked_table(payload["tables"]["disabled"])["delta"] == [None, None, -1.0]
 
 
 def test_every_run_and_every_task_has_a_section(tmp_path: Path) -> None:
     two = pl.concat([runs.scores(), runs.scores(task="other")])
-    folders = [runs.write(tmp_path / "a"), runs.write(tmp_path / "b", scores=two)]
+    folders = [runs.write(tmp_path / "a"), runs.write(tmp_path / "b", {"seed": 8}, scores=two)]
     page = runs.Page(build(folders, tmp_path / "report.html"))
     assert len(page.data()) == 3
-    assert [list(payload["tables"]) for payload in page.data()][1] == ["scores"]
+    assert [set(payload["tables"]) for payload in page.data()][1] == {"scores", "table1", "alike"}
+    assert "Side by side" in page.text
+
+
+def test_runs_about_one_model_and_task_become_one_part(tmp_path: Path) -> None:
+    tables = read(runs.write(tmp_path / "whole")).tables
+    names = {"compare": ["heads", "change", "patterns"], "disable": ["scores", "disabled"]}
+    folders = []
+    for command, kept in names.items():
+        folders.append(tmp_path / command)
+        folders[-1].mkdir()
+        for name in kept:
+            tables[name].write_parquet(folders[-1] / f"{name}.parquet")
+        (folders[-1] / "run.json").write_text(json.dumps({**runs.META, "command": command}))
+    layers = tables["disabled"][:2].with_columns(head=pl.lit(None, pl.Int64), set=pl.Series(["layer 1", "layer 2"]))
+    third = runs.write(tmp_path / "third", {"command": "disable"}, disabled=layers)
+    for path in third.glob("*.*"):
+        if path.name not in ("run.json", "disabled.parquet", "scores.parquet"):
+            path.unlink()
+    page = runs.Page(build([*folders, third], tmp_path / "report.html"))
+    (payload,) = page.data()
+    assert {"heads", "change", "patterns", "scores", "disabled"} <= set(payload["tables"])
+    assert payload["tables"]["disabled"]["height"] == tables["disabled"].height + 2
+    assert "headscope compare" in page.text
+    # The same sets twice say the same thing twice: two parts.
+    assert len(runs.Page(build([folders[1], folders[1]], tmp_path / "twice.html")).data()) == 2
+
+
+def test_a_run_in_a_line(tmp_path: Path) -> None:
+    run = read(runs.write(tmp_path / "run", disabled=runs.disabled([-4.0, 3.0, -1.0], [0.01, 0.02, 1.0])))
+    found = line(run)
+    assert found.score is not None
+    assert found.worst is not None
+    assert (found.title, found.seed, found.costs, found.gains) == ("tiny-bert · pairs", "7", "1 of 3", "1 of 3")
+    assert (found.score["value"], found.worst["set"]) == (81.1, "L1H1")
+    empty = line(read(runs.write(tmp_path / "other", scores=runs.scores(configuration="majority class"))))
+    assert empty.score is None
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
@@ -329,122 +400,3 @@ def test_nothing_is_left_beside_the_report(tmp_path: Path) -> None:
     build([run], tmp_path / "out" / "report.html")
     build([run], tmp_path / "out" / "report.html")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.html"]
-
-
-# ---- a real browser
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[runs.Browser]:
-    if runs.CHROMIUM is None:
-        pytest.skip("no Chromium is on this machine: install the package chromium to test the page in a browser")
-    tab = runs.Browser(tmp_path_factory.mktemp("profile"))
-    yield tab
-    tab.close()
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    return build([runs.write(folder / "run")], folder / "report.html")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_loads_without_complaint_or_request_and_fits(
-    browser: runs.Browser, report: Path, width: int, scheme: str
-) -> None:
-    browser.open(report, width, scheme)
-    assert browser.complaints() == []
-    assert browser.requests() == [report.as_uri()]
-    assert browser.js("document.documentElement.scrollWidth") == width
-    assert browser.js("document.querySelectorAll('.grid button').length") == runs.LAYERS * runs.HEADS
-    assert browser.js("document.querySelectorAll('canvas').length") == 2
-
-
-def test_the_console_check_can_fail(browser: runs.Browser, tmp_path: Path) -> None:
-    page = tmp_path / "bad.html"
-    page.write_text("<script>console.error('seen')</script><img src='http://example.invalid/x.png'>")
-    browser.open(page)
-    assert browser.complaints()
-    assert "http://example.invalid/x.png" in browser.requests()
-
-
-def test_a_click_and_the_arrow_keys_choose_a_head_and_the_card_shows_its_row(
-    browser: runs.Browser, report: Path
-) -> None:
-    browser.open(report)
-    effects = read(report.parent / "run").tables["disabled"]
-    browser.js("document.querySelectorAll('.grid tbody tr')[1].querySelectorAll('button')[2].click()")
-    browser.js("document.querySelectorAll('.grid tbody tr')[1].querySelectorAll('button')[2].focus()")
-    for key, (layer, head) in ((None, (2, 3)), ("ArrowRight", (2, 4)), ("ArrowDown", (3, 4)), ("ArrowDown", (3, 4))):
-        if key:
-            browser.press(key)
-        card = browser.js("document.querySelector('.card').innerText")
-        row = effects.filter((pl.col("layer") == layer) & (pl.col("head") == head)).row(0, named=True)
-        assert f"L{layer}H{head}" in card
-        for value in (row["delta"], row["low"], row["high"]):
-            assert f"{value:+.2f}".replace("-", "−") in card
-        assert f"{row['p_corrected']:.3f}" in card
-        assert browser.js("document.querySelector('[aria-selected=true] button').ariaLabel").startswith(
-            f"L{layer}H{head}:"
-        )
-        assert browser.js("document.activeElement.ariaLabel").startswith(f"L{layer}H{head}:")
-
-
-def test_the_arrow_keys_read_the_weights_of_the_map(browser: runs.Browser, report: Path) -> None:
-    browser.open(report)
-    browser.js("document.querySelector('.grid button').click()")
-    browser.js("new Promise((done) => setTimeout(done, 200))")
-    browser.js("document.querySelector('canvas').focus()")
-    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
-        browser.press(key)
-    weights = [runs.maps([9, 8])[f"{side}/0"][0, 0, 1, 1] / 255 for side in ("before", "after")]
-    assert browser.js("document.querySelector('.readout').textContent") == (
-        f"Token 2 “a” attends to 2 “a”: pre-trained {weights[0]:.2f}, fine-tuned {weights[1]:.2f}."
-    )
-
-
-def test_the_table_sorts_by_a_column_both_ways(browser: runs.Browser, report: Path) -> None:
-    browser.open(report)
-    deltas = (
-        "[...document.querySelectorAll('.sets tbody tr')].map((r) => Number(r.cells[5].textContent.replace('−', '-')))"
-    )
-    up = browser.js(deltas)
-    assert up == sorted(up)
-    browser.js("document.querySelector('.sets th[data-column=delta] button').click()")
-    assert browser.js(deltas) == sorted(up, reverse=True)
-    browser.js("document.querySelector('.sets th[data-column=set] button').click()")
-    sets = browser.js("[...document.querySelectorAll('.sets tbody tr')].map((row) => row.cells[0].textContent)")
-    assert sets == read(report.parent / "run").tables["disabled"]["set"].to_list()
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-def test_hostile_text_runs_nothing_and_breaks_no_layout(browser: runs.Browser, hostile: Path, width: int) -> None:
-    browser.open(hostile, width)
-    assert browser.complaints() == []
-    assert browser.requests() == [hostile.as_uri()]
-    assert not [e for e in browser.events if e.get("method") == "Page.javascriptDialogOpening"]
-    assert browser.js("document.documentElement.scrollWidth") == width
-    shown = browser.js("[...document.querySelectorAll('.tokens span')].map((token) => token.textContent)")
-    codes: dict[str, str | int | None] = {
-        "\u2028": "⟨U+2028⟩",
-        "\u2029": "⟨U+2029⟩",
-        "\u202e": "⟨U+202E⟩",
-        "\u2066": "⟨U+2066⟩",
-    }
-    assert shown == [text.translate(str.maketrans(codes)) for text in (*HOSTILE, "ok")]
-
-
-def test_text_on_the_coloured_cells_has_enough_contrast(browser: runs.Browser, report: Path) -> None:
-    pairs = [("--text", c) for c in ("--page", "--none", "--loss", "--gain", "--much", "--panel")]
-    pairs += [(c, "--page") for c in ("--soft", "--accent", "--special", "--warn")]
-    for scheme in ("light", "dark"):
-        browser.open(report, scheme=scheme)
-        for front, back in pairs:
-            values = [
-                browser.js(f"getComputedStyle(document.documentElement).getPropertyValue('{name}').trim()")
-                for name in (front, back)
-            ]
-            high, low = sorted((runs.luminance(value) for value in values), reverse=True)
-            assert (high + 0.05) / (low + 0.05) >= 4.5, (scheme, front, back)

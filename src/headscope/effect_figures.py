@@ -10,8 +10,11 @@ from headscope.figures import (
     GAIN,
     LOSS,
     NONE,
+    SCREEN,
     SIGNIFICANT,
+    Look,
     effect_map,
+    headed,
     label,
     marked_rows,
     measure_map,
@@ -20,7 +23,6 @@ from headscope.figures import (
     paper_figures,
     save,
     source,
-    styled,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ TITLES = {
 }
 
 
-def effect_figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, "alt.ConcatChart"]:
+def effect_figures(tables: Mapping[str, pl.DataFrame], look: Look = SCREEN) -> dict[str, "alt.ConcatChart"]:
     """Figures 8 and 9 as far as the table `disabled` gives them; the headline metric of every task, its first mode."""
     if "disabled" not in tables:
         return {}
@@ -43,9 +45,9 @@ def effect_figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, "alt.ConcatC
         ("figure9_layers", pl.col("head").is_null(), _layers),
     ):
         own = rows.filter(chosen)
-        panels = [draw(_headline(part)) for part in own.partition_by("task", maintain_order=True)]
+        panels = [draw(_headline(part), look) for part in own.partition_by("task", maintain_order=True)]
         if panels:
-            charts[name] = _together(name, panels, own)
+            charts[name] = _together(name, panels, own, look)
     return charts
 
 
@@ -71,15 +73,14 @@ def _headline(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("metric") == metric, pl.col("mode").eq_missing(pl.lit(mode)))
 
 
-def _together(name: str, panels: list[Any], rows: pl.DataFrame) -> "alt.ConcatChart":
+def _together(name: str, panels: list[Any], rows: pl.DataFrame, look: Look) -> "alt.ConcatChart":
     import altair as alt
 
     marks = f"● corrected p < {SIGNIFICANT}" if marked_rows(rows).height else ""
     subtitle = " · ".join(filter(None, [source(rows), "points", marks]))
-    chart: alt.ConcatChart = styled(
-        alt.concat(*panels, columns=3, spacing=18)
-        .resolve_scale(color="independent", y="independent")
-        .properties(title=alt.TitleParams(TITLES[name], subtitle=subtitle))
+    together = alt.concat(*panels, columns=look.columns, spacing=18)
+    chart: alt.ConcatChart = headed(
+        together.resolve_scale(color="independent", y="independent"), TITLES[name], subtitle, look
     )
     return chart
 
@@ -88,12 +89,12 @@ def _title(rows: pl.DataFrame) -> str:
     return f"{rows['task'][0]}, {label(str(rows['metric'][0]))}"
 
 
-def _heads(rows: pl.DataFrame) -> Any:
+def _heads(rows: pl.DataFrame, look: Look) -> Any:
     """Layer x head, each panel with a scale of its own."""
     import altair as alt
 
     limit = nice(max(float(str(rows["delta"].abs().max())), 1e-9))
-    cells = panel(rows, "delta", _title(rows), [-limit, 0.0, limit], [LOSS, NONE, GAIN], "", cell=12)
+    cells = panel(rows, "delta", _title(rows), [-limit, 0.0, limit], [LOSS, NONE, GAIN], "", cell=look.cell)
     dots = (
         alt.Chart(marked_rows(rows).select("layer", "head"))
         .mark_point(filled=True, size=9, color="black", opacity=1, stroke="white", strokeWidth=0.4)
@@ -102,7 +103,7 @@ def _heads(rows: pl.DataFrame) -> Any:
     return alt.layer(cells, dots).properties(title=_title(rows))
 
 
-def _layers(rows: pl.DataFrame) -> Any:
+def _layers(rows: pl.DataFrame, look: Look) -> Any:
     """A point a layer with its 95% interval over examples, filled where the corrected p is small; the line is 0."""
     import altair as alt
 
@@ -119,4 +120,5 @@ def _layers(rows: pl.DataFrame) -> Any:
         alt.Y("delta:Q", title="change"),
         fill=alt.condition(alt.datum.stands, alt.value("#333333"), alt.value("white")),
     )
-    return alt.layer(zero, spread, points).properties(title=_title(rows), width=22 * max(6, len(layers)), height=140)
+    size = {"width": 1.8 * look.cell * max(6, len(layers)), "height": 11 * look.cell}
+    return alt.layer(zero, spread, points).properties(title=_title(rows), **size)

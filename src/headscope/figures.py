@@ -5,7 +5,9 @@ orange is a loss, blue a gain, white no change. Altair is imported when the firs
 """
 
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,24 @@ SIGNIFICANT = 0.05
 """A corrected p below this is marked in every figure and table."""
 
 LOSS, NONE, GAIN, MUCH = "#d95f02", "#ffffff", "#1f6fb5", "#08306b"
-_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
-_CELL = 20  # pixels a cell: 12 x 12 heads fill a column of a two-column paper
+_CELL = 20.0  # pixels a cell: 12 x 12 heads fill a column of a two-column paper
+
+
+@dataclass(frozen=True)
+class Look:
+    """How charts look: sizes in points (of a screen: pixels). `cell` is the side of a head in charts of many panels.
+
+    `titled`: the chart says what it is; in a paper the caption does.
+    """
+
+    font: str = "Liberation Sans, Arial, Helvetica, sans-serif"
+    size: float = 9.0
+    cell: float = 12.0
+    columns: int = 3
+    titled: bool = True
+
+
+SCREEN = Look()
 _LABELS = {
     "f1": "F1",
     "entropy": "Entropy",
@@ -108,7 +126,7 @@ FIGURES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 """The paper's figures of measures: title, the table that they come from, and the measures of their panels."""
 
 
-def paper_figure(name: str, tables: Mapping[str, pl.DataFrame]) -> "alt.ConcatChart | None":
+def paper_figure(name: str, tables: Mapping[str, pl.DataFrame], look: Look = SCREEN) -> "alt.ConcatChart | None":
     """One of `FIGURES` from the tables of a run: a panel with its own scale per measure; None if nothing is there."""
     import altair as alt
 
@@ -116,7 +134,7 @@ def paper_figure(name: str, tables: Mapping[str, pl.DataFrame]) -> "alt.ConcatCh
     if table not in tables:
         return None
     if table == "patterns":
-        return _pattern_bars(tables[table], title)
+        return _pattern_bars(tables[table], title, look)
     rows = tables[table].filter(pl.col("measure").is_in(measures), pl.col("value").is_not_null())
     there = [m for m in measures if m in rows["measure"].to_list()]
     if not there:
@@ -130,13 +148,10 @@ def paper_figure(name: str, tables: Mapping[str, pl.DataFrame]) -> "alt.ConcatCh
         domain, colours = [0.0, limit], [NONE, "#7fb8dc", MUCH]
         if lowest < 0:
             domain, colours = [-limit, 0.0, limit], [LOSS, NONE, GAIN]
-        panels.append(panel(own, "value", label(measure), domain, colours, "", cell=12))
+        panels.append(panel(own, "value", label(measure), domain, colours, "", cell=look.cell))
     subtitle = ", ".join(filter(None, [source(rows), _one(rows, "unit")]))
-    chart: alt.ConcatChart = styled(
-        alt.concat(*panels, columns=3, spacing=16)
-        .resolve_scale(color="independent")
-        .properties(title=alt.TitleParams(title, subtitle=subtitle) if subtitle else title)
-    )
+    together = alt.concat(*panels, columns=look.columns, spacing=16).resolve_scale(color="independent")
+    chart: alt.ConcatChart = headed(together, title, subtitle, look)
     return chart
 
 
@@ -150,7 +165,7 @@ _PATTERN_COLOURS = {
 """The classes of patterns, from bottom to top of a bar, in colours that colour-blind readers tell apart."""
 
 
-def _pattern_bars(patterns: pl.DataFrame, title: str) -> "alt.ConcatChart | None":
+def _pattern_bars(patterns: pl.DataFrame, title: str, look: Look) -> "alt.ConcatChart | None":
     """The counted share of every pattern in the model ("all") and its layers, a panel per state (figure 2)."""
     import altair as alt
 
@@ -175,21 +190,27 @@ def _pattern_bars(patterns: pl.DataFrame, title: str) -> "alt.ConcatChart | None
                 ),
                 alt.Order("order:Q"),
             )
-            .properties(width=18 * len(where), height=140)
+            .properties(width=1.5 * look.cell * len(where), height=140)
         )
     if not panels:
         return None
-    chart: alt.ConcatChart = styled(
-        alt.concat(*panels, columns=2, spacing=16).properties(
-            title=alt.TitleParams(title, subtitle=f"{source(rows)}, as counted")
-        )
-    )
+    together = alt.concat(*panels, columns=2, spacing=16)
+    chart: alt.ConcatChart = headed(together, title, f"{source(rows)}, as counted", look)
     return chart
 
 
-def paper_figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, "alt.ConcatChart"]:
+def headed(chart: Any, title: str, subtitle: str, look: Look) -> Any:
+    """A chart with its title, where the look has one, and its style."""
+    import altair as alt
+
+    if look.titled:
+        chart = chart.properties(title=alt.TitleParams(title, subtitle=subtitle) if subtitle else title)
+    return styled(chart, look)
+
+
+def paper_figures(tables: Mapping[str, pl.DataFrame], look: Look = SCREEN) -> dict[str, "alt.ConcatChart"]:
     """Every figure of `FIGURES` that the tables give."""
-    charts = {name: paper_figure(name, tables) for name in FIGURES}
+    charts = {name: paper_figure(name, tables, look) for name in FIGURES}
     return {name: chart for name, chart in charts.items() if chart is not None}
 
 
@@ -200,10 +221,10 @@ def svg(chart: Any) -> str:
     return str(vlc.vegalite_to_svg(chart.to_json(indent=None)))
 
 
-def save(chart: "alt.Chart | alt.LayerChart | alt.ConcatChart", path: Path) -> Path:
+def save(chart: "alt.Chart | alt.LayerChart | alt.ConcatChart", path: Path, width: float | None = None) -> Path:
     """Write a chart as `.svg`, `.pdf` or `.png` (300 dots an inch), by the suffix of `path`; offline.
 
-    Raises HeadscopeError for another suffix.
+    width: scale an SVG or PDF to so many points. Raises HeadscopeError for another suffix.
     """
     import vl_convert as vlc
 
@@ -211,9 +232,10 @@ def save(chart: "alt.Chart | alt.LayerChart | alt.ConcatChart", path: Path) -> P
     spec = chart.to_json(indent=None)
     match path.suffix.lower():
         case ".svg":
-            content = svg(chart).encode()
+            content = (svg(chart) if width is None else _scaled(svg(chart), width)).encode()
         case ".pdf":
-            content = vlc.vegalite_to_pdf(spec)
+            # There a pixel is a point.
+            content = vlc.svg_to_pdf(svg(chart) if width is None else _scaled(svg(chart), width, unit=""))
         case ".png":
             content = vlc.vegalite_to_png(spec, ppi=300)
         case suffix:
@@ -223,6 +245,18 @@ def save(chart: "alt.Chart | alt.LayerChart | alt.ConcatChart", path: Path) -> P
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
+
+
+def size_of(picture: str) -> tuple[float, float]:
+    """Width and height of an SVG, in pixels."""
+    found = re.search(r'width="([\d.]+)" height="([\d.]+)"', picture)
+    return (float(found[1]), float(found[2])) if found else (0.0, 0.0)
+
+
+def _scaled(picture: str, width: float, unit: str = "pt") -> str:
+    own, height = size_of(picture)
+    new = f'width="{width:g}{unit}" height="{height * width / own:g}{unit}"'
+    return re.sub(r'width="[\d.]+" height="[\d.]+"', new, picture, count=1)
 
 
 def chosen(frame: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
@@ -287,7 +321,13 @@ def _grid(
 
 
 def panel(
-    rows: pl.DataFrame, value: str, title: str, domain: list[float], colours: list[str], legend: str, cell: int = _CELL
+    rows: pl.DataFrame,
+    value: str,
+    title: str,
+    domain: list[float],
+    colours: list[str],
+    legend: str,
+    cell: float = _CELL,
 ) -> Any:
     """One layer x head heat map with `cell` pixels a head, not yet styled."""
     import altair as alt
@@ -312,18 +352,16 @@ def panel(
     )
 
 
-def styled(chart: Any) -> Any:
+def styled(chart: Any, look: Look = SCREEN) -> Any:
     """The look that all charts share."""
+    small = {"labelFontSize": look.size, "titleFontSize": look.size, "titleFontWeight": "normal"}
+    title = {"fontSize": look.size + 1, "subtitleFontSize": look.size, "subtitleColor": "#333333"}
     return (
-        chart.configure(background="white", font=_FONT, padding=4)
+        chart.configure(background="white", font=look.font, padding=4 if look.titled else 0, aria=False)
         .configure_view(stroke="#808080", strokeWidth=0.5)
-        .configure_axis(
-            labelFontSize=9, titleFontSize=9, titleFontWeight="normal", domain=False, ticks=False, grid=False
-        )
-        .configure_legend(labelFontSize=9, titleFontSize=9, titleFontWeight="normal", gradientStrokeWidth=0, offset=10)
-        .configure_title(
-            anchor="start", fontSize=10, subtitleFontSize=9, subtitleColor="#333333", offset=8, frame="group"
-        )
+        .configure_axis(**small, domain=False, ticks=False, grid=False)
+        .configure_legend(**small, gradientStrokeWidth=0, offset=10)
+        .configure_title(anchor="start", **title, offset=8, frame="group")
     )
 
 

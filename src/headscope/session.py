@@ -109,6 +109,17 @@ class Session:
         )
         return align(self.encoded, self.validation, tagged)
 
+    def word_numbers(self, rows: npt.NDArray[np.int64]) -> list[list[int]]:
+        """For the examples `rows`: the number of the word that each token is a piece of, -1 for a token without one."""
+        part = self.validation.take(rows)
+        tagged = tag(part, self.words_from, language=self.language, cache=cache_folder() / "words", quiet=self.quiet)
+        numbers = [[-1] * len(self.encoded.segments[row]) for row in rows.tolist()]
+        for found, aligned in zip(numbers, align(only(self.encoded, rows.tolist()), part, tagged), strict=True):
+            for number, tokens in enumerate(aligned.tokens):
+                for token in tokens:
+                    found[token] = number
+        return numbers
+
     def request(self, command: str, **options: Any) -> dict[str, Any]:
         """What was asked, as the run folder keeps it to know its own request again."""
         return {
@@ -129,38 +140,76 @@ class Session:
         self, request: Mapping[str, Any], model: Model, arguments: Mapping[str, Any], notes: Sequence[str] = ()
     ) -> dict[str, Any]:
         """The content of run.json. `model` is the one that was scored; `arguments` are the command's."""
-        command = str(request["command"])
-        return {
-            "command": command,
-            "headscope": version("headscope"),
-            "model": {
-                "name": self.model.name,
-                "path": self.model.path,
-                "hash": model.hash,
-                "family": model.family,
-                "layers": model.layers,
-                "heads": model.heads,
-            },
-            "task": {
+        return record(
+            self.model,
+            model,
+            request,
+            task={
                 "name": self.task.name,
                 "labels": list(self.task.labels),
                 "metrics": list(self.task.metrics),
                 "columns": list(self.task.columns),
             },
-            "data": {
+            data={
                 "source": self.data.source,
                 "hash": self.data.hash,
                 "train": len(self.train),
                 "validation": len(self.validation),
             },
-            "options": {k: v for k, v in request.items() if k not in ("command", "headscope", "model", "task", "data")},
-            "seed": self.seed,
-            "versions": {p: version(p) for p in _PACKAGES} | {"python": platform.python_version()},
-            "seconds": round(time.monotonic() - self.began, 1),
-            "notes": [*self.notes, *notes],
-            "definitions": {name: definition(name) for name in request.get("measures", ())},
-            "repeat": repeat(command, arguments),
-        }
+            notes=[*self.notes, *notes],
+            definitions={name: definition(name) for name in request.get("measures", ())},
+            repeat=repeat(str(request["command"]), arguments),
+            seconds=time.monotonic() - self.began,
+        )
+
+
+def record(
+    named: Model,
+    model: Model,
+    request: Mapping[str, Any],
+    *,
+    task: Mapping[str, Any],
+    data: Mapping[str, Any],
+    notes: Sequence[str],
+    definitions: Mapping[str, str],
+    repeat: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """The content of run.json: what was run, on what, with which versions, and how to do it again.
+
+    named: the model as the user named it; model: the one that was scored or measured, whose hash is kept.
+    """
+    return {
+        "command": str(request["command"]),
+        "headscope": version("headscope"),
+        "model": {
+            "name": named.name,
+            "path": named.path,
+            "hash": model.hash,
+            "family": model.family,
+            "layers": model.layers,
+            "heads": model.heads,
+        },
+        "task": dict(task),
+        "data": dict(data),
+        "options": {k: v for k, v in request.items() if k not in ("command", "headscope", "model", "task", "data")},
+        "seed": request["seed"],
+        "device": _device(model),
+        "versions": {p: version(p) for p in _PACKAGES} | {"python": platform.python_version()},
+        "seconds": round(seconds, 1),
+        "notes": list(notes),
+        "definitions": dict(definitions),
+        "repeat": repeat,
+    }
+
+
+def _device(model: Model) -> str:
+    """What computed: the GPU's name, or the processor with its threads."""
+    import torch
+
+    if model.hf.device.type == "cuda":
+        return torch.cuda.get_device_name(model.hf.device)
+    return f"{model.hf.device.type}, {torch.get_num_threads()} threads"
 
 
 def chosen_part(rows: Data, part: str, seed: int) -> Split:
@@ -247,7 +296,7 @@ def example_maps(model: Model, encoded: Encoded, rows: npt.NDArray[np.int64]) ->
 def example_rows(
     session: Session, rows: npt.NDArray[np.int64], out: npt.NDArray[np.float32]
 ) -> Sequence[dict[str, Any]]:
-    """The `examples` table: the tokens of the shown examples with the true and the predicted label."""
+    """The `examples` table: the tokens and words of the shown examples, the true and the predicted label."""
     task, encoded = session.task, session.encoded
     predicted = predictions(task, out)
 
@@ -262,6 +311,7 @@ def example_rows(
             "tokens": session.model.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][row]),
             "segments": encoded.segments[row],
             "special": encoded.special[row],
+            "words": words,
         }
-        for row in rows.tolist()
+        for row, words in zip(rows.tolist(), session.word_numbers(rows), strict=True)
     ]

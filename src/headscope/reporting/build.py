@@ -7,37 +7,36 @@ one script and the one style by their hashes.
 
 import base64
 import hashlib
-import json
 import os
-import zlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import polars as pl
 from markupsafe import Markup
-from numpy.typing import NDArray
 
-from headscope.effect_figures import TITLES, effect_figures
 from headscope.errors import HeadscopeError
-from headscope.figures import FIGURES, SIGNIFICANT, label, paper_figures, svg
+from headscope.figures import label, size_of
 from headscope.predictors import LAYER
+from headscope.reporting.charts import Drawing, drawings, picture, save_figures
 from headscope.reporting.findings import Tables, findings, number, p_value
-from headscope.reporting.reading import SCHEMAS, Map, Run, part, read, short, text
+from headscope.reporting.payload import LEVELS, embedded, packed, payload
+from headscope.reporting.reading import Run, joined, part, read, text, titled
+from headscope.reporting.together import gathered, line
+from headscope.reporting.typical import SIDE, typical
 
-_HERE = Path(__file__).parent
-_MOST = 256  # layers or heads: a grid beyond that is a damaged table, not a model
-_EXACT_BYTES, _SIGNALS = 1_500_000, 8
-_LEVELS = (0, 3, 7, 12, 18, 26, 36, 48, 62, 80, 100, 124, 152, 184, 220, 255)
-"""The 16 weights (x 255) that are told apart when all maps together exceed `_EXACT_BYTES`: finer where most are."""
+_PAGE = Path(__file__).parent / "page"
+_SCRIPTS = ("base", "views", "atlas", "card", "drawing", "maps", "tables", "beside", "start")
+"""The parts of the page's script, in their order; `start` begins."""
+_SIGNALS = 8
 
 
 def build(runs: list[Path], out: Path) -> Path:
     """Write one offline HTML file about `runs` (run folders) to `out`, in one step: a reader never sees half a file.
 
+    Folders about one model and one task, such as those of `compare` and `disable`, become one part of the page.
     Raises HeadscopeError when there is no run folder, or when `out` is a folder.
     """
     out = Path(out)
@@ -45,8 +44,7 @@ def build(runs: list[Path], out: Path) -> Path:
         raise HeadscopeError("there is no run to report on: name at least one run folder")
     if out.is_dir():
         raise HeadscopeError(f"{out} is a folder: name a file for the report, as in {out / 'report.html'}")
-    sections = [section for folder in runs for section in _by_task(read(Path(folder)))]
-    html = _render(sections)
+    html = _render(sections_of(runs))
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -58,6 +56,26 @@ def build(runs: list[Path], out: Path) -> Path:
     return out
 
 
+def sections_of(folders: Sequence[Path]) -> list[Run]:
+    """What the report is about, one model and task after the other."""
+    return [section for run in joined([read(Path(folder)) for folder in folders]) for section in _by_task(run)]
+
+
+def figures(runs: list[Path], folder: Path, style: str = "plain") -> Path:
+    """Write every figure of `runs` as SVG, PDF and CSV into `folder`; in a folder each where there are several.
+
+    style: "plain", or "acl" for the sizes and the font of ACL's style. Raises HeadscopeError.
+    """
+    sections = sections_of(runs)
+    for at, run in enumerate(sections, 1):
+        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in run.title).strip("._") or "run"
+        own = folder if len(sections) == 1 else folder / f"{at}_{name[:60]}"
+        save_figures(run.tables, run.maps, typical(run.maps), own, style)
+    if len(sections) > 1 and (together := gathered(sections)):
+        save_figures(together, {}, None, folder, style)
+    return folder
+
+
 def _by_task(run: Run) -> list[Run]:
     """A run over several tasks as one section a task; the examples go to the task that run.json names, or the first."""
     tasks = sorted({t for f in run.tables.values() if "task" in f.columns for t in f["task"].drop_nulls().unique()})
@@ -65,7 +83,6 @@ def _by_task(run: Run) -> list[Run]:
         return [run]
     named = text(part(run.meta, "task").get("name"))
     holder = named if named in tasks else tasks[0]
-    model = short(text(part(run.meta, "model").get("name")))
     sections = []
     for task in tasks:
         tables = {
@@ -76,52 +93,9 @@ def _by_task(run: Run) -> list[Run]:
             if name not in ("examples", "claims") or task == holder
         }
         tables = {name: frame for name, frame in tables.items() if frame.height}
-        title = " · ".join(filter(None, [model, task]))
+        title = titled(run.meta, task)
         sections.append(replace(run, title=title, tables=tables, maps=run.maps if task == holder else {}))
     return sections
-
-
-def _payload(run: Run) -> dict[str, Any]:
-    """What the script of the page needs of a run, but for the maps."""
-    sides = []
-    for axis in ("layer", "head"):
-        given = part(run.meta, "model").get(f"{axis}s")
-        seen = [run.tables[t][axis].max() for t in ("heads", "disabled") if t in run.tables]
-        sizes = [n for n in (given, *seen) if isinstance(n, int) and 1 <= n <= _MOST]
-        sides.append(max(sizes, default=0))
-    tables = _atlas_tables(run.tables)
-    names = {n for t, c in (("heads", "measure"), ("disabled", "metric")) if t in tables for n in tables[t][c]}
-    return {
-        "layers": sides[0],
-        "heads": sides[1],
-        "significant": SIGNIFICANT,
-        "labels": {name: label(name) for name in sorted(names - {None})},
-        "tables": {name: frame.to_dict(as_series=False) for name, frame in tables.items()},
-        "maps": sorted(run.maps),
-    }
-
-
-def _atlas_tables(tables: Tables) -> Tables:
-    """The tables as the atlas takes them: what fine-tuning changed is a measure among the others."""
-    tables = _with_shares(tables)
-    if "change" not in tables:
-        return tables
-    own = pl.col("measure").str.starts_with("cosine")
-    renamed = pl.when(own).then("measure").otherwise(pl.lit("change_in_") + pl.col("measure"))
-    change = tables["change"].with_columns(renamed.alias("measure")).drop("before", "after")
-    heads = [tables["heads"]] if "heads" in tables else []
-    return {**{k: v for k, v in tables.items() if k != "change"}, "heads": pl.concat([*heads, change])}
-
-
-def _with_shares(tables: Tables) -> Tables:
-    """The share of every pattern among a head's maps as a measure of the head, in the last state that was measured."""
-    kept = {k: v for k, v in tables.items() if k not in ("patterns", "heterogeneous")}
-    if "patterns" not in tables:
-        return kept
-    shares = tables["patterns"].filter(pl.col("measure") == "share", pl.col("head").is_not_null())
-    last = shares.filter(pl.col("state") == shares["state"].last()) if shares.height else shares
-    named = last.with_columns(measure=pl.lit("share_") + pl.col("class")).select(list(SCHEMAS["heads"]))
-    return kept | {"heads": pl.concat([*([kept["heads"]] if "heads" in kept else []), named])}
 
 
 def shares_by_class(tables: Tables) -> list[dict[str, Any]]:
@@ -156,66 +130,19 @@ def best_signals(tables: Tables) -> list[dict[str, Any]]:
     return best + [row for row in rows if row["measure"] == LAYER]
 
 
-def _drawn(tables: Tables) -> list[dict[str, str]]:
-    """The paper's figures as images that need no network: an SVG in a data address, and what it shows."""
-    figures = []
-    titles = {**TITLES, **{name: title for name, (title, *_) in FIGURES.items()}}
-    for name, chart in {**effect_figures(tables), **paper_figures(tables)}.items():
-        image = base64.b64encode(svg(chart).encode()).decode()
-        figures.append({"image": f"data:image/svg+xml;base64,{image}", "title": titles[name]})
-    return figures
-
-
-def packed(maps: Mapping[str, Map]) -> dict[str, dict[str, Any]]:
-    """Maps [layer, head, query, key] as deflated base64, keys before queries since columns repeat.
-
-    All maps exact while they are small together; else 16 `levels`, two to a byte. `after` is kept as its difference
-    (modulo the number of levels) from `before` where that is shorter.
-    """
-    levels = range(256) if sum(m.size for m in maps.values()) <= _EXACT_BYTES else _LEVELS
-    nearest = np.abs(np.arange(256)[:, None] - np.asarray(levels)).argmin(1).astype(np.uint8)
-    coded = {key: nearest[weights].swapaxes(2, 3) for key, weights in maps.items()}
-    out = {}
-    for key, codes in coded.items():
-        plain = _deflate(codes, len(levels))
-        other = key.replace("after/", "before/")
-        base = coded.get(other) if other != key else None
-        difference = (
-            None
-            if base is None or base.shape != codes.shape
-            else _deflate((codes - base) & (len(levels) - 1), len(levels))
-        )
-        shorter = difference is not None and len(difference) < len(plain)
-        out[key] = {
-            "shape": list(maps[key].shape),
-            "levels": list(levels),
-            "minus": other if shorter else None,
-            "data": base64.b64encode(difference if difference and shorter else plain).decode(),
-        }
-    return out
-
-
-def _deflate(codes: Map, levels: int) -> bytes:
-    flat: NDArray[Any] = codes.astype(np.uint8).ravel()
-    if levels <= 16:
-        flat = np.append(flat, np.zeros(flat.size % 2, np.uint8))
-        flat = flat[::2] | flat[1::2] << 4
-    return zlib.compress(flat.tobytes(), 7)
-
-
-def embedded(value: object) -> str:
-    """JSON that is safe inside an HTML script element and in any encoding: ASCII, without `<`, `>` and `&`."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=str)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+def script() -> str:
+    """The page's script: its parts as one, so that they see each other and nothing else sees them."""
+    parts = "\n".join((_PAGE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
+
+
 def _render(runs: list[Run]) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
+        loader=jinja2.FileSystemLoader(_PAGE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -227,30 +154,56 @@ def _render(runs: list[Run]) -> str:
         "label": label,
         "words": text,
         "json": lambda value: Markup(embedded(value)),  # noqa: S704 - holds no character that HTML reads
-        "trusted": Markup,  # the two files of this folder, never data
+        "trusted": Markup,  # the files of this folder, never data
     }
-    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("style.css", "report.js"))
-    return environment.get_template("template.html.j2").render(
+    style, code = (_PAGE / "style.css").read_text(encoding="utf-8"), script()
+    several = len(runs) > 1
+    together = drawings(gathered(runs), {}, None)[0] if several else []
+    return environment.get_template("report.html.j2").render(
         sections=[_section(run) for run in runs],
+        lines=[line(run) for run in runs] if several else [],
+        together=[_figure(one) for one in together],
+        side=SIDE,
         style=style,
-        script=script,
-        policy=f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
+        script=code,
+        policy=f"default-src 'none'; script-src '{_hash(code)}'; style-src '{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'",
     )
 
 
 def _section(run: Run) -> dict[str, Any]:
-    maps = packed(run.maps)
+    maps, small = packed(run.maps), typical(run.maps)
+    drawn, extra = drawings(run.tables, run.maps, small)
+    parts = ("model", "task", "data", "options", "versions")
+    records = [run.meta, *run.others]
     return {
         "run": run,
         "findings": findings(run.tables),
-        "payload": _payload(run),
+        "payload": payload(run, small, extra),
         "maps": maps,
-        "figures": _drawn(run.tables),
+        "figures": [_figure(one) for one in drawn],
         "patterns": shares_by_class(run.tables),
         "groups": heterogeneous_groups(run.tables),
         "signals": best_signals(run.tables),
         "exact": all(len(m["levels"]) == 256 for m in maps.values()),
-        "levels": _LEVELS,
-        "part": {key: part(run.meta, key) for key in ("model", "task", "data", "options", "versions", "definitions")},
+        "levels": LEVELS,
+        "records": [{**record, "part": {key: part(record, key) for key in parts}} for record in records],
+        "definitions": {k: v for record in reversed(records) for k, v in part(record, "definitions").items()},
+    }
+
+
+def _figure(one: Drawing) -> dict[str, Any]:
+    """A figure for the template: an SVG in a data address, which needs no network and can run nothing."""
+    drawn = picture(one)
+    width, height = size_of(drawn)
+    image = base64.b64encode(drawn.encode()).decode()
+    saved = embedded({"name": one.name, "table": one.table, "where": dict(one.where)})
+    return {
+        "image": f"data:image/svg+xml;base64,{image}",
+        "width": f"{width:g}",
+        "height": f"{height:g}",
+        "number": one.number,
+        "title": one.title,
+        "beside": one.beside,
+        "save": saved,
     }

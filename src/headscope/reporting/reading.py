@@ -1,8 +1,8 @@
 """Read a run folder for the report: its tables, maps and record; what is missing or damaged is named in words."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,13 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     "predictors": {"model": _TEXT, "task": _TEXT, "measure": _TEXT, "effect": _TEXT, "value": _NUMBER}
     | {**_INTERVAL, "p": _NUMBER, "p_corrected": _NUMBER},
     "claims": dict.fromkeys(("model", "task", "claim", "text", "verdict", "evidence", "caveat"), _TEXT),
+    "relations": {"model": _TEXT, "task": _TEXT, "relation": _TEXT, "direction": _TEXT, "layer": _COUNT, "head": _COUNT}
+    | {"measure": _TEXT, "value": _NUMBER, **_INTERVAL},
+    "likeness": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "other_layer": _COUNT}
+    | {"other_head": _COUNT, "measure": _TEXT, "value": _NUMBER, "n": _COUNT, "unit": _TEXT},
     "examples": {"example": _COUNT, "label": _TEXT, "prediction": _TEXT}
-    | {"tokens": pl.List(_TEXT), "segments": pl.List(_COUNT), "special": pl.List(pl.Boolean())},
+    | {"tokens": pl.List(_TEXT), "segments": pl.List(_COUNT), "special": pl.List(pl.Boolean())}
+    | {"words": pl.List(_COUNT)},
 }
 """The tables that the report shows, with their columns."""
 
@@ -51,6 +56,8 @@ _NEEDED = {
     "selection": ["metric", "best", "value", "text"],
     "predictors": ["measure", "effect", "value"],
     "claims": ["claim", "verdict"],
+    "relations": ["relation", "layer", "head", "value"],
+    "likeness": ["layer", "head", "other_layer", "other_head", "value"],
     "examples": ["example", "tokens"],
 }
 _SHOWN = {
@@ -63,6 +70,8 @@ _SHOWN = {
     "selection": "the test of the best set",
     "predictors": "which measures go with the effect of disabling",
     "claims": "the verdicts on the paper's claims",
+    "relations": "the relations that heads carry",
+    "likeness": "which heads are alike",
     "examples": "the examples",
     "maps": "the attention maps",
 }
@@ -71,9 +80,11 @@ _WRITES = {
     "compare": {"heads", "change"},
     "finetune": {"scores"},
     "disable": {"scores", "disabled"},
+    "relations": {"relations"},
+    "paper": {"scores", "heads", "change", "disabled", "patterns", "claims"},
 }
 """What a command writes; `study`, and a run that nobody knows the command of, write everything."""
-_ON_REQUEST = {"patterns", "heterogeneous", "selection", "predictors", "claims"}
+_ON_REQUEST = {"patterns", "heterogeneous", "selection", "predictors", "claims", "relations", "likeness"}
 """What a complete run may lack: other measures were asked for, no head is heterogeneous, or there are too few heads."""
 
 
@@ -86,6 +97,8 @@ class Run:
     tables: Tables
     maps: Mapping[str, Map] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    others: tuple[dict[str, Any], ...] = ()
+    """The records of the other runs that were put into this one."""
 
 
 def read(folder: Path) -> Run:
@@ -118,8 +131,64 @@ def read(folder: Path) -> Run:
             problems.append(f"maps.safetensors is missing: {_SHOWN['maps']} cannot be shown.")
     except Exception:  # safetensors raises its own errors, and others for a bad header
         problems.append(f"maps.safetensors is damaged: {_SHOWN['maps']} cannot be shown.")
-    names = [short(text(part(meta, key).get("name"))) for key in ("model", "task")]
-    return Run(" · ".join(filter(None, names)) or folder.resolve().name, meta, tables, maps, tuple(problems))
+    if not (title := titled(meta)):
+        title = folder.resolve().name
+    return Run(title, meta, tables, maps, tuple(problems))
+
+
+def titled(meta: Mapping[str, Any], task: str = "") -> str:
+    """Model and task; where the model is a folder, its last two parts."""
+    model = short(text(part(meta, "model").get("name")))
+    return " · ".join(filter(None, [model, task or text(part(meta, "task").get("name"))]))
+
+
+def joined(runs: Sequence[Run]) -> list[Run]:
+    """Runs on one model and one task as one: what `compare` and `disable` wrote about it belongs together.
+
+    Runs that hold the same table stay apart, but for disabled sets, of which the second run's others are added.
+    """
+    found: list[Run] = []
+    for run in runs:
+        for at, other in enumerate(found):
+            if _key(run) and _key(run) == _key(other) and (tables := _together(other, run)):
+                found[at] = replace(
+                    other,
+                    tables=tables,
+                    maps={**run.maps, **other.maps},
+                    problems=(*other.problems, *run.problems),
+                    others=(*other.others, run.meta),
+                )
+                break
+        else:
+            found.append(run)
+    return found
+
+
+def _key(run: Run) -> tuple[str, ...]:
+    """What two runs must share to be about the same: the weights, the task, the data and the seed."""
+    model, task, data = (part(run.meta, name) for name in ("model", "task", "data"))
+    if not all(part_ for part_ in (model.get("hash"), task.get("name"))):
+        return ()
+    return tuple(text(v) for v in (model["hash"], task["name"], data.get("hash"), run.meta.get("seed")))
+
+
+def _together(one: Run, other: Run) -> Tables | None:
+    """The tables of both, or None if they say the same thing twice."""
+    tables = dict(one.tables)
+    for name, frame in other.tables.items():
+        mine = tables.get(name)
+        if mine is None:
+            tables[name] = frame
+        elif name == "disabled":
+            keys = ["set", "mode", "metric"]
+            if mine.join(frame, on=keys, how="semi", nulls_equal=True).height:
+                return None
+            tables[name] = pl.concat([mine, frame])
+        elif name == "selection":
+            tables[name] = pl.concat([mine, frame])
+        elif name != "scores":
+            return None
+    return tables
 
 
 def _table(path: Path, name: str) -> pl.DataFrame:
