@@ -1,5 +1,6 @@
 """Figures: what a chart shows equals its table, and it is written in three formats without a network."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,13 @@ import polars as pl
 import pytest
 
 import runs
+from headscope.commands import report
 from headscope.effect_figures import effect_figures
 from headscope.errors import HeadscopeError
-from headscope.figures import effect_map, label, measure_map, save
+from headscope.figures import Look, effect_map, label, measure_map, paper_figure, save
+from headscope.reporting.build import figures, sections_of
+from headscope.reporting.charts import drawings, typical_rows
+from headscope.reporting.typical import typical
 
 EFFECTS = runs.disabled([-3.0, 1.5, 0.0, -0.5, 0.25, -4.5], [0.01, 1.0, 1.0, 0.9, 1.0, 0.049], heads=3)
 
@@ -116,3 +121,100 @@ def test_labels() -> None:
         "Attention to noun",
         "accuracy",
     ]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return runs.write(tmp_path_factory.mktemp("figures") / "run")
+
+
+@pytest.fixture(scope="module")
+def acl(run: Path) -> Path:
+    return figures([run], run.parent / "acl", "acl")
+
+
+def test_figures_for_a_paper_come_as_svg_pdf_and_csv(acl: Path) -> None:
+    names = {"figure1_typical", "figure2_patterns", "figure5_cosine", "figure6_change", "figure6_features"}
+    names |= {"figure8_heads", "table1_scores"}
+    assert {path.name for path in acl.iterdir()} == {f"{n}.{suffix}" for n in names for suffix in ("svg", "pdf", "csv")}
+
+
+@pytest.mark.parametrize(
+    ("name", "inches"),
+    [("figure1_typical", 6.3), ("figure2_patterns", 6.3), ("figure5_cosine", 3.03), ("table1_scores", 3.03)],
+)
+def test_the_style_of_acl_has_its_widths_and_its_font(acl: Path, name: str, inches: float) -> None:
+    pdf = (acl / f"{name}.pdf").read_bytes()
+    box = re.search(rb"/MediaBox ?\[0 0 ([\d.]+)", pdf)
+    assert box
+    assert float(box[1]) == pytest.approx(72 * inches, abs=0.01)
+    assert all(b"Serif" in font for font in re.findall(rb"/BaseFont ?/([^ /\n]*)", pdf))
+    opening = (acl / f"{name}.svg").read_text()[:400]
+    drawn = re.search(r'width="([\d.]+)pt" .*viewBox="0 0 ([\d.]+)', opening)
+    assert drawn
+    # The cells are chosen so that scaling leaves the letters as large as they were asked for.
+    assert float(drawn[1]) / float(drawn[2]) == pytest.approx(1, abs=0.12)
+
+
+def test_the_rows_beside_a_figure_are_the_rows_of_the_table(run: Path, acl: Path) -> None:
+    cosines = pl.read_parquet(run / "change.parquet").filter(measure="cosine_to_pretrained")
+    assert pl.read_csv(acl / "figure5_cosine.csv")["value"].to_list() == pytest.approx(cosines["value"].to_list())
+    heads = pl.read_parquet(run / "disabled.parquet")
+    assert pl.read_csv(acl / "figure8_heads.csv")["set"].to_list() == heads["set"].to_list()
+
+
+def test_figure_1_shows_the_typical_map_of_the_head_with_most_of_each_class(run: Path) -> None:
+    (section,) = sections_of([run])
+    rows = typical_rows(section.tables, section.maps, typical(section.maps))
+    assert rows is not None
+    first = rows.group_by("class", maintain_order=True).first()
+    assert first.select("class", "layer", "head").rows() == [
+        ("vertical", 1, 1), ("diagonal", 1, 2), ("vertical+diagonal", 1, 3), ("block", 1, 4), ("heterogeneous", 1, 5),
+    ]  # fmt: skip
+    row = rows.filter(head=2).row(3, named=True)
+    weight = section.maps[f"after/{row['example']}"][0, 1, row["query"] - 1, row["key"] - 1] / 255
+    assert row["weight"] == pytest.approx(weight, abs=5e-4)
+    assert rows.filter(head=2)["weight"].max() == pytest.approx(
+        section.maps[f"after/{row['example']}"][0, 1].max() / 255, abs=5e-4
+    )
+
+
+def test_the_papers_number_stands_beside_where_there_is_one(run: Path) -> None:
+    tables = {"scores": runs.scores(task="mrpc"), "change": runs.change()}
+    found, extra = drawings(tables, {}, None)
+    assert extra["table1"]["paper"].to_list() == [82.3]
+    assert {one.name: one.beside for one in found}["figure5_cosine"].endswith("The paper, on QQP: 0.93 to 0.71.")
+    assert drawings({"scores": runs.scores()}, {}, None)[1]["table1"]["paper"].to_list() == [None]
+
+
+def test_a_look_changes_the_size_of_cells_and_letters() -> None:
+    chart = paper_figure("figure5_cosine", {"change": runs.change()}, Look(size=7.0, cell=20.0, titled=False))
+    assert chart is not None
+    spec = chart.to_dict()
+    assert spec["concat"][0]["width"] == 20 * runs.HEADS
+    assert spec["config"]["axis"]["labelFontSize"] == 7
+    assert "title" not in spec
+
+
+def test_report_writes_the_figures_and_the_page_only_when_asked(run: Path, tmp_path: Path) -> None:
+    outcome = report(run, figures=tmp_path / "plain", quiet=True)
+    assert outcome.path == tmp_path / "plain"
+    assert (tmp_path / "plain" / "figure8_heads.pdf").is_file()
+    assert not (tmp_path / "report.html").exists()
+    with pytest.raises(HeadscopeError, match="--style 'nature' is not known: give one of plain, acl"):
+        figures([run], tmp_path / "nature", "nature")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "run.json").write_text("{}")
+    with pytest.raises(HeadscopeError, match="no table that a figure is drawn from"):
+        figures([empty], tmp_path / "none")
+
+
+def test_figures_of_several_runs_have_a_folder_each_and_the_common_ones(run: Path, tmp_path: Path) -> None:
+    other = runs.write(tmp_path / "other", {"seed": 8})
+    folder = figures([run, other], tmp_path / "both")
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == {
+        "1_tiny-bert___pairs", "2_tiny-bert___pairs",
+    }  # fmt: skip
+    tasks = pl.read_csv(folder / "figure8_heads.csv")["task"].unique().sort().to_list()
+    assert tasks == ["pairs, seed 7", "pairs, seed 8"]

@@ -357,7 +357,7 @@ def styled(chart: Any, look: Look = SCREEN) -> Any:
     small = {"labelFontSize": look.size, "titleFontSize": look.size, "titleFontWeight": "normal"}
     title = {"fontSize": look.size + 1, "subtitleFontSize": look.size, "subtitleColor": "#333333"}
     return (
-        chart.configure(background="white", font=look.font, padding=4 if look.titled else 0, aria=False)
+        chart.configure(background="white", font=look.font, padding=4 if look.titled else 2, aria=False)
         .configure_view(stroke="#808080", strokeWidth=0.5)
         .configure_axis(**small, domain=False, ticks=False, grid=False)
         .configure_legend(**small, gradientStrokeWidth=0, offset=10)

@@ -14,7 +14,11 @@ DataDir = Annotated[
     Parameter(help="Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; else HEADSCOPE_DATA, else the hub."),
 ]
 Out = Annotated[Path, Parameter(help="The run folder to write; the same command resumes what it had begun there.")]
-Page = Annotated[Path, Parameter(help="The HTML file to write.")]
+Page = Annotated[Path | None, Parameter(help="The HTML file to write; report.html by default.")]
+FigureFolder = Annotated[Path | None, Parameter(help="Write the figures for a paper there, as SVG, PDF and CSV.")]
+FigureStyle = Annotated[
+    Literal["plain", "acl"], Parameter(help="acl: the widths and the font of ACL's style, without titles.")
+]
 Init = Annotated[
     Literal["pretrained", "random", "none"],
     Parameter(help="pretrained: fine-tune; random: train from random weights; none: a new head, no training."),
@@ -81,4 +85,11 @@ TaskList = Annotated[str, Parameter(help="Tasks of the paper joined by commas, o
 Seeds = Annotated[int, Parameter(help="How many seeds to fine-tune with, from 0 on; the analysis takes the first.")]
 Workers = Annotated[
     int, Parameter(help="How many parts to do at once, each in a process of its own; several can share a GPU.")
+]
+CorpusName = Annotated[
+    str | tuple[str, ...],
+    Parameter(
+        help="framenet:DIR, a release; ud:FILE..., treebanks in CoNLL-U or their folder; tsv:FILE, one's own links.",
+        consume_multiple=True,
+    ),
 ]

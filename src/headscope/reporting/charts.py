@@ -122,9 +122,9 @@ def save_figures(
         chart, width = fitted(drawing, style)
         for suffix in ("svg", "pdf"):
             written.append(save(chart, folder / f"{drawing.name}.{suffix}", width))
-        rows = {**tables, **extra}[drawing.table].filter(
-            pl.col(column).is_in(values, nulls_equal=True) for column, values in drawing.where.items()
-        )
+        rows = {**tables, **extra}[drawing.table]
+        for column, values in drawing.where.items():
+            rows = rows.filter(pl.col(column).is_in(values, nulls_equal=True))
         path = folder / f"{drawing.name}.csv"
         rows.write_csv(path)
         written.append(path)
