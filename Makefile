@@ -59,7 +59,7 @@ $(VENV)/demo.done: $(VENV)/torch.done pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev.done: $(VENV)/torch.done pyproject.toml constraints.txt
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[offline,words,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[offline,words,framenet,dev]'
 	touch $@
 
 clean:

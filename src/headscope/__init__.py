@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from headscope.commands import annotate, compare, disable, finetune, measure, report, study
     from headscope.errors import HeadscopeError
     from headscope.models import Model, load
+    from headscope.relating import relations
     from headscope.replication import paper
 
 __all__ = [
     "Head", "HeadscopeError", "Model", "annotate", "compare", "disable", "finetune", "load", "measure", "paper",
-    "patterns", "report", "study",
+    "patterns", "relations", "report", "study",
 ]  # fmt: skip
 
 _HOME = {
@@ -26,6 +27,7 @@ _HOME = {
     "Model": "models",
     "load": "models",
     "paper": "replication",
+    "relations": "relating",
     **dict.fromkeys(("annotate", "compare", "disable", "finetune", "measure", "report", "study"), "commands"),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from headscope import commands, replication
+from headscope import commands, relating, replication
 from headscope.errors import HeadscopeError
 from headscope.outcomes import Outcome
 
@@ -25,6 +25,7 @@ for _command in (
     commands.finetune,
     commands.measure,
     commands.compare,
+    relating.relations,
     commands.disable,
     replication.paper,
     commands.annotate,

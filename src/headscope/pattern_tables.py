@@ -11,13 +11,12 @@ from headscope.patterns import CLASSES
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.inside import groups
 from headscope.patterns.shares import Share, counted, shares
-from headscope.session import Session
 from headscope.store import Run
 
 PATTERNS = "patterns"
 
 
-def write_patterns(session: Session, run: Run, classes: Mapping[str, npt.NDArray[np.int8]]) -> None:
+def write_patterns(run: Run, classes: Mapping[str, npt.NDArray[np.int8]], *, model: str, task: str, seed: int) -> None:
     """Write `patterns`: the share of every pattern in the model, its layers and heads, counted and corrected.
 
     classes: by state of the model ("before", "after", "as given"), the class of every map [example, layer, head]. They
@@ -32,14 +31,14 @@ def write_patterns(session: Session, run: Run, classes: Mapping[str, npt.NDArray
             *((layer + 1, None) for layer in range(layers)),
             *((one.layer, one.head) for one in all_heads(layers, heads)),
         ]
-        for (layer, head), one in zip(scopes, shares(counted(found), confusion, session.seed), strict=True):
+        for (layer, head), one in zip(scopes, shares(counted(found), confusion, seed), strict=True):
             rows += _share_rows(state, layer, head, one)
-    _write_groups(session, run, rows, state)
+    _write_groups(run, rows, state, model, task)
     run.arrays(PATTERNS, {state.replace(" ", "_"): found for state, found in classes.items()})
-    run.table(PATTERNS, rows, model=session.model.name, task=session.task.name)
+    run.table(PATTERNS, rows, model=model, task=task)
 
 
-def _write_groups(session: Session, run: Run, shares: list[dict[str, Any]], state: str) -> None:
+def _write_groups(run: Run, shares: list[dict[str, Any]], state: str, model: str, task: str) -> None:
     """Write `heterogeneous`: a row per head most of whose maps are of that class, with its group by its measures."""
     by_head = [r for r in shares if r["head"] and r["state"] == state and r["measure"] == "share"]
     most: dict[Head, dict[str, Any]] = {}
@@ -67,7 +66,7 @@ def _write_groups(session: Session, run: Run, shares: list[dict[str, Any]], stat
         for head in group.heads
     ]
     if table:
-        run.table("heterogeneous", table, model=session.model.name, task=session.task.name)
+        run.table("heterogeneous", table, model=model, task=task)
 
 
 def _share_rows(state: str, layer: int | None, head: int | None, share: Share) -> list[dict[str, Any]]:

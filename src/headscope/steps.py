@@ -102,7 +102,7 @@ def measure_heads(session: Session, run: Run, names: list[str], *, faithful: boo
         )
     _write_heads(session, session.model, run, names, sums)
     if collector:
-        write_patterns(session, run, {"as given": collector.classes})
+        write_patterns(run, {"as given": collector.classes}, **_named(session), seed=session.seed)
     return _empty_note(sums)
 
 
@@ -125,7 +125,7 @@ def compare_heads(
             precision=session.precision,
             advance=advance,
         )
-    ids = {"model": session.model.name, "task": session.task.name}
+    ids = _named(session)
     _write_heads(session, after, run, names, found.after)
     was = {(r["measure"], r["layer"], r["head"]): r["value"] for r in _moment_rows(found.before)}
     now = {(r["measure"], r["layer"], r["head"]): r["value"] for r in _moment_rows(found.after)}
@@ -135,7 +135,8 @@ def compare_heads(
         rows.append({**row, "before": was[key], "after": now[key]})
     run.table("change", rows, **ids)
     if first and second:
-        write_patterns(session, run, {"before": first.classes, "after": second.classes})
+        classes = {"before": first.classes, "after": second.classes}
+        write_patterns(run, classes, **_named(session), seed=session.seed)
     return _empty_note(found.after)
 
 
@@ -144,6 +145,10 @@ def _collector(session: Session, names: list[str]) -> Collector | None:
         return None
     model = session.model
     return Collector(load_classifier(), len(session.encoded), model.layers, model.heads)
+
+
+def _named(session: Session) -> dict[str, str]:
+    return {"model": session.model.name, "task": session.task.name}
 
 
 def _one_pass(names: list[str]) -> list[str]:

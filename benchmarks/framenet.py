@@ -1,0 +1,98 @@
+"""What FrameNet's exemplars cost to read and filter, against the walk through NLTK's reader.
+
+    python benchmarks/framenet.py FOLDER [--every 10]
+
+FOLDER is an unpacked release. Each side runs in a process of its own. Ours reads and filters all exemplars, without a
+cache, in both forms, and once more from the cache. NLTK's reads the exemplars of every n-th frame (--every 1: all) and
+does not filter; its seconds for all are those times all sentences over the sentences that it read. Sentences that it
+has read are let go, else its memory grows with them. A lexical unit for which an assertion of NLTK's fails is counted:
+`fn.exemplars()` itself ends there. Prints seconds and the peak resident memory of each.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from headscope.corpora.framenet import read
+
+INDICES = ["frRelation.xml", "frameIndex.xml", "fulltextIndex.xml", "luIndex.xml", "semTypes.xml"]
+
+
+def ours(folder: Path) -> dict[str, float]:
+    """Seconds of both forms, and from a cache."""
+    took = {}
+    for name, faithful in (("faithful", True), ("corrected", False)):
+        start = time.perf_counter()
+        corpus = read(folder, faithful=faithful, quiet=True)
+        took[name] = time.perf_counter() - start
+        for what, count in corpus.counts:
+            print(f"{name:10} {count:7}  {what}", file=sys.stderr)
+    with TemporaryDirectory() as cache:
+        read(folder, cache=Path(cache), quiet=True)
+        start = time.perf_counter()
+        read(folder, cache=Path(cache), quiet=True)
+        took["cached"] = time.perf_counter() - start
+    return {**took, "sentences": dict(corpus.counts)["exemplar sentences"]}
+
+
+def nltk_walk(folder: Path, every: int) -> dict[str, float]:
+    """Seconds of NLTK's walk over every n-th frame, what it read, and in how many lexical units it failed."""
+    reader: Any = importlib.import_module("nltk.corpus.reader").FramenetCorpusReader
+    pointer: Any = importlib.import_module("nltk.data").FileSystemPathPointer
+    start = time.perf_counter()
+    release = reader(pointer(str(folder.resolve())), INDICES)
+    sentences = failed = 0
+    for at, number in enumerate(sorted(release.frame_ids_and_names())):
+        if at % every:
+            continue
+        for unit in release.frame(number).lexUnit.values():
+            try:
+                sentences += sum(1 for _ in unit.exemplars)
+            except AssertionError:
+                failed += 1
+            unit.exemplars = unit.subCorpus = None
+    return {"seconds": time.perf_counter() - start, "sentences": sentences, "failed": failed}
+
+
+def run(*arguments: str) -> dict[str, float]:
+    """What a process of its own says, with its peak memory."""
+    folder = Path(arguments[-1]).resolve()
+    # NLTK refuses files outside of its data folders.
+    environment = {**os.environ, "NLTK_DATA": str(folder.parent)}
+    command = [sys.executable, __file__, *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True)  # noqa: S603
+    said: dict[str, float] = json.loads(done.stdout)
+    return said
+
+
+def main() -> None:
+    """Parse the arguments, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--every", type=int, default=10)
+    parser.add_argument("--side", choices=("ours", "nltk"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side:
+        said = ours(given.folder) if given.side == "ours" else nltk_walk(given.folder, given.every)
+        print(json.dumps({**said, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+        return
+    mine = run("--side", "ours", str(given.folder))
+    theirs = run("--side", "nltk", "--every", str(given.every), str(given.folder))
+    whole = theirs["seconds"] * mine["sentences"] / theirs["sentences"]
+    print(f"headscope, {mine['sentences']:.0f} sentences, filtered: peak {mine['peak']:.0f} MiB")
+    print(f"    {mine['faithful']:.1f} s faithful, {mine['corrected']:.1f} s corrected, {mine['cached']:.1f} s cached")
+    print(f"nltk, {theirs['sentences']:.0f} sentences, not filtered: peak {theirs['peak']:.0f} MiB")
+    print(f"    {theirs['seconds']:.1f} s, so {whole:.0f} s for all; failed in {theirs['failed']:.0f} lexical units")
+    print(f"ratio {whole / mine['corrected']:.0f}")
+
+
+if __name__ == "__main__":
+    main()

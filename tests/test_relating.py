@@ -1,0 +1,197 @@
+"""`headscope relations` from end to end on a tiny model: tables, resuming, what is left out, refusals."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from transformers import AutoModel
+
+import families
+import headscope
+from headscope import linking
+from headscope.cli import run as command_line
+from headscope.corpora import read
+from headscope.errors import HeadscopeError
+from headscope.links import tables
+from headscope.links.dependencies import Dependencies
+from headscope.links.sums import Clustered
+from headscope.models import load
+
+FORMS = ("the", "old", "nurse", "thanked", "a", "pilot", "today")
+HEADS = (3, 3, 4, 0, 6, 4, 4)
+RELATIONS = ("det", "amod", "nsubj", "root", "det", "obj", "obl:tmod")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(families.make_encoder("bert", tmp_path_factory.mktemp("models") / "bare"))
+
+
+@pytest.fixture
+def treebank(tmp_path: Path) -> Path:
+    path = tmp_path / "en_own-ud-dev.conllu"
+    lines = []
+    for sentence in range(60):
+        keep = len(FORMS) - sentence % 3
+        for at in range(keep):
+            lines.append(f"{at + 1}\t{FORMS[at]}\t{FORMS[at]}\tX\t_\t_\t{HEADS[at]}\t{RELATIONS[at]}\t_\t_")
+        if keep < 6:  # "a" needs a head that is there.
+            lines[-1] = lines[-1].replace("\t6\t", "\t4\t")
+        lines.append("")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_treebank_gives_every_table(
+    bare: str, treebank: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert command_line(["relations", "--model", bare, "--corpus", f"ud:{treebank}", "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "sentences read: 60" in said.err
+    assert "det: L" in said.out
+    every = pl.read_parquet(out / "relations.parquet")
+    heads = families.LAYERS * families.HEADS
+    accuracy = every.filter(measure="accuracy", relation="det")
+    assert accuracy.height == 2 * heads
+    assert accuracy["n"].unique().to_list() == [120]  # Two in every sentence.
+    assert accuracy.filter((pl.col("low") > pl.col("value")) | (pl.col("high") < pl.col("value"))).is_empty()
+    assert {"model", "task", "layer", "head", "measure", "value", "low", "high", "n", "unit"} <= set(every.columns)
+    best = pl.read_parquet(out / "relations_best.parquet")
+    assert {"det", "nsubj", "amod"} <= set(best["relation"])
+    assert (best["p_corrected"] >= best["p"]).all()
+    assert best.filter(relation="det")["offset"].to_list() in ([1], [2])
+    assert set(pl.read_parquet(out / "patterns.parquet")["task"]) == {"ud:en_own-ud-dev"}
+    explained = pl.read_parquet(out / "explained.parquet")
+    assert set(explained["relation"]) == {"nsubj", "obj"}
+    assert explained["value"].is_between(0, 1).all()
+    record = json.loads((out / "run.json").read_text())
+    assert record["command"] == "relations"
+    assert f"--corpus ud:{treebank}" in record["repeat"]
+    assert "accuracy_excess" in record["definitions"]
+
+
+def test_a_broken_run_goes_on_to_the_same_tables(
+    bare: str, treebank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {"model": bare, "corpus": f"ud:{treebank}", "quiet": True}
+    monkeypatch.setattr(linking, "_BLOCK", 25)
+    headscope.relations(**given, out=tmp_path / "whole")
+
+    seen = 0
+    look = Dependencies.see
+
+    def broken(self: Dependencies, maps: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > families.LAYERS + 1:
+            raise KeyboardInterrupt
+        look(self, maps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Dependencies, "see", broken)
+        with pytest.raises(KeyboardInterrupt):
+            headscope.relations(**given, out=tmp_path / "broken")
+    assert not (tmp_path / "broken" / "run.json").exists()
+    assert len(list((tmp_path / "broken" / "parts" / "relations").iterdir())) == 1
+    headscope.relations(**given, out=tmp_path / "broken")
+    for name in ("relations", "relations_best", "offsets", "patterns"):
+        one, other = (pl.read_parquet(tmp_path / run / f"{name}.parquet") for run in ("whole", "broken"))
+        assert one.equals(other), name
+    headscope.relations(**given, out=tmp_path / "at once", batch_tokens=64)
+    one, other = (pl.read_parquet(tmp_path / run / "relations.parquet") for run in ("whole", "at once"))
+    np.testing.assert_allclose(
+        one.filter(measure="attention")["value"], other.filter(measure="attention")["value"], atol=1e-5
+    )
+
+
+def test_ones_own_relations(bare: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.tsv"
+    lines = ["sentence\tsource\ttarget\trelation"]
+    for name in ("nurse", "pilot", "doctor"):
+        lines += [f"The {name} thanked him.\t{name}\tthanked\tagent", f"The {name} thanked him.\thim\tthanked\tpatient"]
+    path.write_text("\n".join(lines))
+    outcome = headscope.relations(model=bare, corpus=f"tsv:{path}", out=tmp_path / "run", quiet=True)
+    assert outcome.lines[0].startswith("agent: L")
+    heads = pl.read_parquet(tmp_path / "run" / "heads.parquet")
+    assert {"agent", "agent_control", "agent_excess", "patient"} <= set(heads["measure"])
+    ranked = pl.read_parquet(tmp_path / "run" / "span_heads.parquet").filter(relation="agent")
+    assert ranked["value"].is_sorted(descending=True)
+    assert ranked["above"].sum() == 1
+    shown = pl.read_parquet(tmp_path / "run" / "span_examples.parquet")
+    assert set(shown.filter(relation="patient")["source"]) == {"him"}
+    # The largest attention by hand, from the maps that transformers gives.
+    model = load(bare)
+    batch = model.tokenizer("The nurse thanked him.", return_tensors="pt")
+    eager = AutoModel.from_pretrained(bare, attn_implementation="eager")
+    with torch.inference_mode():
+        maps = eager(**batch, output_attentions=True).attentions
+    scores = linking.load_scores(tmp_path / "run")
+    words = batch.word_ids()
+    rows, columns = ([t for t, w in enumerate(words) if w == at] for at in (1, 2))
+    for layer, own in enumerate(maps):
+        expected = own[0][:, rows][:, :, columns].amax((1, 2))
+        np.testing.assert_allclose(scores[0, 0, layer], expected, atol=1e-5)
+
+
+def test_what_cannot_be_looked_at_is_counted_or_refused(bare: str, treebank: Path, tmp_path: Path) -> None:
+    model, corpus = load(bare), read([f"ud:{treebank}"], quiet=True)
+    whole = linking.link(model, corpus, examples=None, seed=0, max_length=128)
+    assert dict(whole.counts)["sentences that the model sees"] == 60
+    shortest = int(whole.encoded.lengths.min())
+    short = linking.link(model, corpus, examples=None, seed=0, max_length=shortest)
+    assert 0 < dict(short.counts)["sentences that the model sees"] < 60
+    assert any("of more tokens than the limit" in note for note in short.notes)
+    with pytest.raises(HeadscopeError, match="no relation between words that .* has tokens for"):
+        linking.link(model, corpus, examples=None, seed=0, max_length=3)
+    with pytest.raises(HeadscopeError, match="--examples must be at least 1"):
+        headscope.relations(model=bare, corpus=f"ud:{treebank}", out=tmp_path / "run", examples=0)
+
+
+def row(**given: Any) -> dict[str, Any]:
+    return {"p_corrected": 0.01, "excess": 0.2, "over_offset_low": 0.1, "looks_share": 0.3, "looks_at": -1, **given}
+
+
+def test_verdicts_in_words() -> None:
+    assert tables.verdict(row()) == "carries the relation"
+    assert tables.verdict(row(over_offset_low=-0.1)) == "beyond distance, but no better than the best offset"
+    assert tables.verdict(row(p_corrected=0.2)) == "no more than distance explains"
+    assert tables.verdict(row(excess=-0.1, looks_share=0.8)) == "only looks 1 word left"
+    assert tables.verdict(row(p_corrected=0.2, looks_share=0.8, looks_at=2)) == "only looks 2 words right"
+
+
+def test_what_diagonal_heads_explain_by_hand() -> None:
+    values = {
+        "attention": (0.6, 0.2),
+        "attention_matched": (0.6, 0.2),
+        "attention_control": (0.3, 0.1),
+        "accuracy": (0.9, 0.4),
+    }
+    rows = [
+        {
+            "relation": "nsubj",
+            "direction": "to_head",
+            "layer": 1,
+            "head": head + 1,
+            "measure": measure,
+            "value": value,
+            "n": 30,
+        }
+        for measure, own in values.items()
+        for head, value in enumerate(own)
+    ]
+    (found,) = tables.explained(rows, {(1, 1): 0.7, (1, 2): 0.2}, ["nsubj"])
+    assert found["value"] == pytest.approx(0.75)
+    assert found["distance"] == pytest.approx(0.5)
+    assert (found["best_diagonal"], found["best_other"], found["diagonal_heads"], found["n"]) == (0.9, 0.4, 1, 30)
+    (none,) = tables.explained(rows, {}, ["nsubj"])
+    assert (none["value"], none["best_diagonal"]) == (0, None)
+
+
+def test_relations_that_never_occur_have_no_rows() -> None:
+    empty = {"score": Clustered.zero(1, 1, 2)}
+    assert tables.every_head(empty, ["never"]) == []
