@@ -13,6 +13,7 @@ from headscope.parts import OTHER_SEED, Part, plan_lines, run_parts
 from headscope.reference import claims, reference
 from headscope.replication import TASKS, chosen_tasks, effects_over_seeds, gather, over_seeds, with_paper
 from headscope.verdicts import verdicts
+from test_framenet import AIM, GOOD, release
 
 
 def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
@@ -139,6 +140,32 @@ def test_verdicts_worked_by_hand() -> None:
     assert {one.verdict for one in verdicts({})} == {"not tested"}
 
 
+def test_the_verdict_on_frames_worked_by_hand() -> None:
+    heads = frame(
+        [{"relation": "frame_element", "rank": rank, "set": f"L1H{rank}", "value": 0.3 - 0.1 * rank, "above": rank == 1,
+          "p_corrected": p, "excess": 0.1}
+         for rank, p in ((1, 0.001), (2, 0.3))]
+    )  # fmt: skip
+    (untested,) = [one for one in verdicts({"span_heads": heads}) if one.claim == "C3"]
+    assert untested.verdict == "not tested"
+    assert "L1H1 (0.200) is above the 99th percentile" in untested.evidence
+    assert "1 attend from core elements" in untested.evidence
+
+    def disabled(p: float) -> pl.DataFrame:
+        return frame(
+            [{"task": task, "set": name, "drawn": name != "L1H1,L1H2", "metric": "accuracy", "delta": delta, "p": own}
+             for task, own in (("mrpc", p), ("rte", 0.5))
+             for name, delta in (("L1H1,L1H2", -1.0), ("L2H1,L2H2", -1.5), ("L3H1,L3H2", 0.5))]
+        )  # fmt: skip
+
+    found = {p: next(o for o in verdicts({"span_heads": heads, "dispensable": disabled(p)}) if o.claim == "C3")
+             for p in (0.03, 0.01)}  # fmt: skip
+    # 0.03 does not stand after Bonferroni's correction over two tasks, 0.01 does.
+    assert found[0.03].verdict == "supported"
+    assert "mrpc -1.0 points (p 0.03, 1 of 2 random pairs as bad)" in found[0.03].evidence
+    assert found[0.01].verdict == "partly supported"
+
+
 def test_vertical_heads_attend_to_special_tokens_or_not() -> None:
     patterns = [
         {"task": "mrpc", "state": "after", "layer": 1, "head": h, "class": "vertical", "measure": "share", "value": v}
@@ -193,8 +220,12 @@ def test_effects_over_seeds_worked_by_hand(tmp_path: Path) -> None:
 def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {"model": str(tiny), "tasks": "rte,mrpc", "data": glue, "epochs": 1, "quiet": True}
     given |= {"train_examples": 8, "examples": 6, "out": tmp_path / "run", "seeds": 2}
+    # Sentences that pass the filter, of two lengths, so that spans have room to move.
+    given["framenet"] = release(tmp_path / "fn", [GOOD, AIM] * 3)
     first = headscope.paper(**given)
     assert len(first.lines) == 6
+    assert "are above the 99th percentile" in first.lines[2] or "is above the 99th percentile" in first.lines[2]
+    assert pl.read_parquet(tmp_path / "run" / "dispensable.parquet")["drawn"].sum() > 0
     assert first.path.read_text().count("The paper&#39;s claims</h") == 1
     table = pl.read_parquet(tmp_path / "run" / "table1.parquet")
     assert table.height == 2 * 3 * (1 + 2)
@@ -226,7 +257,7 @@ def test_several_workers_do_all_that_does_not_need_the_part_that_failed(tmp_path
     parts = [
         Part("a", "a sound part", 2, "finetune", {**given, "init": "none"}),
         Part("b", "a part that fails", 3, "finetune", {**given, "epochs": 0}),
-        Part("c", "a part that needs it", 4, "disable", {"task": "builtin"}, "b"),
+        Part("c", "a part that needs it", 4, "disable", {"task": "builtin"}, {"model": "b"}),
     ]
     with pytest.raises(HeadscopeError, match="epochs must be larger than 0|--epochs must be at least 1"):
         run_parts(parts, tmp_path, 2, 0.0, quiet=True)

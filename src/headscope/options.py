@@ -93,3 +93,7 @@ CorpusName = Annotated[
         consume_multiple=True,
     ),
 ]
+FrameNet = Annotated[
+    Path | None,
+    Parameter(help="A FrameNet release, to see which heads carry frames, and whether tasks need them (C3)."),
+]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from headscope import commands
+from headscope import commands, relating
 from headscope.errors import HeadscopeError
 from headscope.progress import say
 
@@ -24,31 +24,43 @@ if TYPE_CHECKING:
 
 OTHER_SEED = "disabled-each-seed-"
 """Folders that begin so hold the heads of another fine-tuning, disabled in turn: read for `seeds_disabled` alone."""
+FRAMENET, DISPENSABLE = "framenet", "dispensable"
+"""The folder of the heads of frames, and what those begin with in which they are disabled."""
+FRAME_HEADS = 2
+"""How many heads of frames are disabled together: as many as the paper names."""
+RANDOM_HEADS = f"random:{FRAME_HEADS}"
 INITS = {"none": "pretrained, no fine-tuning", "random": "random + fine-tuned", "pretrained": "pretrained + fine-tuned"}
+
+
+_COMMANDS: Mapping[str, Callable[..., object]] = {
+    "finetune": commands.finetune,
+    "compare": commands.compare,
+    "disable": commands.disable,
+    "relations": relating.relations,
+}
 
 
 @dataclass(frozen=True)
 class Part:
     """A piece of the work: its folder within the run, what it does in words, the command and its arguments.
 
-    `needs` is the folder of the part whose checkpoint it takes, as the argument `takes_as`. `share` is its cost in
+    `takes` names the parts that it needs: argument -> the folder that becomes its value. `share` is its cost in
     examples that pass through the model forward: training counts three for each.
     """
 
     folder: str
     words: str
     share: int
-    command: Literal["finetune", "compare", "disable"]
+    command: Literal["finetune", "compare", "disable", "relations"]
     given: Mapping[str, Any] = field(repr=False)
-    needs: str = ""
-    takes_as: Literal["model", "after"] = "model"
+    takes: Mapping[str, str] = field(default_factory=dict)
 
     def work(self, root: Path, *, quiet: bool = False) -> None:
         """Do it, in the folder of the run."""
         given = {**self.given, "quiet": quiet or self.given.get("quiet", False)}
-        if self.needs:
-            given[self.takes_as] = str(root / self.needs)
-        getattr(commands, self.command)(out=root / self.folder, **given)
+        given |= {argument: root / folder for argument, folder in self.takes.items()}
+        given |= {argument: str(given[argument]) for argument in ("model", "after") if argument in given}
+        _COMMANDS[self.command](out=root / self.folder, **given)
 
 
 def task_parts(
@@ -58,8 +70,10 @@ def task_parts(
     scored: Mapping[str, Any],
     analysed: Mapping[str, Any],
     seeds: int,
+    frames: bool = False,
 ) -> list[Part]:
-    """The parts of one task: scores in three configurations by seed, what fine-tuning changed, disabled heads."""
+    """The parts of one task: scores in three configurations by seed, what fine-tuning changed, disabled heads; with
+    `frames` also the heads that stand out in FrameNet, disabled together, beside random sets of as many."""
     task, layers, heads = session.task.name, session.model.layers, session.model.heads
     rows, whole = 3 * recipe["epochs"] * len(session.train), len(session.validation)
     part = min(whole, analysed["examples"])
@@ -74,16 +88,28 @@ def task_parts(
     given = {**analysed, "task": task}
     words = f"{task}: maps before and after fine-tuning"
     before = {**given, "before": model}
-    parts.append(Part(f"{task}/compared", words, 3 * part, "compare", before, tuned, "after"))
+    parts.append(Part(f"{task}/compared", words, 3 * part, "compare", before, {"after": tuned}))
     for sets, count in (("each", layers * heads), ("layers", layers)):
         words = f"{task}: {'every head' if sets == 'each' else 'every layer'} disabled in turn"
         own = {**given, "heads": sets}
-        parts.append(Part(f"{task}/disabled-{sets}", words, count * part, "disable", own, tuned))
+        parts.append(Part(f"{task}/disabled-{sets}", words, count * part, "disable", own, {"model": tuned}))
     for seed in range(1, seeds):
         words = f"{task}: every head disabled in turn, seed {seed}"
-        folder, needs = f"{task}/{OTHER_SEED}{seed}", f"{task}/pretrained-{seed}"
-        parts.append(Part(folder, words, layers * heads * part, "disable", given, needs))
+        takes = {"model": f"{task}/pretrained-{seed}"}
+        parts.append(Part(f"{task}/{OTHER_SEED}{seed}", words, layers * heads * part, "disable", given, takes))
+    if frames:
+        for name, sets, count in (("frames", f"top:frame_element:{FRAME_HEADS}", 1), ("random", RANDOM_HEADS, 20)):
+            words = f"{task}: {'the heads of frames' if count == 1 else 'random sets of as many heads'} disabled"
+            takes = {"model": tuned} | ({"measured": FRAMENET} if count == 1 else {})
+            own = {**given, "heads": sets}
+            parts.append(Part(f"{task}/{DISPENSABLE}-{name}", words, count * part, "disable", own, takes))
     return parts
+
+
+def frame_part(model: str, folder: Path, given: Mapping[str, Any]) -> Part:
+    """Which heads attend from frame elements to their predicates, in the pre-trained model (paper, section 4.2)."""
+    own = {"model": model, "corpus": f"framenet:{folder}", **given}
+    return Part(FRAMENET, "frame-semantic relations", 1000, "relations", own)
 
 
 def plan_lines(parts: Sequence[Part], seconds: float) -> list[str]:
@@ -130,7 +156,7 @@ def _run_at_once(parts: Sequence[Part], root: Path, workers: int, tell: Callable
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_few_threads, initargs=(threads,)) as pool:
         while True:
-            ready = [part for part in waiting if not part.needs or part.needs in done]
+            ready = [part for part in waiting if done.issuperset(part.takes.values())]
             for part in ready[: workers - len(at_work)]:
                 waiting.remove(part)
                 at_work[pool.submit(part.work, root, quiet=True)] = part

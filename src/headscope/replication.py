@@ -18,6 +18,7 @@ from headscope.options import (
     DataDir,
     Epochs,
     Examples,
+    FrameNet,
     ModelName,
     Out,
     OwnLearningRate,
@@ -29,7 +30,7 @@ from headscope.options import (
     Workers,
 )
 from headscope.outcomes import Outcome
-from headscope.parts import OTHER_SEED, Part, plan_lines, run_parts, task_parts
+from headscope.parts import DISPENSABLE, FRAMENET, OTHER_SEED, Part, frame_part, plan_lines, run_parts, task_parts
 from headscope.progress import say
 from headscope.reference import reference
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 TASKS = ("mrpc", "rte", "stsb", "sst2", "qnli", "mnli", "qqp")
 """The paper's tasks, the small ones first: there is something to see early."""
 TABLES = ("scores", "heads", "change", "patterns", "heterogeneous", "disabled", "selection")
+FRAME_TABLES = ("relations", "span_heads", "span_examples")
 _TIMED = 32
 
 
@@ -58,6 +60,7 @@ def paper(
     train_examples: TrainExamples = None,
     examples: Examples = None,
     precision: Precision = "auto",
+    framenet: FrameNet = None,
     workers: Workers = 1,
     quiet: Quiet = False,
 ) -> Outcome:
@@ -68,11 +71,17 @@ def paper(
     for flag, count in (("seeds", seeds), ("workers", workers)):
         if count < 1:
             raise HeadscopeError(f"--{flag} must be at least 1, got {count}")
+    from headscope.corpora import read
+    from headscope.session import cache_folder
+
     names = chosen_tasks(tasks)
     scored = {"data": data, "examples": examples, "precision": precision, "quiet": quiet}
     analysed = {**scored, "examples": examples or commands.STUDY_EXAMPLES}
     recipe = {"epochs": epochs, "batch_size": batch_size, "train_examples": train_examples}
     parts: list[Part] = []
+    if framenet is not None:
+        read([f"framenet:{framenet}"], cache=cache_folder() / "corpora", quiet=quiet)  # A mistake is said at once.
+        parts.append(frame_part(model, framenet, {"precision": precision, "quiet": quiet}))
     seconds, first = 0.0, None
     for name in names:
         given = {"model": model, "task": name, **_DEFAULTS, **scored, **recipe}
@@ -80,10 +89,12 @@ def paper(
         first = first or session
         seconds = seconds or _seconds_an_example(session)
         rate = lr if lr is not None else _rate(session)
-        parts += task_parts(session, model, {**recipe, "lr": rate}, scored, analysed, seeds)
+        parts += task_parts(session, model, {**recipe, "lr": rate}, scored, analysed, seeds, framenet is not None)
     if first is None:
         raise HeadscopeError("there is no task to run")
-    asked = {"tasks": list(names), "seeds": seeds, **recipe, "lr": lr, "examples": examples}
+    asked: dict[str, Any] = {"tasks": list(names), "seeds": seeds, **recipe, "lr": lr, "examples": examples}
+    # Runs begun before there was such a part are still known by their request.
+    asked |= {} if framenet is None else {"framenet": str(framenet)}
     request = first.request("paper", **asked)
     run, complete = commands.begin(first, out, request, overwrite=False)
     page = run.path / "report.html"
@@ -127,10 +138,19 @@ def _seconds_an_example(session: Session) -> float:
 
 def write(run: Run, session: Session, folders: Sequence[str], names: Sequence[str]) -> None:
     """Put the tables of the parts together in the run folder, with the claims."""
+    import polars as pl
+
     from headscope.verdicts import rows_of, verdicts
 
     others = [folder for folder in folders if OTHER_SEED in folder]
-    tables = gather(run.path, [folder for folder in folders if folder not in others])
+    frames = [folder for folder in folders if DISPENSABLE in folder]
+    tables = gather(run.path, [one for one in folders if one not in (*others, *frames, FRAMENET)])
+    tables |= gather(run.path, [FRAMENET], FRAME_TABLES) if FRAMENET in folders else {}
+    for drawn in (False, True):
+        own = gather(run.path, [one for one in frames if one.endswith("random") == drawn], ("disabled",))
+        if "disabled" in own:
+            beside = [tables[DISPENSABLE]] if DISPENSABLE in tables else []
+            tables[DISPENSABLE] = pl.concat([*beside, own["disabled"].with_columns(drawn=pl.lit(drawn))])
     for name, frame in tables.items():
         run.frame(name, frame)
     scores = tables["scores"]
@@ -157,13 +177,13 @@ def chosen_tasks(spec: str) -> tuple[str, ...]:
     return tuple(name for name in TASKS if name in names)
 
 
-def gather(root: Path, folders: Sequence[str]) -> dict[str, pl.DataFrame]:
+def gather(root: Path, folders: Sequence[str], names: Sequence[str] = TABLES) -> dict[str, pl.DataFrame]:
     """The tables of all parts that are there, put together by name."""
     import polars as pl
 
     found: dict[str, list[pl.DataFrame]] = {}
     for folder in folders:
-        for name in TABLES:
+        for name in names:
             # A part that disables heads scores the model it was given once more.
             if name == "scores" and "/disabled-" in folder:
                 continue

@@ -12,7 +12,7 @@ import polars as pl
 from headscope.reference import claims, reference
 
 Tables = Mapping[str, pl.DataFrame]
-PRESENT, DOMINANT = 0.01, 0.5
+PRESENT, DOMINANT, SIGNIFICANT = 0.01, 0.5, 0.05
 FINE_TUNED = "pretrained + fine-tuned"
 
 
@@ -99,7 +99,33 @@ def _percent(row: Mapping[str, Any]) -> str:
 
 
 def _frames(tables: Tables) -> tuple[str, str, str]:
-    return _untested("frame-semantic relations") if "relations" not in tables else ("not tested", "", "")
+    if "span_heads" not in tables:
+        return _untested("frame-semantic relations")
+    heads = tables["span_heads"].filter(relation="frame_element").sort("rank")
+    above = heads.filter(pl.col("above"))
+    carrying = heads.filter(pl.col("p_corrected") < SIGNIFICANT, pl.col("excess") > 0)
+    named = ", ".join(f"{r['set']} ({r['value']:.3f})" for r in above.to_dicts())
+    evidence = (
+        f"Of {heads.height} heads, {named} {'is' if above.height == 1 else 'are'} above the 99th percentile; beyond "
+        f"other words at the same distance, {carrying.height} attend from core elements to the predicate."
+    )
+    caveat = "One head in a hundred is above the 99th percentile whatever the heads do; distance is the better control."
+    if "dispensable" not in tables:
+        return "not tested", f"{evidence} They were not disabled on any task.", caveat
+    rows = tables["dispensable"].group_by("task", "set", "drawn", maintain_order=True).first()
+    own = rows.filter(~pl.col("drawn"))
+    needed, told = [], []
+    for row in own.to_dicts():
+        drawn = rows.filter(pl.col("drawn"), task=row["task"])["delta"]
+        worse = f", {(drawn <= row['delta']).sum()} of {drawn.len()} random pairs as bad" if drawn.len() else ""
+        needed.append(min(1.0, row["p"] * own.height) < SIGNIFICANT and row["delta"] < 0)
+        told.append(f"{row['task']} {row['delta']:+.1f} points (p {row['p']:.2g}{worse})")
+    names = own["set"][0]
+    evidence += f" Without {names}: {'; '.join(told)}."
+    verdict = (
+        "not supported" if all(needed) else "partly supported" if any(needed) or not carrying.height else "supported"
+    )
+    return verdict, evidence, f"{caveat} p before Bonferroni's correction over tasks, by which a task needs them."
 
 
 def _last_layers(tables: Tables) -> tuple[str, str, str]:
