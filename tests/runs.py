@@ -182,6 +182,17 @@ def patterns() -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
+def relations(measure: str = "score", relation: str = "frame_element", direction: str = "") -> pl.DataFrame:
+    """A row a head: how much it attends from a relation's one end to the other."""
+    same = {"model": "tiny-bert", "task": "fn", "relation": relation, "direction": direction, "measure": measure}
+    rows = [
+        {**same, "layer": layer, "head": head, "value": 0.1 * layer + 0.01 * head, "low": 0.0, "high": 0.9, "n": 30}
+        for layer in range(1, LAYERS + 1)
+        for head in range(1, HEADS + 1)
+    ]
+    return pl.DataFrame(rows).with_columns(unit=pl.lit("fraction of mass"))
+
+
 def likeness(pairs: list[tuple[str, str, float]]) -> pl.DataFrame:
     """A row per pair of heads with their divergence."""
     rows = []

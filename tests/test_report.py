@@ -165,6 +165,40 @@ def test_numbers_as_text() -> None:
     assert [p_value(p) for p in (0.0004, 0.05, 1.0, None)] == ["< 0.001", "0.050", "1.000", "–"]
 
 
+BEST = pl.DataFrame(
+    [
+        {"relation": "obj", "set": "L1H2", "direction": "to_head", "value": 0.684, "low": 0.66, "high": 0.71, "n": 50,
+         "verdict": "carries the relation", "excess": 0.5, "offset": -2, "offset_accuracy": 0.376, "p_corrected": 0.0},
+        {"relation": "nmod", "set": "L2H3", "direction": "from_head", "value": 0.9, "low": 0.8, "high": 0.95, "n": 9,
+         "verdict": "no better than the best offset", "excess": None, "offset": 1, "offset_accuracy": 0.9,
+         "p_corrected": None},
+    ]
+).with_columns(unit=pl.lit("fraction of words"))  # fmt: skip
+SPANS = pl.DataFrame(
+    [
+        {"relation": "frame_element", "rank": rank, "set": name, "layer": 3, "head": 5, "value": value, "low": 0.2,
+         "high": 0.5, "n": 30, "percentile_99": 0.34, "above": rank == 1, "control": 0.1, "excess": 0.25, "p_corrected": 0.01}
+        for rank, name, value in ((1, "L3H5", 0.35), (2, "L3H4", 0.34))
+    ]
+).with_columns(unit=pl.lit("fraction of mass"))  # fmt: skip
+
+
+def test_relations_in_sentences() -> None:
+    assert sentences(relations_best=BEST) == [
+        "Of 2 relations between words, 1 is carried by a head beyond what distance and the best fixed offset explain; "
+        "best obj, 68% by L1H2 (95% 66 to 71%)."
+    ]
+    assert sentences(relations_best=BEST[1:]) == [
+        "Of 1 relations between words, none are carried by a head beyond what distance and the best fixed offset explain."
+    ]
+    (finding,) = findings({"span_heads": SPANS})
+    assert finding.text == (
+        "No head attends more between the spans of frame element than L3H5: 0.35 (95% 0.20 to 0.50, n = 30), "
+        "+0.25 beyond the same distance (corrected p = 0.010)."
+    )
+    assert finding.verdict == "stands"
+
+
 # ---- the file
 
 
@@ -180,6 +214,22 @@ def test_the_embedded_data_equal_the_tables(tmp_path: Path) -> None:
             else:
                 assert shown[column] == values
     assert (payload["layers"], payload["heads"]) == (runs.LAYERS, runs.HEADS)
+
+
+def test_relations_have_a_table_and_colour_the_heads(tmp_path: Path) -> None:
+    both = pl.concat([runs.relations("accuracy", "obj", direction) for direction in ("to_head", "from_head")])
+    other = runs.relations("accuracy_control", "obj", "to_head")
+    run = runs.write(tmp_path / "run", relations=pl.concat([both, other]), relations_best=BEST)
+    page = runs.Page(build([run], tmp_path / "report.html"))
+    payload = next(one for one in page.data() if "relations" in one["tables"])
+    shown = pl.DataFrame(runs.unpacked_table(payload["tables"]["relations"]))
+    assert shown.select("direction", "measure").unique().rows() == [("to_head", "accuracy")]
+    assert shown.height == runs.LAYERS * runs.HEADS
+    assert all(text in page.text for text in ("68.4%", "37.6% at −2", "carries the relation", "obj"))
+    spans = runs.write(tmp_path / "spans", relations=runs.relations(), span_heads=SPANS)
+    text = runs.Page(build([spans], tmp_path / "spans.html")).text
+    assert "Figure 3" in text
+    assert "Here: largest in L3H5 0.35 and L3H4 0.34. The paper, on FrameNet: L7H6 0.21 and L1H2 0.20." in text
 
 
 def test_the_card_gets_the_nearest_heads_first(tmp_path: Path) -> None:

@@ -201,6 +201,7 @@ def measure(
     run, complete = begin(session, out, request, overwrite)
     if not complete:
         notes = steps.measure_heads(session, run, names, faithful=faithful)
+        steps.keep_maps(session, session.model, run, "given")
         run.finish(session.record(request, session.model, given, notes))
     return Outcome(out / "heads.parquet", (), f"headscope report {out} --out {out}/report.html")
 
@@ -239,6 +240,8 @@ def compare(
     run, complete = begin(session, out, request, overwrite)
     if not complete:
         notes = steps.compare_heads(session, first, session.model, run, names, faithful=faithful)
+        steps.keep_maps(session, first, run, "before")
+        steps.keep_maps(session, session.model, run, "after")
         run.finish(session.record(request, session.model, given, notes))
     return Outcome(out / "change.parquet", (), f"headscope report {out} --out {out}/report.html")
 

@@ -112,6 +112,7 @@ _TO_FEATURES = tuple(f"attention_to_{name}" for name in _FEATURES)
 _RELATIONS = ("verb_to_subject", "subject_to_verb", "noun_to_pronoun", "pronoun_to_noun", "same_word_across")
 FIGURES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "figure2_patterns": ("Patterns of attention maps", "patterns", ()),
+    "figure3_frames": ("Attention between a predicate and its frame elements", "relations", ("score",)),
     "figure5_cosine": ("Cosine of the maps before and after fine-tuning", "change", ("cosine_to_pretrained",)),
     "figure6_features": ("Attention to linguistic features", "heads", _TO_FEATURES),
     "figure6_change": ("Change by fine-tuning in attention to linguistic features", "change", _TO_FEATURES),
@@ -148,7 +149,9 @@ def paper_figure(name: str, tables: Mapping[str, pl.DataFrame], look: Look = SCR
         domain, colours = [0.0, limit], [NONE, "#7fb8dc", MUCH]
         if lowest < 0:
             domain, colours = [-limit, 0.0, limit], [LOSS, NONE, GAIN]
-        panels.append(panel(own, "value", label(measure), domain, colours, "", cell=look.cell))
+        for part in own.partition_by("relation", maintain_order=True) if table == "relations" else [own]:
+            named = label(part["relation"][0]) if table == "relations" else label(measure)
+            panels.append(panel(part, "value", named, domain, colours, "", cell=look.cell))
     subtitle = ", ".join(filter(None, [source(rows), _one(rows, "unit")]))
     together = alt.concat(*panels, columns=look.columns, spacing=16).resolve_scale(color="independent")
     chart: alt.ConcatChart = headed(together, title, subtitle, look)

@@ -294,24 +294,29 @@ def example_maps(model: Model, encoded: Encoded, rows: npt.NDArray[np.int64]) ->
 
 
 def example_rows(
-    session: Session, rows: npt.NDArray[np.int64], out: npt.NDArray[np.float32]
+    session: Session, rows: npt.NDArray[np.int64], out: npt.NDArray[np.float32] | None
 ) -> Sequence[dict[str, Any]]:
-    """The `examples` table: the tokens and words of the shown examples, the true and the predicted label."""
-    task, encoded = session.task, session.encoded
-    predicted = predictions(task, out)
+    """The `examples` table: the tokens and words of the examples `rows`, the true and the predicted label.
 
-    def name(value: Any) -> str:
+    out: the model's outputs for these rows; None where it has no head for the task.
+    """
+    task, encoded = session.task, session.encoded
+    predicted = [None] * len(rows) if out is None else list(predictions(task, out))
+
+    def name(value: Any) -> str | None:
+        if value is None:
+            return None
         return f"{float(value):.2f}" if task.is_regression else task.labels[int(value)]
 
     return [
         {
             "example": row,
             "label": name(session.validation.labels[row]),
-            "prediction": name(predicted[row]),
+            "prediction": name(predicted[at]),
             "tokens": session.model.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][row]),
             "segments": encoded.segments[row],
             "special": encoded.special[row],
             "words": words,
         }
-        for row, words in zip(rows.tolist(), session.word_numbers(rows), strict=True)
+        for at, (row, words) in enumerate(zip(rows.tolist(), session.word_numbers(rows), strict=True))
     ]

@@ -31,7 +31,7 @@ from headscope.progress import progress, say
 from headscope.session import Session, cut_note, example_maps, example_rows, shown
 from headscope.store import Run
 from headscope.stream import logits
-from headscope.tasks.encoding import batches, encode
+from headscope.tasks.encoding import batches, encode, only
 
 IMPORTANCE, LIKENESS = "gradient_importance", "likeness"
 LIKENESS_EXAMPLES, CLUSTERS = 100, 8
@@ -354,10 +354,17 @@ def named_heads(spec: str, measured: Path | None) -> str:
 
 
 def keep_maps(session: Session, model: Model, run: Run, state: str, out: Logits | None = None) -> None:
-    """Keep the maps of the examples that the report shows; with the outputs `out` also their table."""
+    """Keep the maps of the examples that the report shows; and, but for the state before, their table.
+
+    out: the outputs of `model`, where they are there already.
+    """
     rows = shown(len(session.encoded), session.seed)
     kept = load_file(run.path / "maps.safetensors") if run.has("maps.safetensors") else {}
     kept |= {f"{state}/{row}": maps for row, maps in example_maps(model, session.encoded, rows).items()}
     run.arrays("maps", kept)
-    if out is not None:
-        run.table("examples", example_rows(session, rows, out), model=session.model.name, task=session.task.name)
+    if state == "before":
+        return
+    own = out[rows] if out is not None else None
+    if own is None and model.trained_head and model.hf.config.num_labels == session.task.outputs:
+        own = logits(model, only(session.encoded, rows.tolist()), batch_tokens=session.batch_tokens)
+    run.table("examples", example_rows(session, rows, own), model=session.model.name, task=session.task.name)

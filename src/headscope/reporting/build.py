@@ -153,6 +153,7 @@ def _render(runs: list[Run]) -> str:
         "p_value": p_value,
         "label": label,
         "words": text,
+        "percent": lambda value: "–" if value is None else f"{100 * value:.1f}%",
         "json": lambda value: Markup(embedded(value)),  # noqa: S704 - holds no character that HTML reads
         "trusted": Markup,  # the files of this folder, never data
     }

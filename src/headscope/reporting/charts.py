@@ -296,6 +296,16 @@ def _beside(name: str, tables: Tables) -> str:
         known = reference("heterogeneous")
         said = f"heterogeneous {known['mrpc']}% (MRPC) to {known['qqp']}% (QQP)"
         return f"{_ours(own, ' then ', 'heterogeneous ')}The paper: {said} of all maps."
+    if name == "figure3_frames":
+        rows = tables["relations"].filter(pl.col("measure") == "score", pl.col("value").is_not_null())
+        top = rows.sort("value", descending=True, maintain_order=True).head(2).iter_rows(named=True)
+        own = [f"L{row['layer']}H{row['head']} {number(row['value'])}" for row in top]
+        grid = reference("framenet")["layers"]
+        heads = sorted(
+            ((v, f"L{i}H{j}") for i, line in enumerate(grid, 1) for j, v in enumerate(line, 1)), reverse=True
+        )
+        largest = " and ".join(f"{head} {number(value)}" for value, head in heads[:2])
+        return f"{_ours(own, ' and ', 'largest in ')}The paper, on FrameNet: {largest}."
     if name == "figure5_cosine":
         rows = tables["change"].filter(pl.col("measure") == "cosine_to_pretrained", pl.col("value").is_not_null())
         means = rows.group_by("layer").agg(pl.col("value").mean()).sort("layer")["value"].to_list()

@@ -60,6 +60,10 @@ def findings(tables: Tables) -> list[Finding]:
             found.append(Finding(row["text"], f"gain {row['verdict'] or 'not tested'}", *numbers, row["unit"] or ""))
     if "predictors" in tables:
         found += _signals(tables["predictors"])
+    if "relations_best" in tables:
+        found += _relations(tables["relations_best"])
+    if "span_heads" in tables:
+        found += _spans(tables["span_heads"])
     if "patterns" in tables:
         found += _patterns(tables["patterns"])
     if "heads" in tables:
@@ -91,6 +95,38 @@ def _signals(rows: pl.DataFrame) -> Iterator[Finding]:
         "stands" if stands else "not told apart from chance",
         *_numbers(row, "value"),
     )
+
+
+def _relations(rows: pl.DataFrame) -> Iterator[Finding]:
+    """How many relations of a treebank a head carries beyond distance, and the one that it hits most often."""
+    known = rows.filter(pl.col("value").is_not_null())
+    if not known.height:
+        return
+    stand = known.filter(pl.col("verdict") == "carries the relation").sort("value", descending=True)
+    text = (
+        f"Of {known.height} relations between words, {stand.height or 'none'} {'is' if stand.height == 1 else 'are'} "
+    )
+    text += "carried by a head beyond what distance and the best fixed offset explain"
+    if not stand.height:
+        yield Finding(f"{text}.", "none stands")
+        return
+    row = stand.row(0, named=True)
+    text += f"; best {row['relation']}, {100 * row['value']:.0f}% by {row['set']}"
+    ends = "" if None in (row["low"], row["high"]) else f" (95% {100 * row['low']:.0f} to {100 * row['high']:.0f}%)"
+    yield Finding(f"{text}{ends}.", f"{stand.height} stand", *_numbers(row, "value"))
+
+
+def _spans(rows: pl.DataFrame) -> Iterator[Finding]:
+    """The head that attends most between the spans of a relation, and whether that is more than distance."""
+    for row in rows.filter(pl.col("rank") == 1, pl.col("value").is_not_null()).iter_rows(named=True):
+        p = row["p_corrected"]
+        beyond = "" if row["excess"] is None else f", {number(row['excess'], '', True)} beyond the same distance"
+        yield Finding(
+            f"No head attends more between the spans of {row['relation'].replace('_', ' ')} than {row['set']}: "
+            f"{number(row['value'])}{_within(row)}{beyond} (corrected p = {p_value(p)}).",
+            "stands" if p is not None and p < SIGNIFICANT and (row["excess"] or 0) > 0 else "does not stand",
+            *_numbers(row, "value"),
+        )
 
 
 def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:

@@ -24,7 +24,10 @@ LEVELS = (0, 3, 7, 12, 18, 26, 36, 48, 62, 80, 100, 124, 152, 184, 220, 255)
 """The 16 weights (x 255) that are told apart when all maps together exceed `_EXACT_BYTES`: finer where most are."""
 _EQUAL = 0.9
 _ALIKE, _DIGITS = 5, 7
-SHOWN = ("scores", "heads", "change", "disabled", "patterns", "heterogeneous", "relations", "examples")
+SHOWN = (
+    *("scores", "heads", "change", "disabled", "patterns", "heterogeneous", "examples"),
+    *("relations", "relations_best", "span_heads"),
+)
 """The tables that the script reads, as they are but for digits after the seventh decimal."""
 
 
@@ -37,6 +40,8 @@ def payload(run: Run, small: Typical | None, extra: Tables) -> dict[str, Any]:
         sizes = [n for n in (given, *seen) if isinstance(n, int) and 1 <= n <= _MOST]
         sides.append(max(sizes, default=0))
     tables = {name: run.tables[name] for name in SHOWN if name in run.tables} | dict(extra)
+    if "relations" in tables:
+        tables["relations"] = carried(run.tables)
     if "likeness" in run.tables:
         tables["alike"] = alike(run.tables["likeness"])
     named = [(t, c) for t in ("heads", "change", "relations") for c in ("measure", "relation", "direction")]
@@ -70,6 +75,14 @@ def columns(frame: pl.DataFrame) -> dict[str, Any]:
             values = [None if v is None else _rounded(v) for v in values]
         out[name] = values
     return {"height": frame.height, "columns": out}
+
+
+def carried(tables: Tables) -> pl.DataFrame:
+    """What colours the heads by relations: the scores, and of a treebank's relations the direction that was chosen."""
+    rows = tables["relations"].filter(pl.col("measure").is_in(["accuracy", "score"]))
+    if "relations_best" not in tables:
+        return rows
+    return rows.join(tables["relations_best"].select("relation", "direction"), on=["relation", "direction"], how="semi")
 
 
 def _rounded(value: float) -> float:

@@ -38,6 +38,13 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     "claims": dict.fromkeys(("model", "task", "claim", "text", "verdict", "evidence", "caveat"), _TEXT),
     "relations": {"model": _TEXT, "task": _TEXT, "relation": _TEXT, "direction": _TEXT, "layer": _COUNT, "head": _COUNT}
     | {"measure": _TEXT, "value": _NUMBER, **_INTERVAL},
+    "relations_best": {"model": _TEXT, "task": _TEXT, "relation": _TEXT, "set": _TEXT, "direction": _TEXT}
+    | {"value": _NUMBER, **_INTERVAL, "offset": _COUNT, "offset_accuracy": _NUMBER, "over_offset": _NUMBER}
+    | {"excess": _NUMBER, "p_corrected": _NUMBER, "verdict": _TEXT, "published_relation": _TEXT}
+    | {"published_head": _TEXT, "published_accuracy": _NUMBER},
+    "span_heads": {"model": _TEXT, "task": _TEXT, "relation": _TEXT, "rank": _COUNT, "set": _TEXT, "layer": _COUNT}
+    | {"head": _COUNT, "value": _NUMBER, **_INTERVAL, "percentile_99": _NUMBER, "above": pl.Boolean()}
+    | {"control": _NUMBER, "excess": _NUMBER, "p_corrected": _NUMBER},
     "likeness": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "other_layer": _COUNT}
     | {"other_head": _COUNT, "measure": _TEXT, "value": _NUMBER, "n": _COUNT, "unit": _TEXT},
     "examples": {"example": _COUNT, "label": _TEXT, "prediction": _TEXT}
@@ -57,6 +64,8 @@ _NEEDED = {
     "predictors": ["measure", "effect", "value"],
     "claims": ["claim", "verdict"],
     "relations": ["relation", "layer", "head", "value"],
+    "relations_best": ["relation", "set", "value"],
+    "span_heads": ["relation", "rank", "set", "value"],
     "likeness": ["layer", "head", "other_layer", "other_head", "value"],
     "examples": ["example", "tokens"],
 }
@@ -71,6 +80,8 @@ _SHOWN = {
     "predictors": "which measures go with the effect of disabling",
     "claims": "the verdicts on the paper's claims",
     "relations": "the relations that heads carry",
+    "relations_best": "the best head of every relation",
+    "span_heads": "the heads that carry spans",
     "likeness": "which heads are alike",
     "examples": "the examples",
     "maps": "the attention maps",
@@ -84,7 +95,11 @@ _WRITES = {
     "paper": {"scores", "heads", "change", "disabled", "patterns", "claims"},
 }
 """What a command writes; `study`, and a run that nobody knows the command of, write everything."""
-_ON_REQUEST = {"patterns", "heterogeneous", "selection", "predictors", "claims", "relations", "likeness"}
+_ON_REQUEST = {"patterns", "heterogeneous", "selection", "predictors", "claims", "likeness"} | {
+    "relations",
+    "relations_best",
+    "span_heads",
+}
 """What a complete run may lack: other measures were asked for, no head is heterogeneous, or there are too few heads."""
 
 

@@ -10,7 +10,9 @@ function besides(roots, show) {
   const rooms = roots.map(roomOf).map((room, i) => ({ ...room, title: roots[i].dataset.title ?? "" }));
   const titles = [...new Set(rooms.flatMap((room) => room.views.map((view) => view.title)))];
   const shared = titles.map((title) => ({ title, views: rooms.map((room) => room.views.find((view) => view.title === title)) }))
-    .filter(({ views }) => views.filter(Boolean).length > 1 || rooms.length === 1);
+    .filter(({ views }) => views.filter(Boolean).length > 1);
+  const first = rooms.map((room) => room.views.find((view) => view.column === "delta"));
+  if (new Set(first.map((view) => view?.title)).size > 1) shared.unshift({ title: "Effect of disabling: each run’s first metric", views: first });
   if (!shared.length) return;
   let chosen = shared[0];
 
@@ -46,10 +48,11 @@ function besides(roots, show) {
       const open = make("button", { type: "button" }, room.title);
       open.addEventListener("click", () => show(i));
       const grid = make("table", { role: "img", "aria-label": `${chosen.title}, ${room.title}: layers down, heads across` }, body);
-      return make("figure", {}, make("figcaption", {}, open), view ? grid : make("p", { class: "note" }, "not measured"));
+      const metric = view && view.title !== chosen.title ? make("span", { class: "note" }, ` ${view.title.replace(/^.*: /, "")}`) : "";
+      return make("figure", {}, make("figcaption", {}, open, metric), view ? grid : make("p", { class: "note" }, "not measured"));
     }));
-    const first = chosen.views.find(Boolean);
-    if (first) find(".legend").replaceChildren(...legendOf(first, scale));
+    const any = chosen.views.find(Boolean);
+    if (any) find(".legend").replaceChildren(...legendOf({ ...any, title: chosen.title }, scale));
     find(".readout").textContent = "Point at a head to read its value in every run.";
   }
 

@@ -91,7 +91,7 @@ function card(room, stands) {
     const lines = [...cosine, ...own].map((row) => [named(row), number(row.value, row.unit), interval(row), ...(row.measure.startsWith("cosine") ? [""].slice(0, Number(after.size > 0)) : change(row))]);
     for (const row of only) if (!row.measure.startsWith("cosine")) lines.push([`Change: ${named(row)}`, number(row.value, row.unit, true), interval(row, true), ""]);
     for (const row of relations.get(name) ?? []) {
-      lines.push([[row.relation, row.direction, row.measure].filter(Boolean).map(label).join(", "), number(row.value, row.unit), interval(row), ...(after.size ? [""] : [])]);
+      lines.push([`Relation ${relationOf(row, label)}, ${visible(row.unit)}`, number(row.value, row.unit), interval(row), ...(after.size ? [""] : [])]);
     }
     return lines.length ? [table("What this head does", ["Measure", "Value", "95%", ...(after.size ? ["Change"] : [])], lines)] : [];
   }

@@ -41,10 +41,13 @@ function viewsOf(tables, label) {
     add(row.measure.startsWith("cosine") ? row.measure : `change_in_${row.measure}`, row, row.measure.startsWith("cosine") ? label(row.measure) : `Change: ${label(row.measure)}`);
   }
   for (const row of tables.relations) {
-    add(row.measure, row, [row.relation, row.direction, row.measure].filter(Boolean).map(label).join(", "), "Relations");
+    add(row.measure, row, relationOf(row, label), "Relations");
   }
   return [...views.values()];
 }
+
+/** @param {Row} row of the table of relations @param {(name: string) => string} label */
+const relationOf = ({ relation, direction }, label) => `${label(relation)}${direction ? ` (${visible(direction.replace("_", " "))})` : ""}`;
 
 /** @param {string} name */
 function placed(name) {
