@@ -425,6 +425,20 @@ def test_runs_about_one_model_and_task_become_one_part(tmp_path: Path) -> None:
     assert len(runs.Page(build([folders[1], folders[1]], tmp_path / "twice.html")).data()) == 2
 
 
+def test_a_run_over_several_tasks_shows_examples_of_each(tmp_path: Path) -> None:
+    two = pl.concat([runs.scores(task="mrpc"), runs.scores(task="rte")])
+    run = runs.write(tmp_path / "run", {"command": "paper"}, scores=two)
+    (run / "rte" / "compared").mkdir(parents=True)
+    for name in ("examples.parquet", "maps.safetensors"):
+        (run / name).rename(run / "rte" / "compared" / name)
+    pages = runs.Page(build([run], tmp_path / "report.html")).data()
+    # Sections are in the order of their names: mrpc, pairs, rte.
+    assert [payload["maps"] for payload in pages] == [[], [], ["after/0", "after/1", "before/0", "before/1"]]
+    assert pages[2]["tables"]["examples"]["height"] == 2
+    (run / "rte" / "compared" / "maps.safetensors").write_bytes(b"damaged")
+    assert [payload["maps"] for payload in runs.Page(build([run], tmp_path / "report.html")).data()] == [[], [], []]
+
+
 def test_a_run_in_a_line(tmp_path: Path) -> None:
     run = read(runs.write(tmp_path / "run", disabled=runs.disabled([-4.0, 3.0, -1.0], [0.01, 0.02, 1.0])))
     found = line(run)

@@ -23,7 +23,7 @@ from headscope.predictors import LAYER
 from headscope.reporting.charts import Drawing, drawings, picture, save_figures
 from headscope.reporting.findings import Tables, findings, number, p_value
 from headscope.reporting.payload import LEVELS, embedded, packed, payload
-from headscope.reporting.reading import Run, joined, part, read, text, titled
+from headscope.reporting.reading import Run, examples_of, joined, part, read, text, titled
 from headscope.reporting.together import gathered, line
 from headscope.reporting.typical import SIDE, typical
 
@@ -31,6 +31,7 @@ _PAGE = Path(__file__).parent / "page"
 _SCRIPTS = ("base", "views", "atlas", "card", "drawing", "maps", "tables", "beside", "start")
 """The parts of the page's script, in their order; `start` begins."""
 _SIGNALS = 8
+_EXAMPLES = 4  # of each task, where a run is on several
 
 
 def build(runs: list[Path], out: Path) -> Path:
@@ -94,7 +95,11 @@ def _by_task(run: Run) -> list[Run]:
         }
         tables = {name: frame for name, frame in tables.items() if frame.height}
         title = titled(run.meta, task)
-        sections.append(replace(run, title=title, tables=tables, maps=run.maps if task == holder else {}))
+        maps = run.maps if task == holder else {}
+        if "examples" not in tables:
+            examples, maps = examples_of(run.folder, task, _EXAMPLES)
+            tables |= examples
+        sections.append(replace(run, title=title, tables=tables, maps=maps))
     return sections
 
 

@@ -114,6 +114,7 @@ class Run:
     problems: tuple[str, ...] = ()
     others: tuple[dict[str, Any], ...] = ()
     """The records of the other runs that were put into this one."""
+    folder: Path | None = None
 
 
 def read(folder: Path) -> Run:
@@ -148,7 +149,21 @@ def read(folder: Path) -> Run:
         problems.append(f"maps.safetensors is damaged: {_SHOWN['maps']} cannot be shown.")
     if not (title := titled(meta)):
         title = folder.resolve().name
-    return Run(title, meta, tables, maps, tuple(problems))
+    return Run(title, meta, tables, maps, tuple(problems), folder=folder)
+
+
+def examples_of(folder: Path | None, task: str, most: int) -> tuple[Tables, Mapping[str, Map]]:
+    """The examples of one task of `headscope paper` and their maps, at most so many; nothing where none are kept."""
+    part_of = Path(folder or "", task, "compared")
+    if folder is None or "/" in task or not (part_of / "examples.parquet").is_file():
+        return {}, {}
+    try:
+        frame = _table(part_of / "examples.parquet", "examples").head(most)
+        maps = _maps(part_of / "maps.safetensors")
+    except Exception:  # the reader's library raises its own errors
+        return {}, {}
+    shown = {str(number) for number in frame["example"]}
+    return {"examples": frame}, {key: found for key, found in maps.items() if key.split("/")[-1] in shown}
 
 
 def titled(meta: Mapping[str, Any], task: str = "") -> str:
