@@ -301,6 +301,15 @@ def test_runs_stand_side_by_side(browser: runs.Browser, two: Path) -> None:
     assert told.startswith("L2H3: ")
     assert f"{first:+.2f}".replace("-", "−") in told
     assert "+1.00" in told
+    rows = rows_of(saved(browser, 'main > .figures [data-save*="figure8"] button[aria-label$="CSV"]'))
+    assert [row["run"] for row in rows] == ["tiny-bert · pairs"] * 30
+    assert {
+        row["seed"]
+        for row in rows_of(saved(browser, 'main > .figures [data-save*="table1"] button[aria-label$="CSV"]'))
+    } == {"7"}
+    browser.js("document.querySelectorAll('[data-run]')[1].dispatchEvent(new MouseEvent('click', {bubbles: true}))")
+    assert browser.js("[...document.querySelectorAll('section.run')].map((s) => s.hidden)") == [True, False]
+    browser.js("document.querySelector('[role=tab]').click()")
     browser.js("document.querySelector('[role=tab]').focus()")
     browser.press("ArrowRight")
     settle(browser)

@@ -8,6 +8,10 @@ function besides(roots, show) {
   /** @param {string} selector @returns {any} */
   const find = (selector) => part.querySelector(selector);
   const rooms = roots.map(roomOf).map((room, i) => ({ ...room, title: roots[i].dataset.title ?? "" }));
+  const names = [...new Set(rooms.flatMap((room) => Object.keys(room.tables)))];
+  const all = names.map((name) => [name, rooms.flatMap((room) => (room.tables[name] ?? []).map((row) => ({ run: room.title, ...row })))]);
+  const figures = /** @type {HTMLElement | null} */ (document.querySelector("main > .figures"));
+  if (figures) charts({ root: figures, tables: Object.fromEntries(all) });
   const titles = [...new Set(rooms.flatMap((room) => room.views.map((view) => view.title)))];
   const shared = titles.map((title) => ({ title, views: rooms.map((room) => room.views.find((view) => view.title === title)) }))
     .filter(({ views }) => views.filter(Boolean).length > 1);

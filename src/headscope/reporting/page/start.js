@@ -73,6 +73,7 @@ function start() {
       show((i + step + tabs.length) % tabs.length, true);
     });
   });
+  document.querySelectorAll("[data-run]").forEach((link, i) => link.addEventListener("click", () => show(i)));
   if (tabs.length) {
     /** @type {HTMLElement} */ (document.querySelector("[role=tablist]")).hidden = false;
     show(0);

@@ -23,7 +23,7 @@ function sortable({ find, root, tables }) {
 /** The rows of a table that a chart shows: every column of `where` has one of its values. @param {Row[]} rows @param {Record<string, any[]>} where */
 const chosenRows = (rows, where) => rows.filter((row) => Object.entries(where).every(([column, values]) => values.includes(row[column])));
 
-/** Buttons beside every chart and every table that has a name. @param {Room} room */
+/** Buttons beside every chart and every table that has a name. @param {Pick<Room, "root" | "tables">} room */
 function charts({ root, tables }) {
   root.querySelectorAll("[data-save]").forEach((part) => {
     const { name, table: from, where } = JSON.parse(part.getAttribute("data-save") ?? "");
