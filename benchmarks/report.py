@@ -104,7 +104,7 @@ def weights(page: Path) -> dict[str, int]:
         "all": len(text.encode()),
         "maps": part(r'<script type="application/json" class="map".*?</script>'),
         "tables": part(r'<script type="application/json" class="data".*?</script>'),
-        "charts": part(r"<img [^>]*>"),
+        "charts": part(r'<img src="[^"]*"'),
         "script and style": part(r"<script>.*?</script>|<style>.*?</style>"),
     }
 
@@ -182,7 +182,8 @@ def main() -> None:
         page = path / "report.html"
         began = time.perf_counter()
         build([path], page)
-        print(f"\n{PAIRS} pairs of {tokens} tokens, {given.model}: built in {time.perf_counter() - began:.1f} s")
+        print(flush=True)
+        print(f"{PAIRS} pairs of {tokens} tokens, {given.model}: built in {time.perf_counter() - began:.1f} s")
         for what, size in weights(page).items():
             print(f"  {what:34} {size / 1e6:8.2f} MB")
         for what, milliseconds in watched(page).items():

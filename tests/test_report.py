@@ -2,11 +2,14 @@
 
 import base64
 import hashlib
+import html
 import json
 import re
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
@@ -14,7 +17,7 @@ import pytest
 
 import runs
 from headscope.errors import HeadscopeError
-from headscope.reporting.build import build
+from headscope.reporting.build import build, data_address
 from headscope.reporting.findings import findings, number, p_value
 from headscope.reporting.payload import columns, packed
 from headscope.reporting.reading import read
@@ -208,7 +211,7 @@ def test_the_embedded_data_equal_the_tables(tmp_path: Path) -> None:
     tables = read(run).tables
     for name in ("scores", "heads", "change", "disabled", "patterns", "examples"):
         shown = runs.unpacked_table(payload["tables"][name])
-        for column, values in tables[name].to_dict(as_series=False).items():
+        for column, values in tables[name].drop("before", "after", strict=False).to_dict(as_series=False).items():
             if tables[name][column].dtype == pl.Float64:
                 assert shown[column] == pytest.approx(values, abs=1e-7)
             else:
@@ -291,6 +294,16 @@ def test_a_weight_takes_the_level_above_it_in_its_column_only_within_a_step() ->
     assert unpacked(out["after/0"], out)[0, 0, :, 0].tolist() == [26, 26, 36, 18, 18, 0]
 
 
+def test_a_chart_in_its_address_is_the_chart() -> None:
+    drawn = '<svg xmlns="http://www.w3.org/2000/svg"><text a="it\'s" b="#1">50% &lt;b&gt; "q" &amp; é\n</text></svg>'
+    address = str(data_address(drawn))
+    assert not re.search('["#\n]', address)
+    read_back = unquote(html.unescape(address).removeprefix("data:image/svg+xml,"))
+    (text,) = ElementTree.fromstring(read_back)  # noqa: S314 - written above
+    assert text.text == '50% <b> "q" & é\n'
+    assert text.attrib == {"a": "it's", "b": "#1"}
+
+
 # ---- typical maps, worked by hand
 
 
@@ -326,7 +339,7 @@ def test_hostile_text_stays_text(hostile: Path, tmp_path: Path) -> None:
         build([runs.write(tmp_path / "plain", examples=runs.examples([["a"] * 7]))], tmp_path / "plain.html")
     )
     assert page.count("script") == plain.count("script")
-    assert all(str(a["src"]).startswith("data:image/svg+xml;base64,") for name, a in page.elements if name == "img")
+    assert all(str(a["src"]).startswith("data:image/svg+xml,<svg") for name, a in page.elements if name == "img")
     assert not [
         name for _, attributes in page.elements for name in attributes if name.startswith("on") or name == "style"
     ]

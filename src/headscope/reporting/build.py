@@ -8,6 +8,7 @@ one script and the one style by their hashes.
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -198,14 +199,24 @@ def _section(run: Run) -> dict[str, Any]:
     }
 
 
+def data_address(drawn: str) -> Markup:
+    """An SVG as the address of an image, for an attribute in double quotes: a quarter shorter than base64.
+
+    What could end the attribute, the address or a reference in it is written as its code.
+    """
+    text = re.sub(r"<[^<>']*>", lambda tag: tag[0].replace('"', "'"), drawn)
+    for character, code in (("%", "%25"), ("#", "%23"), ('"', "%22"), ("\n", "%0A"), ("&", "&amp;")):
+        text = text.replace(character, code)
+    return Markup("data:image/svg+xml,") + Markup(text)  # noqa: S704 - see above
+
+
 def _figure(one: Drawing) -> dict[str, Any]:
     """A figure for the template: an SVG in a data address, which needs no network and can run nothing."""
     drawn = picture(one)
     width, height = size_of(drawn)
-    image = base64.b64encode(drawn.encode()).decode()
     saved = embedded({"name": one.name, "table": one.table, "where": dict(one.where)})
     return {
-        "image": f"data:image/svg+xml;base64,{image}",
+        "image": data_address(drawn),
         "width": f"{width:g}",
         "height": f"{height:g}",
         "number": one.number,

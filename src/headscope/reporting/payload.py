@@ -40,6 +40,8 @@ def payload(run: Run, small: Typical | None, extra: Tables) -> dict[str, Any]:
         sizes = [n for n in (given, *seen) if isinstance(n, int) and 1 <= n <= _MOST]
         sides.append(max(sizes, default=0))
     tables = {name: run.tables[name] for name in SHOWN if name in run.tables} | dict(extra)
+    if "change" in tables:  # what was before and is now can be had from `heads`
+        tables["change"] = tables["change"].drop("before", "after")
     if "relations" in tables:
         tables["relations"] = carried(run.tables)
     if "likeness" in run.tables:

@@ -35,7 +35,7 @@ def typical(maps: Mapping[str, Map]) -> Typical | None:
     own = {
         int(key.split("/")[1]): found
         for key, found in maps.items()
-        if key.startswith(f"{state}/") and key.split("/")[1].isdecimal()
+        if "/" in key and key.split("/")[1].isdecimal() and key == f"{state}/{int(key.split('/')[1])}"
     }
     if not own or len({found.shape[:2] for found in own.values()}) != 1:
         return None

@@ -53,7 +53,7 @@ function atlas(room, stands) {
       find(".grid").replaceChildren(make("thead", {}, make("tr", {}, make("td"), ...top)), body);
     }
     find(".grid").style.setProperty("--cell", `${clamp(Math.floor(530 / data.heads), 22, 42)}px`);
-    find(".grid").className = `grid ${form}${ranked ? " ranked" : ""}`;
+    find(".grid").className = `grid as-${form}${ranked ? " ranked" : ""}`;
     paint();
     mark();
   }

@@ -28,7 +28,7 @@ function charts({ root, tables }) {
   root.querySelectorAll("[data-save]").forEach((part) => {
     const { name, table: from, where } = JSON.parse(part.getAttribute("data-save") ?? "");
     const image = /** @type {HTMLImageElement | null} */ (part.querySelector("img"));
-    const picture = () => new TextDecoder().decode(Uint8Array.from(atob(image?.src.split(",")[1] ?? ""), (c) => c.charCodeAt(0)));
+    const picture = () => decodeURIComponent(image?.src.replace(/^[^,]*,/, "") ?? "");
     const kinds = /** @type {Record<string, () => string>} */ (image ? { svg: picture } : {});
     if (tables[from]?.length) kinds.csv = () => csv(chosenRows(tables[from], where));
     part.querySelector(".saving")?.replaceChildren(savers(name, kinds));
