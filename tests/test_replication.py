@@ -242,9 +242,11 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     assert again.lines == first.lines
     again = headscope.paper(**given)
     assert again.lines == first.lines
-    headscope.paper(**{**given, "out": tmp_path / "at once", "workers": 2})
-    for name in ("scores", "change", "disabled", "seeds_disabled", "claims"):
+    del given["framenet"]
+    headscope.paper(**{**given, "out": tmp_path / "at once", "workers": 2, "tasks": "rte", "seeds": 1})
+    for name in ("scores", "change", "disabled"):
         one, other = (pl.read_parquet(tmp_path / run / f"{name}.parquet") for run in ("run", "at once"))
+        one = one.filter(pl.col("task") == "rte", *([pl.col("seed") == 0] if name == "scores" else []))
         # Another number of threads adds in another order, so that training ends a little elsewhere.
         same = [
             c for c in one.columns if one[c].dtype == pl.String and c not in ("model", "text", "verdict", "evidence")

@@ -1,14 +1,11 @@
 """Run the heavy studies on real data and write their tables under docs/results. Called by `make results`.
 
-    HEADSCOPE_DATA=DIR python tools/results.py [mrpc] [compared] [same_word] [patterns] [disabled] [table1]
-    HEADSCOPE_DATA=DIR python tools/results.py table1-so-far      the fine-tunings that are there, none made
+    HEADSCOPE_DATA=DIR python tools/results.py [mrpc] [compared] [same_word] [patterns] [disabled]
 
-DIR holds GLUE as docs/tasks.md describes. Runs are kept under runs/results and resumed. Without table1, whose 63
-fine-tunings take more than ten hours on two cores, about three hours.
+DIR holds GLUE as docs/tasks.md describes. Runs are kept under runs/results and resumed; about three hours on two cores.
 """
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,35 +15,10 @@ import headscope
 from headscope.effect_figures import effect_figures
 from headscope.figures import save
 from headscope.predictors import LAYER, MOVED, predictors
-from headscope.reference import reference
-from headscope.replication import INITS as INITS_OF_PAPER
-from headscope.replication import over_seeds
 from headscope.reporting.findings import p_value
-from headscope.store import read_json
+from pages import PAGES, ROOT, RUNS, interval, made_by, table
 
-ROOT = Path(__file__).parents[1]
 Init = Literal["pretrained", "random", "none"]
-RUNS, PAGES = ROOT / "runs" / "results", ROOT / "docs" / "results"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
-def interval(row: dict[str, Any], sign: str = "") -> str:
-    """Value with its interval: `80.1 (75.9 to 83.7)`."""
-    value = row["delta"] if sign else row["value"]
-    return f"{value:{sign}.1f} ({row['low']:{sign}.1f} to {row['high']:{sign}.1f})"
-
-
-def made_by(run: Path) -> str:
-    """The command and the versions behind a table."""
-    record = read_json(run / "run.json")
-    versions = ", ".join(f"{name} {record['versions'][name]}" for name in ("headscope", "torch", "transformers"))
-    command = record["repeat"].replace(str(ROOT) + "/", "")
-    return f"`{command}` ({versions}; {record['seconds'] / 60:.0f} minutes on two cores)"
 
 
 def mrpc() -> None:
@@ -267,61 +239,6 @@ def disabled() -> None:
     (PAGES / "disabled.md").write_text("\n\n".join(page) + "\n")
 
 
-INITS: dict[Init, str] = {
-    "none": "pre-trained, no fine-tuning",
-    "random": "random + fine-tuned",
-    "pretrained": "pre-trained + fine-tuned",
-}
-SEEDS = 3
-
-
-def table1(*, make: bool = True) -> None:
-    """Table 1: seven tasks, three configurations, three seeds; without `make` from the runs that are there."""
-    lines, missing, shown = [], [], RUNS
-    published = reference("scores")
-    for task in HETEROGENEOUS:
-        for init, words in INITS.items():
-            parts = []
-            for seed in range(SEEDS):
-                folder = tuned(task, init, seed) if make else RUNS / f"{task}-{init}-{seed}"
-                if (folder / "run.json").is_file():
-                    parts.append(pl.read_parquet(folder / "scores.parquet"))
-                    shown = folder
-            if len(parts) < SEEDS:
-                missing.append(f"{task} {words}: {len(parts)} of {SEEDS} seeds")
-            if not parts:
-                continue
-            scores = pl.concat(parts)
-            for metric in scores["metric"].unique(maintain_order=True):
-                own = scores.filter(metric=metric)
-                told = published[INITS_OF_PAPER[init]].get(task, {})
-                paper = told.get("correlation" if metric in ("spearman", "pearson") else metric, "")
-                over = over_seeds(own)
-                mean = f"{over[0]['value']:.1f} ({over[0]['low']:.1f} to {over[0]['high']:.1f})" if over else ""
-                first = own.to_dicts()[0]
-                lines.append(
-                    (task, words, metric, interval(first), mean, ", ".join(f"{v:.1f}" for v in own["value"]),
-                     f"{first['majority']:.1f}", paper, first["n"])
-                )  # fmt: skip
-    page = [
-        "# Table 1: seven tasks in three configurations, all-MiniLM-L6-v2",
-        f"`headscope finetune` with 3 epochs, batches of 32 and a learning rate of 1e-4, as in {made_by(shown)}; "
-        "gathered by `python tools/results.py table1`. Points, on the whole validation set. *Seed 0* has a 95% "
-        "interval over examples; *mean* one over seeds (Student's t), where there are several. Trained on all of MRPC, "
-        "STS-B, SST-2 and RTE, a sample of QNLI (10,475), 6,000 examples of QQP and MNLI. The paper's numbers are of "
-        "bert-base-uncased: another model, not comparable.",
-        table(("task", "configuration", "metric", "seed 0", "mean", "seeds", "majority", "paper", "n"), lines),
-    ]
-    if missing:
-        page.append(f"Not run yet: {'; '.join(missing)}.")
-    (PAGES / "table1.md").write_text("\n\n".join(page) + "\n")
-
-
-def table1_so_far() -> None:
-    """Table 1 from the runs that are there."""
-    table1(make=False)
-
-
 def top_heads(run: Path, task: str) -> list[tuple[Any, ...]]:
     """For every relation the head with the largest excess over its control."""
     heads = pl.read_parquet(run / "heads.parquet")
@@ -339,6 +256,5 @@ def top_heads(run: Path, task: str) -> list[tuple[Any, ...]]:
 if __name__ == "__main__":
     PAGES.mkdir(parents=True, exist_ok=True)
     pages = {"mrpc": mrpc, "compared": compared, "same_word": same_word, "patterns": patterns, "disabled": disabled}
-    more = {"table1": table1, "table1-so-far": table1_so_far}
     for name in sys.argv[1:] or pages:
-        {**pages, **more}[name]()
+        pages[name]()

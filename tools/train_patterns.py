@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pattern_rivals as rivals
 import torch
 
+import pattern_rivals as rivals
 from headscope.annotation.agreement import agreement
 from headscope.annotation.records import AnnotatedMap, Labels, read_maps
 from headscope.patterns.classes import CLASSES
