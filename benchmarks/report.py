@@ -14,6 +14,7 @@ PYTHON is the interpreter of an environment with bertviz: of its page for one of
 
 import argparse
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -29,7 +30,6 @@ from headscope import commands, steps
 from headscope.models import load
 from headscope.reporting.build import build
 from headscope.store import Run
-from headscope.stream import logits
 from headscope.tasks.base import Split
 from headscope.tasks.encoding import encode
 
@@ -77,19 +77,20 @@ def long_pairs(split: Split, words: int) -> Split:
 
 def analysed(model: str, data: Path, folder: Path, tokens: int) -> tuple[Path, Split]:
     """A finished run of `model` on MRPC with maps of pairs of exactly `tokens` tokens, and these pairs."""
-    path = folder / f"{Path(model).name}-{tokens}"
-    given: dict[str, Any] = {"model": model, "task": "mrpc", "data": data, "max_length": tokens, "train_examples": 160}
-    commands.study(**given, out=path, epochs=1, examples=PAIRS)
-    session = commands.open_session(
-        {**given, "seed": 0, "precision": "auto", "batch_tokens": 2048, "quiet": True}, examples=PAIRS
-    )
+    given: dict[str, Any] = {"model": model, "task": "mrpc", "data": data, "train_examples": 160}
+    whole, path = folder / Path(model).name, folder / f"{Path(model).name}-{tokens}"
+    commands.study(**given, out=whole, epochs=1, examples=PAIRS, max_length=64)
+    path.mkdir(exist_ok=True)
+    for file in (whole / "run.json", *whole.glob("*.parquet")):
+        shutil.copy(file, path)
+    asked = {**given, "max_length": tokens, "seed": 0, "precision": "auto", "batch_tokens": 2048, "quiet": True}
+    session = commands.open_session(asked, examples=PAIRS)
     pairs = long_pairs(session.validation, tokens)
     session = replace(session, validation=pairs, encoded=encode(pairs, session.model.tokenizer, tokens))
     check({len(one) for one in session.encoded.segments} == {tokens}, f"every pair has {tokens} tokens")
-    run, tuned = Run(path, {}), load(path / "checkpoint", labels=session.task.outputs)
-    (path / "maps.safetensors").unlink(missing_ok=True)
+    run, tuned = Run(path, {}), load(whole / "checkpoint", labels=session.task.outputs)
     steps.keep_maps(session, session.model, run, "before")
-    steps.keep_maps(session, tuned, run, "after", logits(tuned, session.encoded))
+    steps.keep_maps(session, tuned, run, "after")
     return path, pairs
 
 

@@ -444,6 +444,9 @@ def test_a_run_over_several_tasks_shows_examples_of_each(tmp_path: Path) -> None
     (run / "rte" / "compared").mkdir(parents=True)
     for name in ("examples.parquet", "maps.safetensors"):
         (run / name).rename(run / "rte" / "compared" / name)
+    claims = {"claim": "C5", "text": "It helps.", "verdict": "not supported", "evidence": "0 of 72", "caveat": "small"}
+    pl.DataFrame([{"task": "mrpc", **claims}]).write_parquet(run / "claims.parquet")
+    assert runs.Page(build([run], tmp_path / "report.html")).text.count("C5 · not supported") == 1
     pages = runs.Page(build([run], tmp_path / "report.html")).data()
     # Sections are in the order of their names: mrpc, pairs, rte.
     assert [payload["maps"] for payload in pages] == [[], [], ["after/0", "after/1", "before/0", "before/1"]]

@@ -24,7 +24,7 @@ from headscope.predictors import LAYER
 from headscope.reporting.charts import Drawing, drawings, picture, save_figures
 from headscope.reporting.findings import Tables, findings, number, p_value
 from headscope.reporting.payload import LEVELS, embedded, packed, payload
-from headscope.reporting.reading import Run, examples_of, joined, part, read, text, titled
+from headscope.reporting.reading import Run, examples_of, joined, part, read, short, text, titled
 from headscope.reporting.together import gathered, line
 from headscope.reporting.typical import SIDE, typical
 
@@ -89,7 +89,7 @@ def _by_task(run: Run) -> list[Run]:
     for task in tasks:
         tables = {
             name: frame.filter(pl.col("task").is_null() | (pl.col("task") == task))
-            if "task" in frame.columns
+            if "task" in frame.columns and name != "claims"
             else frame
             for name, frame in run.tables.items()
             if name not in ("examples", "claims") or task == holder
@@ -165,8 +165,11 @@ def _render(runs: list[Run]) -> str:
     }
     style, code = (_PAGE / "style.css").read_text(encoding="utf-8"), script()
     several = len(runs) > 1
+    one = len({run.folder for run in runs}) == 1
+    page = f"{short(text(part(runs[0].meta, 'model').get('name')))} · {len(runs)} tasks" if one else f"{len(runs)} runs"
     together = drawings(gathered(runs), {}, None)[0] if several else []
     return environment.get_template("report.html.j2").render(
+        page=page if several else runs[0].title,
         sections=[_section(run) for run in runs],
         lines=[line(run) for run in runs] if several else [],
         together=[_figure(one) for one in together],
