@@ -352,10 +352,10 @@ def figure(points: list[dict[str, Any]]) -> Any:
     frame = pl.DataFrame(points)
     kinds = ["best head", "best fixed offset", "same head, other words at that distance"]
     colour = alt.Color("what:N", title=None, sort=kinds,
-                       scale=alt.Scale(domain=kinds, range=["#0072B2", "#D55E00", "#777777"]),
+                       scale=alt.Scale(domain=kinds, range=["#0072B2", "#D55E00", "#999999"]),
                        legend=alt.Legend(orient="bottom", labelLimit=400, symbolSize=80))  # fmt: skip
     shape = alt.Shape(
-        "what:N", sort=kinds, scale=alt.Scale(domain=kinds, range=["circle", "diamond", "stroke"]), legend=None
+        "what:N", sort=kinds, scale=alt.Scale(domain=kinds, range=["circle", "diamond", "square"]), legend=None
     )
     y = alt.Y("language:N", sort=list(TREEBANKS), title=None)
     x = alt.X("value:Q", title="words whose verb is hit, per cent", scale=alt.Scale(domain=[0, 100]))
