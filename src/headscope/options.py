@@ -15,7 +15,9 @@ DataDir = Annotated[
 ]
 Out = Annotated[Path, Parameter(help="The run folder to write; the same command resumes what it had begun there.")]
 Page = Annotated[Path | None, Parameter(help="The HTML file to write; report.html by default.")]
-FigureFolder = Annotated[Path | None, Parameter(help="Write the figures for a paper there, as SVG, PDF and CSV.")]
+FigureFolder = Annotated[
+    Path | None, Parameter(help="Write the figures for a paper there, as SVG, PDF and CSV; no page without --out.")
+]
 FigureStyle = Annotated[
     Literal["plain", "acl"], Parameter(help="acl: the widths and the font of ACL's style, without titles.")
 ]

@@ -220,7 +220,7 @@ def _typical(rows: pl.DataFrame, look: Look) -> Any:
                     scale=alt.Scale(range=["#f2f6fb", "#08306b"], domain=[0, float(str(own["weight"].max()))]),
                 ),
             )
-            .properties(width=side, height=side)
+            .properties(width=side, height=side, view=alt.ViewBackground(fill="white"))
         )
     together = alt.concat(*panels, columns=look.columns if look.columns > 3 else 5, spacing=10)
     subtitle = "the head with the largest share of each class; rows attend, columns are attended to"
