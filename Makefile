@@ -34,9 +34,12 @@ format: $(VENV)/dev.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-## results: the heavy runs on real data (HEADSCOPE_DATA) whose tables are committed under docs/results
+## results: the heavy runs on real data (HEADSCOPE_DATA) whose tables are committed under docs/results; those on relations
+## where HEADSCOPE_UD, HEADSCOPE_FRAMENET and HEADSCOPE_MODELS name their data. Table 1: tools/table1.py make, ten hours
 results: $(VENV)/dev.done
 	$(BIN)/python tools/results.py
+	test -z "$(HEADSCOPE_UD)" || $(BIN)/python tools/relation_results.py
+	$(BIN)/python tools/table1.py
 
 # The CPU build of torch by its exact version: from the index at hand where that has it, else from PyTorch's own index
 # of CPU builds (the plain package on Linux brings gigabytes of CUDA). On macOS the plain package is the CPU build.

@@ -209,7 +209,8 @@ def _device(model: Model) -> str:
 
     if model.hf.device.type == "cuda":
         return torch.cuda.get_device_name(model.hf.device)
-    return f"{model.hf.device.type}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{model.hf.device.type}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def chosen_part(rows: Data, part: str, seed: int) -> Split:

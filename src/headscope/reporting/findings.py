@@ -91,7 +91,7 @@ def _signals(rows: pl.DataFrame) -> Iterator[Finding]:
     stands = p is not None and p < SIGNIFICANT
     yield Finding(
         f"Of {own.height} signals of a head, {label(row['measure'])} goes best with how much disabling it matters: "
-        f"rank correlation {row['value']:+.2f}{_within(row)}, corrected p = {p_value(p)}.",
+        f"rank correlation {row['value']:+.2f}{_within(row)}, corrected {p_says(p)}.",
         "stands" if stands else "not told apart from chance",
         *_numbers(row, "value"),
     )
@@ -123,7 +123,7 @@ def _spans(rows: pl.DataFrame) -> Iterator[Finding]:
         beyond = "" if row["excess"] is None else f", {number(row['excess'], '', True)} beyond the same distance"
         yield Finding(
             f"No head attends more between the spans of {row['relation'].replace('_', ' ')} than {row['set']}: "
-            f"{number(row['value'])}{_within(row)}{beyond} (corrected p = {p_value(p)}).",
+            f"{number(row['value'])}{_within(row)}{beyond} (corrected {p_says(p)}).",
             "stands" if p is not None and p < SIGNIFICANT and (row["excess"] or 0) > 0 else "does not stand",
             *_numbers(row, "value"),
         )
@@ -250,7 +250,7 @@ def _effects(rows: pl.DataFrame, what: str, metric: str, mode: str) -> Iterator[
         if not hits.height:
             start = f"The {noun} of the one {what} tested" if one else f"No {what}’s {noun}"
             text = (
-                f"{start}, {number_of}, does not stand{mode} (corrected p = {p_value(row['p_corrected'])})."
+                f"{start}, {number_of}, does not stand{mode} (corrected {p_says(row['p_corrected'])})."
                 if one
                 else f"{start} in {metric} stands after correction{mode}; the largest, {number_of}, "
                 f"is too little to tell from chance among {total} {what}s."
@@ -276,6 +276,11 @@ def _change(row: dict[str, Any]) -> str:
 
 def _who(row: dict[str, Any], what: str) -> str:
     return f"L{row['layer']}H{row['head']}" if what == "head" else f"layer {row['layer']}"
+
+
+def p_says(p: float | None) -> str:
+    """`p = 0.012`, or `p < 0.001`."""
+    return f"p {p_value(p)}" if p is not None and p < 0.001 else f"p = {p_value(p)}"
 
 
 def p_value(p: float | None) -> str:
