@@ -55,6 +55,8 @@ def test_a_study_writes_every_table_and_a_report(studied: Path) -> None:
     assert record["data"]["validation"] == 40
     assert record["repeat"].startswith("headscope study --model ")
     assert "in nats" in record["definitions"]["entropy"]
+    assert record["definitions"]["cosine_to_pretrained"].startswith("Cosine of the two maps of a head")
+    assert record["device"].startswith(("cpu, ", "NVIDIA"))
     maps = load_file(studied / "maps.safetensors")
     assert {key.split("/")[0] for key in maps} == {"before", "after"}
     assert len(pl.read_parquet(studied / "examples.parquet")) == 16 == len(maps) // 2

@@ -154,7 +154,8 @@ def _run_at_once(parts: Sequence[Part], root: Path, workers: int, tell: Callable
     at_work: dict[Future[None], Part] = {}
     threads = max(1, (os.cpu_count() or 1) // workers)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_few_threads, initargs=(threads,)) as pool:
+    begun = (threads, context.Value("i", 0))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=begun) as pool:
         while True:
             ready = [part for part in waiting if done.issuperset(part.takes.values())]
             for part in ready[: workers - len(at_work)]:
@@ -180,7 +181,13 @@ def _run_at_once(parts: Sequence[Part], root: Path, workers: int, tell: Callable
         raise failed
 
 
-def _few_threads(threads: int) -> None:
+def _begin_worker(threads: int, count: Any) -> None:
+    """What a worker begins with: its share of the threads and, one after the other, its GPU."""
     import torch
 
     torch.set_num_threads(threads)
+    with count.get_lock():
+        number = count.value
+        count.value += 1
+    if gpus := torch.cuda.device_count():
+        torch.cuda.set_device(number % gpus)

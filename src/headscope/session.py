@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from headscope.errors import HeadscopeError
 from headscope.measures import definition
+from headscope.measures.change import COSINE
 from headscope.models import Init, Model, load
 from headscope.precision import Precision
 from headscope.stream import LayerMaps, stream
@@ -157,7 +158,13 @@ class Session:
                 "validation": len(self.validation),
             },
             notes=[*self.notes, *notes],
-            definitions={name: definition(name) for name in request.get("measures", ())},
+            definitions={
+                name: definition(name)
+                for name in (
+                    *request.get("measures", ()),
+                    *((COSINE,) if request["command"] in ("compare", "study") else ()),
+                )
+            },
             repeat=repeat(str(request["command"]), arguments),
             seconds=time.monotonic() - self.began,
         )

@@ -34,6 +34,10 @@ def known(spec: str = "all") -> list[str]:
 
 def definition(name: str) -> str:
     """What a measure is, in a sentence: the docstring of the function that computes it, with its unit."""
+    from headscope.measures.change import COSINE, cosine
+
+    if name == COSINE:
+        return f"{' '.join((cosine.__doc__ or '').split())} Mean over examples (paper, section 4.3). Unit: cosine."
     if name in OWN_PASS:
         return " ".join((OWN_PASS[name].__doc__ or "").split("Raises")[0].split())
     one = MEASURES.get(name)
