@@ -226,7 +226,7 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     assert len(first.lines) == 6
     assert "are above the 99th percentile" in first.lines[2] or "is above the 99th percentile" in first.lines[2]
     assert pl.read_parquet(tmp_path / "run" / "dispensable.parquet")["drawn"].sum() > 0
-    assert first.path.read_text().count("The paper&#39;s claims</h") == 1
+    assert first.path.read_text().count("The paper's claims</h") == 1
     table = pl.read_parquet(tmp_path / "run" / "table1.parquet")
     assert table.height == 2 * 3 * (1 + 2)
     assert set(table["comparable"]) == {"another model: not comparable"}
