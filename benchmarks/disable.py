@@ -1,16 +1,20 @@
-"""What disabling heads costs: the fast path against the loop that people write, and against what must be computed.
+"""What disabling heads costs: the fast path against the loop that people write, and against what
+must be computed.
 
-    python benchmarks/disable.py --model DIR --data DIR [--task mrpc] [--examples N] [--heads each] [--mode uniform]
+    python benchmarks/disable.py --model DIR --data DIR [--task mrpc] [--examples N] [--heads each]
+    [--mode uniform]
                                  [--precision fp32 auto]
 
-The loop: a hook on the input of the output projection replaces a head's slice by the mean of its values (or zero);
-SDPA, float32, 32 examples at a time in the order of the data, padded to the longest of the batch. The limit: the layer
-passes that cannot be spared (for a set that begins in layer l the feed-forward part of l, all layers between, keys and
-values of the last), times what a bare forward pass takes for a layer over the same tokens without padding.
+The loop: a hook on the input of the output projection replaces a head's slice by the mean of its
+values (or zero); SDPA, float32, 32 examples at a time in the order of the data, padded to the
+longest of the batch. The limit: the layer passes that cannot be spared (for a set that begins in
+layer l the feed-forward part of l, all layers between, keys and values of the last), times what a
+bare forward pass takes for a layer over the same tokens without padding.
 
-All take turns within one run: some sets by the fast path, then the same by the loop, then a bare pass. Prints seconds
-by the clock and of processor time (the steadier of the two on a machine that does other work), their ratios, the
-largest difference of an output, and for how many sets every metric is equal. `--skip-loop` leaves out the loop.
+All take turns within one run: some sets by the fast path, then the same by the loop, then a bare
+pass. Prints seconds by the clock and of processor time (the steadier of the two on a machine that
+does other work), their ratios, the largest difference of an output, and for how many sets every
+metric is equal. `--skip-loop` leaves out the loop.
 """
 
 import argparse
@@ -25,12 +29,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headscope.ablation.effects import Logits, parse_sets, variant_logits
 from headscope.axes import HeadSet
-from headscope.disabling import Logits, parse_sets, variant_logits
-from headscope.models import Model, load
-from headscope.stream import BATCH_TOKENS
+from headscope.model.encoding import Encoded, batches, encode
+from headscope.model.loading import Model, load
+from headscope.model.passes import BATCH_TOKENS
 from headscope.tasks import find
-from headscope.tasks.encoding import Encoded, batches, encode
 from headscope.tasks.files import load_data
 from headscope.tasks.metrics import METRICS, predictions
 
@@ -101,19 +105,27 @@ def passes(model: Model, sets: list[tuple[str, HeadSet]]) -> float:
     feed, rest = 2 * hidden * inner, 4 * hidden * hidden
     forward, keys = feed / (feed + rest), 2 * hidden * hidden / (feed + rest)
     first = [min(heads).layer for _, heads in sets]
-    return sum(forward + (model.layers - layer - 1) + keys for layer in first if layer < model.layers)
+    return sum(
+        forward + (model.layers - layer - 1) + keys for layer in first if layer < model.layers
+    )
 
 
 def main() -> None:
     """Parse the arguments, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--task", default="mrpc")
     parser.add_argument("--examples", type=int)
-    parser.add_argument("--heads", default="each", help="each, layers, random:SIZE, or heads as in L1H2,L7H6")
+    parser.add_argument(
+        "--heads", default="each", help="each, layers, random:SIZE, or heads as in L1H2,L7H6"
+    )
     parser.add_argument("--mode", choices=["uniform", "zero"], default="uniform")
-    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16", "auto"], default=["fp32"])
+    parser.add_argument(
+        "--precision", nargs="+", choices=["fp32", "bf16", "auto"], default=["fp32"]
+    )
     parser.add_argument("--batch-tokens", type=int, default=BATCH_TOKENS)
     parser.add_argument("--skip-loop", action="store_true")
     given = parser.parse_args()
@@ -123,8 +135,14 @@ def main() -> None:
     encoded = encode(split, model.tokenizer)
     sets = parse_sets(given.heads, model.layers, model.heads)
     heads = dict(sets)
-    count = sum(len(rows) * int(encoded.lengths[rows].max()) for rows in batches(encoded.lengths, BATCH_TOKENS))
-    print(f"{model}, {given.task}: {len(encoded)} examples of {encoded.lengths.mean():.1f} tokens, {len(sets)} sets")
+    count = sum(
+        len(rows) * int(encoded.lengths[rows].max())
+        for rows in batches(encoded.lengths, BATCH_TOKENS)
+    )
+    print(
+        f"{model}, {given.task}: {len(encoded)} examples of {encoded.lengths.mean():.1f} tokens, "
+        f"{len(sets)} sets"
+    )
     bare(model, encoded, "fp32")
     seconds: Seconds = defaultdict(lambda: [0.0, 0.0])
     outputs: dict[str, dict[str, Logits]] = defaultdict(dict)
@@ -149,26 +167,42 @@ def main() -> None:
             for precision in given.precision:
                 with timed(seconds, f"bare {precision}"):
                     bare(model, encoded, precision)
-    report(model, seconds, passes(model, sets), int(encoded.lengths.sum()) / count / rounds, given.precision)
+    report(
+        model,
+        seconds,
+        passes(model, sets),
+        int(encoded.lengths.sum()) / count / rounds,
+        given.precision,
+    )
     for precision, own in outputs.items():
         if precision != "loop" and "loop" in outputs:
             print(f"{precision:>9}: {agreement(own, outputs['loop'], task, split.labels)}")
 
 
-def report(model: Model, seconds: Seconds, needed: float, share: float, precisions: list[str]) -> None:
-    """Print the times and their ratios; `share` is what a bare pass without padding is of all the bare passes."""
+def report(
+    model: Model, seconds: Seconds, needed: float, share: float, precisions: list[str]
+) -> None:
+    """Print the times and their ratios; `share` is what a bare pass without padding is of all the
+    bare passes.
+    """
     for name, (wall, processor) in seconds.items():
         print(f"{name:>9}: {wall:8.2f} s by the clock, {processor:8.2f} s of processor time")
     for precision in precisions:
         layer = [one * share / model.layers for one in seconds[f"bare {precision}"]]
         limit = [needed * one for one in layer]
-        text = " and ".join(f"{100 * one / taken:.0f}%" for one, taken in zip(limit, seconds[precision], strict=True))
+        text = " and ".join(
+            f"{100 * one / taken:.0f}%"
+            for one, taken in zip(limit, seconds[precision], strict=True)
+        )
         sum_of = f"{needed:.1f} layer passes = {limit[0]:.2f} s ({limit[1]:.2f} s)"
         print(f"{precision:>9}: the limit is {sum_of}; {text} of it")
         if "loop" in seconds:
-            ratios = [slow / fast for slow, fast in zip(seconds["loop"], seconds[precision], strict=True)]
+            ratios = [
+                slow / fast for slow, fast in zip(seconds["loop"], seconds[precision], strict=True)
+            ]
             print(
-                f"{precision:>9}: {ratios[0]:.2f} times as fast as the loop by the clock, {ratios[1]:.2f} by processor"
+                f"{precision:>9}: {ratios[0]:.2f} times as fast as the loop by the clock, "
+                f"{ratios[1]:.2f} by processor"
             )
 
 

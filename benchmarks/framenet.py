@@ -2,11 +2,12 @@
 
     python benchmarks/framenet.py FOLDER [--every 10]
 
-FOLDER is an unpacked release. Each side runs in a process of its own. Ours reads and filters all exemplars, without a
-cache, in both forms, and once more from the cache. NLTK's reads the exemplars of every n-th frame (--every 1: all) and
-does not filter; its seconds for all are those times all sentences over the sentences that it read. Sentences that it
-has read are let go, else its memory grows with them. A lexical unit for which an assertion of NLTK's fails is counted:
-`fn.exemplars()` itself ends there. Prints seconds and the peak resident memory of each.
+FOLDER is an unpacked release. Each side runs in a process of its own. Ours reads and filters all
+exemplars, without a cache, in both forms, and once more from the cache. NLTK's reads the exemplars
+of every n-th frame (--every 1: all) and does not filter; its seconds for all are those times all
+sentences over the sentences that it read. Sentences that it has read are let go, else its memory
+grows with them. A lexical unit for which an assertion of NLTK's fails is counted: `fn.exemplars()`
+itself ends there. Prints seconds and the peak resident memory of each.
 """
 
 import argparse
@@ -44,7 +45,9 @@ def ours(folder: Path) -> dict[str, float]:
 
 
 def nltk_walk(folder: Path, every: int) -> dict[str, float]:
-    """Seconds of NLTK's walk over every n-th frame, what it read, and in how many lexical units it failed."""
+    """Seconds of NLTK's walk over every n-th frame, what it read, and in how many lexical units it
+    failed.
+    """
     reader: Any = importlib.import_module("nltk.corpus.reader").FramenetCorpusReader
     pointer: Any = importlib.import_module("nltk.data").FileSystemPathPointer
     start = time.perf_counter()
@@ -75,22 +78,32 @@ def run(*arguments: str) -> dict[str, float]:
 
 def main() -> None:
     """Parse the arguments, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=10)
     parser.add_argument("--side", choices=("ours", "nltk"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
         said = ours(given.folder) if given.side == "ours" else nltk_walk(given.folder, given.every)
-        print(json.dumps({**said, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+        print(
+            json.dumps({**said, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
+        )
         return
     mine = run("--side", "ours", str(given.folder))
     theirs = run("--side", "nltk", "--every", str(given.every), str(given.folder))
     whole = theirs["seconds"] * mine["sentences"] / theirs["sentences"]
     print(f"headscope, {mine['sentences']:.0f} sentences, filtered: peak {mine['peak']:.0f} MiB")
-    print(f"    {mine['faithful']:.1f} s faithful, {mine['corrected']:.1f} s corrected, {mine['cached']:.1f} s cached")
+    print(
+        f"    {mine['faithful']:.1f} s faithful, {mine['corrected']:.1f} s corrected, "
+        f"{mine['cached']:.1f} s cached"
+    )
     print(f"nltk, {theirs['sentences']:.0f} sentences, not filtered: peak {theirs['peak']:.0f} MiB")
-    print(f"    {theirs['seconds']:.1f} s, so {whole:.0f} s for all; failed in {theirs['failed']:.0f} lexical units")
+    print(
+        f"    {theirs['seconds']:.1f} s, so {whole:.0f} s for all; failed in "
+        f"{theirs['failed']:.0f} lexical units"
+    )
     print(f"ratio {whole / mine['corrected']:.0f}")
 
 

@@ -1,12 +1,15 @@
-"""What measuring costs: all measures of maps in one pass, against the bare forward pass of the same batches.
+"""What measuring costs: all measures of maps in one pass, against the bare forward pass of the same
+batches.
 
-    python benchmarks/measure.py --data DIR [--model minilm] [--task mrpc] [--rounds 5] [--notebook 20] [--plot FILE]
+    python benchmarks/measure.py --data DIR [--model minilm] [--task mrpc] [--rounds 5] [--notebook
+    20] [--plot FILE]
 
-Prints, from one run: seconds of the bare forward pass (SDPA, the encoder alone), of the pass that takes the paper's
-maps-only measures (entropy, distance, attention to and from classes of words, token pairs), their ratio, the ratio of
-the pass that sorts maps into patterns too to that without, the same for a half and a quarter of the examples, the peak
-resident memory before and after, and what the form of the published notebook takes for a few examples (one at a time,
-padded to 200, loops over layers and heads in NumPy).
+Prints, from one run: seconds of the bare forward pass (SDPA, the encoder alone), of the pass that
+takes the paper's maps-only measures (entropy, distance, attention to and from classes of words,
+token pairs), their ratio, the ratio of the pass that sorts maps into patterns too to that without,
+the same for a half and a quarter of the examples, the peak resident memory before and after, and
+what the form of the published notebook takes for a few examples (one at a time, padded to 200,
+loops over layers and heads in NumPy).
 """
 
 import argparse
@@ -22,16 +25,16 @@ import numpy as np
 import polars as pl
 import torch
 
-from headscope.figures import save
+from headscope.figures.heatmaps import save
 from headscope.measures import MEASURES, measure
-from headscope.models import Model, load
+from headscope.model.encoding import Encoded, batches, encode, only
+from headscope.model.loading import Model, load
+from headscope.model.passes import BATCH_TOKENS
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
-from headscope.stream import BATCH_TOKENS
 from headscope.tasks import find
-from headscope.tasks.encoding import Encoded, batches, encode, only
 from headscope.tasks.files import load_data
-from headscope.words import Aligned, align, tag
+from headscope.words.align import Aligned, align, tag
 
 
 @torch.inference_mode()
@@ -43,14 +46,19 @@ def bare(model: Model, encoded: Encoded) -> None:
 
 @torch.inference_mode()
 def notebook(model: Model, encoded: Encoded, words: list[Aligned]) -> None:
-    """As the notebook does: an example at a time, padded to 200 tokens, loops over layers and heads in NumPy."""
+    """As the notebook does: an example at a time, padded to 200 tokens, loops over layers and heads
+    in NumPy.
+    """
     model.hf.set_attn_implementation("eager")
     try:
         for row in range(len(encoded)):
             out = model.hf.base_model(**encoded.batch([row], width=200), output_attentions=True)
             maps = torch.stack(out.attentions)[:, 0].numpy()
             nouns = [
-                t for w, own in zip(words[row].words, words[row].tokens, strict=True) if w.upos == "NOUN" for t in own
+                t
+                for w, own in zip(words[row].words, words[row].tokens, strict=True)
+                if w.upos == "NOUN"
+                for t in own
             ]
             for layer in range(model.layers):
                 for head in range(model.heads):
@@ -75,14 +83,18 @@ def peak() -> float:
 
 def main() -> None:
     """Parse the arguments, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--model", default="minilm")
     parser.add_argument("--task", default="mrpc")
     parser.add_argument("--examples", type=int)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--notebook", type=int, default=20)
-    parser.add_argument("--plot", type=Path, help="write the growth with the number of examples as a figure")
+    parser.add_argument(
+        "--plot", type=Path, help="write the growth with the number of examples as a figure"
+    )
     given = parser.parse_args()
     model = load(given.model)
     split = load_data(find(given.task), given.data).validation.sample(given.examples, 0)
@@ -90,7 +102,8 @@ def main() -> None:
     words = align(encoded, split, tag(split))
     names = [n for n in MEASURES.names() if not n.startswith("norm_")]
     print(
-        f"{model}, {given.task}: {len(encoded)} examples of {encoded.lengths.mean():.1f} tokens, {len(names)} measures"
+        f"{model}, {given.task}: {len(encoded)} examples of {encoded.lengths.mean():.1f} tokens, "
+        f"{len(names)} measures"
     )
     bare(model, encoded)
     before = peak()
@@ -99,24 +112,43 @@ def main() -> None:
     for _ in range(given.rounds):
         times["bare"].append(seconds(lambda: bare(model, encoded)))
         times["measured"].append(seconds(lambda: measure(model, encoded, names, words=words)))
-        times["patterns"].append(seconds(lambda: measure(model, encoded, names, words=words, also=collector.see)))
+        times["patterns"].append(
+            seconds(lambda: measure(model, encoded, names, words=words, also=collector.see))
+        )
     ratios = [m / b for b, m in zip(times["bare"], times["measured"], strict=True)]
     added = [p / m for m, p in zip(times["measured"], times["patterns"], strict=True)]
     for name, values in times.items():
-        print(f"{name:>10}: median {statistics.median(values):.2f} s (from {min(values):.2f} to {max(values):.2f})")
-    print(f"     ratio: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f}), by pairs")
-    print(f"  patterns: {statistics.median(added):.2f} times measuring (from {min(added):.2f} to {max(added):.2f})")
-    print(f"    memory: peak {before:.0f} MiB after the bare pass, {peak():.0f} MiB after measuring")
+        print(
+            f"{name:>10}: median {statistics.median(values):.2f} s (from {min(values):.2f} to "
+            f"{max(values):.2f})"
+        )
+    print(
+        f"     ratio: median {statistics.median(ratios):.2f} (from {min(ratios):.2f} to "
+        f"{max(ratios):.2f}), by pairs"
+    )
+    print(
+        f"  patterns: {statistics.median(added):.2f} times measuring (from {min(added):.2f} to "
+        f"{max(added):.2f})"
+    )
+    print(
+        f"    memory: peak {before:.0f} MiB after the bare pass, {peak():.0f} MiB after measuring"
+    )
     growth = []
     for share in (4, 2, 1):
         rows = list(range(0, len(encoded), share))
         part, own = only(encoded, rows), [words[i] for i in rows]
         took = seconds(partial(measure, model, part, names, words=own))
         growth.append({"examples": len(rows), "seconds": took})
-        print(f"    growth: {len(rows):>6} examples, {took:.2f} s, {1000 * took / len(rows):.2f} ms an example")
+        print(
+            f"    growth: {len(rows):>6} examples, {took:.2f} s, {1000 * took / len(rows):.2f} ms "
+            "an example"
+        )
     if given.plot:
         chart = alt.Chart(pl.DataFrame(growth)).mark_line(point=True, color="#1f6fb5")
-        x, y = alt.X("examples:Q", scale=alt.Scale(zero=True)), alt.Y("seconds:Q", scale=alt.Scale(zero=True))
+        x, y = (
+            alt.X("examples:Q", scale=alt.Scale(zero=True)),
+            alt.Y("seconds:Q", scale=alt.Scale(zero=True)),
+        )
         save(chart.encode(x, y).properties(width=220, height=140), given.plot)
     rows = list(range(min(given.notebook, len(encoded))))
     took = seconds(lambda: notebook(model, only(encoded, rows), [words[i] for i in rows]))

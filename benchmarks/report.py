@@ -1,15 +1,18 @@
 """What the report weighs and how fast it is, beside the usual viewer's page for one sentence.
 
-    python benchmarks/report.py --model DIR --data DIR [--tokens 64 128] [--runs DIR] [--bertviz PYTHON]
+    python benchmarks/report.py --model DIR --data DIR [--tokens 64 128] [--runs DIR] [--bertviz
+    PYTHON]
 
-Fine-tunes MODEL a little on MRPC and analyses it (`headscope study`, kept in the folder RUNS and taken up from there),
-then keeps the maps of 16 pairs of exactly so many tokens, before and after, builds the report from that run, and opens
-it in headless Chromium with the network off. Prints: seconds to build; bytes, and of what; milliseconds to the first
-paint, and until every part of the page is there; from a click on a head until its card and maps are drawn, the median
-and the slowest of 40; a frame while the pointer moves over a map, the median and the slowest; the slowest of the
+Fine-tunes MODEL a little on MRPC and analyses it (`headscope study`, kept in the folder RUNS and
+taken up from there), then keeps the maps of 16 pairs of exactly so many tokens, before and after,
+builds the report from that run, and opens it in headless Chromium with the network off. Prints:
+seconds to build; bytes, and of what; milliseconds to the first paint, and until every part of the
+page is there; from a click on a head until its card and maps are drawn, the median and the slowest
+of 40; a frame while the pointer moves over a map, the median and the slowest; the slowest of the
 line view.
 
-PYTHON is the interpreter of an environment with bertviz: of its page for one of the pairs, the bytes.
+PYTHON is the interpreter of an environment with bertviz: of its page for one of the pairs, the
+bytes.
 """
 
 import argparse
@@ -26,18 +29,20 @@ from typing import Any
 
 import torch
 
-from headscope import commands, steps
-from headscope.models import load
+from headscope.commands import steps
+from headscope.examples import Split
+from headscope.model.encoding import encode
+from headscope.model.loading import load
 from headscope.reporting.build import build
-from headscope.store import Run
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import encode
+from headscope.results.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import runs
 
 PAIRS, CLICKS = 16, 40
-"""The run is on as many examples as there are pairs: its numbers mean nothing, its tables are as long as any."""
+"""The run is on as many examples as there are pairs: its numbers mean nothing, its tables are as
+long as any.
+"""
 _VIEWER = """
 import json, sys
 import torch
@@ -62,7 +67,9 @@ def check(holds: bool, what: str) -> None:
 
 
 def long_pairs(split: Split, words: int) -> Split:
-    """`PAIRS` pairs whose two texts are texts of the split one after the other, of at least `words` words each."""
+    """`PAIRS` pairs whose two texts are texts of the split one after the other, of at least `words`
+    words each.
+    """
     check(split.second is not None, "MRPC has pairs")
     texts: tuple[list[str], list[str]] = ([], [])
     for which, column in enumerate((split.first, split.second or ())):
@@ -76,18 +83,32 @@ def long_pairs(split: Split, words: int) -> Split:
 
 
 def analysed(model: str, data: Path, folder: Path, tokens: int) -> tuple[Path, Split]:
-    """A finished run of `model` on MRPC with maps of pairs of exactly `tokens` tokens, and these pairs."""
+    """A finished run of `model` on MRPC with maps of pairs of exactly `tokens` tokens, and these
+    pairs.
+    """
     given: dict[str, Any] = {"model": model, "task": "mrpc", "data": data, "train_examples": 160}
     whole, path = folder / Path(model).name, folder / f"{Path(model).name}-{tokens}"
     commands.study(**given, out=whole, epochs=1, examples=PAIRS, max_length=64)
     path.mkdir(exist_ok=True)
     for file in (whole / "run.json", *whole.glob("*.parquet")):
         shutil.copy(file, path)
-    asked = {**given, "max_length": tokens, "seed": 0, "precision": "auto", "batch_tokens": 2048, "quiet": True}
+    asked = {
+        **given,
+        "max_length": tokens,
+        "seed": 0,
+        "precision": "auto",
+        "batch_tokens": 2048,
+        "quiet": True,
+    }
     session = commands.open_session(asked, examples=PAIRS)
     pairs = long_pairs(session.validation, tokens)
-    session = replace(session, validation=pairs, encoded=encode(pairs, session.model.tokenizer, tokens))
-    check({len(one) for one in session.encoded.segments} == {tokens}, f"every pair has {tokens} tokens")
+    session = replace(
+        session, validation=pairs, encoded=encode(pairs, session.model.tokenizer, tokens)
+    )
+    check(
+        {len(one) for one in session.encoded.segments} == {tokens},
+        f"every pair has {tokens} tokens",
+    )
     run, tuned = Run(path, {}), load(whole / "checkpoint", labels=session.task.outputs)
     steps.keep_maps(session, session.model, run, "before")
     steps.keep_maps(session, tuned, run, "after")
@@ -148,7 +169,9 @@ def watched(page: Path) -> dict[str, float]:
             began = time.perf_counter()
             tab.open(page)
             ready.append(1000 * (time.perf_counter() - began))
-            paint.append(tab.js("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+            paint.append(
+                tab.js("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+            )
         clicks = tab.js(_DRAWN % CLICKS)
         moves = tab.js(_MOVED)
         tab.js("document.querySelector('.mapforms [value=lines]').click()")
@@ -170,7 +193,9 @@ def watched(page: Path) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tokens", type=int, nargs="+", default=[64, 128])
@@ -184,7 +209,10 @@ def main() -> None:
         began = time.perf_counter()
         build([path], page)
         print(flush=True)
-        print(f"{PAIRS} pairs of {tokens} tokens, {given.model}: built in {time.perf_counter() - began:.1f} s")
+        print(
+            f"{PAIRS} pairs of {tokens} tokens, {given.model}: built in "
+            f"{time.perf_counter() - began:.1f} s"
+        )
         for what, size in weights(page).items():
             print(f"  {what:34} {size / 1e6:8.2f} MB")
         for what, milliseconds in watched(page).items():

@@ -33,7 +33,11 @@ OWN: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 13, "num_hidden_groups": 1},
     "xlm-roberta": {"type_vocab_size": 1},
     "camembert": {"type_vocab_size": 1},
-    "modernbert": {"local_attention": 6, "global_attn_every_n_layers": 2, "initializer_cutoff_factor": 2.0},
+    "modernbert": {
+        "local_attention": 6,
+        "global_attn_every_n_layers": 2,
+        "initializer_cutoff_factor": 2.0,
+    },
     "ernie": {},
     "data2vec-text": {"type_vocab_size": 1},
     "roberta-prelayernorm": {"type_vocab_size": 1},
@@ -46,13 +50,38 @@ TYPED = ("bert", "electra", "albert", "ernie")
 def tokenizer(types: bool = False) -> PreTrainedTokenizerFast:
     """WordPiece over single letters: every lower-case English text has its pieces. With `types`, token types too."""
     letters = "abcdefghijklmnopqrstuvwxyz"
-    pieces = ["<s>", "[PAD]", "</s>", "[UNK]", *".,?!'\"0123456789-", *letters, *(f"##{c}" for c in letters)]
-    pieces += ["the", "##ed", "##er", "nurse", "pilot", "thank", "not", "was", "by", "it", "who", "in", "on", "##s"]
+    pieces = [
+        "<s>",
+        "[PAD]",
+        "</s>",
+        "[UNK]",
+        *".,?!'\"0123456789-",
+        *letters,
+        *(f"##{c}" for c in letters),
+    ]
+    pieces += [
+        "the",
+        "##ed",
+        "##er",
+        "nurse",
+        "pilot",
+        "thank",
+        "not",
+        "was",
+        "by",
+        "it",
+        "who",
+        "in",
+        "on",
+        "##s",
+    ]
     backend = Tokenizer(models.WordPiece({p: i for i, p in enumerate(pieces)}, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer()
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=[("<s>", 0), ("</s>", 2)]
+        single="<s> $A </s>",
+        pair="<s> $A </s> $B:1 </s>:1",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
     )
     inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if types else [])]
     return PreTrainedTokenizerFast(

@@ -81,26 +81,40 @@ def inputs(folder: Path) -> None:
             frame = pl.DataFrame(rows, ["sentence1", "sentence2", "label", "idx"], orient="row")
             frame.write_parquet(folder / "glue" / task / f"{split}.parquet")
     (folder / "similar").mkdir()
-    (folder / "similar" / "task.toml").write_text('columns = ["one", "two"]\nlabel = "score"\nlimits = [0, 5]\n')
+    (folder / "similar" / "task.toml").write_text(
+        'columns = ["one", "two"]\nlabel = "score"\nlimits = [0, 5]\n'
+    )
     for split, count in (("train", 60), ("validation", 40)):
-        lines = [f"{one}\t{two}\t{rng.randint(0, 10) / 2}" for one, two in (pair(rng) for _ in range(count))]
+        lines = [
+            f"{one}\t{two}\t{rng.randint(0, 10) / 2}"
+            for one, two in (pair(rng) for _ in range(count))
+        ]
         text = "one\ttwo\tscore\n" + "".join(f"{line}\n" for line in lines)
         (folder / "similar" / f"{split}.tsv").write_text(text)
     treebank(folder / "en_made-ud-dev.conllu")
     release(folder / "frames-release", [GOOD, AIM] * 3)
     links = ["The nurse thanked the old pilot today .\tThe nurse\tthanked\tagent"] * 3
-    links += ["He said that the man was not by it .\tthe man\twas\tsubject", "They thank her .\ther\tthank\tpatient"]
-    (folder / "own.tsv").write_text("sentence\tsource\ttarget\trelation\n" + "".join(f"{row}\n" for row in links))
+    links += [
+        "He said that the man was not by it .\tthe man\twas\tsubject",
+        "They thank her .\ther\tthank\tpatient",
+    ]
+    (folder / "own.tsv").write_text(
+        "sentence\tsource\ttarget\trelation\n" + "".join(f"{row}\n" for row in links)
+    )
 
 
-TEXT = "the nurse thanked a pilot who was not in it ; he saw her by an old house and they left on time"
+TEXT = (
+    "the nurse thanked a pilot who was not in it ; he saw her by an old house and they left on time"
+)
 WORDS = TEXT.split()
 
 
 def pair(rng: random.Random) -> tuple[str, str]:
     """Two texts of 4 to 12 words, the second with some words of the first."""
     first = rng.choices(WORDS, k=rng.randint(4, 12))
-    second = [word if rng.random() < 0.6 else rng.choice(WORDS) for word in first[: rng.randint(4, 12)]]
+    second = [
+        word if rng.random() < 0.6 else rng.choice(WORDS) for word in first[: rng.randint(4, 12)]
+    ]
     return " ".join(first), " ".join(second)
 
 
@@ -116,14 +130,18 @@ def treebank(path: Path) -> None:
         kept = len(FORMS) - sentence % 3
         for at in range(kept):
             governor = 4 if GOVERNORS[at] > kept else GOVERNORS[at]
-            lines.append(f"{at + 1}\t{FORMS[at]}\t{FORMS[at]}\tX\t_\t_\t{governor}\t{RELATIONS[at]}\t_\t_")
+            lines.append(
+                f"{at + 1}\t{FORMS[at]}\t{FORMS[at]}\tX\t_\t_\t{governor}\t{RELATIONS[at]}\t_\t_"
+            )
         lines.append("")
     path.write_text("\n".join(lines) + "\n")
 
 
 def tables(folder: Path) -> Iterator[tuple[str, pl.DataFrame]]:
     """Every table of the runs in `folder` by its path without the suffix, in order: Parquet files and figures' CSVs."""
-    found = [path for name in RUNS for path in (folder / name).rglob("*") if "parts" not in path.parts]
+    found = [
+        path for name in RUNS for path in (folder / name).rglob("*") if "parts" not in path.parts
+    ]
     for path in sorted(found):
         if path.suffix == ".parquet":
             yield path.relative_to(folder).with_suffix("").as_posix(), pl.read_parquet(path)
@@ -135,13 +153,17 @@ def columns(folder: Path) -> str:
     """A line per table with its columns and their types, and per array of a run folder with its shape."""
     lines = []
     for name, frame in tables(folder):
-        lines += [f"{name}: " + ", ".join(f"{column} {dtype}" for column, dtype in frame.schema.items())]
+        lines += [
+            f"{name}: " + ", ".join(f"{column} {dtype}" for column, dtype in frame.schema.items())
+        ]
     for path in sorted(folder.rglob("*.safetensors")):
         if path.name in ("maps.safetensors", "patterns.safetensors"):
             with safe_open(path, "np") as file:
                 for key in sorted(file.keys()):
                     array = file.get_tensor(key)
-                    lines.append(f"{path.relative_to(folder).as_posix()} {key}: {array.dtype} {array.shape}")
+                    lines.append(
+                        f"{path.relative_to(folder).as_posix()} {key}: {array.dtype} {array.shape}"
+                    )
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -176,7 +198,9 @@ def pin(folder: Path) -> None:
     for name, frame in tables(folder):
         path = PINNED / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        in_float32(frame).write_parquet(path, compression="zstd", compression_level=19, statistics=False)
+        in_float32(frame).write_parquet(
+            path, compression="zstd", compression_level=19, statistics=False
+        )
 
 
 def compare(first: Path, second: Path) -> list[str]:

@@ -25,7 +25,12 @@ META = {
     "command": "study",
     "headscope": "0.1.0",
     "model": {"name": "tiny-bert", "path": "/m/tiny", "hash": "sha256:ab12", "family": "bert"},
-    "task": {"name": "pairs", "labels": ["different", "same"], "metrics": ["accuracy"], "columns": ["a", "b"]},
+    "task": {
+        "name": "pairs",
+        "labels": ["different", "same"],
+        "metrics": ["accuracy"],
+        "columns": ["a", "b"],
+    },
     "data": {"source": "built in", "hash": "sha256:cd34", "train": 200, "validation": 40},
     "options": {"epochs": 3, "precision": "fp32"},
     "seed": 7,
@@ -37,7 +42,9 @@ META = {
 }
 
 
-def disabled(deltas: list[float], corrected: list[float], heads: int = HEADS, **same: object) -> pl.DataFrame:
+def disabled(
+    deltas: list[float], corrected: list[float], heads: int = HEADS, **same: object
+) -> pl.DataFrame:
     """A row a head, layer by layer, with the given effects and corrected p values."""
     rows = [
         {
@@ -66,7 +73,9 @@ def disabled(deltas: list[float], corrected: list[float], heads: int = HEADS, **
     return pl.DataFrame(rows)
 
 
-def scores(value: float = 81.1, low: float | None = 77.0, high: float | None = 84.6, **same: object) -> pl.DataFrame:
+def scores(
+    value: float = 81.1, low: float | None = 77.0, high: float | None = 84.6, **same: object
+) -> pl.DataFrame:
     row: dict[str, object] = {
         "model": "tiny-bert",
         "task": "pairs",
@@ -107,7 +116,9 @@ def examples(tokens: list[list[str]], label: str = "same") -> pl.DataFrame:
                 "tokens": words,
                 "segments": [int(j >= len(words) // 2) for j in range(len(words))],
                 "special": [word in ("[CLS]", "[SEP]") for word in words],
-                "words": [-1 if word in ("[CLS]", "[SEP]") else j // 2 for j, word in enumerate(words)],
+                "words": [
+                    -1 if word in ("[CLS]", "[SEP]") else j // 2 for j, word in enumerate(words)
+                ],
             }
             for i, words in enumerate(tokens)
         ]
@@ -145,7 +156,10 @@ def write(folder: Path, meta: Mapping[str, object] | None = None, **tables: pl.D
     } | tables
     for name, frame in filled.items():
         frame.write_parquet(folder / f"{name}.parquet")
-    save_file(maps([len(words) for words in filled["examples"]["tokens"].to_list()]), folder / "maps.safetensors")
+    save_file(
+        maps([len(words) for words in filled["examples"]["tokens"].to_list()]),
+        folder / "maps.safetensors",
+    )
     (folder / "run.json").write_text(json.dumps(META | dict(meta or {})), encoding="utf-8")
     return folder
 
@@ -153,40 +167,83 @@ def write(folder: Path, meta: Mapping[str, object] | None = None, **tables: pl.D
 def change() -> pl.DataFrame:
     """What fine-tuning changed: the cosine of the maps, and the difference of one measure."""
     rows = []
-    for measure, unit in (("cosine_to_pretrained", "cosine"), ("attention_to_cls", "fraction of mass")):
+    for measure, unit in (
+        ("cosine_to_pretrained", "cosine"),
+        ("attention_to_cls", "fraction of mass"),
+    ):
         frame = (
             heads()
             .filter(measure="attention_to_cls")
             .with_columns(
-                pl.lit(measure).alias("measure"), pl.lit(unit).alias("unit"), before=pl.lit(0.5), after=pl.col("value")
+                pl.lit(measure).alias("measure"),
+                pl.lit(unit).alias("unit"),
+                before=pl.lit(0.5),
+                after=pl.col("value"),
             )
         )
-        rows.append(frame if measure == "cosine_to_pretrained" else frame.with_columns(pl.col("value") - 0.4))
+        rows.append(
+            frame
+            if measure == "cosine_to_pretrained"
+            else frame.with_columns(pl.col("value") - 0.4)
+        )
     return pl.concat(rows)
 
 
 def patterns() -> pl.DataFrame:
     """Shares of the patterns in the model, its layers and its heads; head h has most of class h."""
     classes = ("vertical", "diagonal", "vertical+diagonal", "block", "heterogeneous")
-    scopes: list[tuple[int | None, int | None]] = [(None, None), *((layer + 1, None) for layer in range(LAYERS))]
+    scopes: list[tuple[int | None, int | None]] = [
+        (None, None),
+        *((layer + 1, None) for layer in range(LAYERS)),
+    ]
     scopes += [(layer + 1, head + 1) for layer in range(LAYERS) for head in range(HEADS)]
     rows = []
     for state in ("before", "after"):
         for layer, head in scopes:
             for at, name in enumerate(classes):
                 value = 0.2 if head is None else 0.8 if at == head - 1 else 0.05
-                same = {"model": "tiny-bert", "task": "pairs", "state": state, "layer": layer, "head": head}
-                numbers = {"value": value, "low": value / 2, "high": value + 0.1, "n": 40, "unit": "share of maps"}
+                same = {
+                    "model": "tiny-bert",
+                    "task": "pairs",
+                    "state": state,
+                    "layer": layer,
+                    "head": head,
+                }
+                numbers = {
+                    "value": value,
+                    "low": value / 2,
+                    "high": value + 0.1,
+                    "n": 40,
+                    "unit": "share of maps",
+                }
                 for measure in ("share", "share_corrected"):
-                    rows.append({**same, "class": name, "measure": measure, **numbers, "examples": 40})
+                    rows.append(
+                        {**same, "class": name, "measure": measure, **numbers, "examples": 40}
+                    )
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def relations(measure: str = "score", relation: str = "frame_element", direction: str = "") -> pl.DataFrame:
+def relations(
+    measure: str = "score", relation: str = "frame_element", direction: str = ""
+) -> pl.DataFrame:
     """A row a head: how much it attends from a relation's one end to the other."""
-    same = {"model": "tiny-bert", "task": "fn", "relation": relation, "direction": direction, "measure": measure}
+    same = {
+        "model": "tiny-bert",
+        "task": "fn",
+        "relation": relation,
+        "direction": direction,
+        "measure": measure,
+    }
     rows = [
-        {**same, "layer": layer, "head": head, "value": 0.1 * layer + 0.01 * head, "low": 0.0, "high": 0.9, "n": 30}
+        {
+            **same,
+            "layer": layer,
+            "head": head,
+            "value": 0.1 * layer + 0.01 * head,
+            "low": 0.0,
+            "high": 0.9,
+            "n": 30,
+        }
         for layer in range(1, LAYERS + 1)
         for head in range(1, HEADS + 1)
     ]
@@ -197,9 +254,18 @@ def likeness(pairs: list[tuple[str, str, float]]) -> pl.DataFrame:
     """A row per pair of heads with their divergence."""
     rows = []
     for one, other, value in pairs:
-        (layer, head), (other_layer, other_head) = (map(int, name[1:].split("H")) for name in (one, other))
-        places = {"layer": layer, "head": head, "other_layer": other_layer, "other_head": other_head}
-        rows.append({**places, "measure": "jensen_shannon", "value": value, "n": 40, "unit": "nats"})
+        (layer, head), (other_layer, other_head) = (
+            map(int, name[1:].split("H")) for name in (one, other)
+        )
+        places = {
+            "layer": layer,
+            "head": head,
+            "other_layer": other_layer,
+            "other_head": other_head,
+        }
+        rows.append(
+            {**places, "measure": "jensen_shannon", "value": value, "n": 40, "unit": "nats"}
+        )
     return pl.DataFrame(rows)
 
 
@@ -229,7 +295,9 @@ def hostile(folder: Path) -> Path:
         folder,
         meta,
         scores=scores(configuration=bad, metric=bad, unit=bad),
-        disabled=disabled([-1.0, 2.0], [0.01, 1.0], metric=bad, test=bad, mode=bad, unit=bad, set=bad),
+        disabled=disabled(
+            [-1.0, 2.0], [0.01, 1.0], metric=bad, test=bad, mode=bad, unit=bad, set=bad
+        ),
         heads=heads().with_columns(measure=everywhere, unit=everywhere).unique(["layer", "head"]),
         change=change().with_columns(measure=everywhere, unit=everywhere).unique(["layer", "head"]),
         examples=examples([[*HOSTILE, "ok"]], label=bad),
@@ -295,13 +363,15 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.elements)
 
     def data(self, kind: str = "data") -> list[Any]:
-        return [json.loads(text) for attributes, text in self.raw if attributes.get("class") == kind]
+        return [
+            json.loads(text) for attributes, text in self.raw if attributes.get("class") == kind
+        ]
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 FLAGS += " --disable-component-update --hide-scrollbars --remote-debugging-pipe"
 
 
@@ -312,7 +382,9 @@ class Browser:
         assert CHROMIUM
         (theirs_in, self._out), (self._in, theirs_out) = os.pipe(), os.pipe()
         theirs = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (theirs_in, theirs_out)]
-        start = "import os, sys; os.dup2({}, 3); os.dup2({}, 4); os.execv(sys.argv[1], sys.argv[1:])".format(*theirs)
+        start = "import os, sys; os.dup2({}, 3); os.dup2({}, 4); os.execv(sys.argv[1], sys.argv[1:])".format(
+            *theirs
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-c", start, CHROMIUM, *FLAGS.split(), f"--user-data-dir={profile}"],
             pass_fds=theirs,
@@ -325,7 +397,11 @@ class Browser:
         self._last, self._buffer = 0, b""
         self.events: list[dict[str, Any]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = {"sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+        self._session = {
+            "sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)[
+                "sessionId"
+            ]
+        }
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -333,7 +409,10 @@ class Browser:
         self._last += 1
         os.write(
             self._out,
-            json.dumps({"id": self._last, "method": method, "params": params, **self._session}).encode() + b"\0",
+            json.dumps(
+                {"id": self._last, "method": method, "params": params, **self._session}
+            ).encode()
+            + b"\0",
         )
         while (message := self._read()).get("id") != self._last:
             self.events.append(message)
@@ -343,7 +422,9 @@ class Browser:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            assert select.select([self._in], [], [], 60)[0], "the browser has not answered for a minute"
+            assert select.select([self._in], [], [], 60)[0], (
+                "the browser has not answered for a minute"
+            )
             chunk = os.read(self._in, 1 << 20)
             assert chunk, "the browser has gone"
             self._buffer += chunk
@@ -352,7 +433,9 @@ class Browser:
         return message
 
     def js(self, expression: str) -> Any:
-        reply = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        reply = self.call(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
         assert "exceptionDetails" not in reply, reply
         return reply["result"].get("value")
 
@@ -367,32 +450,58 @@ class Browser:
 
     def _go(self, url: str, width: int, scheme: str, offline: bool) -> None:
         self.call(
-            "Network.emulateNetworkConditions", offline=offline, latency=0, downloadThroughput=-1, uploadThroughput=-1
+            "Network.emulateNetworkConditions",
+            offline=offline,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
         )
         self.events.clear()
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=width < 500,
         )
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
         self.call("Page.navigate", url=url)
-        self.js("new Promise((done) => (document.readyState === 'complete' ? done() : addEventListener('load', done)))")
+        self.js(
+            "new Promise((done) => (document.readyState === 'complete' ? done() : addEventListener('load', done)))"
+        )
 
     def press(self, key: str) -> None:
         for kind in ("rawKeyDown", "keyUp"):
-            named = {"Backspace": 8, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+            named = {
+                "Backspace": 8,
+                "Tab": 9,
+                "ArrowLeft": 37,
+                "ArrowUp": 38,
+                "ArrowRight": 39,
+                "ArrowDown": 40,
+            }
             code = named.get(key) or ord(key.upper())
             self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
 
     def until(self, condition: str) -> None:
         look = f"({condition}) ? done() : left-- ? setTimeout(look, 10) : fail(new Error({condition!r}))"
-        self.js(f"new Promise((done, fail) => {{ let left = 1000; const look = () => {look}; look(); }})")
+        self.js(
+            f"new Promise((done, fail) => {{ let left = 1000; const look = () => {look}; look(); }})"
+        )
 
     def complaints(self) -> list[dict[str, Any]]:
         wrong = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
         return [event for event in self.events if event.get("method") in wrong]
 
     def requests(self) -> list[str]:
-        sent = [e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"]
+        sent = [
+            e["params"]["request"]["url"]
+            for e in self.events
+            if e.get("method") == "Network.requestWillBeSent"
+        ]
         return [url for url in sent if not url.startswith("data:")]
 
     def close(self) -> None:

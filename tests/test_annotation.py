@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 from transformers import AutoModelForSequenceClassification
 
-import headscope.stream
+import headscope.model.passes
 import runs
 from headscope import cli
 from headscope.annotation import drawing
@@ -27,11 +27,11 @@ from headscope.annotation.drawing import LENGTHS, Origin, draw, draw_blocks
 from headscope.annotation.records import Label, Labels, dequantise, quantise, read_maps, write_maps
 from headscope.annotation.server import Server
 from headscope.errors import HeadscopeError
-from headscope.models import Model, load
-from headscope.patterns.classes import CLASSES
-from headscope.stream import Batch, LayerMaps, stream
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import Encoded, encode
+from headscope.examples import Split
+from headscope.model.encoding import Encoded, encode
+from headscope.model.loading import Model, load
+from headscope.model.passes import Batch, LayerMaps, stream
+from headscope.names import CLASSES
 
 VERTICAL, DIAGONAL, BOTH, BLOCK, HETEROGENEOUS = CLASSES
 ORIGIN = Origin("tiny-bert", "bert", "invented")
@@ -42,7 +42,9 @@ ORIGIN = Origin("tiny-bert", "bert", "invented")
 
 @given(st.integers(1, 128), st.sampled_from([0.02, 0.3, 1.0, 30.0]), st.integers(0, 2**32 - 1))
 @settings(max_examples=60)
-def test_8_bits_keep_the_weights_to_half_a_step_of_the_root(n: int, concentration: float, seed: int) -> None:
+def test_8_bits_keep_the_weights_to_half_a_step_of_the_root(
+    n: int, concentration: float, seed: int
+) -> None:
     weights = np.random.default_rng(seed).dirichlet(np.full(n, concentration), n)
     again = dequantise(quantise(weights))
     np.testing.assert_allclose(again.sum(1), 1, atol=1e-5)
@@ -50,7 +52,9 @@ def test_8_bits_keep_the_weights_to_half_a_step_of_the_root(n: int, concentratio
     step = 0.5 / 255
     off = 2 * step * np.sqrt(weights) + step**2
     sums = off.sum(1, keepdims=True)
-    assert (np.abs(again - weights) * (1 - np.minimum(sums, 0.5)) <= off + weights * sums + 1e-6).all()
+    assert (
+        np.abs(again - weights) * (1 - np.minimum(sums, 0.5)) <= off + weights * sums + 1e-6
+    ).all()
 
 
 @given(st.integers(1, 128))
@@ -60,7 +64,9 @@ def test_a_uniform_map_stays_uniform(n: int) -> None:
 
 
 def test_a_row_that_holds_nothing_is_uniform() -> None:
-    np.testing.assert_array_equal(dequantise(np.array([[0, 0], [0, 255]], np.uint8)), [[0.5, 0.5], [0, 1]])
+    np.testing.assert_array_equal(
+        dequantise(np.array([[0, 0], [0, 255]], np.uint8)), [[0.5, 0.5], [0, 1]]
+    )
 
 
 # ---- maps on the disk
@@ -106,7 +112,10 @@ def test_a_label_is_read_by_another_at_once_and_the_file_only_grows(tmp_path: Pa
 
 def test_the_last_line_on_a_map_holds_and_an_empty_one_takes_it_back(tmp_path: Path) -> None:
     labels = Labels(tmp_path)
-    labels.add(*(Label(name, VERTICAL, "a", 1) for name in ("m1", "m2", "m3")), Label("m1", VERTICAL, "b", 1))
+    labels.add(
+        *(Label(name, VERTICAL, "a", 1) for name in ("m1", "m2", "m3")),
+        Label("m1", VERTICAL, "b", 1),
+    )
     labels.add(Label("m1", BLOCK, "a", 1), Label("m2", "", "a", 1), Label("m3", BLOCK, "a", 2))
     # In the order in which they were last given: undo takes the last.
     assert list(labels.of("a", 1).items()) == [("m3", VERTICAL), ("m1", BLOCK)]
@@ -116,7 +125,9 @@ def test_the_last_line_on_a_map_holds_and_an_empty_one_takes_it_back(tmp_path: P
     assert labels.passes() == [("a", 1), ("b", 1), ("a", 2)]
 
 
-def test_a_line_that_a_crash_cut_short_anywhere_is_forgotten_and_written_over(tmp_path: Path) -> None:
+def test_a_line_that_a_crash_cut_short_anywhere_is_forgotten_and_written_over(
+    tmp_path: Path,
+) -> None:
     kept, cut, next_one = (Label(name, BLOCK, "Žofie", 1) for name in ("kept", "cut", "next"))
     labels = Labels(tmp_path)
     labels.add(kept)
@@ -149,7 +160,9 @@ def test_a_line_that_a_crash_cut_short_anywhere_is_forgotten_and_written_over(tm
         ([("a", 1, BLOCK), ("a", 1, "")], None),
     ],
 )
-def test_what_counts_as_settled(tmp_path: Path, given: list[tuple[str, int, str]], settled: str | None) -> None:
+def test_what_counts_as_settled(
+    tmp_path: Path, given: list[tuple[str, int, str]], settled: str | None
+) -> None:
     labels = Labels(tmp_path)
     labels.add(*(Label("m", label, annotator, round) for annotator, round, label in given))
     assert labels.settled() == ({} if settled is None else {"m": settled})
@@ -175,7 +188,10 @@ def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
 
 def test_agreement_by_hand() -> None:
     # 20 and 15 alike, 5 and 10 not: observed 0.7, by chance 0.5 * 0.6 + 0.5 * 0.4 = 0.5, kappa 0.2 / 0.5.
-    first, second = as_labels([0] * 25 + [1] * 25), as_labels([0] * 20 + [1] * 5 + [0] * 10 + [1] * 15)
+    first, second = (
+        as_labels([0] * 25 + [1] * 25),
+        as_labels([0] * 20 + [1] * 5 + [0] * 10 + [1] * 15),
+    )
     found = agreement(first | {"only here": BLOCK}, {"only there": BLOCK} | second)
     assert found.n == 50
     assert (found.raw, found.kappa) == pytest.approx((0.7, 0.4))
@@ -211,23 +227,39 @@ def encoded(model: Model) -> Encoded:
     """Pairs of a few to 139 tokens."""
     rng = np.random.default_rng(0)
     words = [" ".join(rng.choice([*"abc", "the"], n)) for n in range(2, 137, 2)]
-    split = Split(tuple(words), tuple(text[: len(text) // 2].strip() for text in words), np.zeros(len(words), np.int64))
+    split = Split(
+        tuple(words),
+        tuple(text[: len(text) // 2].strip() for text in words),
+        np.zeros(len(words), np.int64),
+    )
     return encode(split, model.tokenizer, max_length=139)
 
 
-def test_what_is_drawn_is_even_over_layers_and_lengths_and_distinct(model: Model, encoded: Encoded) -> None:
+def test_what_is_drawn_is_even_over_layers_and_lengths_and_distinct(
+    model: Model, encoded: Encoded
+) -> None:
     assert encoded.lengths.min() < 8
     assert encoded.lengths.max() > 128
     drawn = draw(model, encoded, ORIGIN, 48, seed=3)
-    assert len({one.id for one in drawn}) == len({(one.example, str(one.head)) for one in drawn}) == 48
-    lengths = [next(at for at, (low, high) in enumerate(LENGTHS) if low <= len(one.segments) <= high) for one in drawn]
+    assert (
+        len({one.id for one in drawn}) == len({(one.example, str(one.head)) for one in drawn}) == 48
+    )
+    lengths = [
+        next(at for at, (low, high) in enumerate(LENGTHS) if low <= len(one.segments) <= high)
+        for one in drawn
+    ]
     cells = Counter(zip(lengths, (one.head.layer for one in drawn), strict=True))
     assert len(cells) == len(LENGTHS) * model.layers
     # A draw that came before goes to the next cell.
     assert max(cells.values()) - min(cells.values()) <= 2
     for one in drawn:
         assert one.id == f"tiny-bert/invented/{one.example}/{one.head}"
-        assert (one.model, one.family, one.source, one.drawn) == ("tiny-bert", "bert", "invented", "random")
+        assert (one.model, one.family, one.source, one.drawn) == (
+            "tiny-bert",
+            "bert",
+            "invented",
+            "random",
+        )
         assert list(one.special) == encoded.special[one.example]
         assert list(one.segments) == encoded.segments[one.example]
 
@@ -237,8 +269,12 @@ def test_the_seed_decides_what_is_drawn(model: Model, encoded: Encoded) -> None:
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_drawn_maps_are_those_of_the_model_without_padding(model: Model, encoded: Encoded, tiny: Path) -> None:
-    eager = AutoModelForSequenceClassification.from_pretrained(tiny, attn_implementation="eager").eval()
+def test_drawn_maps_are_those_of_the_model_without_padding(
+    model: Model, encoded: Encoded, tiny: Path
+) -> None:
+    eager = AutoModelForSequenceClassification.from_pretrained(
+        tiny, attn_implementation="eager"
+    ).eval()
     for one in draw(model, encoded, ORIGIN, 12, seed=5):
         with torch.no_grad():
             maps = eager(**encoded.batch([one.example]), output_attentions=True).attentions
@@ -262,7 +298,11 @@ def invented(batch: Batch, layer: int) -> torch.Tensor:
     """Maps of known kinds, rows of padding as models leave them: attending to what is real."""
     word = batch.real & ~batch.special
     same = batch.segment[:, :, None] == batch.segment[:, None]
-    groups = [same & word[:, None], ~same & word[:, None], (batch.special & batch.real)[:, None].expand_as(same)]
+    groups = [
+        same & word[:, None],
+        ~same & word[:, None],
+        (batch.special & batch.real)[:, None].expand_as(same),
+    ]
     even = torch.stack([group / group.sum(-1, keepdim=True).clamp_min(1) for group in groups], -1)
     heads = [even @ torch.tensor(SHARES[head if layer < 2 else 1]) for head in range(4)]
     maps = torch.stack([*heads, 0.5 * heads[0] + 0.5 * torch.eye(word.shape[1])], 1)
@@ -272,12 +312,14 @@ def invented(batch: Batch, layer: int) -> torch.Tensor:
 
 @pytest.fixture
 def invented_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    def see_batch(model: Model, inputs: Any, batch: Batch, see: Callable[[LayerMaps], None], **given: object) -> None:
+    def see_batch(
+        model: Model, inputs: Any, batch: Batch, see: Callable[[LayerMaps], None], **given: object
+    ) -> None:
         for layer in range(model.layers):
             maps = invented(batch, layer)
             see(LayerMaps(layer, batch, maps, torch.ones(*maps.shape[:3], 2)))
 
-    monkeypatch.setattr(headscope.stream, "see_batch", see_batch)
+    monkeypatch.setattr(headscope.model.passes, "see_batch", see_batch)
 
 
 @pytest.mark.usefixtures("invented_maps")
@@ -334,7 +376,8 @@ def test_the_command_draws_adds_and_keeps_no_text(
     tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "a\tb\tlabel\n" + "".join(
-        f"the nurse was zzyzx {i}\tit was the pilot zzyzx\t{('no', 'yes')[i % 2]}\n" for i in range(9)
+        f"the nurse was zzyzx {i}\tit was the pilot zzyzx\t{('no', 'yes')[i % 2]}\n"
+        for i in range(9)
     )
     for split in ("train", "validation"):
         (tmp_path / "data").mkdir(exist_ok=True)
@@ -351,7 +394,10 @@ def test_the_command_draws_adds_and_keeps_no_text(
     maps = read_maps(folder)
     assert [one.id for one in maps[:6]] == before
     assert len({one.id for one in maps}) == len(maps) > 6
-    assert {(one.model, one.family) for one in maps} == {("tiny-bert", "tiny-bert"), ("tiny-bert", "bert")}
+    assert {(one.model, one.family) for one in maps} == {
+        ("tiny-bert", "tiny-bert"),
+        ("tiny-bert", "bert"),
+    }
     frame = pl.read_parquet(folder / "maps.parquet")
     assert "zzyzx" not in str(frame.drop("map").to_dicts())
 
@@ -364,7 +410,9 @@ def test_ctrl_c_ends_the_server_and_says_what_agrees(
 
     monkeypatch.setattr(Server, "serve_forever", stop)
     write_maps(tmp_path, [runs.annotated("a"), runs.annotated("b")])
-    Labels(tmp_path).add(*(Label(name, BLOCK, "me", round) for name in ("a", "b") for round in (1, 2)))
+    Labels(tmp_path).add(
+        *(Label(name, BLOCK, "me", round) for name in ("a", "b") for round in (1, 2))
+    )
     assert annotate(tmp_path, "--port", "0") == 0
     captured = capsys.readouterr()
     assert "the page is at http://127.0.0.1:" in captured.err
@@ -379,17 +427,29 @@ def test_ctrl_c_ends_the_server_and_says_what_agrees(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--port", "0"], "holds no maps.parquet: draw maps first with headscope annotate --model M --task T"),
+        (
+            ["--port", "0"],
+            "holds no maps.parquet: draw maps first with headscope annotate --model M --task T",
+        ),
         (["--model", "m"], "to draw maps give both --model and --task"),
-        (["--model", "TINY", "--task", "builtin", "--count", "0"], "--count must be at least 1, got 0"),
+        (
+            ["--model", "TINY", "--task", "builtin", "--count", "0"],
+            "--count must be at least 1, got 0",
+        ),
         (["--round", "4"], "--round"),
         (["--port", "70000"], "--port must lie between 0 and 65535, got 70000"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(
-    arguments: list[str], sentence: str, tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    tiny: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert annotate(tmp_path / "set", *(str(tiny) if one == "TINY" else one for one in arguments)) == 2
+    assert (
+        annotate(tmp_path / "set", *(str(tiny) if one == "TINY" else one for one in arguments)) == 2
+    )
     captured = capsys.readouterr()
     mistake = captured.err.splitlines()[-1]
     assert mistake.startswith("headscope: ")
@@ -398,7 +458,9 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert not (tmp_path / "set").exists()
 
 
-def test_a_port_that_is_taken_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_taken_is_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_maps(tmp_path, [runs.annotated("a")])
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

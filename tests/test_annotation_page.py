@@ -18,7 +18,7 @@ import pytest
 import runs
 from headscope.annotation.records import Label, Labels, write_maps
 from headscope.annotation.server import Annotation, Server
-from headscope.patterns.classes import CLASSES
+from headscope.names import CLASSES
 
 VERTICAL, DIAGONAL, BOTH, BLOCK, HETEROGENEOUS = CLASSES
 ME = {"annotator": "me", "round": 1}
@@ -54,7 +54,9 @@ def request(
 ) -> tuple[int, Any]:
     """The status and the JSON of an answer to a request that is right but for what is given."""
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=30)
-    sent = {"X-Token": server.token} | {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = {"X-Token": server.token} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
     connection.request(method or ("GET" if body is None else "POST"), path, body, sent)
     answer = connection.getresponse()
     content = answer.read()
@@ -82,7 +84,13 @@ def test_it_listens_to_this_machine_only(server: Server) -> None:
 @pytest.mark.parametrize("path", ["/", "/page.js", "/state?annotator=me&round=1"])
 def test_another_name_for_this_machine_is_refused(server: Server, path: str) -> None:
     port = server.server_address[1]
-    for host in ("attacker.example", f"attacker.example:{port}", "127.0.0.1", f"127.0.0.1:{port + 1}", ""):
+    for host in (
+        "attacker.example",
+        f"attacker.example:{port}",
+        "127.0.0.1",
+        f"127.0.0.1:{port + 1}",
+        "",
+    ):
         assert request(server, path, Host=host)[0] == 403, host
     body = json.dumps(ME | {"index": 0, "label": BLOCK}).encode()
     assert request(server, "/label", body, Host="attacker.example")[0] == 403
@@ -93,7 +101,11 @@ def test_another_name_for_this_machine_is_refused(server: Server, path: str) -> 
 @pytest.mark.parametrize("token", ["", "wrong", "\u00e9"])
 def test_a_request_without_the_page_s_token_is_refused(server: Server, token: str) -> None:
     body = json.dumps(ME | {"index": 0, "label": BLOCK}).encode()
-    for path, sent in (("/state?annotator=me", None), ("/map?annotator=me&index=0", None), ("/label", body)):
+    for path, sent in (
+        ("/state?annotator=me", None),
+        ("/map?annotator=me&index=0", None),
+        ("/label", body),
+    ):
         status, answer = request(server, path, sent, X_Token=token)
         assert status == 403
         assert "open the page again" in answer["error"]
@@ -119,10 +131,20 @@ def test_the_page_holds_the_token_and_no_name_breaks_out_of_it(folder: Path) -> 
         ("/label", {"label": BLOCK}, 400, "no request of the page's"),
         ("/label", {"index": None, "label": BLOCK}, 400, "no request of the page's"),
         ("/label", {"index": 0, "label": BLOCK, "round": 4}, 400, "the pass: 1, 2, or 3"),
-        ("/label", {"index": 0, "label": BLOCK, "annotator": " "}, 400, "give the annotator's name"),
+        (
+            "/label",
+            {"index": 0, "label": BLOCK, "annotator": " "},
+            400,
+            "give the annotator's name",
+        ),
         ("/label", {"index": 0, "label": BLOCK, "note": "x" * 5000}, 403, "refused"),
         ("/label", {"index": float("inf"), "label": BLOCK}, 400, "no request of the page's"),
-        ("/label", {"index": 0, "label": BLOCK, "annotator": "\ud800"}, 400, "no request of the page's"),
+        (
+            "/label",
+            {"index": 0, "label": BLOCK, "annotator": "\ud800"},
+            400,
+            "no request of the page's",
+        ),
         ("/label", b"{", 400, "a JSON object was expected"),
         ("/label", b"[" * 4000, 400, "a JSON object was expected"),
         ("/label", b'"\xff"', 400, "a JSON object was expected"),
@@ -180,7 +202,13 @@ def test_a_second_pass_is_blind(server: Server) -> None:
 def test_settling_shows_what_differs_with_both_labels(server: Server) -> None:
     for round, second in ((1, BLOCK), (2, VERTICAL)):
         for index in range(4):
-            post(server, "/label", round=round, index=index, label=second if index in (1, 3) else DIAGONAL)
+            post(
+                server,
+                "/label",
+                round=round,
+                index=index,
+                label=second if index in (1, 3) else DIAGONAL,
+            )
     # Labels that were taken back are no dispute.
     post(server, "/label", index=6, label=BLOCK)
     post(server, "/undo")
@@ -188,11 +216,18 @@ def test_settling_shows_what_differs_with_both_labels(server: Server) -> None:
     assert (state["done"], state["total"]) == (0, 2)
     assert state["next"] in (1, 3)
     assert sorted(server.work.queue("me", 3)) == [1, 3]
-    assert request(server, f"/map?annotator=me&round=3&index={state['next']}")[1]["labels"] == [BLOCK, VERTICAL]
+    assert request(server, f"/map?annotator=me&round=3&index={state['next']}")[1]["labels"] == [
+        BLOCK,
+        VERTICAL,
+    ]
     _, after = post(server, "/label", round=3, index=state["next"], label=BLOCK, note="two squares")
     assert (after["done"], after["total"]) == (1, 2)
     assert server.work.labels.lines[-1] == Label(f"m{state['next']}", BLOCK, "me", 3, "two squares")
-    assert server.work.labels.settled() == {"m0": DIAGONAL, "m2": DIAGONAL, f"m{state['next']}": BLOCK}
+    assert server.work.labels.settled() == {
+        "m0": DIAGONAL,
+        "m2": DIAGONAL,
+        f"m{state['next']}": BLOCK,
+    }
 
 
 # ---- a real browser
@@ -201,13 +236,17 @@ def test_settling_shows_what_differs_with_both_labels(server: Server) -> None:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[runs.Browser]:
     if runs.CHROMIUM is None:
-        pytest.skip("no Chromium is on this machine: install the package chromium to test the page in a browser")
+        pytest.skip(
+            "no Chromium is on this machine: install the package chromium to test the page in a browser"
+        )
     tab = runs.Browser(tmp_path_factory.mktemp("profile"))
     yield tab
     tab.close()
 
 
-def visit(browser: runs.Browser, server: Server, width: int = 1280, scheme: str = "light") -> list[int]:
+def visit(
+    browser: runs.Browser, server: Server, width: int = 1280, scheme: str = "light"
+) -> list[int]:
     """Open the page at its first map; returns the order of maps."""
     browser.visit(server.url, width, scheme)
     browser.until("shown && !busy")
@@ -254,15 +293,22 @@ def test_the_page_draws_the_map_without_complaint_and_fits(
     assert browser.js("document.documentElement.scrollWidth") == width
     assert browser.js("shown.index") == first
     assert text(browser, "about") == f"A pair of texts, {9 + first} tokens."
-    assert text(browser, "choices").split("\n") == [f"{i + 1} {name}" for i, name in enumerate(CLASSES)]
+    assert text(browser, "choices").split("\n") == [
+        f"{i + 1} {name}" for i, name in enumerate(CLASSES)
+    ]
     weights = (server.work.maps[first].quantised / 255) ** 2
-    for canvas, scaled in (("linear", weights / weights.max()), ("root", np.sqrt(weights / weights.max()))):
+    for canvas, scaled in (
+        ("linear", weights / weights.max()),
+        ("root", np.sqrt(weights / weights.max())),
+    ):
         pixels = np.array(browser.js(PIXELS % canvas)).reshape(9 + first, 9 + first, 4)
         assert np.abs(pixels[..., :3] - 255 * (1 - scaled)[..., None]).max() <= 1
         assert pixels[..., 0].min() == 0
 
 
-def test_a_key_labels_shows_the_next_map_and_backspace_takes_it_back(browser: runs.Browser, server: Server) -> None:
+def test_a_key_labels_shows_the_next_map_and_backspace_takes_it_back(
+    browser: runs.Browser, server: Server
+) -> None:
     folder, queue = server.work.labels.path.parent, visit(browser, server)
     assert text(browser, "progress") == f"0 of {COUNT} labelled by me, first pass"
     for at, name in enumerate(CLASSES):
@@ -342,23 +388,34 @@ server.serve_forever()
 """
 
 
-def test_after_a_kill_another_server_goes_on_where_it_stopped(browser: runs.Browser, folder: Path) -> None:
+def test_after_a_kill_another_server_goes_on_where_it_stopped(
+    browser: runs.Browser, folder: Path
+) -> None:
     queue = Annotation(folder).queue("me", 1)
-    with subprocess.Popen([sys.executable, "-c", SERVE, folder], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE, folder], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         browser.visit(process.stdout.readline().strip())
         browser.until("shown && !busy")
         press(browser, "4", "2")
         process.kill()
     press(browser, "1")
-    assert text(browser, "error") == "Not done: headscope annotate does not answer: is it still running?"
+    assert (
+        text(browser, "error")
+        == "Not done: headscope annotate does not answer: is it still running?"
+    )
     assert browser.js("shown.index") == queue[2]
     with serving(folder) as server:
         visit(browser, server)
         assert browser.js("shown.index") == queue[2]
         assert text(browser, "progress").startswith(f"2 of {COUNT} ")
         press(browser, "1")
-    assert lines(folder) == [(f"m{queue[0]}", BLOCK), (f"m{queue[1]}", DIAGONAL), (f"m{queue[2]}", VERTICAL)]
+    assert lines(folder) == [
+        (f"m{queue[0]}", BLOCK),
+        (f"m{queue[1]}", DIAGONAL),
+        (f"m{queue[2]}", VERTICAL),
+    ]
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -376,7 +433,9 @@ def test_a_second_pass_is_compared_and_its_differences_settled(
             press(browser, "1" if browser.js("shown.index") in verticals else "4")
     browser.js("byId('show-agreement').click()")
     browser.until("!busy && document.querySelector('#agreement td')")
-    cells = browser.js("[...document.querySelectorAll('#agreement td')].map((cell) => cell.textContent)")
+    cells = browser.js(
+        "[...document.querySelectorAll('#agreement td')].map((cell) => cell.textContent)"
+    )
     # Observed 6/7, by chance (3 * 2 + 4 * 5) / 49: kappa 16/23.
     assert cells[:3] == ["me, pass 1 and me, pass 2", "7", "85.7%"]
     assert cells[3].startswith("0.70 (")

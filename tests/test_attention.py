@@ -13,18 +13,22 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 import families
 import headscope
-from headscope.attention import MODES, Call, Mode
 from headscope.axes import Head
 from headscope.errors import HeadscopeError, InterventionError
-from headscope.models import Model, load
-from headscope.selfcheck import check
+from headscope.model.attention import MODES, Call, Mode
+from headscope.model.check import check
+from headscope.model.loading import Model, load
 
 TEXTS = [
     "The nurse thanked the pilot.",
     "No, it was the old pilot who thanked her on that very long day in May!",
     "Ah.",
 ]
-PAIRS = ["The pilot was thanked.", "Not him.", "It was by the nurse that the pilot was thanked, they say, in 1999."]
+PAIRS = [
+    "The pilot was thanked.",
+    "Not him.",
+    "It was by the nurse that the pilot was thanked, they say, in 1999.",
+]
 DISABLED: dict[int, list[int]] = {0: [1, 3], 2: [4]}
 NAMES = "L1H2,L1H4,L3H5"
 
@@ -45,7 +49,9 @@ def batch(model: Model) -> dict[str, Tensor]:
 
 
 def plain(folder: Path, attention: str) -> Any:
-    return AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation=attention).eval()
+    return AutoModelForSequenceClassification.from_pretrained(
+        folder, attn_implementation=attention
+    ).eval()
 
 
 class Explicit:
@@ -56,7 +62,13 @@ class Explicit:
         self.outputs: list[Tensor] = []
 
     def __call__(
-        self, _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+        self,
+        _module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        **options: Any,
     ) -> tuple[Tensor, None]:
         scores = query @ key.transpose(2, 3) * options["scaling"]
         maps = (scores if mask is None else scores + mask).softmax(-1)
@@ -86,7 +98,9 @@ def explicit(folder: Path) -> Any:
     hf.set_attn_implementation("explicit")
 
     @torch.no_grad()
-    def run(batch: dict[str, Tensor], mode: Any, means: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+    def run(
+        batch: dict[str, Tensor], mode: Any, means: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         state["now"] = Explicit(batch["attention_mask"].bool(), mode, means)
         return hf(**batch).logits, state["now"].outputs
 
@@ -110,13 +124,17 @@ def test_maps_equal_eagers(folder: Path, model: Model, batch: dict[str, Tensor])
 
 
 @torch.no_grad()
-def test_nothing_disabled_is_bit_identical_to_plain_sdpa(folder: Path, model: Model, batch: dict[str, Tensor]) -> None:
+def test_nothing_disabled_is_bit_identical_to_plain_sdpa(
+    folder: Path, model: Model, batch: dict[str, Tensor]
+) -> None:
     assert torch.equal(model.hf(**batch).logits, plain(folder, "sdpa")(**batch).logits)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @torch.no_grad()
-def test_disabled_equals_the_explicit_matrix(model: Model, batch: dict[str, Tensor], explicit: Any, mode: Mode) -> None:
+def test_disabled_equals_the_explicit_matrix(
+    model: Model, batch: dict[str, Tensor], explicit: Any, mode: Mode
+) -> None:
     untouched, outputs = explicit(batch, "")
     real = batch["attention_mask"].bool()
     means = torch.stack([output[real].mean(0) for output in outputs])
@@ -143,7 +161,9 @@ def test_observing_does_not_change_the_answer(model: Model, batch: dict[str, Ten
 
 
 @torch.no_grad()
-def test_restored_after_an_exception_and_when_nested(model: Model, batch: dict[str, Tensor]) -> None:
+def test_restored_after_an_exception_and_when_nested(
+    model: Model, batch: dict[str, Tensor]
+) -> None:
     before = model.hf(**batch).logits
     with pytest.raises(ZeroDivisionError), model.disabled(NAMES):
         raise ZeroDivisionError
@@ -164,10 +184,14 @@ def test_restored_after_an_exception_and_when_nested(model: Model, batch: dict[s
 
 @pytest.mark.parametrize("mode", ["uniform", "zero"])
 @torch.no_grad()
-def test_independent_of_padding_and_batch(model: Model, batch: dict[str, Tensor], mode: Mode) -> None:
+def test_independent_of_padding_and_batch(
+    model: Model, batch: dict[str, Tensor], mode: Mode
+) -> None:
     with model.disabled(NAMES, mode):
         together = model.hf(**batch).logits
-        wide = model.tokenizer(TEXTS, PAIRS, padding="max_length", max_length=97, return_tensors="pt")
+        wide = model.tokenizer(
+            TEXTS, PAIRS, padding="max_length", max_length=97, return_tensors="pt"
+        )
         torch.testing.assert_close(model.hf(**wide).logits, together, atol=1e-5, rtol=1e-5)
         for i, (first, second) in enumerate(zip(TEXTS, PAIRS, strict=True)):
             alone = model.hf(**model.tokenizer(first, second, return_tensors="pt")).logits
@@ -180,10 +204,14 @@ def test_the_mask_may_be_left_out_or_given_by_position(model: Model) -> None:
     with model.disabled(NAMES):
         with_mask = model.hf(**one).logits
         torch.testing.assert_close(model.hf(one["input_ids"]).logits, with_mask)
-        torch.testing.assert_close(model.hf(one["input_ids"], one["attention_mask"]).logits, with_mask)
+        torch.testing.assert_close(
+            model.hf(one["input_ids"], one["attention_mask"]).logits, with_mask
+        )
 
 
-def test_the_encoder_alone_can_be_disabled_too(folder: Path, model: Model, batch: dict[str, Tensor]) -> None:
+def test_the_encoder_alone_can_be_disabled_too(
+    folder: Path, model: Model, batch: dict[str, Tensor]
+) -> None:
     with torch.no_grad(), model.disabled("L1H1") as edit:
         model.hf.base_model(**batch)
     assert edit.change[Head(1, 1)] > 0
@@ -194,15 +222,22 @@ def test_a_layer_that_is_not_called_is_noticed(tiny: Path) -> None:
     batch = model.tokenizer(TEXTS, padding=True, return_tensors="pt")
     removed = model.hf.base_model.encoder.layer
     model.hf.base_model.encoder.layer = removed[:2]
-    with pytest.raises(InterventionError, match="L3H5 should have been disabled"), model.disabled("L3H5"):
+    with (
+        pytest.raises(InterventionError, match="L3H5 should have been disabled"),
+        model.disabled("L3H5"),
+    ):
         model.hf(**batch)
 
 
 def test_gradients_flow_past_a_disabled_head(tiny: Path) -> None:
     model = load(tiny)
     with model.disabled("L1H2"):
-        model.hf(**model.tokenizer(TEXTS, padding=True, return_tensors="pt")).logits.sum().backward()
-    query = model.hf.base_model.encoder.layer[0].attention.self.query.weight.grad.view(families.HEADS, -1)
+        model.hf(
+            **model.tokenizer(TEXTS, padding=True, return_tensors="pt")
+        ).logits.sum().backward()
+    query = model.hf.base_model.encoder.layer[0].attention.self.query.weight.grad.view(
+        families.HEADS, -1
+    )
     assert query[1].abs().max() == 0
     assert all(query[h].abs().max() > 0 for h in (0, 2, 3, 4))
 
@@ -259,11 +294,20 @@ def damage(model: Model, what: str) -> None:
         ("other maps", "the maps of layer 2 differ"),
     ],
 )
-def test_the_check_at_load_can_fail(tiny: Path, monkeypatch: pytest.MonkeyPatch, what: str, message: str) -> None:
+def test_the_check_at_load_can_fail(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, what: str, message: str
+) -> None:
     model = load(tiny)
     monkeypatch.setattr(Call, "__init__", Call.__init__)
     masks = AttentionMaskInterface._global_mapping
     monkeypatch.setitem(masks, "headscope", masks["headscope"])
     damage(model, what)
     with pytest.raises(InterventionError, match=message):
-        check(model.hf, model.tap, model.tokenizer, "tiny", (model.layers, model.heads), model.max_length)
+        check(
+            model.hf,
+            model.tap,
+            model.tokenizer,
+            "tiny",
+            (model.layers, model.heads),
+            model.max_length,
+        )

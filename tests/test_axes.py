@@ -30,7 +30,9 @@ def test_by_hand() -> None:
 
 @pytest.mark.parametrize("name", ["", "L1", "H1", "1H1", "L1H1x", "L-1H2", "L1.5H2", "LxHy", "７"])
 def test_what_is_no_head_is_refused(name: str) -> None:
-    with pytest.raises(HeadscopeError, match="is not a head: write a layer and a head counted from 1"):
+    with pytest.raises(
+        HeadscopeError, match="is not a head: write a layer and a head counted from 1"
+    ):
         Head.parse(name)
 
 
@@ -41,12 +43,15 @@ def test_heads_count_from_one() -> None:
 
 def test_outside_of_the_model() -> None:
     check_inside([Head(2, 3)], 2, 3)
-    with pytest.raises(HeadscopeError, match=r"L1H4, L3H1 does not exist: the model has 2 layers of 3 heads"):
+    with pytest.raises(
+        HeadscopeError, match=r"L1H4, L3H1 does not exist: the model has 2 layers of 3 heads"
+    ):
         check_inside([Head(3, 1), Head(1, 4), Head(1, 1)], 2, 3)
 
 
 def test_the_nearest_name_is_offered() -> None:
     assert (
-        str(unknown("task", "mprc", ["mrpc", "rte"])) == "unknown task 'mprc': did you mean 'mrpc'? Known: mrpc, rte."
+        str(unknown("task", "mprc", ["mrpc", "rte"]))
+        == "unknown task 'mprc': did you mean 'mrpc'? Known: mrpc, rte."
     )
     assert "did you mean" not in str(unknown("task", "zzzz", ["mrpc", "rte"]))

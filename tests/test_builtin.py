@@ -15,13 +15,26 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from headscope.errors import HeadscopeError
-from headscope.tags import Word
+from headscope.examples import Word
 from headscope.tasks.base import TASKS
 from headscope.tasks.builtin import DIFFERENT, MOST, SAME, Pair, SplitName, generate, pairs
-from headscope.tasks.grammar import CIRCLE, FREQUENCIES, PEOPLE, VERBS, Event, Wording, orders, realise
+from headscope.tasks.grammar import (
+    CIRCLE,
+    FREQUENCIES,
+    PEOPLE,
+    VERBS,
+    Event,
+    Wording,
+    orders,
+    realise,
+)
 
 FIRST_OF_SEED_0 = [
-    ("The doctor was assaulted by the soldier in the kitchen.", "In the kitchen, the soldier assaulted the writer.", 0),
+    (
+        "The doctor was assaulted by the soldier in the kitchen.",
+        "In the kitchen, the soldier assaulted the writer.",
+        0,
+    ),
     (
         "The doctor was assaulted by the soldier in the kitchen.",
         "In the kitchen, the soldier assaulted the physician.",
@@ -40,12 +53,18 @@ def take(n: int, seed: int = 0, split: SplitName = "train") -> list[Pair]:
 # ---------------------------------------------------------------- the splits
 
 
-def test_the_same_seed_gives_the_same_rows_and_a_smaller_size_is_the_beginning_of_a_larger_one() -> None:
+def test_the_same_seed_gives_the_same_rows_and_a_smaller_size_is_the_beginning_of_a_larger_one() -> (
+    None
+):
     train, validation = generate(7, 31, 17)
     again, other = generate(7, 50, 17)
     assert train.second is not None
     assert again.second is not None
-    assert (train.first, train.second, train.words) == (again.first[:31], again.second[:31], (again.words or ())[:31])
+    assert (train.first, train.second, train.words) == (
+        again.first[:31],
+        again.second[:31],
+        (again.words or ())[:31],
+    )
     assert train.labels.tolist() == again.labels[:31].tolist()
     assert (validation.first, validation.second) == (other.first, other.second)
     assert generate(8, 31, 17)[0].first != train.first
@@ -74,7 +93,9 @@ def test_a_size_that_cannot_be_met_is_refused(sizes: tuple[int, int]) -> None:
 def test_no_sentence_is_in_both_splits_whatever_the_seed_and_no_pair_comes_twice() -> None:
     train = [*take(3_000), *take(500, seed=1)]
     validation = [*take(1_000, split="validation"), *take(500, seed=1, split="validation")]
-    assert not {t for p in train for t in (p.first, p.second)} & {t for p in validation for t in (p.first, p.second)}
+    assert not {t for p in train for t in (p.first, p.second)} & {
+        t for p in validation for t in (p.first, p.second)
+    }
     assert len({(p.first, p.second) for p in train[:3_000]}) == 3_000
 
 
@@ -169,7 +190,9 @@ def test_the_orders_of_adjuncts() -> None:
 
 
 def test_a_word_stands_for_one_concept_only() -> None:
-    lemmas = [w for words in PEOPLE.values() for w in words] + [v for verbs in VERBS.values() for v, _ in verbs]
+    lemmas = [w for words in PEOPLE.values() for w in words] + [
+        v for verbs in VERBS.values() for v, _ in verbs
+    ]
     lemmas += [w for words in FREQUENCIES.values() for w in words]
     assert max(Counter(lemmas).values()) == 1
     assert sum(len(words) > 1 for words in PEOPLE.values()) == 12
@@ -220,10 +243,18 @@ def read(words: tuple[Word, ...]) -> Reading:
             found[w.relation] = concept.get(named.lemma, "")
     polarity = "never" if any(w.lemma in ("never", "not") for w in words) else ""
     polarity = "often" if any(w.lemma in ("often", "frequently") for w in words) else polarity
-    adjuncts = frozenset(w.lemma for w in words if w.head == verb and w.relation in ("obl", "obl:unmarked", "advmod"))
+    adjuncts = frozenset(
+        w.lemma for w in words if w.head == verb and w.relation in ("obl", "obl:unmarked", "advmod")
+    )
     agent = found.get("obl:agent") or found["nsubj"]
     patient = found.get("nsubj:pass") or found["obj"]
-    return concept[words[verb].lemma], agent, patient, polarity, adjuncts - {"never", "not", "often", "frequently"}
+    return (
+        concept[words[verb].lemma],
+        agent,
+        patient,
+        polarity,
+        adjuncts - {"never", "not", "often", "frequently"},
+    )
 
 
 def test_the_label_says_whether_the_two_sentences_read_the_same() -> None:
@@ -237,13 +268,24 @@ def test_the_label_says_whether_the_two_sentences_read_the_same() -> None:
         if pair.label == DIFFERENT:
             swapped = (one[0], one[2], one[1], *one[3:]) == two
             differ = {i for i in range(5) if one[i] != two[i]}
-            assert {"roles": swapped, "object": differ == {2}, "negation": differ == {3}}[pair.contrast]
+            assert {"roles": swapped, "object": differ == {2}, "negation": differ == {3}}[
+                pair.contrast
+            ]
 
 
 def test_every_kind_occurs() -> None:
     rows = take(3_000)
     kinds = Counter(pair.kind for pair in rows)
-    for kind in ("roles", "object", "negation", "passive", "cleft", "synonym", "order", "passive+cleft+synonym+order"):
+    for kind in (
+        "roles",
+        "object",
+        "negation",
+        "passive",
+        "cleft",
+        "synonym",
+        "order",
+        "passive+cleft+synonym+order",
+    ):
         assert kinds[kind] >= 5, kinds
     for label in (DIFFERENT, SAME):
         assert Counter(p.alternations for p in rows if p.label == label) == Counter(
@@ -255,10 +297,21 @@ def test_twins_share_the_first_sentence_and_swapped_roles_all_words() -> None:
     rows = take(2_000)
     for one, two in zip(rows[::2], rows[1::2], strict=True):
         assert {one.label, two.label} == {DIFFERENT, SAME}
-        assert (one.first, one.contrast, one.alternations) == (two.first, two.contrast, two.alternations)
+        assert (one.first, one.contrast, one.alternations) == (
+            two.first,
+            two.contrast,
+            two.alternations,
+        )
         if one.contrast == "roles":
             assert bag(one.second) == bag(two.second)
-    assert [f.name for f in fields(Pair)] == ["first", "second", "label", "contrast", "alternations", "words"]
+    assert [f.name for f in fields(Pair)] == [
+        "first",
+        "second",
+        "label",
+        "contrast",
+        "alternations",
+        "words",
+    ]
 
 
 # ---------------------------------------------------------------- what counts of words can do
@@ -285,15 +338,23 @@ def features(rows: list[Pair], vocabulary: dict[str, int]) -> npt.NDArray[np.flo
 
 def baseline(train: list[Pair], validation: list[Pair]) -> float:
     """Accuracy of logistic regression on the bags of words of the pairs."""
-    words = sorted({word for pair in train for text in (pair.first, pair.second) for word in bag(text)})
+    words = sorted(
+        {word for pair in train for text in (pair.first, pair.second) for word in bag(text)}
+    )
     vocabulary = {word: i for i, word in enumerate(words)}
-    model = LogisticRegression(solver="liblinear").fit(features(train, vocabulary), [p.label for p in train])
+    model = LogisticRegression(solver="liblinear").fit(
+        features(train, vocabulary), [p.label for p in train]
+    )
     return float(model.score(features(validation, vocabulary), [p.label for p in validation]))
 
 
 def leaky(rows: list[Pair]) -> list[Pair]:
     """What a careless grammar makes: a negation that the negative pairs have on one side, and the positive nowhere."""
-    return [p for p in rows if sum(w.negation for words in p.words for w in words) == (p.label == DIFFERENT)]
+    return [
+        p
+        for p in rows
+        if sum(w.negation for words in p.words for w in words) == (p.label == DIFFERENT)
+    ]
 
 
 @pytest.mark.parametrize(("variant", "low", "high"), [(list, 0.4, 0.6), (leaky, 0.95, 1.01)])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from headscope import cli, commands
+from headscope import cli
 
 HEAVY = ("torch", "transformers", "polars", "altair", "scipy", "sklearn", "numpy", "rich.progress")
 
@@ -35,7 +35,9 @@ def test_help_answers_in_half_a_second() -> None:
     seconds = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "headscope", "--help"], capture_output=True, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "headscope", "--help"], capture_output=True, check=True
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     # Processor time, the least of five: on an idle machine it is the time one waits, and others do not disturb it.
@@ -101,7 +103,11 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     ],
 )
 def test_what_the_machine_does_to_a_run(
-    error: BaseException, code: int, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    error: BaseException,
+    code: int,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*given: Any, **more: Any) -> None:
         raise error

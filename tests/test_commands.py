@@ -12,10 +12,10 @@ from safetensors.numpy import load_file
 
 import families
 import headscope
-from headscope import engine
+from headscope.commands.session import chosen_part, foreign_labels
+from headscope.engine import local
 from headscope.errors import HeadscopeError
-from headscope.models import load
-from headscope.session import chosen_part, foreign_labels
+from headscope.model.loading import load
 from headscope.tasks import find
 from headscope.tasks.files import load_data
 
@@ -44,7 +44,9 @@ def test_a_study_writes_every_table_and_a_report(studied: Path) -> None:
     assert (disabled["p_corrected"] >= disabled["p"]).all()
     measured = pl.read_parquet(studied / "heads.parquet")
     assert measured.group_by("measure").len()["len"].unique().to_list() == [heads]
-    assert {"entropy", "distance", "attention_to_cls", "attention_to_sep"} <= set(measured["measure"])
+    assert {"entropy", "distance", "attention_to_cls", "attention_to_sep"} <= set(
+        measured["measure"]
+    )
     assert measured.filter(pl.col("low") > pl.col("value")).is_empty()
     scores = pl.read_parquet(studied / "scores.parquet")
     assert set(scores["configuration"]) == {"pretrained, no fine-tuning", "pretrained + fine-tuned"}
@@ -55,7 +57,9 @@ def test_a_study_writes_every_table_and_a_report(studied: Path) -> None:
     assert record["data"]["validation"] == 40
     assert record["repeat"].startswith("headscope study --model ")
     assert "in nats" in record["definitions"]["entropy"]
-    assert record["definitions"]["cosine_to_pretrained"].startswith("Cosine of the two maps of a head")
+    assert record["definitions"]["cosine_to_pretrained"].startswith(
+        "Cosine of the two maps of a head"
+    )
     assert record["device"].startswith(("cpu, ", "NVIDIA"))
     maps = load_file(studied / "maps.safetensors")
     assert {key.split("/")[0] for key in maps} == {"before", "after"}
@@ -64,12 +68,16 @@ def test_a_study_writes_every_table_and_a_report(studied: Path) -> None:
     assert {"gradient_importance", "entropy", "share_vertical", "layer"} <= set(signals["measure"])
     assert set(signals["effect"]) == {"loss_moved", "loss", "accuracy", "f1"}
     assert signals["n"].unique().to_list() == [heads]
-    assert signals.filter((pl.col("low") > pl.col("value")) | (pl.col("high") < pl.col("value"))).is_empty()
+    assert signals.filter(
+        (pl.col("low") > pl.col("value")) | (pl.col("high") < pl.col("value"))
+    ).is_empty()
     page = (studied / "report.html").read_text()
     assert "builtin" in page
 
 
-def test_the_same_command_again_does_nothing(studied: Path, bare: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_command_again_does_nothing(
+    studied: Path, bare: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = (studied / "disabled.parquet").stat().st_mtime_ns
     headscope.study(model=bare, out=studied, epochs=1, **{**SMALL, "quiet": False})
     assert "holds the result of this very command already" in capsys.readouterr().err
@@ -77,7 +85,9 @@ def test_the_same_command_again_does_nothing(studied: Path, bare: str, capsys: p
 
 
 def test_another_study_in_the_same_folder_is_refused(studied: Path, bare: str) -> None:
-    with pytest.raises(HeadscopeError, match="holds another run .it differs in data, seed.: give another folder"):
+    with pytest.raises(
+        HeadscopeError, match="holds another run .it differs in data, seed.: give another folder"
+    ):
         headscope.study(model=bare, out=studied, epochs=1, **{**SMALL, "seed": 1})
     assert (studied / "run.json").is_file()
 
@@ -94,7 +104,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same_table(
     }
     headscope.disable(**given, out=tmp_path / "whole")
     scored: list[str] = []
-    original = engine.run
+    original = local.run
 
     def stop_after(count: int) -> Any:
         def run(items: Any, works: Any, **options: Any) -> int:
@@ -109,14 +119,16 @@ def test_a_stopped_run_goes_on_and_gives_the_same_table(
 
         return run
 
-    monkeypatch.setattr(engine, "run", stop_after(4))
+    monkeypatch.setattr(local, "run", stop_after(4))
     with pytest.raises(KeyboardInterrupt):
         headscope.disable(**given, out=tmp_path / "broken")
     assert not (tmp_path / "broken" / "run.json").exists()
-    monkeypatch.setattr(engine, "run", stop_after(10**6))
+    monkeypatch.setattr(local, "run", stop_after(10**6))
     headscope.disable(**given, out=tmp_path / "broken")
     assert len(scored) == len(set(scored)) == families.LAYERS * families.HEADS
-    one, two = (pl.read_parquet(tmp_path / name / "disabled.parquet") for name in ("whole", "broken"))
+    one, two = (
+        pl.read_parquet(tmp_path / name / "disabled.parquet") for name in ("whole", "broken")
+    )
     assert one.equals(two)
 
 
@@ -128,13 +140,21 @@ def test_disable_equals_the_table_of_the_study(studied: Path, tmp_path: Path) ->
     rows = pl.read_parquet(tmp_path / "run" / "disabled.parquet")
     assert rows["set"].unique().to_list() == ["L1H2,L3H5"]
     study = pl.read_parquet(studied / "disabled.parquet")
-    assert rows["baseline"].unique().sort().to_list() == pytest.approx(study["baseline"].unique().sort().to_list())
+    assert rows["baseline"].unique().sort().to_list() == pytest.approx(
+        study["baseline"].unique().sort().to_list()
+    )
 
 
 def test_heads_found_by_a_measure_are_disabled(studied: Path, tmp_path: Path) -> None:
     given = {"model": str(studied / "checkpoint"), "task": "builtin", "examples": 20, "quiet": True}
-    headscope.disable(**given, heads="top:entropy:2", measured=studied, memory=1e-9, out=tmp_path / "run")
-    measured = pl.read_parquet(studied / "heads.parquet").filter(measure="entropy").sort("value", descending=True)
+    headscope.disable(
+        **given, heads="top:entropy:2", measured=studied, memory=1e-9, out=tmp_path / "run"
+    )
+    measured = (
+        pl.read_parquet(studied / "heads.parquet")
+        .filter(measure="entropy")
+        .sort("value", descending=True)
+    )
     names = {f"L{r['layer']}H{r['head']}" for r in measured.head(2).to_dicts()}
     rows = pl.read_parquet(tmp_path / "run" / "disabled.parquet")
     assert set(rows["set"][0].split(",")) == names
@@ -153,29 +173,51 @@ def test_heads_found_by_a_measure_are_disabled(studied: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("mode", ["uniform", "mean"])
-def test_devices_that_share_the_work_give_the_same_table(studied: Path, tmp_path: Path, mode: Any) -> None:
-    given: dict[str, Any] = {"model": str(studied / "checkpoint"), "task": "builtin", "examples": 15, "mode": mode}
+def test_devices_that_share_the_work_give_the_same_table(
+    studied: Path, tmp_path: Path, mode: Any
+) -> None:
+    given: dict[str, Any] = {
+        "model": str(studied / "checkpoint"),
+        "task": "builtin",
+        "examples": 15,
+        "mode": mode,
+    }
     headscope.disable(**given, out=tmp_path / "one", quiet=True)
     headscope.disable(**given, out=tmp_path / "two", devices="cpu, cpu", quiet=True)
     one, two = (pl.read_parquet(tmp_path / name / "disabled.parquet") for name in ("one", "two"))
     assert one.equals(two)
     for wrong in ("cpu,cuda:97", "gpu0", ""):
-        with pytest.raises(HeadscopeError, match="cannot be used .*: name devices that torch has, as in cuda:0,cuda:1"):
+        with pytest.raises(
+            HeadscopeError,
+            match="cannot be used .*: name devices that torch has, as in cuda:0,cuda:1",
+        ):
             headscope.disable(**given, out=tmp_path / "three", devices=wrong, quiet=True)
 
 
-def test_parts_of_the_validation_set_share_nothing_and_hold_all(studied: Path, tmp_path: Path) -> None:
+def test_parts_of_the_validation_set_share_nothing_and_hold_all(
+    studied: Path, tmp_path: Path
+) -> None:
     data = load_data(find("builtin"), None, seed=0, sizes=(10, 31))
     parts = [chosen_part(data, f"{k}/3", seed=5) for k in (1, 2, 3)]
-    texts = [pair for one in parts for pair in zip(one.first, one.second or (), one.labels.tolist(), strict=True)]
+    texts = [
+        pair
+        for one in parts
+        for pair in zip(one.first, one.second or (), one.labels.tolist(), strict=True)
+    ]
     whole = data.validation
-    assert sorted(texts) == sorted(zip(whole.first, whole.second or (), whole.labels.tolist(), strict=True))
+    assert sorted(texts) == sorted(
+        zip(whole.first, whole.second or (), whole.labels.tolist(), strict=True)
+    )
     assert {len(one) for one in parts} == {10, 11}
     assert chosen_part(data, "train", 0) is data.train
     for wrong in ("3/2", "0/2", "half", "1/x", "1/"):
-        with pytest.raises(HeadscopeError, match="is not understood: give validation, train, or K/N"):
+        with pytest.raises(
+            HeadscopeError, match="is not understood: give validation, train, or K/N"
+        ):
             chosen_part(data, wrong, 0)
-    with pytest.raises(HeadscopeError, match="--part 40/50 is empty: there are 31 validation examples"):
+    with pytest.raises(
+        HeadscopeError, match="--part 40/50 is empty: there are 31 validation examples"
+    ):
         chosen_part(data, "40/50", 0)
     headscope.disable(
         model=str(studied / "checkpoint"), task="builtin", heads="L1H1", part="2/3", examples=9, out=tmp_path / "run",
@@ -198,7 +240,10 @@ def test_measures_do_not_depend_on_the_batches(studied: Path, tmp_path: Path) ->
 
 def test_what_is_refused(bare: str, tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with pytest.raises(HeadscopeError, match="has no classification head, so there is no score to lose: fine-tune it"):
+    with pytest.raises(
+        HeadscopeError,
+        match="has no classification head, so there is no score to lose: fine-tune it",
+    ):
         headscope.disable(model=bare, task="builtin", out=out)
     with pytest.raises(HeadscopeError, match="unknown measure 'entrpy': did you mean 'entropy'"):
         headscope.measure(model=bare, task="builtin", out=out, measures="entrpy")
@@ -211,11 +256,16 @@ def test_what_is_refused(bare: str, tiny: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_a_long_text_is_cut_counted_and_said(bare: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_text_is_cut_counted_and_said(
+    bare: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "task"
     folder.mkdir()
     (folder / "task.toml").write_text('columns = ["text"]\nlabels = ["no", "yes"]')
-    rows = [{"text": text, "label": i % 2} for i, text in enumerate(["ab", "a " * 300, "b", "c", "d", "e"])]
+    rows = [
+        {"text": text, "label": i % 2}
+        for i, text in enumerate(["ab", "a " * 300, "b", "c", "d", "e"])
+    ]
     for name in ("train", "validation"):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     headscope.finetune(model=bare, task=str(folder), out=tmp_path / "ckpt", epochs=1, lr=1e-3)
@@ -230,9 +280,15 @@ def test_a_long_text_is_cut_counted_and_said(bare: str, tmp_path: Path, capsys: 
 
 @pytest.mark.parametrize("init", ["random", "none"])
 def test_the_other_two_configurations(bare: str, tmp_path: Path, init: Any) -> None:
-    headscope.finetune(model=bare, task="builtin", out=tmp_path / "ckpt", init=init, epochs=1, **SMALL)
-    configuration = pl.read_parquet(tmp_path / "ckpt" / "scores.parquet")["configuration"].unique().to_list()
-    assert configuration == ["random + fine-tuned" if init == "random" else "pretrained, no fine-tuning"]
+    headscope.finetune(
+        model=bare, task="builtin", out=tmp_path / "ckpt", init=init, epochs=1, **SMALL
+    )
+    configuration = (
+        pl.read_parquet(tmp_path / "ckpt" / "scores.parquet")["configuration"].unique().to_list()
+    )
+    assert configuration == [
+        "random + fine-tuned" if init == "random" else "pretrained, no fine-tuning"
+    ]
     trained, given = headscope.load(tmp_path / "ckpt"), headscope.load(bare)
     weight = "encoder.layer.0.output.dense.weight"
     same = (trained.hf.base_model.state_dict()[weight] == given.hf.state_dict()[weight]).all()
@@ -243,7 +299,17 @@ def test_odd_texts_are_measured(bare: str, tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     folder.mkdir()
     (folder / "task.toml").write_text('columns = ["one", "two"]\nlabels = ["no", "yes"]')
-    odd = ["🙂🙃", "!!!", "שלום עולם", "a\u200bb", "word " * 5000, "e\u0301te\u0301", "☃", "don't", "漢字かな"]
+    odd = [
+        "🙂🙃",
+        "!!!",
+        "שלום עולם",
+        "a\u200bb",
+        "word " * 5000,
+        "e\u0301te\u0301",
+        "☃",
+        "don't",
+        "漢字かな",
+    ]
     rows = [{"one": text, "two": "the nurse", "label": i % 2} for i, text in enumerate(odd)]
     for name in ("train", "validation"):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -260,26 +326,42 @@ def test_odd_texts_are_measured(bare: str, tmp_path: Path) -> None:
 
 def test_compare_says_what_changed(studied: Path, bare: str, tmp_path: Path) -> None:
     headscope.compare(
-        before=bare, after=str(studied / "checkpoint"), task="builtin", out=tmp_path / "run", examples=30, quiet=True
+        before=bare,
+        after=str(studied / "checkpoint"),
+        task="builtin",
+        out=tmp_path / "run",
+        examples=30,
+        quiet=True,
     )
     change = pl.read_parquet(tmp_path / "run" / "change.parquet")
     cosine = change.filter(measure="cosine_to_pretrained")
     assert len(cosine) == families.LAYERS * families.HEADS
     assert cosine["value"].is_between(0, 1).all()
     noun = change.filter(measure="attention_to_noun")
-    assert noun["value"].to_list() == pytest.approx((noun["after"] - noun["before"]).to_list(), abs=1e-9)
+    assert noun["value"].to_list() == pytest.approx(
+        (noun["after"] - noun["before"]).to_list(), abs=1e-9
+    )
     page = (tmp_path / "run").parent / "compared.html"
     headscope.report(tmp_path / "run", out=page)
     assert "Not complete" not in page.read_text()
     assert page.read_text().count("<figure>") >= 5
 
 
-def test_a_checkpoint_of_another_task_with_as_many_classes_is_refused(tmp_path: Path, tiny: Path) -> None:
-    given: dict[str, Any] = {"model": str(tiny), "task": "builtin", "out": tmp_path / "ckpt", "quiet": True}
+def test_a_checkpoint_of_another_task_with_as_many_classes_is_refused(
+    tmp_path: Path, tiny: Path
+) -> None:
+    given: dict[str, Any] = {
+        "model": str(tiny),
+        "task": "builtin",
+        "out": tmp_path / "ckpt",
+        "quiet": True,
+    }
     headscope.finetune(**given, init="none", train_examples=4, examples=4)
     model = load(tmp_path / "ckpt")
     assert foreign_labels(model, find("builtin")) == ""
-    assert "the task rte has entailment, not_entailment, in this order" in foreign_labels(model, find("rte"))
+    assert "the task rte has entailment, not_entailment, in this order" in foreign_labels(
+        model, find("rte")
+    )
     assert foreign_labels(load(tiny), find("rte")) == ""
     model.hf.config.id2label = {0: "Entailment", 1: "not_entailment"}
     assert foreign_labels(model, find("rte")) == ""

@@ -8,20 +8,20 @@ import pytest
 import torch
 
 import families
-from headscope.attention import Mode
+from headscope.ablation.effects import disabled_logits, variant_logits
 from headscope.axes import all_heads
-from headscope.disabling import disabled_logits, variant_logits
-from headscope.finetuning import Recipe, train
+from headscope.examples import Split
 from headscope.measures import OWN_PASS, known, measure
-from headscope.models import load
+from headscope.model.attention import Mode
+from headscope.model.encoding import encode
+from headscope.model.loading import load
+from headscope.model.passes import logits
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
-from headscope.stream import logits
 from headscope.tasks import find
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import encode
 from headscope.tasks.files import load_data
-from headscope.words import align, tag
+from headscope.training.loop import Recipe, train
+from headscope.words.align import align, tag
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -70,10 +70,20 @@ def test_disabled_heads_are_those_of_the_explicit_form_and_of_the_processor(
     every = all_heads(there.layers, there.heads)
     rng = np.random.default_rng(5)
     sets = [(str(head), frozenset([head])) for head in every[::3]]
-    sets += [(f"set {k}", frozenset(every[i] for i in rng.choice(len(every), k, replace=False))) for k in (2, 5)]
+    sets += [
+        (f"set {k}", frozenset(every[i] for i in rng.choice(len(every), k, replace=False)))
+        for k in (2, 5)
+    ]
     before = logits(there, encoded, precision="fp32")
-    np.testing.assert_allclose(before, logits(here, encoded, precision="fp32"), rtol=1e-3, atol=1e-4)
-    scored = {name: out for name, out, _ in variant_logits(there, encoded, sets, mode, before=before, precision="fp32")}
+    np.testing.assert_allclose(
+        before, logits(here, encoded, precision="fp32"), rtol=1e-3, atol=1e-4
+    )
+    scored = {
+        name: out
+        for name, out, _ in variant_logits(
+            there, encoded, sets, mode, before=before, precision="fp32"
+        )
+    }
     assert set(scored) == {name for name, _ in sets}
     for name, heads in sets:
         slow, _ = disabled_logits(there, encoded, heads, mode, precision="fp32")
@@ -104,7 +114,9 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
                 raise KilledError
 
         encoded = encode(rows, model.tokenizer)
-        train(model, task, encoded, rows.labels, recipe, state=state, advance=advance, save_every=0.0)
+        train(
+            model, task, encoded, rows.labels, recipe, state=state, advance=advance, save_every=0.0
+        )
         return {name: value.cpu() for name, value in model.hf.state_dict().items()}
 
     whole = run(None)
@@ -120,7 +132,9 @@ def little_memory() -> Iterator[None]:
     """A real end of the GPU's memory, where this process may have little of it."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_allocated() + 600 * 2**20) / total)
+    torch.cuda.set_per_process_memory_fraction(
+        (torch.cuda.memory_allocated() + 600 * 2**20) / total
+    )
     yield
     torch.cuda.set_per_process_memory_fraction(1.0)
     torch.cuda.empty_cache()
@@ -134,5 +148,7 @@ def test_a_batch_that_does_not_fit_is_halved(tmp_path: Path) -> None:
     rows = Split((text,) * 2048, (text,) * 2048, np.arange(2048) % 2)
     parts: list[int] = []
     encoded = encode(rows, model.tokenizer, 128)
-    train(model, task, encoded, rows.labels, Recipe(epochs=1, batch_size=2048), on_split=parts.append)
+    train(
+        model, task, encoded, rows.labels, Recipe(epochs=1, batch_size=2048), on_split=parts.append
+    )
     assert parts[0] == 1024

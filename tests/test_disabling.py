@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from headscope.ablation.effects import effects, parse_sets, score_rows_of, top_heads
 from headscope.axes import Head
-from headscope.disabling import effects, parse_sets, score_rows_of, top_heads
 from headscope.errors import HeadscopeError
 from headscope.tasks import find
 
@@ -40,7 +40,9 @@ def test_the_heads_with_the_most_of_a_measure() -> None:
     assert top_heads(table, "entropy", 3) == [Head(1, 1), Head(2, 2), Head(2, 1)]
     with pytest.raises(HeadscopeError, match="the top 4 heads by distance cannot be had of 3"):
         top_heads(table, "distance", 4)
-    with pytest.raises(HeadscopeError, match="unknown measure of that run 'entrpy': did you mean 'entropy'"):
+    with pytest.raises(
+        HeadscopeError, match="unknown measure of that run 'entrpy': did you mean 'entropy'"
+    ):
         top_heads(table, "entrpy", 1)
 
 
@@ -64,7 +66,10 @@ def test_random_sets_differ_and_come_from_the_seed() -> None:
         ("L1H1;", "the list of heads is empty: name at least one"),
         ("L1H1;L2H2;l1h1", "names the set L1H1 twice"),
         ("all", "'all' is not a head"),
-        ("every", "is not understood: give each, layers, all-but-one, random, or heads as in L1H2,L7H6"),
+        (
+            "every",
+            "is not understood: give each, layers, all-but-one, random, or heads as in L1H2,L7H6",
+        ),
         ("random:x", "write random:5 for random sets of 5 heads"),
         ("random:145", "a random set of 145 heads cannot be drawn from 144"),
     ],
@@ -82,7 +87,10 @@ def test_effects_by_hand() -> None:
     task = find("mrpc")
     labels = np.array([1, 1, 1, 1, 0, 0, 0, 0, 1, 1])
     before = as_logits([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
-    sets: Sets = [("L1H1", frozenset([Head(1, 1)])), ("L1H2,L2H1", frozenset([Head(1, 2), Head(2, 1)]))]
+    sets: Sets = [
+        ("L1H1", frozenset([Head(1, 1)])),
+        ("L1H2,L2H1", frozenset([Head(1, 2), Head(2, 1)])),
+    ]
     after = {
         # Eight right -> three right: six lost, one won.
         "L1H1": (as_logits([0, 0, 0, 0, 1, 1, 0, 0, 1, 0]), 0.5),
@@ -113,7 +121,14 @@ def test_effects_by_hand() -> None:
 
 def test_a_score_is_beside_its_majority_baseline() -> None:
     labels = np.array([1, 1, 0, 1])
-    rows = score_rows_of(find("mrpc"), np.array([1, 1, 0]), labels, as_logits([1, 0, 0, 1]), configuration="x", seed=0)
+    rows = score_rows_of(
+        find("mrpc"),
+        np.array([1, 1, 0]),
+        labels,
+        as_logits([1, 0, 0, 1]),
+        configuration="x",
+        seed=0,
+    )
     accuracy, f1 = rows
     assert (accuracy["value"], accuracy["majority"], accuracy["n"]) == (75, 75, 4)
     assert f1["majority"] == pytest.approx(100 * 6 / 7)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from headscope import engine
+from headscope.engine import local as engine
 
 ITEMS = [(f"{kind}{at}", kind) for kind in (1, 2, 3) for at in range(4)]
 Share = Sequence[tuple[str, int]]
@@ -20,11 +20,17 @@ def test_workers_share_the_kinds_and_leave_out_what_is_done() -> None:
 
     assert engine.run(ITEMS, [work], done={"10", "33"}, label="x", quiet=True) == 10
     assert shares.pop() == [name for name, _ in ITEMS if name not in ("10", "33")]
-    assert engine.run(ITEMS, [work, work], done={"10"}, label="x", kind=lambda kind: kind, quiet=True) == 11
+    assert (
+        engine.run(ITEMS, [work, work], done={"10"}, label="x", kind=lambda kind: kind, quiet=True)
+        == 11
+    )
     assert sorted(shares) == [["11", "12", "13", "30", "31", "32", "33"], ["20", "21", "22", "23"]]
     shares.clear()
     # More workers than kinds; nothing left.
-    assert engine.run(ITEMS[:2], [work, work], done=(), label="x", kind=lambda kind: kind, quiet=True) == 2
+    assert (
+        engine.run(ITEMS[:2], [work, work], done=(), label="x", kind=lambda kind: kind, quiet=True)
+        == 2
+    )
     assert shares == [["10", "11"]]
     assert engine.run(ITEMS, [work, work], done=dict(ITEMS), label="x", quiet=True) == 0
 

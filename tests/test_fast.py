@@ -10,18 +10,17 @@ import pytest
 import torch
 
 import families
-from headscope import disabling, fast
-from headscope.attention import MODES, Mode
+from headscope.ablation import encoder as parts
+from headscope.ablation import variants
+from headscope.ablation.effects import disabled_logits, parse_sets, variant_logits
+from headscope.ablation.guard import FACTOR, Guard
 from headscope.axes import Head, HeadSet, all_heads, set_name
-from headscope.disabling import disabled_logits, parse_sets, variant_logits
 from headscope.errors import HeadscopeError
-from headscope.fast import encoder as parts
-from headscope.fast import variants
-from headscope.fast.guard import FACTOR, Guard
-from headscope.models import Model, load
-from headscope.stream import logits
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import Encoded, batches, encode
+from headscope.examples import Split
+from headscope.model.attention import MODES, Mode
+from headscope.model.encoding import Encoded, batches, encode
+from headscope.model.loading import Model, load
+from headscope.model.passes import logits
 
 LIKE_BERT = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "ernie", "data2vec-text")
 TEXTS = (
@@ -41,7 +40,10 @@ PAIRS = (
 
 
 def examples(model: Model, pairs: bool = True) -> Encoded:
-    return encode(Split(TEXTS, PAIRS if pairs else None, np.zeros(len(TEXTS), dtype=np.int64)), model.tokenizer)
+    return encode(
+        Split(TEXTS, PAIRS if pairs else None, np.zeros(len(TEXTS), dtype=np.int64)),
+        model.tokenizer,
+    )
 
 
 def some_sets() -> list[tuple[str, HeadSet]]:
@@ -49,10 +51,19 @@ def some_sets() -> list[tuple[str, HeadSet]]:
     layers, heads = families.LAYERS, families.HEADS
     every = all_heads(layers, heads)
     rng = np.random.default_rng(3)
-    drawn = [frozenset(every[i] for i in rng.choice(len(every), size, replace=False)) for size in (2, 4, 7, 9)]
+    drawn = [
+        frozenset(every[i] for i in rng.choice(len(every), size, replace=False))
+        for size in (2, 4, 7, 9)
+    ]
     named = [(set_name(one), one) for one in [*drawn, frozenset([Head(1, 2), Head(3, 5)])]]
     single = parse_sets("each", layers, heads)
-    return [*named, *single[::3], single[-1], *parse_sets("layers", layers, heads), ("all", frozenset(every))]
+    return [
+        *named,
+        *single[::3],
+        single[-1],
+        *parse_sets("layers", layers, heads),
+        ("all", frozenset(every)),
+    ]
 
 
 @pytest.fixture(scope="module", params=list(families.OWN))
@@ -74,7 +85,9 @@ def compare(model: Model, encoded: Encoded, mode: Mode, **options: Any) -> None:
     """Every set's outputs and proof of change equal those of model.disabled."""
     sets = some_sets()
     notes: list[str] = []
-    scored = list(variant_logits(model, encoded, sets, mode, precision="fp32", note=notes.append, **options))
+    scored = list(
+        variant_logits(model, encoded, sets, mode, precision="fp32", note=notes.append, **options)
+    )
     assert sorted(one.name for one in scored) == sorted(name for name, _ in sets)
     assert notes == []
     heads = dict(sets)
@@ -90,13 +103,19 @@ def compare(model: Model, encoded: Encoded, mode: Mode, **options: Any) -> None:
 def test_equal_to_one_set_at_a_time(model: Model, mode: Mode) -> None:
     encoded = examples(model)
     with_means(model, encoded)
-    assert (fast.known(model, encoded, mode) is not None) == (model.family in LIKE_BERT)
+    assert (variants.known(model, encoded, mode) is not None) == (model.family in LIKE_BERT)
     compare(model, encoded, mode)
 
 
 @pytest.mark.parametrize(
     ("mode", "batch_tokens", "memory"),
-    [("uniform", 1, 3_000), ("mean", 60, 0), ("uniform", 300, 0), ("zero", 100_000, 3_000), ("mean", 100_000, 0)],
+    [
+        ("uniform", 1, 3_000),
+        ("mean", 60, 0),
+        ("uniform", 300, 0),
+        ("zero", 100_000, 3_000),
+        ("mean", 100_000, 0),
+    ],
 )
 def test_whatever_the_batches_and_the_memory(
     bert: Model, monkeypatch: pytest.MonkeyPatch, mode: Mode, batch_tokens: int, memory: int
@@ -108,7 +127,9 @@ def test_whatever_the_batches_and_the_memory(
 
 
 @pytest.mark.parametrize("unit", [1, 2])
-def test_units_are_finished_one_by_one(bert: Model, monkeypatch: pytest.MonkeyPatch, unit: int) -> None:
+def test_units_are_finished_one_by_one(
+    bert: Model, monkeypatch: pytest.MonkeyPatch, unit: int
+) -> None:
     monkeypatch.setattr(variants, "UNIT", unit)
     encoded = examples(bert)
     compare(bert, encoded, "uniform")
@@ -128,10 +149,14 @@ def test_units_are_finished_one_by_one(bert: Model, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert"])
-def test_what_is_done_is_left_out_and_changes_no_bit_of_the_rest(family: str, tmp_path: Path) -> None:
+def test_what_is_done_is_left_out_and_changes_no_bit_of_the_rest(
+    family: str, tmp_path: Path
+) -> None:
     model = load(families.make(family, tmp_path / family))
     encoded, sets = examples(model), some_sets()
-    whole = {one.name: one for one in variant_logits(model, encoded, sets, "uniform", precision="fp32")}
+    whole = {
+        one.name: one for one in variant_logits(model, encoded, sets, "uniform", precision="fp32")
+    }
     done = [name for name, _ in sets[::2]]
     rest = list(variant_logits(model, encoded, sets, "uniform", precision="fp32", done=done))
     assert sorted(one.name for one in rest) == sorted(whole.keys() - set(done))
@@ -152,7 +177,9 @@ def test_the_proof_is_that_of_the_first_batch(bert: Model, monkeypatch: pytest.M
     monkeypatch.setattr(variants, "CPU_TOKENS", 10**6)
     encoded = examples(bert)
     heads = dict(some_sets())
-    for one in variant_logits(bert, encoded, list(heads.items()), "uniform", batch_tokens=10**6, precision="fp32"):
+    for one in variant_logits(
+        bert, encoded, list(heads.items()), "uniform", batch_tokens=10**6, precision="fp32"
+    ):
         expected = disabled_logits(bert, encoded, heads[one.name], "uniform", batch_tokens=10**6)[1]
         assert one.change == pytest.approx(expected, rel=1e-4)
 
@@ -172,18 +199,24 @@ def test_the_model_is_left_as_it_was(bert: Model) -> None:
 
 
 @pytest.mark.parametrize("what", ["close", "classify", "_first", "enter"])
-def test_parts_that_do_not_fit_are_noticed(bert: Model, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+def test_parts_that_do_not_fit_are_noticed(
+    bert: Model, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     original = getattr(parts.Encoder, what)
 
     def wrong(self: parts.Encoder, *given: Any) -> Any:
         out = original(self, *given)
-        return out * 1.01 if isinstance(out, torch.Tensor) else out._replace(output=out.output * 1.01)
+        return (
+            out * 1.01 if isinstance(out, torch.Tensor) else out._replace(output=out.output * 1.01)
+        )
 
     monkeypatch.setattr(parts.Encoder, what, wrong)
     encoded, sets = examples(bert), some_sets()[:3]
     notes: list[str] = []
     for one in variant_logits(bert, encoded, sets, "uniform", note=notes.append):
-        np.testing.assert_array_equal(one.logits, disabled_logits(bert, encoded, dict(sets)[one.name], "uniform")[0])
+        np.testing.assert_array_equal(
+            one.logits, disabled_logits(bert, encoded, dict(sets)[one.name], "uniform")[0]
+        )
     assert len(notes) == 1
     assert "its outputs differ by" in notes[0]
 
@@ -194,7 +227,10 @@ def test_parts_that_cannot_be_run_are_noticed(bert: Model, monkeypatch: pytest.M
 
     monkeypatch.setattr(parts.Encoder, "enter", broken)
     notes: list[str] = []
-    assert len(list(variant_logits(bert, examples(bert), some_sets()[:2], "zero", note=notes.append))) == 2
+    assert (
+        len(list(variant_logits(bert, examples(bert), some_sets()[:2], "zero", note=notes.append)))
+        == 2
+    )
     assert "cannot be run by its parts (no such argument)" in notes[0]
 
 
@@ -202,7 +238,7 @@ def test_within_a_disabled_context_the_general_path_holds(bert: Model) -> None:
     encoded = examples(bert)
     sets = some_sets()[:2]
     with bert.disabled("L2H2"):
-        assert fast.known(bert, encoded, "uniform") is None
+        assert variants.known(bert, encoded, "uniform") is None
         inside = list(variant_logits(bert, encoded, sets, "uniform"))
     outside = list(variant_logits(bert, encoded, sets, "uniform"))
     assert not np.allclose(inside[0].logits, outside[0].logits, atol=1e-4)
@@ -243,8 +279,14 @@ def test_auto_predicts_what_float32_predicts(
     encoded = examples(bert)
     centred(bert, encoded)
     sets = some_sets()
-    exact = {one.name: one.logits for one in variant_logits(bert, encoded, sets, "uniform", precision="fp32")}
-    rounded = {one.name: one.logits for one in variant_logits(bert, encoded, sets, "uniform", precision="bf16")}
+    exact = {
+        one.name: one.logits
+        for one in variant_logits(bert, encoded, sets, "uniform", precision="fp32")
+    }
+    rounded = {
+        one.name: one.logits
+        for one in variant_logits(bert, encoded, sets, "uniform", precision="bf16")
+    }
     auto = {one.name: one.logits for one in variant_logits(bert, encoded, sets, "uniform")}
     assert guards[0].bound > 0
     assert any(np.abs(rounded[name] - exact[name]).max() > 1e-4 for name in exact)
@@ -253,7 +295,9 @@ def test_auto_predicts_what_float32_predicts(
         assert np.abs(out - exact[name]).max() <= guards[0].bound
 
 
-def test_auto_scores_regressions_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_scores_regressions_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(disabling, "has_bf16", lambda _: True)
     model = load(families.make("bert", tmp_path / "m", 1))
     encoded, sets = examples(model), some_sets()
@@ -267,7 +311,9 @@ def test_the_bound_by_hand() -> None:
     exact = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     guard = Guard(exact + torch.tensor([[0.01, -0.01], [0.01, 0.01]]), exact)
     assert guard.bound == pytest.approx(FACTOR * 0.02)
-    rounded = torch.tensor([[[0.5, 0.45], [3.0, 0.0], [0.5, 0.4]], [[0.5, 0.4], [0.0, 3.0], [0.5, 0.4]]])
+    rounded = torch.tensor(
+        [[[0.5, 0.45], [3.0, 0.0], [0.5, 0.4]], [[0.5, 0.4], [0.0, 3.0], [0.5, 0.4]]]
+    )
     assert guard.doubtful(rounded).tolist() == [True, False, False]
     assert guard.learn(rounded, rounded + torch.tensor([0.05, 0.0]))
     assert not guard.learn(rounded, rounded + torch.tensor([0.07, 0.0]))

@@ -8,15 +8,17 @@ import polars as pl
 import pytest
 
 import runs
-from headscope.commands import report
-from headscope.effect_figures import effect_figures
+from headscope.commands.report import report
 from headscope.errors import HeadscopeError
-from headscope.figures import Look, effect_map, label, measure_map, paper_figure, save
+from headscope.figures.catalogue import drawings, typical_rows
+from headscope.figures.effects import effect_figures
+from headscope.figures.heatmaps import Look, effect_map, label, measure_map, paper_figure, save
+from headscope.figures.thumbnails import typical
 from headscope.reporting.build import figures, sections_of
-from headscope.reporting.charts import drawings, typical_rows
-from headscope.reporting.typical import typical
 
-EFFECTS = runs.disabled([-3.0, 1.5, 0.0, -0.5, 0.25, -4.5], [0.01, 1.0, 1.0, 0.9, 1.0, 0.049], heads=3)
+EFFECTS = runs.disabled(
+    [-3.0, 1.5, 0.0, -0.5, 0.25, -4.5], [0.01, 1.0, 1.0, 0.9, 1.0, 0.049], heads=3
+)
 
 
 def shown(chart: Any, layer: int) -> list[dict[str, Any]]:
@@ -40,7 +42,10 @@ def test_effect_map_is_centred_on_zero_and_reaches_the_largest_effect() -> None:
 
 
 def test_effect_map_marks_heads_whose_corrected_p_is_below_a_twentieth() -> None:
-    assert shown(effect_map(EFFECTS, "accuracy"), 1) == [{"layer": 1, "head": 1}, {"layer": 2, "head": 3}]
+    assert shown(effect_map(EFFECTS, "accuracy"), 1) == [
+        {"layer": 1, "head": 1},
+        {"layer": 2, "head": 3},
+    ]
 
 
 def test_effect_map_leaves_out_sets_that_are_not_one_head() -> None:
@@ -50,8 +55,12 @@ def test_effect_map_leaves_out_sets_that_are_not_one_head() -> None:
 
 
 def test_a_head_without_a_value_does_not_disturb_the_scale() -> None:
-    damaged = EFFECTS.with_columns(delta=pl.when(pl.col("head") == 2).then(float("nan")).otherwise("delta"))
-    domain = effect_map(damaged, "accuracy").to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"]
+    damaged = EFFECTS.with_columns(
+        delta=pl.when(pl.col("head") == 2).then(float("nan")).otherwise("delta")
+    )
+    domain = effect_map(damaged, "accuracy").to_dict()["layer"][0]["encoding"]["color"]["scale"][
+        "domain"
+    ]
     assert domain == [-5.0, 0.0, 5.0]
 
 
@@ -75,7 +84,9 @@ def test_measure_map_starts_at_zero_and_names_its_unit() -> None:
     assert chart["title"]["text"] == "Attention to [CLS]"
 
 
-@pytest.mark.parametrize(("suffix", "magic"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
+@pytest.mark.parametrize(
+    ("suffix", "magic"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
+)
 def test_save_writes_the_format_of_the_suffix(tmp_path: Path, suffix: str, magic: bytes) -> None:
     path = save(effect_map(EFFECTS, "accuracy"), tmp_path / "new" / f"effect.{suffix}")
     assert path.read_bytes().startswith(magic)
@@ -94,7 +105,9 @@ def test_the_saved_figure_names_layers_and_heads_from_one(tmp_path: Path) -> Non
 
 def test_figures_8_and_9_have_a_panel_a_task_and_mark_what_stands(tmp_path: Path) -> None:
     rte = EFFECTS.with_columns(task=pl.lit("rte"), p_corrected=pl.lit(1.0))
-    layers = EFFECTS[:2].with_columns(head=pl.lit(None, pl.Int64), layer=pl.Series([1, 2]), set=pl.lit("layer"))
+    layers = EFFECTS[:2].with_columns(
+        head=pl.lit(None, pl.Int64), layer=pl.Series([1, 2]), set=pl.lit("layer")
+    )
     damaged = EFFECTS[:1].with_columns(layer=pl.lit(9, pl.Int64), delta=pl.lit(float("nan")))
     other = EFFECTS.with_columns(metric=pl.lit("f1"), delta=pl.lit(-77.0))
     charts = effect_figures({"disabled": pl.concat([EFFECTS, rte, layers, damaged, other])})
@@ -109,7 +122,10 @@ def test_figures_8_and_9_have_a_panel_a_task_and_mark_what_stands(tmp_path: Path
     assert spec["datasets"][second["layer"][1]["data"]["name"]] == []
     (only,) = charts["figure9_layers"].to_dict()["concat"]
     drawn = charts["figure9_layers"].to_dict()["datasets"][only["layer"][1]["data"]["name"]]
-    assert [(r["layer"], r["delta"], r["stands"]) for r in drawn] == [(1, -3.0, True), (2, 1.5, False)]
+    assert [(r["layer"], r["delta"], r["stands"]) for r in drawn] == [
+        (1, -3.0, True),
+        (2, 1.5, False),
+    ]
     for name, chart in charts.items():
         assert save(chart, tmp_path / f"{name}.png").stat().st_size > 5000
     assert effect_figures({}) == {} == effect_figures({"disabled": damaged})
@@ -134,14 +150,27 @@ def acl(run: Path) -> Path:
 
 
 def test_figures_for_a_paper_come_as_svg_pdf_and_csv(acl: Path) -> None:
-    names = {"figure1_typical", "figure2_patterns", "figure5_cosine", "figure6_change", "figure6_features"}
+    names = {
+        "figure1_typical",
+        "figure2_patterns",
+        "figure5_cosine",
+        "figure6_change",
+        "figure6_features",
+    }
     names |= {"figure8_heads", "table1_scores"}
-    assert {path.name for path in acl.iterdir()} == {f"{n}.{suffix}" for n in names for suffix in ("svg", "pdf", "csv")}
+    assert {path.name for path in acl.iterdir()} == {
+        f"{n}.{suffix}" for n in names for suffix in ("svg", "pdf", "csv")
+    }
 
 
 @pytest.mark.parametrize(
     ("name", "inches"),
-    [("figure1_typical", 6.3), ("figure2_patterns", 6.3), ("figure5_cosine", 3.03), ("table1_scores", 3.03)],
+    [
+        ("figure1_typical", 6.3),
+        ("figure2_patterns", 6.3),
+        ("figure5_cosine", 3.03),
+        ("table1_scores", 3.03),
+    ],
 )
 def test_the_style_of_acl_has_its_widths_and_its_font(acl: Path, name: str, inches: float) -> None:
     pdf = (acl / f"{name}.pdf").read_bytes()
@@ -158,7 +187,9 @@ def test_the_style_of_acl_has_its_widths_and_its_font(acl: Path, name: str, inch
 
 def test_the_rows_beside_a_figure_are_the_rows_of_the_table(run: Path, acl: Path) -> None:
     cosines = pl.read_parquet(run / "change.parquet").filter(measure="cosine_to_pretrained")
-    assert pl.read_csv(acl / "figure5_cosine.csv")["value"].to_list() == pytest.approx(cosines["value"].to_list())
+    assert pl.read_csv(acl / "figure5_cosine.csv")["value"].to_list() == pytest.approx(
+        cosines["value"].to_list()
+    )
     heads = pl.read_parquet(run / "disabled.parquet")
     assert pl.read_csv(acl / "figure8_heads.csv")["set"].to_list() == heads["set"].to_list()
 
@@ -183,12 +214,16 @@ def test_the_papers_number_stands_beside_where_there_is_one(run: Path) -> None:
     tables = {"scores": runs.scores(task="mrpc"), "change": runs.change()}
     found, extra = drawings(tables, {}, None)
     assert extra["table1"]["paper"].to_list() == [82.3]
-    assert {one.name: one.beside for one in found}["figure5_cosine"].endswith("The paper, on QQP: 0.93 to 0.71.")
+    assert {one.name: one.beside for one in found}["figure5_cosine"].endswith(
+        "The paper, on QQP: 0.93 to 0.71."
+    )
     assert drawings({"scores": runs.scores()}, {}, None)[1]["table1"]["paper"].to_list() == [None]
 
 
 def test_a_look_changes_the_size_of_cells_and_letters() -> None:
-    chart = paper_figure("figure5_cosine", {"change": runs.change()}, Look(size=7.0, cell=20.0, titled=False))
+    chart = paper_figure(
+        "figure5_cosine", {"change": runs.change()}, Look(size=7.0, cell=20.0, titled=False)
+    )
     assert chart is not None
     spec = chart.to_dict()
     assert spec["concat"][0]["width"] == 20 * runs.HEADS
@@ -201,7 +236,9 @@ def test_report_writes_the_figures_and_the_page_only_when_asked(run: Path, tmp_p
     assert outcome.path == tmp_path / "plain"
     assert (tmp_path / "plain" / "figure8_heads.pdf").is_file()
     assert not (tmp_path / "report.html").exists()
-    with pytest.raises(HeadscopeError, match="--style 'nature' is not known: give one of plain, acl"):
+    with pytest.raises(
+        HeadscopeError, match="--style 'nature' is not known: give one of plain, acl"
+    ):
         figures([run], tmp_path / "nature", "nature")
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -210,7 +247,9 @@ def test_report_writes_the_figures_and_the_page_only_when_asked(run: Path, tmp_p
         figures([empty], tmp_path / "none")
 
 
-def test_figures_of_several_runs_have_a_folder_each_and_the_common_ones(run: Path, tmp_path: Path) -> None:
+def test_figures_of_several_runs_have_a_folder_each_and_the_common_ones(
+    run: Path, tmp_path: Path
+) -> None:
     other = runs.write(tmp_path / "other", {"seed": 8})
     folder = figures([run, other], tmp_path / "both")
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {

@@ -16,13 +16,22 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import families
-from headscope import cli, finetuning
+from headscope import cli
 from headscope.errors import HeadscopeError
-from headscope.finetuning import Recipe, epoch_batches, learning_rate, save_checkpoint, train, usual_lr
-from headscope.models import Model, load
+from headscope.examples import Split
+from headscope.model.encoding import Encoded, encode
+from headscope.model.loading import Model, load
 from headscope.tasks import find
-from headscope.tasks.base import Split, Task
-from headscope.tasks.encoding import Encoded, encode
+from headscope.tasks.base import Task
+from headscope.training import loop as finetuning
+from headscope.training.loop import (
+    Recipe,
+    epoch_batches,
+    learning_rate,
+    save_checkpoint,
+    train,
+    usual_lr,
+)
 
 TASK = find("sst2")
 SPLIT = Split(
@@ -32,7 +41,9 @@ SPLIT = Split(
 )
 
 
-@given(st.lists(st.integers(3, 90), min_size=1, max_size=200), st.integers(1, 17), st.integers(0, 3))
+@given(
+    st.lists(st.integers(3, 90), min_size=1, max_size=200), st.integers(1, 17), st.integers(0, 3)
+)
 def test_an_epoch_takes_every_example_once(lengths: list[int], size: int, epoch: int) -> None:
     recipe = Recipe(batch_size=size)
     plan = epoch_batches(np.array(lengths), recipe, epoch)
@@ -86,14 +97,27 @@ def test_a_killed_run_ends_with_the_same_weights(tiny: Path, tmp_path: Path, at:
     broken, encoded = fresh(tiny)
     state = tmp_path / "state.safetensors"
     with pytest.raises(Killed):
-        train(broken, TASK, encoded, SPLIT.labels, recipe, state=state, advance=kill, save_every=0.0)
+        train(
+            broken, TASK, encoded, SPLIT.labels, recipe, state=state, advance=kill, save_every=0.0
+        )
     again, encoded = fresh(tiny)
     resumed: list[int] = []
-    rest = train(again, TASK, encoded, SPLIT.labels, recipe, state=state, on_resume=resumed.append, save_every=0.0)
+    rest = train(
+        again,
+        TASK,
+        encoded,
+        SPLIT.labels,
+        recipe,
+        state=state,
+        on_resume=resumed.append,
+        save_every=0.0,
+    )
     # The step in flight when it was killed had not been saved.
     assert resumed == ([at - 1] if at > 1 else [])
     assert rest == losses[at - 1 :]
-    for (name, one), two in zip(whole.hf.state_dict().items(), again.hf.state_dict().values(), strict=True):
+    for (name, one), two in zip(
+        whole.hf.state_dict().items(), again.hf.state_dict().values(), strict=True
+    ):
         assert torch.equal(one, two), name
 
 
@@ -108,7 +132,8 @@ def test_a_state_of_another_recipe_is_refused(tiny: Path, tmp_path: Path) -> Non
 def test_divergence_is_said(tiny: Path) -> None:
     model, encoded = fresh(tiny)
     with pytest.raises(
-        HeadscopeError, match=r"training diverged at step \d+ of 21 .*: take a learning rate under 1e\+20"
+        HeadscopeError,
+        match=r"training diverged at step \d+ of 21 .*: take a learning rate under 1e\+20",
     ):
         train(model, TASK, encoded, SPLIT.labels, Recipe(batch_size=8, lr=1e20, precision="fp32"))
     assert not model.hf.training
@@ -116,27 +141,41 @@ def test_divergence_is_said(tiny: Path) -> None:
 
 def test_training_learns_and_the_checkpoint_loads_anywhere(tiny: Path, tmp_path: Path) -> None:
     model, encoded = fresh(tiny)
-    losses = train(model, TASK, encoded, SPLIT.labels, Recipe(epochs=20, batch_size=16, lr=5e-3, precision="fp32"))
+    losses = train(
+        model,
+        TASK,
+        encoded,
+        SPLIT.labels,
+        Recipe(epochs=20, batch_size=16, lr=5e-3, precision="fp32"),
+    )
     assert np.mean(losses[-4:]) < 0.3 * np.mean(losses[:4])
     save_checkpoint(model, TASK, tmp_path / "checkpoint")
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "checkpoint").eval()
     assert plain.config.id2label == {0: "negative", 1: "positive"}
     assert plain.config._attn_implementation == "sdpa"
-    batch = AutoTokenizer.from_pretrained(tmp_path / "checkpoint")(list(SPLIT.first), padding=True, return_tensors="pt")
+    batch = AutoTokenizer.from_pretrained(tmp_path / "checkpoint")(
+        list(SPLIT.first), padding=True, return_tensors="pt"
+    )
     with torch.no_grad():
-        torch.testing.assert_close(plain(**batch).logits, model.hf(**batch).logits, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            plain(**batch).logits, model.hf(**batch).logits, atol=1e-5, rtol=1e-5
+        )
 
 
 def test_decay_spares_vectors(tiny: Path) -> None:
-    from headscope.finetuning import _optimiser
+    from headscope.training.loop import _optimiser
 
     model = load(tiny)
     decayed, spared = _optimiser(model, Recipe()).param_groups
     names = {id(p): n for n, p in model.hf.named_parameters()}
     assert decayed["weight_decay"] == 0.01
     assert spared["weight_decay"] == 0.0
-    assert all(n.endswith("bias") or "LayerNorm" in n for n in (names[id(p)] for p in spared["params"]))
-    assert not any(n.endswith("bias") or "LayerNorm" in n for n in (names[id(p)] for p in decayed["params"]))
+    assert all(
+        n.endswith("bias") or "LayerNorm" in n for n in (names[id(p)] for p in spared["params"])
+    )
+    assert not any(
+        n.endswith("bias") or "LayerNorm" in n for n in (names[id(p)] for p in decayed["params"])
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": -1}, {"lr": 0.0}])
@@ -149,7 +188,13 @@ def test_families_have_a_regression_too(tmp_path: Path) -> None:
     stsb = find("stsb")
     model = load(families.make("distilbert", tmp_path / "model", labels=1), labels=1)
     scores = Split(SPLIT.first, None, np.linspace(0, 5, len(SPLIT)))
-    losses = train(model, stsb, encode(scores, model.tokenizer), scores.labels, Recipe(epochs=2, precision="fp32"))
+    losses = train(
+        model,
+        stsb,
+        encode(scores, model.tokenizer),
+        scores.labels,
+        Recipe(epochs=2, precision="fp32"),
+    )
     assert np.isfinite(losses).all()
 
 
@@ -158,7 +203,9 @@ def step_of(state: Path) -> int:
         return int(file.metadata()["step"])
 
 
-@pytest.mark.parametrize(("what", "bad"), [("the loss", np.nan), ("the loss", np.inf), ("its gradient", np.inf)])
+@pytest.mark.parametrize(
+    ("what", "bad"), [("the loss", np.nan), ("the loss", np.inf), ("its gradient", np.inf)]
+)
 def test_a_diverged_run_keeps_the_last_good_state_and_ends_the_same_way_again(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, bad: float
 ) -> None:
@@ -206,15 +253,27 @@ def test_no_state_is_saved_of_weights_that_were_not_tried(tiny: Path, tmp_path: 
     model, encoded = fresh(tiny)
     state = tmp_path / "state.safetensors"
     with pytest.raises(HeadscopeError, match="training diverged"):
-        train(model, TASK, encoded, SPLIT.labels, Recipe(lr=1e20, precision="fp32"), state=state, save_every=0.0)
+        train(
+            model,
+            TASK,
+            encoded,
+            SPLIT.labels,
+            Recipe(lr=1e20, precision="fp32"),
+            state=state,
+            save_every=0.0,
+        )
     other, _ = fresh(tiny)
-    finetuning._resume(state, other, finetuning._optimiser(other, Recipe()), Recipe(lr=1e20, precision="fp32"))
+    finetuning._resume(
+        state, other, finetuning._optimiser(other, Recipe()), Recipe(lr=1e20, precision="fp32")
+    )
     assert all(bool(p.isfinite().all()) for p in other.hf.parameters())
 
 
 @pytest.mark.parametrize(("task", "labels"), [("sst2", 2), ("stsb", 1)])
 @pytest.mark.parametrize("size", [1, 3, 7, 12, 13])
-def test_the_gradient_of_the_parts_is_that_of_the_whole(tmp_path: Path, task: str, labels: int, size: int) -> None:
+def test_the_gradient_of_the_parts_is_that_of_the_whole(
+    tmp_path: Path, task: str, labels: int, size: int
+) -> None:
     calm = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model = load(families.make("bert", tmp_path / "model", labels, **calm), labels=labels)
     model.hf.train().double()
@@ -224,8 +283,15 @@ def test_the_gradient_of_the_parts_is_that_of_the_whole(tmp_path: Path, task: st
     found = []
     for parts in (len(rows), size):
         model.hf.zero_grad()
-        loss = finetuning._gradients(model, find(task), encoded, target, rows, Recipe(precision="fp32"), parts)
-        found.append((loss, {n: p.grad.clone() for n, p in model.hf.named_parameters() if p.grad is not None}))
+        loss = finetuning._gradients(
+            model, find(task), encoded, target, rows, Recipe(precision="fp32"), parts
+        )
+        found.append(
+            (
+                loss,
+                {n: p.grad.clone() for n, p in model.hf.named_parameters() if p.grad is not None},
+            )
+        )
     (loss, whole), (same, summed) = found
     assert same == pytest.approx(loss, rel=1e-6)
     assert whole.keys() == summed.keys()
@@ -282,21 +348,28 @@ def test_a_batch_that_does_not_fit_is_halved_and_said(
     assert rest == losses[4:]
     assert max(seen) <= 5
     assert again == said[-1:]
-    for (name, weight), other in zip(one.hf.state_dict().items(), three.hf.state_dict().values(), strict=True):
+    for (name, weight), other in zip(
+        one.hf.state_dict().items(), three.hf.state_dict().values(), strict=True
+    ):
         assert torch.equal(weight, other), name
 
 
-def test_a_memory_too_small_for_one_example_is_said(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_too_small_for_one_example_is_said(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, encoded = fresh(tiny)
     small_memory(model, 0, monkeypatch)
     with pytest.raises(
-        HeadscopeError, match=r"too small to train .* on a single example of \d+ tokens: take a smaller"
+        HeadscopeError,
+        match=r"too small to train .* on a single example of \d+ tokens: take a smaller",
     ):
         train(model, TASK, encoded, SPLIT.labels, Recipe(precision="fp32"))
     assert not model.hf.training
 
 
-def test_a_memory_too_small_for_the_optimiser_is_said(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_too_small_for_the_optimiser_is_said(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*given: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
@@ -307,7 +380,8 @@ def test_a_memory_too_small_for_the_optimiser_is_said(tiny: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("task", "label", "named"), [(TASK, 1, "'positive'"), (TASK, 0, "'negative'"), (find("stsb"), 2.5, "2.5")]
+    ("task", "label", "named"),
+    [(TASK, 1, "'positive'"), (TASK, 0, "'negative'"), (find("stsb"), 2.5, "2.5")],
 )
 def test_one_label_in_train_is_refused(task: Task, label: float, named: str) -> None:
     labels = np.full(9, label, np.float64 if task.is_regression else np.int64)
@@ -318,17 +392,31 @@ def test_one_label_in_train_is_refused(task: Task, label: float, named: str) -> 
     finetuning.check_labels(task, labels)
 
 
-def test_one_label_in_train_is_exit_code_2(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_label_in_train_is_exit_code_2(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "task"
     folder.mkdir()
     (folder / "task.toml").write_text('columns = ["one"]\nlabels = ["no", "yes"]')
     for name, labels in (("train", (1, 1, 1)), ("validation", (0, 1, 1))):
         rows = (f'{{"one": "the nurse", "label": {label}}}' for label in labels)
         (folder / f"{name}.jsonl").write_text("\n".join(rows))
-    arguments = ["finetune", "--model", str(tiny), "--task", str(folder), "--out", str(tmp_path / "run"), "--quiet"]
+    arguments = [
+        "finetune",
+        "--model",
+        str(tiny),
+        "--task",
+        str(folder),
+        "--out",
+        str(tmp_path / "run"),
+        "--quiet",
+    ]
     assert cli.run(arguments) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
-    assert "all 3 training examples of task have the label 'yes', so there is nothing to learn" in sentence
+    assert (
+        "all 3 training examples of task have the label 'yes', so there is nothing to learn"
+        in sentence
+    )
     assert not (tmp_path / "run" / "config.json").exists()
 
 

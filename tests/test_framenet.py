@@ -48,7 +48,10 @@ def marked(line: str, **more: Any) -> Made:
 
 
 def layer(name: str, labels: Sequence[tuple[int, int, str]], rank: int = 1) -> str:
-    rows = "".join(f'<label end="{end - 1}" start="{start}" name={quoteattr(label)}/>' for start, end, label in labels)
+    rows = "".join(
+        f'<label end="{end - 1}" start="{start}" name={quoteattr(label)}/>'
+        for start, end, label in labels
+    )
     return f'<layer rank="{rank}" name="{name}">{rows}</layer>'
 
 
@@ -65,7 +68,9 @@ def sentence_xml(made: Made, number: int) -> str:
     )
 
 
-def unit_xml(sentences: Sequence[Made], *, frame: str = "Going", status: str = "Finished_Initial") -> str:
+def unit_xml(
+    sentences: Sequence[Made], *, frame: str = "Going", status: str = "Finished_Initial"
+) -> str:
     rows = "".join(sentence_xml(made, 100 + at) for at, made in enumerate(sentences))
     header = '<header><frame><FE type="Core" name="Mover"/></frame></header><definition>To go &lt;t&gt;.</definition>'
     return (
@@ -75,9 +80,13 @@ def unit_xml(sentences: Sequence[Made], *, frame: str = "Going", status: str = "
 
 
 def frame_xml(elements: Mapping[str, str] = ELEMENTS, sets: Sequence[Sequence[str]] = SETS) -> str:
-    kinds = "".join(f'<FE coreType="{kind}" name="{name}" ID="1"/>' for name, kind in elements.items())
+    kinds = "".join(
+        f'<FE coreType="{kind}" name="{name}" ID="1"/>' for name, kind in elements.items()
+    )
     members = "".join(
-        "<FEcoreSet>" + "".join(f'<memberFE name="{name}" ID="1"/>' for name in names) + "</FEcoreSet>"
+        "<FEcoreSet>"
+        + "".join(f'<memberFE name="{name}" ID="1"/>' for name in names)
+        + "</FEcoreSet>"
         for names in sets
     )
     return f'{HEAD}<frame name="Going" ID="3" {SPACE}><definition>To go.</definition>{kinds}{members}</frame>'
@@ -106,7 +115,9 @@ ONE_RULE_EACH = [
 
 def test_every_rule_leaves_out_what_it_should(tmp_path: Path) -> None:
     extra = unit_xml([GOOD], status="Problem")
-    folder = release(tmp_path / "fn", [GOOD, AIM, *ONE_RULE_EACH, Made("She left .", status="UNANN")])
+    folder = release(
+        tmp_path / "fn", [GOOD, AIM, *ONE_RULE_EACH, Made("She left .", status="UNANN")]
+    )
     (folder / "lu" / "lu8.xml").write_text(extra)
     expected = {
         "lexical units": 1,
@@ -125,10 +136,26 @@ def test_every_rule_leaves_out_what_it_should(tmp_path: Path) -> None:
     assert (corpus.name, corpus.kind, corpus.source) == ("fn", "framenet", str(folder))
     first, second = corpus.sentences
     assert (first.name, first.text) == ("go.v lu7 100", GOOD.text)
-    assert [word.form for word in first.words] == ["The", "old", "man", "will", "not", "leave", "today", "."]
+    assert [word.form for word in first.words] == [
+        "The",
+        "old",
+        "man",
+        "will",
+        "not",
+        "leave",
+        "today",
+        ".",
+    ]
     (link,) = first.links
-    assert (link.relation, link.source, link.target, link.detail) == ("frame_element", (0, 1, 2), (5,), "Going: Mover")
-    assert [(one.source, one.target, one.detail) for one in second.links] == [((4, 5), (0,), "Going: Aim")]
+    assert (link.relation, link.source, link.target, link.detail) == (
+        "frame_element",
+        (0, 1, 2),
+        (5,),
+        "Going: Mover",
+    )
+    assert [(one.source, one.target, one.detail) for one in second.links] == [
+        ((4, 5), (0,), "Going: Aim")
+    ]
     assert corpus.relations == {"frame_element": 2}
 
 
@@ -142,14 +169,19 @@ def test_core_is_by_type_or_by_set(tmp_path: Path) -> None:
 
 
 def test_the_notebook_looks_for_strings(tmp_path: Path) -> None:
-    again = marked("You go , and <Aim the boys> *go* back .")  # "go" is found where it first stands, far away.
+    again = marked(
+        "You go , and <Aim the boys> *go* back ."
+    )  # "go" is found where it first stands, far away.
     twice = marked("*Leave* it near <Aim it> now .")  # "it" is found beside the target.
     several = marked("<Aim The boys> do not *go away* .")
     ranked = marked("<Aim The boys> do not *go* .")
     ranked.second = [(ranked.text.index("do"), ranked.text.index("do") + 2, "Manner")]
     folder = release(tmp_path, [again, twice, several, ranked])
     assert [one.text for one in read(folder, quiet=True).sentences] == [twice.text, several.text]
-    assert [one.text for one in read(folder, faithful=True, quiet=True).sentences] == [again.text, ranked.text]
+    assert [one.text for one in read(folder, faithful=True, quiet=True).sentences] == [
+        again.text,
+        ranked.text,
+    ]
 
 
 def test_offsets_are_right_with_entities_and_other_letters(tmp_path: Path) -> None:
@@ -157,22 +189,39 @@ def test_offsets_are_right_with_entities_and_other_letters(tmp_path: Path) -> No
     made.text += "<2"
     folder = release(tmp_path, [made, marked('"Yes , <Mover she> will not *go* "')])
     left_out, kept = dict(read(folder, quiet=True).counts), read(folder, quiet=True).sentences
-    assert left_out["left out: a frame element of more than 3 tokens"] == 1  # The quotes are tokens.
-    assert [word.form for word in kept[0].words] == ['"', "Yes", ",", "she", "will", "not", "go", '"']
+    assert (
+        left_out["left out: a frame element of more than 3 tokens"] == 1
+    )  # The quotes are tokens.
+    assert [word.form for word in kept[0].words] == [
+        '"',
+        "Yes",
+        ",",
+        "she",
+        "will",
+        "not",
+        "go",
+        '"',
+    ]
     made.elements = [(0, 7, "Mover")]
     (one,) = read(release(tmp_path, [made]), quiet=True).sentences
-    assert [one.text[word.start : word.end] for word in one.words] == [word.form for word in one.words]
+    assert [one.text[word.start : word.end] for word in one.words] == [
+        word.form for word in one.words
+    ]
     assert [one.words[i].form for i in one.links[0].source] == ["Zoë", "&", "“"]
     assert [one.words[i].form for i in one.links[0].target] == ["leave"]
     assert {"did", "n't", "<"} <= {word.form for word in one.words}
 
 
-WORDS = st.sampled_from(["he", "she", "Käse", "&", "«", "ran", "to", "the", "ﬁsh", "n't", "5", "été"])
+WORDS = st.sampled_from(
+    ["he", "she", "Käse", "&", "«", "ran", "to", "the", "ﬁsh", "n't", "5", "été"]
+)
 SPANS = st.tuples(st.integers(0, 15), st.integers(1, 5), st.sampled_from(sorted(ELEMENTS)))
 
 
 @st.composite
-def planned(draw: st.DrawFn) -> tuple[list[str], list[tuple[int, int]], list[tuple[int, int, str]], list[Any]]:
+def planned(
+    draw: st.DrawFn,
+) -> tuple[list[str], list[tuple[int, int]], list[tuple[int, int, str]], list[Any]]:
     """Words, targets, elements and elements of the second layer; spans are of words."""
     words = draw(st.lists(WORDS, min_size=4, max_size=15))
 
@@ -182,7 +231,9 @@ def planned(draw: st.DrawFn) -> tuple[list[str], list[tuple[int, int]], list[tup
 
     count = draw(st.sampled_from([0, 1, 1, 1, 1, 2]))
     targets = {clip(draw(st.integers(0, 15)), draw(st.integers(1, 2))) for _ in range(count)}
-    layers = [[(*clip(*one[:2]), one[2]) for one in draw(st.lists(SPANS, max_size=n))] for n in (2, 1)]
+    layers = [
+        [(*clip(*one[:2]), one[2]) for one in draw(st.lists(SPANS, max_size=n))] for n in (2, 1)
+    ]
     return words, sorted(targets), layers[0], layers[1]
 
 
@@ -190,7 +241,11 @@ def characters(words: Sequence[str], start: int, end: int) -> tuple[int, int]:
     return len(" ".join([*words[:start], ""])), len(" ".join(words[:end]))
 
 
-def verdict(words: Sequence[str], targets: Sequence[tuple[int, int]], elements: Sequence[tuple[int, int, str]]) -> str:
+def verdict(
+    words: Sequence[str],
+    targets: Sequence[tuple[int, int]],
+    elements: Sequence[tuple[int, int, str]],
+) -> str:
     """The rules said of words, not of characters: which one leaves it out, or "kept"."""
     if len(words) > 12:
         return "left out: more than 12 tokens"
@@ -210,7 +265,9 @@ def verdict(words: Sequence[str], targets: Sequence[tuple[int, int]], elements: 
 
 @settings(max_examples=60)
 @given(plans=st.lists(planned(), min_size=1, max_size=12))
-def test_what_is_kept_passes_every_rule(plans: list[Any], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_is_kept_passes_every_rule(
+    plans: list[Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     made = [
         Made(
             " ".join(words),
@@ -221,31 +278,45 @@ def test_what_is_kept_passes_every_rule(plans: list[Any], tmp_path_factory: pyte
         for words, targets, first, second in plans
     ]
     corpus = read(release(tmp_path_factory.mktemp("fn"), made), quiet=True)
-    expected = [verdict(words, targets, [*first, *second]) for words, targets, first, second in plans]
+    expected = [
+        verdict(words, targets, [*first, *second]) for words, targets, first, second in plans
+    ]
     counts = dict(corpus.counts)
     assert counts["exemplar sentences"] == len(plans)
     for rule in counts:
         if rule == "kept" or rule in expected:
             assert counts[rule] == expected.count(rule), rule
     kept = [plan for plan, rule in zip(plans, expected, strict=True) if rule == "kept"]
-    for sentence, (words, ((start, end),), first, second) in zip(corpus.sentences, kept, strict=True):
+    for sentence, (words, ((start, end),), first, second) in zip(
+        corpus.sentences, kept, strict=True
+    ):
         assert [word.form for word in sentence.words] == words
         core = {(a, b, f"Going: {n}") for a, b, n in [*first, *second] if ELEMENTS[n] == "Core"}
-        assert {(link.source[0], link.source[-1] + 1, link.detail) for link in sentence.links} == core
+        assert {
+            (link.source[0], link.source[-1] + 1, link.detail) for link in sentence.links
+        } == core
         assert len(sentence.links) == len(core)
         assert all(link.target == tuple(range(start, end)) for link in sentence.links)
 
 
 @settings(max_examples=60)
 @given(plans=st.lists(planned(), min_size=1, max_size=12))
-def test_both_forms_agree_where_they_should(plans: list[Any], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_both_forms_agree_where_they_should(
+    plans: list[Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Every word once, a predicate of one word, one layer of elements, and all that is core in a set: no difference."""
     made = []
     for words, targets, first, _ in plans:
-        words = [f"{word}{'xyz'[at % 3]}{at}" for at, word in enumerate(words) if word not in "&«n't"]
+        words = [
+            f"{word}{'xyz'[at % 3]}{at}" for at, word in enumerate(words) if word not in "&«n't"
+        ]
         whole = sorted({one for one in first if one[1] <= len(words)})
-        at = sorted({characters(words, start, start + 1) for start, _ in targets if start < len(words)})
-        made.append(Made(" ".join(words), at, [(*characters(words, a, b), name) for a, b, name in whole]))
+        at = sorted(
+            {characters(words, start, start + 1) for start, _ in targets if start < len(words)}
+        )
+        made.append(
+            Made(" ".join(words), at, [(*characters(words, a, b), name) for a, b, name in whole])
+        )
     folder = release(tmp_path_factory.mktemp("fn"), made, sets=(("Aim", "Mover"),))
     corrected, faithful = read(folder, quiet=True), read(folder, faithful=True, quiet=True)
     assert corrected.sentences == faithful.sentences
@@ -258,13 +329,21 @@ def test_tokens_are_where_they_are_said_to_be(text: str) -> None:
     spans = token_spans(text, tokens)
     if spans is None:
         return  # Such a sentence is counted and left out.
-    assert [re.sub("``|''", '"', token) for token in tokens] == [re.sub("``|''", '"', text[s:e]) for s, e in spans]
+    assert [re.sub("``|''", '"', token) for token in tokens] == [
+        re.sub("``|''", '"', text[s:e]) for s, e in spans
+    ]
     inside = {at for start, end in spans for at in range(start, end)}
     assert all(text[at].isspace() for at in set(range(len(text))) - inside)
 
 
 def test_a_token_that_is_not_in_the_text_is_said() -> None:
-    assert token_spans('Say "no" .', ["Say", "``", "no", "''", "."]) == [(0, 3), (4, 5), (5, 7), (7, 8), (9, 10)]
+    assert token_spans('Say "no" .', ["Say", "``", "no", "''", "."]) == [
+        (0, 3),
+        (4, 5),
+        (5, 7),
+        (7, 8),
+        (9, 10),
+    ]
     assert token_spans("(no)", ["-LRB-", "no", ")"]) is None
     assert token_spans("no", ["no", "more"]) is None
 
@@ -305,29 +384,51 @@ def test_what_is_no_release_is_said(tmp_path: Path) -> None:
         read(archive)
     other = tmp_path / "other"
     other.mkdir()
-    with pytest.raises(HeadscopeError, match="other is no FrameNet: .* found nothing; unpack the whole"):
+    with pytest.raises(
+        HeadscopeError, match="other is no FrameNet: .* found nothing; unpack the whole"
+    ):
         read(other)
     (other / "lu").mkdir()
     (other / "readme.txt").write_text("")
     with pytest.raises(HeadscopeError, match="found lu/, readme.txt; unpack the whole"):
         read(other)
     release(other / "fndata-1.9", [GOOD])
-    with pytest.raises(HeadscopeError, match=r"found fndata-1.9/, lu/, readme.txt; give .*fndata-1.9\."):
+    with pytest.raises(
+        HeadscopeError, match=r"found fndata-1.9/, lu/, readme.txt; give .*fndata-1.9\."
+    ):
         read(other)
 
 
 BROKEN = {
-    "not closed": (unit_xml([GOOD]).replace("</subCorpus>", ""), "line 5: broken XML .mismatched tag."),
+    "not closed": (
+        unit_xml([GOOD]).replace("</subCorpus>", ""),
+        "line 5: broken XML .mismatched tag.",
+    ),
     "empty": ("", "line 1: broken XML .no element found."),
     "no number": (
         unit_xml([GOOD]).replace('start="0"', 'start="x"'),
         "line 4: the attribute start should be a number and is 'x'",
     ),
-    "no end": (unit_xml([GOOD]).replace('end="10"', ""), "line 4: an element lacks the attribute end"),
-    "no text": (re.sub("<text>.*</text>", "", unit_xml([GOOD])), "line 4: an annotation set without the text"),
-    "a frame": (frame_xml(), "line 2: expected a FrameNet file with the root <lexUnit>, found <frame>"),
-    "encoding": (unit_xml([GOOD]).replace("UTF-8", "klingon"), "line 1: its encoding cannot be read .unknown encoding"),
-    "other frame": (unit_xml([GOOD], frame="Coming"), "the frame Coming, and no file in .*frame has it"),
+    "no end": (
+        unit_xml([GOOD]).replace('end="10"', ""),
+        "line 4: an element lacks the attribute end",
+    ),
+    "no text": (
+        re.sub("<text>.*</text>", "", unit_xml([GOOD])),
+        "line 4: an annotation set without the text",
+    ),
+    "a frame": (
+        frame_xml(),
+        "line 2: expected a FrameNet file with the root <lexUnit>, found <frame>",
+    ),
+    "encoding": (
+        unit_xml([GOOD]).replace("UTF-8", "klingon"),
+        "line 1: its encoding cannot be read .unknown encoding",
+    ),
+    "other frame": (
+        unit_xml([GOOD], frame="Coming"),
+        "the frame Coming, and no file in .*frame has it",
+    ),
     "entities": (
         unit_xml([GOOD]).replace(HEAD, HEAD + '<!DOCTYPE x [<!ENTITY a "b"><!ENTITY c "&a;&a;">]>'),
         "line 2: it declares a document type",
@@ -354,11 +455,35 @@ def test_without_nltk_it_says_which_extra(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_real_release_gives_the_known_counts(tmp_path: Path) -> None:
     """On FrameNet 1.5; NLTK's reader with the notebook's filter keeps the same 439 sentences (docs/decisions.md)."""
     if not (named := os.environ.get("HEADSCOPE_FRAMENET")):
-        pytest.skip("HEADSCOPE_FRAMENET does not name an unpacked FrameNet 1.5: unpacking and reading take too long")
+        pytest.skip(
+            "HEADSCOPE_FRAMENET does not name an unpacked FrameNet 1.5: unpacking and reading take too long"
+        )
     faithful = read(Path(named), faithful=True, quiet=True)
     corrected = read(Path(named), quiet=True)
-    assert [n for _, n in faithful.counts] == [11829, 0, 154485, 132083, 0, 232, 5568, 15169, 994, 439]
-    assert [n for _, n in corrected.counts] == [11829, 0, 154485, 132083, 0, 233, 5568, 15152, 611, 838]
+    assert [n for _, n in faithful.counts] == [
+        11829,
+        0,
+        154485,
+        132083,
+        0,
+        232,
+        5568,
+        15169,
+        994,
+        439,
+    ]
+    assert [n for _, n in corrected.counts] == [
+        11829,
+        0,
+        154485,
+        132083,
+        0,
+        233,
+        5568,
+        15152,
+        611,
+        838,
+    ]
     for one in (*faithful.sentences, *corrected.sentences):
         assert len(one.words) <= 12
         assert all(one.text[word.start : word.end] == word.form for word in one.words)

@@ -39,13 +39,18 @@ def test_the_values_of_every_table_are_pinned(made: Path) -> None:
 
 def test_the_comparison_can_fail() -> None:
     one = pl.DataFrame(
-        {"set": ["L1H1"], "value": [1.0], "p": [None]}, {"set": pl.String, "value": pl.Float32, "p": pl.Float32}
+        {"set": ["L1H1"], "value": [1.0], "p": [None]},
+        {"set": pl.String, "value": pl.Float32, "p": pl.Float32},
     )
     assert golden_runs.difference("t", one, one) == ""
     assert "value differs by up to 0.5" in golden_runs.difference(
         "t", one, one.with_columns(pl.col("value") + 0.5), 1e-4
     )
-    assert "set has other values" in golden_runs.difference("t", one, one.with_columns(set=pl.lit("L1H2")))
-    assert "p differs" in golden_runs.difference("t", one, one.with_columns(p=pl.lit(0.5, pl.Float32)), 1e-4)
+    assert "set has other values" in golden_runs.difference(
+        "t", one, one.with_columns(set=pl.lit("L1H2"))
+    )
+    assert "p differs" in golden_runs.difference(
+        "t", one, one.with_columns(p=pl.lit(0.5, pl.Float32)), 1e-4
+    )
     assert "2 rows" in golden_runs.difference("t", one, pl.concat([one, one]))
     assert "rows of" in golden_runs.difference("t", one, one.rename({"p": "p_corrected"}))

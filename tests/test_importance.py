@@ -13,10 +13,11 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 import families
 from headscope.errors import HeadscopeError
-from headscope.measures.importance import gradient_importance, normalised
-from headscope.models import Model, load
-from headscope.tasks.base import Split, Task
-from headscope.tasks.encoding import Encoded, encode, only
+from headscope.examples import Split
+from headscope.measures.gradient import gradient_importance, normalised
+from headscope.model.encoding import Encoded, encode, only
+from headscope.model.loading import Model, load
+from headscope.tasks.base import Task
 
 FIRST = (
     "The nurse thanked the pilot.",
@@ -24,7 +25,12 @@ FIRST = (
     "No, it was the old pilot who thanked her on that day in May!",
     "Not by it.",
 )
-SECOND = ("He was thanked.", "It was by the nurse that the pilot was thanked.", "Ah, the nurse.", "No.")
+SECOND = (
+    "He was thanked.",
+    "It was by the nurse that the pilot was thanked.",
+    "Ah, the nurse.",
+    "No.",
+)
 CLASSES = Task("classes", ("a", "b"), ("no", "yes"), ("accuracy",))
 SCORES = Task("scores", ("a", "b"), (), ("pearson",), limits=(0.0, 5.0))
 LABELS = {"classes": np.array([0, 1, 1, 0]), "scores": np.array([0.0, 2.5, 5.0, 1.0])}
@@ -46,7 +52,13 @@ class Gates:
         self.gates, self.calls = gates, 0
 
     def __call__(
-        self, _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+        self,
+        _module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        **options: Any,
     ) -> tuple[Tensor, None]:
         scores = query @ key.transpose(2, 3) * options["scaling"]
         maps = (scores if mask is None else scores + mask).softmax(-1)
@@ -67,7 +79,11 @@ def gates_turned(folder: Path, task: Task, encoded: Encoded) -> npt.NDArray[np.f
     gates = Gates(turned)
     AttentionInterface.register("gates", lambda *a, **k: gates(*a, **k))
     AttentionMaskInterface.register("gates", eager_mask)
-    hf = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval().double()
+    hf = (
+        AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager")
+        .eval()
+        .double()
+    )
     hf.set_attn_implementation("gates")
     out = np.zeros((len(encoded), *shape))
     for example in range(len(encoded)):
@@ -129,7 +145,9 @@ def state_of(model: Model) -> tuple[list[Tensor], list[bool], list[Tensor | None
     )
 
 
-def assert_same_state(model: Model, before: tuple[list[Tensor], list[bool], list[Tensor | None], bool]) -> None:
+def assert_same_state(
+    model: Model, before: tuple[list[Tensor], list[bool], list[Tensor | None], bool]
+) -> None:
     after = state_of(model)
     assert all(torch.equal(a, b) for a, b in zip(before[0], after[0], strict=True))
     assert before[1] == after[1]
@@ -189,5 +207,7 @@ def test_what_makes_no_sense_is_refused(bert: Model, tmp_path: Path) -> None:
         gradient_importance(bert, SCORES, encoded, labels)
     with pytest.raises(HeadscopeError, match="there are 4 examples and 3 labels"):
         gradient_importance(bert, CLASSES, encoded, labels[:3])
-    with pytest.raises(HeadscopeError, match="the labels run from -1 to 1, those of classes from 0 to 1"):
+    with pytest.raises(
+        HeadscopeError, match="the labels run from -1 to 1, those of classes from 0 to 1"
+    ):
         gradient_importance(bert, CLASSES, encoded, np.array([0, 1, -1, 0]))

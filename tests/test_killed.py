@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 import families
-from headscope import cli, finetuning, steps
+from headscope import cli
+from headscope.commands import steps
+from headscope.training import loop
 
 EXAMPLES, BATCH, EPOCHS = 64, 8, 6
 STEPS = EPOCHS * EXAMPLES // BATCH
@@ -23,7 +25,8 @@ STEPS = EPOCHS * EXAMPLES // BATCH
 KILLED = """
 import os, signal, sys, threading, time
 import torch
-from headscope import cli, steps
+from headscope import cli
+from headscope.commands import steps
 
 torch.set_num_threads(int(sys.argv[1]))
 at, delay = int(sys.argv[2]), float(sys.argv[3])
@@ -49,9 +52,18 @@ cli.main(sys.argv[4:])
 
 
 def command(model: str, out: Path) -> list[str]:
-    given = {"model": model, "task": "builtin", "out": out, "train-examples": EXAMPLES, "examples": 20}
+    given = {
+        "model": model,
+        "task": "builtin",
+        "out": out,
+        "train-examples": EXAMPLES,
+        "examples": 20,
+    }
     given |= {"epochs": EPOCHS, "batch-size": BATCH, "lr": 3e-3, "precision": "fp32"}
-    return ["finetune", *(str(word) for name, value in given.items() for word in (f"--{name}", value))]
+    return [
+        "finetune",
+        *(str(word) for name, value in given.items() for word in (f"--{name}", value)),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +79,19 @@ def unbroken(bare: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_killed_training_ends_with_the_same_weights(
-    bare: str, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bare: str,
+    unbroken: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "killed"
     at, delay = random.randrange(5, STEPS // 2), random.uniform(0, 0.02)
     case = f"killed {delay:.4f} s after step {at}"
     script = [sys.executable, "-c", KILLED, str(torch.get_num_threads()), str(at), str(delay)]
-    killed = subprocess.run([*script, *command(bare, out)], capture_output=True, text=True, check=False)
+    killed = subprocess.run(
+        [*script, *command(bare, out)], capture_output=True, text=True, check=False
+    )
     assert killed.returncode == -signal.SIGKILL, f"{case}: {killed.stderr}"
     state = out / "training.safetensors"
     with safetensors.safe_open(state, "pt") as file:
@@ -86,7 +104,7 @@ def test_a_killed_training_ends_with_the_same_weights(
     def train(*given: Any, **more: Any) -> None:
         made.append(len(as_it_is(*given, **more)))
 
-    as_it_is = finetuning.train
+    as_it_is = loop.train
     monkeypatch.setattr(steps, "train", train)
     capsys.readouterr()
     assert cli.run(command(bare, out)) == 0, case
@@ -97,7 +115,9 @@ def test_a_killed_training_ends_with_the_same_weights(
     assert one.keys() == two.keys()
     for name, weight in one.items():
         assert torch.equal(weight, two[name]), f"{case}: {name}"
-    assert pl.read_parquet(out / "scores.parquet").equals(pl.read_parquet(unbroken / "scores.parquet"))
+    assert pl.read_parquet(out / "scores.parquet").equals(
+        pl.read_parquet(unbroken / "scores.parquet")
+    )
 
 
 def stop(*given: object) -> None:
@@ -115,20 +135,28 @@ def test_a_run_that_was_stopped_after_training_scores_what_was_trained(
     assert not (out / "scores.parquet").exists()
     monkeypatch.setattr(steps, "train", None)
     assert cli.run(command(bare, out)) == 0
-    assert pl.read_parquet(out / "scores.parquet").equals(pl.read_parquet(unbroken / "scores.parquet"))
+    assert pl.read_parquet(out / "scores.parquet").equals(
+        pl.read_parquet(unbroken / "scores.parquet")
+    )
 
 
-def test_the_scores_of_this_test_can_tell_trained_from_untrained(bare: str, unbroken: Path, tmp_path: Path) -> None:
+def test_the_scores_of_this_test_can_tell_trained_from_untrained(
+    bare: str, unbroken: Path, tmp_path: Path
+) -> None:
     assert cli.run([*command(bare, tmp_path / "none"), "--init", "none"]) == 0
     columns = ("metric", "value")
-    none, trained = (pl.read_parquet(run / "scores.parquet").select(columns) for run in (tmp_path / "none", unbroken))
+    none, trained = (
+        pl.read_parquet(run / "scores.parquet").select(columns)
+        for run in (tmp_path / "none", unbroken)
+    )
     assert not none.equals(trained)
 
 
 # The command line, but at the given result a thread is told to kill the process within the next milliseconds.
 KILLED_DISABLING = """
 import os, signal, sys, threading, time
-from headscope import cli, store
+from headscope import cli
+from headscope.results import run as store
 
 at, delay, kept = int(sys.argv[1]), float(sys.argv[2]), 0
 
@@ -152,21 +180,37 @@ cli.main(sys.argv[3:])
 
 def test_killed_in_the_middle_of_disabling_nothing_finished_is_done_again(tmp_path: Path) -> None:
     tuned = families.make("bert", tmp_path / "tuned")
-    given = ["disable", "--model", str(tuned), "--task", "builtin", "--examples", "24", "--precision", "fp32"]
+    given = [
+        "disable",
+        "--model",
+        str(tuned),
+        "--task",
+        "builtin",
+        "--examples",
+        "24",
+        "--precision",
+        "fp32",
+    ]
     assert cli.run([*given, "--out", str(tmp_path / "whole")]) == 0
     sets = families.LAYERS * families.HEADS
     at, delay = random.randrange(2, sets - 4), random.uniform(0, 0.01)
     case = f"killed {delay:.4f} s after result {at}"
     out = tmp_path / "killed"
     script = [sys.executable, "-c", KILLED_DISABLING, str(at), str(delay)]
-    killed = subprocess.run([*script, *given, "--out", str(out)], capture_output=True, text=True, check=False)
+    killed = subprocess.run(
+        [*script, *given, "--out", str(out)], capture_output=True, text=True, check=False
+    )
     assert killed.returncode == -signal.SIGKILL, f"{case}: {killed.stderr}"
     assert not (out / "disabled.parquet").exists(), case
-    finished = {path: path.stat().st_mtime_ns for path in (out / "parts" / "disabled").glob("*.safetensors")}
+    finished = {
+        path: path.stat().st_mtime_ns for path in (out / "parts" / "disabled").glob("*.safetensors")
+    }
     assert at <= len(finished) < sets, case
 
     assert cli.run([*given, "--out", str(out)]) == 0, case
     assert {path: path.stat().st_mtime_ns for path in finished} == finished, case
     one, two = (tmp_path / name for name in ("whole", "killed"))
     for table in ("disabled", "selection", "scores"):
-        assert pl.read_parquet(one / f"{table}.parquet").equals(pl.read_parquet(two / f"{table}.parquet")), case
+        assert pl.read_parquet(one / f"{table}.parquet").equals(
+            pl.read_parquet(two / f"{table}.parquet")
+        ), case

@@ -15,13 +15,17 @@ from transformers import AutoModel
 
 import families
 from headscope.errors import HeadscopeError
-from headscope.measures import likeness as module
-from headscope.measures.likeness import clusters, divergences, layout, likeness
-from headscope.models import Model, load
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import Encoded, encode, only
+from headscope.examples import Split
+from headscope.measures import similarity as module
+from headscope.measures.similarity import clusters, divergences, layout, likeness
+from headscope.model.encoding import Encoded, encode, only
+from headscope.model.loading import Model, load
 
-FIRST = ("The nurse thanked the pilot.", "Ah.", "No, it was the old pilot who thanked her on that day in May!")
+FIRST = (
+    "The nurse thanked the pilot.",
+    "Ah.",
+    "No, it was the old pilot who thanked her on that day in May!",
+)
 SECOND = ("He was thanked.", "Not by it.", "Ah, the nurse.")
 FAMILIES = ("bert", "albert", "distilbert", "modernbert")
 
@@ -81,10 +85,14 @@ def test_maps_worked_by_hand() -> None:
 
 
 def random_maps(heads: int, n: int, seed: int, sharp: float) -> Tensor:
-    return (torch.randn(heads, n, n, generator=torch.Generator().manual_seed(seed)) * sharp).softmax(-1)
+    return (
+        torch.randn(heads, n, n, generator=torch.Generator().manual_seed(seed)) * sharp
+    ).softmax(-1)
 
 
-@given(st.integers(1, 7), st.integers(1, 11), st.integers(0, 10**6), st.sampled_from([0.0, 1.0, 30.0]))
+@given(
+    st.integers(1, 7), st.integers(1, 11), st.integers(0, 10**6), st.sampled_from([0.0, 1.0, 30.0])
+)
 def test_laws_of_the_divergence(heads: int, n: int, seed: int, sharp: float) -> None:
     maps = random_maps(heads, n, seed, sharp)
     kept = maps.clone()

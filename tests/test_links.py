@@ -11,13 +11,25 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from headscope.corpora.base import Link, Sentence
-from headscope.links.baselines import best_offsets, halves, random_head, shuffled
-from headscope.links.dependencies import DIRECTIONS, QUANTITIES, Dependencies, WordLinks, merged
-from headscope.links.spans import Spans, link_pairs, shifts
-from headscope.links.sums import Clustered, add_layer
-from headscope.links.words import WordFrame, at_distance, diagonal_sums, pairs_at, word_maps
-from headscope.stream import Batch, LayerMaps
-from headscope.tags import Word
+from headscope.examples import Word
+from headscope.linguistics.baselines import best_offsets, halves, random_head, shuffled
+from headscope.linguistics.clustered import Clustered, add_layer
+from headscope.linguistics.dependencies import (
+    DIRECTIONS,
+    QUANTITIES,
+    Dependencies,
+    WordLinks,
+    merged,
+)
+from headscope.linguistics.spans import Spans, link_pairs, shifts
+from headscope.linguistics.word_attention import (
+    WordFrame,
+    at_distance,
+    diagonal_sums,
+    pairs_at,
+    word_maps,
+)
+from headscope.model.passes import Batch, LayerMaps
 
 # [CLS] The old dog chased cats away [SEP]; "chased" is two pieces. Words 0 to 5, tokens 0 to 8.
 TOKENS = [[1], [2], [3], [4, 5], [6], [7]]
@@ -35,10 +47,28 @@ def attention(rows: dict[int, dict[int, float]]) -> torch.Tensor:
     return out
 
 
-NEXT = attention({1: {2: 0.9}, 2: {3: 0.8}, 3: {4: 0.5, 5: 0.1}, 4: {6: 0.4}, 5: {6: 0.2}, 6: {7: 0.6}, 7: {6: 0.1}})
+NEXT = attention(
+    {
+        1: {2: 0.9},
+        2: {3: 0.8},
+        3: {4: 0.5, 5: 0.1},
+        4: {6: 0.4},
+        5: {6: 0.2},
+        6: {7: 0.6},
+        7: {6: 0.1},
+    }
+)
 """A head that looks one word on, from the last word to the one before."""
 OBJECT = attention(
-    {1: {2: 0.3}, 2: {3: 0.3}, 3: {2: 0.5}, 4: {1: 0.2, 7: 0.1}, 5: {7: 0.5}, 6: {4: 0.3, 5: 0.4}, 7: {3: 0.5}}
+    {
+        1: {2: 0.3},
+        2: {3: 0.3},
+        3: {2: 0.5},
+        4: {1: 0.2, 7: 0.1},
+        5: {7: 0.5},
+        6: {4: 0.3, 5: 0.4},
+        7: {3: 0.5},
+    }
 )
 """A head that goes from the object to its verb, and elsewhere where the distance would not tell."""
 
@@ -49,25 +79,35 @@ def batch_of(maps: Sequence[torch.Tensor]) -> tuple[Batch, torch.Tensor]:
     real = torch.ones(1, tokens, dtype=torch.bool)
     special = torch.zeros_like(real)
     special[0, 0] = special[0, -1] = True
-    return Batch(np.array([0]), real, special, real.long() * 0, real.long()), torch.stack(list(maps))[None]
+    return Batch(np.array([0]), real, special, real.long() * 0, real.long()), torch.stack(
+        list(maps)
+    )[None]
 
 
 def seen(accumulator: Any, maps: Sequence[torch.Tensor]) -> None:
     batch, stacked = batch_of(maps)
-    accumulator.see(LayerMaps(0, accumulator.prepare(batch), stacked, torch.zeros(1, len(maps), len(maps[0]), 1)))
+    accumulator.see(
+        LayerMaps(
+            0, accumulator.prepare(batch), stacked, torch.zeros(1, len(maps), len(maps[0]), 1)
+        )
+    )
 
 
 def dependencies() -> Dependencies:
     dependent, head = (np.array([pair[i] for pair in LINKS.values()]) for i in (0, 1))
     links = WordLinks(dependent, head, np.arange(len(LINKS)))
-    return Dependencies([TOKENS], [links], np.array([0]), np.array([1, 1, 1, -1, -1]), layers=1, heads=2)
+    return Dependencies(
+        [TOKENS], [links], np.array([0]), np.array([1, 1, 1, -1, -1]), layers=1, heads=2
+    )
 
 
 def test_word_attention_worked_by_hand() -> None:
     frame = WordFrame.of([TOKENS], 9, torch.device("cpu"))
     words = word_maps(torch.stack([NEXT, OBJECT])[None], frame)[0]
     assert words[0, 2, 3].item() == pytest.approx(0.6)  # Both pieces of the word attended to.
-    assert words[0, 3, 4].item() == pytest.approx(0.3)  # The mean of 0.4 and 0.2 over the pieces that attend.
+    assert words[0, 3, 4].item() == pytest.approx(
+        0.3
+    )  # The mean of 0.4 and 0.2 over the pieces that attend.
     assert words[1, 3, 5].item() == pytest.approx(0.3)  # The mean of 0.1 and 0.5.
     assert words[1, 3, 0].item() == pytest.approx(0.1)
     assert words[:, range(6), range(6)].abs().max() == 0
@@ -118,7 +158,9 @@ def slowly(
         d = head - dep
         same = {(a, b) for a, b, r in links if r == relation}
         others = [
-            (i, i + d) for i in range(n) if 0 <= i + d < n and there[i] and there[i + d] and (i, i + d) not in same
+            (i, i + d)
+            for i in range(n)
+            if 0 <= i + d < n and there[i] and there[i + d] and (i, i + d) not in same
         ]
         for direction in DIRECTIONS:
 
@@ -134,7 +176,9 @@ def slowly(
                 if others:
                     control = float(np.mean([value(a, b) for a, b in others]))
                     out.setdefault((direction, f"{name}_control", relation), []).append(control)
-                    out.setdefault((direction, f"{name}_excess", relation), []).append(value(dep, head) - control)
+                    out.setdefault((direction, f"{name}_excess", relation), []).append(
+                        value(dep, head) - control
+                    )
     return {key: float(np.mean(values)) for key, values in out.items()}
 
 
@@ -149,7 +193,11 @@ def test_dependencies_are_those_of_loops(seed: int, count: int) -> None:
         at += size
     maps = torch.tensor(rng.dirichlet(np.ones(at + 1), (2, at + 1)), dtype=torch.float32)
     there = np.array([bool(own) for own in tokens])
-    heads = [(d, int(h), int(rng.integers(3))) for d, h in enumerate(rng.integers(0, count, count)) if d != h]
+    heads = [
+        (d, int(h), int(rng.integers(3)))
+        for d, h in enumerate(rng.integers(0, count, count))
+        if d != h
+    ]
     links = [(d, h, r) for d, h, r in heads if there[d] and there[h]]
     arrays = (np.array([link[i] for link in links], dtype=np.int64) for i in range(3))
     one = Dependencies([tokens], [WordLinks(*arrays)], np.array([1]), np.array([1, -1, 2]), 1, 2)
@@ -162,7 +210,9 @@ def test_dependencies_are_those_of_loops(seed: int, count: int) -> None:
             for relation in range(3):
                 value = sums.mean[3 + relation, 0, head]
                 key = (direction, quantity, relation)
-                if quantity in ("accuracy", "attention") or quantity.endswith(("control", "excess")):
+                if quantity in ("accuracy", "attention") or quantity.endswith(
+                    ("control", "excess")
+                ):
                     assert np.isnan(value) == (key not in expected), key
                     if key in expected:
                         assert value == pytest.approx(expected[key], abs=2e-6), key
@@ -194,7 +244,8 @@ def test_results_do_not_depend_on_padding() -> None:
     # What padded rows hold is nobody's business.
     wide[:, :, 9:] = 1 / 12
     real, special, segment, ids = (
-        torch.nn.functional.pad(x, (0, 3)) for x in (batch.real, batch.special, batch.segment, batch.ids)
+        torch.nn.functional.pad(x, (0, 3))
+        for x in (batch.real, batch.special, batch.segment, batch.ids)
     )
     padded = Batch(batch.examples, real, special, segment, ids)
     long.see(LayerMaps(0, long.prepare(padded), wide, torch.zeros(1, 2, 12, 1)))
@@ -213,7 +264,13 @@ def test_sums_along_diagonals(values: np.ndarray[Any, Any]) -> None:
 def test_counts_at_distances_leave_out_words_without_tokens() -> None:
     there = torch.tensor([[True, False, True]])
     counts = at_distance(torch.tensor([[[1, 0, 0]]]), there)
-    assert counts[0, 0].tolist() == [1, 0, 0, 1, 0]  # word 2 at -2, word 0 at 1; word 1 is not there.
+    assert counts[0, 0].tolist() == [
+        1,
+        0,
+        0,
+        1,
+        0,
+    ]  # word 2 at -2, word 0 at 1; word 1 is not there.
     assert pairs_at(there)[0].tolist() == [1, 0, 2, 0, 1]
 
 
@@ -229,7 +286,15 @@ def test_spans_worked_by_hand() -> None:
     # A pair of a link is no control of another.
     assert shifts(TOKENS, links[0], [*links, Link("f", (2,), (5,))]) == []
     head = attention(
-        {1: {6: 0.1}, 2: {6: 0.3, 7: 0.2}, 3: {7: 0.6}, 5: {1: 0.05}, 6: {2: 0.2}, 7: {3: 0.5}, 4: {1: 0.25}}
+        {
+            1: {6: 0.1},
+            2: {6: 0.3, 7: 0.2},
+            3: {7: 0.6},
+            5: {1: 0.05},
+            6: {2: 0.2},
+            7: {3: 0.5},
+            4: {1: 0.25},
+        }
     )
     found = Spans([TOKENS], [links], ["e"], layers=1, heads=1)
     seen(found, [head])
@@ -299,17 +364,25 @@ def word(form: str, start: int, head: int) -> Word:
 def test_shuffled_words_keep_their_links() -> None:
     forms = ("the", "old", "dog", "barks")
     words = tuple(
-        word(form, start, head) for form, start, head in zip(forms, (0, 4, 8, 12), (2, 2, 3, -1), strict=True)
+        word(form, start, head)
+        for form, start, head in zip(forms, (0, 4, 8, 12), (2, 2, 3, -1), strict=True)
     )
-    sentence = Sentence("s", "the old dog barks", words, (Link("det", (0,), (2,)), Link("nsubj", (2,), (3,))))
+    sentence = Sentence(
+        "s", "the old dog barks", words, (Link("det", (0,), (2,)), Link("nsubj", (2,), (3,)))
+    )
     moved = shuffled(sentence, 3)
     assert sorted(moved.text.split()) == sorted(forms)
     assert moved.text != sentence.text
     for own in moved.words:
         assert moved.text[own.start : own.end] == own.form
-    named = {(one.relation, moved.words[one.source[0]].form, moved.words[one.target[0]].form) for one in moved.links}
+    named = {
+        (one.relation, moved.words[one.source[0]].form, moved.words[one.target[0]].form)
+        for one in moved.links
+    }
     assert named == {("det", "the", "dog"), ("nsubj", "dog", "barks")}
-    assert moved.words[[w.form for w in moved.words].index("dog")].head == [w.form for w in moved.words].index("barks")
+    assert moved.words[[w.form for w in moved.words].index("dog")].head == [
+        w.form for w in moved.words
+    ].index("barks")
 
 
 def test_a_head_drawn_at_random() -> None:

@@ -16,19 +16,25 @@ from transformers import AutoModelForSequenceClassification
 
 import families
 from headscope.errors import HeadscopeError
+from headscope.examples import Split, Word
 from headscope.measures import MEASURES, measure
 from headscope.measures.base import Moments, find_measures, values_of
-from headscope.measures.change import compare, cosine
+from headscope.measures.comparison import compare, cosine
 from headscope.measures.features import _notebook_words, class_masks, notebook_masks
-from headscope.measures.pairs import controls, crossed, linked, related_tokens, same_words, token_pairs
-from headscope.models import load
-from headscope.stream import Batch, LayerMaps
-from headscope.tags import Word
+from headscope.measures.pairs import (
+    controls,
+    crossed,
+    linked,
+    related_tokens,
+    same_words,
+    token_pairs,
+)
+from headscope.model.encoding import Encoded, encode, only
+from headscope.model.loading import load
+from headscope.model.passes import Batch, LayerMaps
 from headscope.tasks import find
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import Encoded, encode, only
 from headscope.tasks.files import load_data
-from headscope.words import CLASSES, Aligned, align, tag
+from headscope.words.align import CLASSES, Aligned, align, tag
 
 Values = dict[str, np.ndarray]
 
@@ -142,10 +148,15 @@ def test_a_control_is_another_pair_at_the_same_distance(seed: int) -> None:
 @given(st.integers(0, 10_000))
 def test_the_control_of_the_same_word_is_another_word_of_the_other_text(seed: int) -> None:
     batch = by_hand(torch.eye(LENGTH)).batch
-    extra = same_words(Batch(np.array([seed]), batch.real, batch.special, batch.segment, batch.ids), [HAND])
+    extra = same_words(
+        Batch(np.array([seed]), batch.real, batch.special, batch.segment, batch.ids), [HAND]
+    )
     text = {t: (w, HAND.text[w]) for w, own in enumerate(HAND.tokens) for t in own}
     every = extra["pairs/same_word_across"]
-    pairs = {(text[q][0], text[k][0]) for q, k in zip(every.query.tolist(), every.key.tolist(), strict=True)}
+    pairs = {
+        (text[q][0], text[k][0])
+        for q, k in zip(every.query.tolist(), every.key.tolist(), strict=True)
+    }
     assert pairs == {(0, 6), (6, 0), (1, 5), (5, 1)}
     control = extra["pairs/same_word_across/control"]
     for q, k in zip(control.query.tolist(), control.key.tolist(), strict=True):
@@ -179,7 +190,9 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 def eager_maps(folder: Path, encoded: Encoded) -> list[np.ndarray]:
     """Per example [layer, head, query, key], one example at a time, by plain Hugging Face."""
-    hf = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    hf = AutoModelForSequenceClassification.from_pretrained(
+        folder, attn_implementation="eager"
+    ).eval()
     out = []
     for i in range(len(encoded)):
         with torch.no_grad():
@@ -194,7 +207,9 @@ def slow(name: str, a: np.ndarray, encoded: Encoded, row: int, aligned: Aligned)
     received = [sum(a[i][j] for i in range(n)) / n for j in range(n)]
     seps = [j for j in range(1, n) if special[j]]
     if name == "entropy":
-        return float(-sum(a[i][j] * np.log(a[i][j]) for i in range(n) for j in range(n) if a[i][j] > 0) / n)
+        return float(
+            -sum(a[i][j] * np.log(a[i][j]) for i in range(n) for j in range(n) if a[i][j] > 0) / n
+        )
     if name == "distance":
         return float(sum(a[i][j] * abs(i - j) for i in range(n) for j in range(n)) / n)
     for prefix, source in (("attention_to_", received), ("from_cls_to_", list(a[0]))):
@@ -203,7 +218,10 @@ def slow(name: str, a: np.ndarray, encoded: Encoded, row: int, aligned: Aligned)
             tokens = [0] if kind == "cls" else seps if kind == "sep" else []
             if kind in CLASSES:
                 tokens = [
-                    t for w, own in zip(aligned.words, aligned.tokens, strict=True) if CLASSES[kind](w) for t in own
+                    t
+                    for w, own in zip(aligned.words, aligned.tokens, strict=True)
+                    if CLASSES[kind](w)
+                    for t in own
                 ]
             return max((source[t] for t in tokens), default=float("nan"))
     if name in ("noun_to_pronoun", "pronoun_to_noun"):
@@ -213,18 +231,27 @@ def slow(name: str, a: np.ndarray, encoded: Encoded, row: int, aligned: Aligned)
             a[i][j]
             for x, w in enumerate(aligned.words)
             for y, v in enumerate(aligned.words)
-            if w.upos in kinds[giver] and v.upos in kinds[taker] and x != y and aligned.text[x] == aligned.text[y]
+            if w.upos in kinds[giver]
+            and v.upos in kinds[taker]
+            and x != y
+            and aligned.text[x] == aligned.text[y]
             for i in aligned.tokens[x]
             for j in aligned.tokens[y]
         ]
         return max(found, default=float("nan"))
     if name.startswith("verb_to_subject_"):
         pairs = token_pairs(aligned, linked(aligned, reverse=False))
-        both = [(p, c) for p, c in zip(pairs, controls(aligned, pairs, row), strict=True) if c is not None]
+        both = [
+            (p, c)
+            for p, c in zip(pairs, controls(aligned, pairs, row), strict=True)
+            if c is not None
+        ]
         if not both:
             return float("nan")
         control = max(a[q][k] for _, (q, k) in both)
-        return float(control if name.endswith("_control") else max(a[q][k] for (q, k), _ in both) - control)
+        return float(
+            control if name.endswith("_control") else max(a[q][k] for (q, k), _ in both) - control
+        )
     if name in ("verb_to_subject", "subject_to_verb"):
         best = float("nan")
         for at, w in enumerate(aligned.words):
@@ -267,7 +294,10 @@ def assert_equals_loops(case: Case, names: list[str]) -> None:
         mean, _, _ = sums[name].compute()
         for layer in range(case.model.layers):
             for head in (0, case.model.heads - 1):
-                values = [slow(name, a[layer][head], case.encoded, i, case.words[i]) for i, a in enumerate(maps)]
+                values = [
+                    slow(name, a[layer][head], case.encoded, i, case.words[i])
+                    for i, a in enumerate(maps)
+                ]
                 there = [v for v in values if not np.isnan(v)]
                 assert sums[name].n[layer, head] == len(there)
                 if there:
@@ -299,7 +329,11 @@ def test_independent_of_batches_and_order(case: Case, budget: int, seed: int) ->
     fixed = [n for n in names if not n.endswith(("_control", "_excess"))]
     again = measure(case.model, case.encoded, names, words=case.words, batch_tokens=budget)
     shuffled = measure(
-        case.model, only(case.encoded, order), fixed, words=[case.words[i] for i in order], batch_tokens=budget
+        case.model,
+        only(case.encoded, order),
+        fixed,
+        words=[case.words[i] for i in order],
+        batch_tokens=budget,
     )
     for name in names:
         assert_moments_close(whole[name], again[name])
@@ -317,7 +351,10 @@ def test_merged_shards_are_the_whole(case: Case) -> None:
     names = ["entropy", "attention_to_noun", "verb_to_subject", "from_cls_to_negation"]
     whole = measure(case.model, case.encoded, names, words=case.words)
     parts = [range(5), range(5, 6), range(6, len(case.encoded))]
-    shards = [measure(case.model, only(case.encoded, list(p)), names, words=[case.words[i] for i in p]) for p in parts]
+    shards = [
+        measure(case.model, only(case.encoded, list(p)), names, words=[case.words[i] for i in p])
+        for p in parts
+    ]
     for name in names:
         assert_moments_close(whole[name], shards[0][name] + shards[1][name] + shards[2][name])
 
@@ -328,7 +365,9 @@ def test_measures_change_nothing_and_do_not_see_padding(case: Case) -> None:
     maps = torch.rand(LENGTH, LENGTH).softmax(-1)
     layer = by_hand(maps)
     before = layer.maps.clone()
-    values = values_of([m for m, n in zip(chosen, names, strict=True) if not n.startswith("norm_")], layer)
+    values = values_of(
+        [m for m, n in zip(chosen, names, strict=True) if not n.startswith("norm_")], layer
+    )
     assert torch.equal(layer.maps, before)
     assert values.isfinite().any()
 
@@ -369,7 +408,11 @@ def test_the_cosine_equals_plain_loops_in_both_forms(case: Case, tmp_path: Path)
     ours = compare(case.model, other, case.encoded, ["entropy"], batch_tokens=150)
     a, b = eager_maps(case.folder, case.encoded), eager_maps(other_folder, case.encoded)
     slow_cosine = np.mean(
-        [(x * y).sum((2, 3)) / np.sqrt((x**2).sum((2, 3)) * (y**2).sum((2, 3))) for x, y in zip(a, b, strict=True)], 0
+        [
+            (x * y).sum((2, 3)) / np.sqrt((x**2).sum((2, 3)) * (y**2).sum((2, 3)))
+            for x, y in zip(a, b, strict=True)
+        ],
+        0,
     )
     np.testing.assert_allclose(ours.cosine.compute()[0], slow_cosine, atol=1e-5)
     entropy = measure(other, case.encoded, ["entropy"])["entropy"].compute()[0]
@@ -379,16 +422,24 @@ def test_the_cosine_equals_plain_loops_in_both_forms(case: Case, tmp_path: Path)
 
 
 def test_the_faithful_cosine_counts_the_padding(case: Case, tmp_path: Path) -> None:
-    other_folder = families.make("bert", tmp_path / "other", initializer_range=0.4, max_position_embeddings=211)
+    other_folder = families.make(
+        "bert", tmp_path / "other", initializer_range=0.4, max_position_embeddings=211
+    )
     same = families.make("bert", tmp_path / "same", max_position_embeddings=211)
     one, two = load(same), load(other_folder)
     encoded = only(case.encoded, [0, 1])
     faithful = compare(one, two, encoded, [], faithful=True).cosine.compute()[0]
     flat = []
     for folder in (same, other_folder):
-        hf = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+        hf = AutoModelForSequenceClassification.from_pretrained(
+            folder, attn_implementation="eager"
+        ).eval()
         with torch.no_grad():
-            flat.append(torch.stack(hf(**encoded.batch([0, 1], width=200), output_attentions=True).attentions))
+            flat.append(
+                torch.stack(
+                    hf(**encoded.batch([0, 1], width=200), output_attentions=True).attentions
+                )
+            )
     a, b = (x.flatten(3) for x in flat)
     slow_form = torch.nn.functional.cosine_similarity(a, b, dim=-1).mean(1)
     np.testing.assert_allclose(faithful, slow_form.numpy(), atol=1e-4)
@@ -410,7 +461,10 @@ def test_a_stripe_and_a_diagonal_by_hand() -> None:
 
 def test_models_of_other_shapes_cannot_be_compared(case: Case, tmp_path: Path) -> None:
     other = load(families.make("bert", tmp_path / "other", num_hidden_layers=2))
-    with pytest.raises(HeadscopeError, match="has 3 x 5 heads, .* 2 x 5: compare a model with its own fine-tuned form"):
+    with pytest.raises(
+        HeadscopeError,
+        match="has 3 x 5 heads, .* 2 x 5: compare a model with its own fine-tuned form",
+    ):
         compare(case.model, other, case.encoded, [])
 
 
@@ -419,7 +473,12 @@ def test_the_plug_in_of_the_documents_works(case: Case) -> None:
     code = text.split("```python\n")[1].split("```")[0]
     assert len(code.splitlines()) < 40
     exec(code, {})  # noqa: S102  (the document's own example)
-    value = measure(case.model, case.encoded, ["attention_to_self"])["attention_to_self"].compute()[0]
-    slow_form = np.mean([np.trace(a, axis1=2, axis2=3) / a.shape[2] for a in eager_maps(case.folder, case.encoded)], 0)
+    value = measure(case.model, case.encoded, ["attention_to_self"])["attention_to_self"].compute()[
+        0
+    ]
+    slow_form = np.mean(
+        [np.trace(a, axis1=2, axis2=3) / a.shape[2] for a in eager_maps(case.folder, case.encoded)],
+        0,
+    )
     np.testing.assert_allclose(value, slow_form, atol=1e-5)
     MEASURES._items.pop("attention_to_self")

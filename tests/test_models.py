@@ -11,10 +11,12 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 import families
 from headscope.errors import HeadscopeError, InterventionError
-from headscope.models import EMBEDDED, FAMILIES, embedded_path, load
+from headscope.model.loading import EMBEDDED, FAMILIES, embedded_path, load
 
 
-@pytest.mark.parametrize("family", ["mpnet", "deberta-v2", "convbert", "roformer", "luke", "funnel", "xlnet"])
+@pytest.mark.parametrize(
+    "family", ["mpnet", "deberta-v2", "convbert", "roformer", "luke", "funnel", "xlnet"]
+)
 def test_families_that_cannot_be_tapped_are_refused_by_name(tmp_path: Path, family: str) -> None:
     # Refused before any weights are read: there are none.
     (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
@@ -26,7 +28,7 @@ def test_families_that_cannot_be_tapped_are_refused_by_name(tmp_path: Path, fami
 
 
 def test_a_refused_family_really_cannot_be_tapped() -> None:
-    from headscope.attention import attach
+    from headscope.model.attention import attach
 
     sizes = families.SIZES | {"max_position_embeddings": 149}
     hf = AutoModel.from_config(AutoConfig.for_model("mpnet", **sizes)).eval()
@@ -41,7 +43,11 @@ def test_a_family_nobody_named_is_tried_and_checked(tmp_path: Path) -> None:
     assert "splinter" not in FAMILIES.names()
     folder = families.make_encoder("splinter", tmp_path / "splinter")
     model = load(folder)
-    assert (model.layers, model.heads, model.family) == (families.LAYERS, families.HEADS, "splinter")
+    assert (model.layers, model.heads, model.family) == (
+        families.LAYERS,
+        families.HEADS,
+        "splinter",
+    )
 
 
 def test_unknown_names(tmp_path: Path) -> None:
@@ -51,10 +57,13 @@ def test_unknown_names(tmp_path: Path) -> None:
         load("bert-base-uncsed")
     assert "there is no network and no copy of it in the cache" in str(error.value)
     with pytest.raises(
-        HeadscopeError, match="the model 'roberta-base' cannot be had: it is no folder here, and there is no network"
+        HeadscopeError,
+        match="the model 'roberta-base' cannot be had: it is no folder here, and there is no network",
     ):
         load("roberta-base")
-    with pytest.raises(HeadscopeError, match="has no config.json: give a folder that save_pretrained wrote"):
+    with pytest.raises(
+        HeadscopeError, match="has no config.json: give a folder that save_pretrained wrote"
+    ):
         load(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(HeadscopeError, match="the configuration of .* cannot be read"):
@@ -71,7 +80,10 @@ def test_a_decoder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_head_for_another_number_of_labels(tiny: Path) -> None:
-    with pytest.raises(HeadscopeError, match="classification head with 2 outputs, the task needs 3: use a checkpoint"):
+    with pytest.raises(
+        HeadscopeError,
+        match="classification head with 2 outputs, the task needs 3: use a checkpoint",
+    ):
         load(tiny, labels=3)
 
 
@@ -80,7 +92,10 @@ def test_weights_that_are_missing_or_damaged(tiny: Path, tmp_path: Path) -> None
     hf = AutoModelForSequenceClassification.from_pretrained(folder)
     hf.base_model.encoder.layer[1].attention.self.query.weight.data[0] = torch.nan
     hf.save_pretrained(folder)
-    with pytest.raises(InterventionError, match="the attention of layer 2 is not finite, so its weights are damaged"):
+    with pytest.raises(
+        InterventionError,
+        match="the attention of layer 2 is not finite, so its weights are damaged",
+    ):
         load(folder)
     (folder / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(HeadscopeError, match="the weights of .* cannot be loaded"):

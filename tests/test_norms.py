@@ -18,12 +18,12 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 import families
 from headscope.errors import HeadscopeError, InterventionError
+from headscope.examples import Split
 from headscope.measures import MEASURES, definition, measure
-from headscope.models import Model, load
-from headscope.projections import gram, output_layers
-from headscope.stream import Batch, LayerMaps, stream
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import Encoded, encode, only
+from headscope.model.encoding import Encoded, encode, only
+from headscope.model.loading import Model, load
+from headscope.model.passes import Batch, LayerMaps, stream
+from headscope.model.projections import gram, output_layers
 
 FIRST = (
     "The nurse thanked the pilot.",
@@ -31,7 +31,12 @@ FIRST = (
     "No, it was the old pilot who thanked her on that day in May!",
     "Not by it.",
 )
-SECOND = ("He was thanked.", "It was by the nurse that the pilot was thanked.", "Ah, the nurse.", "No.")
+SECOND = (
+    "He was thanked.",
+    "It was by the nurse that the pilot was thanked.",
+    "Ah, the nurse.",
+    "No.",
+)
 NORMS = ("norm_attention_to_cls", "norm_attention_to_sep", "norm_entropy")
 NAMES = (*NORMS, "sink_rate")
 
@@ -64,7 +69,9 @@ NAMED: dict[str, Any] = {
 
 
 def named(family: str, base: Any, layer: int) -> nn.Linear:
-    linear: nn.Linear = NAMED.get(family, lambda b, i: b.encoder.layer[i].attention.output.dense)(base, layer)
+    linear: nn.Linear = NAMED.get(family, lambda b, i: b.encoder.layer[i].attention.output.dense)(
+        base, layer
+    )
     return linear
 
 
@@ -99,7 +106,10 @@ def test_a_layer_without_a_projection_is_refused(bert: Model) -> None:
     dense = named("bert", bert.hf.base_model, 1)
     own = bert.hf.base_model.encoder.layer[1].attention.output
     own.dense = nn.Sequential(nn.Hardtanh(-1e-3, 1e-3), dense)
-    with pytest.raises(InterventionError, match=r"no linear layer of .*tiny-bert.* \(bert\) reads .* of layer 2, so"):
+    with pytest.raises(
+        InterventionError,
+        match=r"no linear layer of .*tiny-bert.* \(bert\) reads .* of layer 2, so",
+    ):
         output_layers(bert.hf, bert.tap, bert.tokenizer, bert.name)
     assert not bert.tap.observers
     assert not dense._forward_pre_hooks
@@ -112,7 +122,13 @@ class Recorder:
         self.calls: list[tuple[Tensor, Tensor]] = []
 
     def __call__(
-        self, _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+        self,
+        _module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        **options: Any,
     ) -> tuple[Tensor, None]:
         scores = query @ key.transpose(2, 3) * options["scaling"]
         maps = (scores if mask is None else scores + mask).softmax(-1)
@@ -120,7 +136,9 @@ class Recorder:
         return (maps @ value).transpose(1, 2).contiguous(), None
 
 
-def by_hand(maps: npt.NDArray[Any], moved: npt.NDArray[Any], seps: list[int]) -> tuple[float, float, float, float]:
+def by_hand(
+    maps: npt.NDArray[Any], moved: npt.NDArray[Any], seps: list[int]
+) -> tuple[float, float, float, float]:
     """One map [query, key] and what each token moves at weight 1 [key, hidden] -> the four measures."""
     n = len(maps)
     cls, entropy, received = 0.0, 0.0, np.zeros(n)
@@ -158,8 +176,12 @@ def test_equal_to_vectors_weighted_one_by_one(folder: Path, model: Model) -> Non
                 slow[example, layer, head] = by_hand(maps[head].double().numpy(), moved, seps)
     fast = measure(model, encoded, NAMES)
     for at, name in enumerate(NAMES):
-        np.testing.assert_allclose(fast[name].compute()[0], slow[..., at].mean(0), atol=2e-6, rtol=2e-5)
-        np.testing.assert_allclose(fast[name].squares, (slow[..., at] ** 2).sum(0), atol=1e-5, rtol=5e-5)
+        np.testing.assert_allclose(
+            fast[name].compute()[0], slow[..., at].mean(0), atol=2e-6, rtol=2e-5
+        )
+        np.testing.assert_allclose(
+            fast[name].squares, (slow[..., at] ** 2).sum(0), atol=1e-5, rtol=5e-5
+        )
     assert 0 < slow[..., 3].mean() < 1
     # The weights alone say something else, so the norms were used.
     plain = measure(model, encoded, ["attention_to_cls", "entropy"])
@@ -167,7 +189,9 @@ def test_equal_to_vectors_weighted_one_by_one(folder: Path, model: Model) -> Non
     assert np.abs(plain["entropy"].compute()[0] - slow[..., 2].mean(0)).max() > 0.01
 
 
-def layer_maps(maps: Tensor, values: Tensor, grams: Tensor | None, special: list[list[int]], real: Tensor) -> LayerMaps:
+def layer_maps(
+    maps: Tensor, values: Tensor, grams: Tensor | None, special: list[list[int]], real: Tensor
+) -> LayerMaps:
     marks = torch.zeros_like(real)
     for row, at in zip(marks, special, strict=True):
         row[at] = True
@@ -179,7 +203,12 @@ def layer_maps(maps: Tensor, values: Tensor, grams: Tensor | None, special: list
 def test_a_map_worked_by_hand() -> None:
     # Lengths 3, 1, 2 and 5 (a right-angled 3-4-5); the last is padding and counts nowhere.
     values = torch.tensor([[[[3.0, 0.0], [0.0, 1.0], [2.0, 0.0], [3.0, 4.0]]]])
-    rows = [[0.5, 0.5, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0], [0.0, 0.0, 1.0, 0.0], [0.25, 0.25, 0.25, 0.25]]
+    rows = [
+        [0.5, 0.5, 0.0, 0.0],
+        [0.0, 0.5, 0.5, 0.0],
+        [0.0, 0.0, 1.0, 0.0],
+        [0.25, 0.25, 0.25, 0.25],
+    ]
     real = torch.tensor([[True, True, True, False]])
     maps = layer_maps(torch.tensor([[rows]]), values, torch.eye(2)[None], [[0, 2]], real)
     # Shares by row: (3/4, 1/4, 0), (0, 1/3, 2/3), (0, 0, 1).
@@ -190,7 +219,9 @@ def test_a_map_worked_by_hand() -> None:
     # Columns receive 1/6, 1/3 and 1/2.
     assert MEASURES.get("sink_rate").update(maps).item() == 1
     # A projection that stretches the first direction tenfold: (30/31, 1/31, 0), (0, 1/21, 20/21), (0, 0, 1).
-    stretched = layer_maps(maps.maps, values, torch.diag(torch.tensor([100.0, 1.0]))[None], [[0, 2]], real)
+    stretched = layer_maps(
+        maps.maps, values, torch.diag(torch.tensor([100.0, 1.0]))[None], [[0, 2]], real
+    )
     assert MEASURES.get("norm_attention_to_cls").update(stretched).item() == pytest.approx(10 / 31)
     assert MEASURES.get("norm_attention_to_sep").update(stretched).item() == pytest.approx(41 / 63)
 
@@ -211,7 +242,11 @@ def test_a_head_that_moves_nothing_and_a_text_without_sep_have_no_value() -> Non
 @pytest.mark.parametrize(("n", "sink"), [(2, 1.0), (3, 1.0), (5, 0.0), (11, 0.0)])
 def test_uniform_attention_is_a_sink_in_tiny_texts_alone(n: int, sink: float) -> None:
     maps = layer_maps(
-        torch.full((1, 1, n, n), 1 / n), torch.ones(1, 1, n, 2), None, [[0]], torch.ones(1, n, dtype=torch.bool)
+        torch.full((1, 1, n, n), 1 / n),
+        torch.ones(1, 1, n, 2),
+        None,
+        [[0]],
+        torch.ones(1, n, dtype=torch.bool),
     )
     assert MEASURES.get("sink_rate").update(maps).item() == sink
 
@@ -234,7 +269,9 @@ def test_equal_lengths_leave_attention_alone_and_scale_is_nothing(
 ) -> None:
     maps, values, real = drawn
     eye, special = torch.eye(7).expand(5, 7, 7), [[0, int(row.sum()) - 1] for row in real]
-    same = layer_maps(maps, torch.nn.functional.normalize(values, dim=-1) * scale, eye, special, real)
+    same = layer_maps(
+        maps, torch.nn.functional.normalize(values, dim=-1) * scale, eye, special, real
+    )
     for name, plain in zip(NORMS, ("attention_to_cls", "attention_to_sep", "entropy"), strict=True):
         torch.testing.assert_close(
             MEASURES.get(name).update(same), MEASURES.get(plain).update(same), atol=2e-5, rtol=1e-4
@@ -243,7 +280,10 @@ def test_equal_lengths_leave_attention_alone_and_scale_is_nothing(
     scaled = layer_maps(maps, values * scale, eye, special, real)
     for name in NORMS:
         torch.testing.assert_close(
-            MEASURES.get(name).update(first), MEASURES.get(name).update(scaled), atol=2e-5, rtol=1e-4
+            MEASURES.get(name).update(first),
+            MEASURES.get(name).update(scaled),
+            atol=2e-5,
+            rtol=1e-4,
         )
 
 
@@ -264,7 +304,12 @@ def test_independent_of_batch_padding_order_and_shards(bert: Model) -> None:
 
 def test_measures_compute_in_float32_where_the_model_runs_in_bfloat16(bert: Model) -> None:
     enabled: list[bool] = []
-    stream(bert, pairs(bert), lambda _maps: enabled.append(torch.is_autocast_enabled("cpu")), precision="bf16")
+    stream(
+        bert,
+        pairs(bert),
+        lambda _maps: enabled.append(torch.is_autocast_enabled("cpu")),
+        precision="bf16",
+    )
     assert enabled == [False] * families.LAYERS
     half = measure(bert, pairs(bert), NAMES, precision="bf16")
     full = measure(bert, pairs(bert), NAMES)

@@ -8,11 +8,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headscope.corpora import read as read_any
-from headscope.corpora.own import read
+from headscope.corpora.tsv import read
 from headscope.errors import HeadscopeError
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import encode
-from headscope.words import align
+from headscope.examples import Split
+from headscope.model.encoding import encode
+from headscope.words.align import align
 from test_words import minilm
 
 HEADER = "sentence\tsource\ttarget\trelation\n"
@@ -34,7 +34,11 @@ def test_spans_are_words_or_characters(tmp_path: Path) -> None:
         "",
     )
     corpus = read(path)
-    assert (corpus.name, corpus.kind, dict(corpus.counts)) == ("tsv:own", "tsv", {"sentences": 2, "links": 3})
+    assert (corpus.name, corpus.kind, dict(corpus.counts)) == (
+        "tsv:own",
+        "tsv",
+        {"sentences": 2, "links": 3},
+    )
     assert corpus.relations == {"patient": 2, "agent": 1}
     first, second = corpus.sentences
     agent, patient = first.links
@@ -58,7 +62,9 @@ def test_texts_without_spaces_and_from_a_spreadsheet(tmp_path: Path) -> None:
     (one,) = read(write(tmp_path, "日本語が好き\t日本\t好き\tobj")).sentences
     assert (one.links[0].source, one.links[0].target) == ((0, 1), (4, 5))
     path = tmp_path / "own.tsv"
-    path.write_bytes(("\ufeff" + HEADER.title() + "a b\ta\tb\tx\n\n").replace("\n", "\r\n").encode())
+    path.write_bytes(
+        ("\ufeff" + HEADER.title() + "a b\ta\tb\tx\n\n").replace("\n", "\r\n").encode()
+    )
     (one,) = read(path).sentences
     assert [w.form for w in one.words] == ["a", "b"]
     (one,) = read(write(tmp_path, "a\rb \x00c\tb\tc\tx", "")).sentences
@@ -70,7 +76,8 @@ def test_texts_without_spaces_and_from_a_spreadsheet(tmp_path: Path) -> None:
 def test_the_time_of_day_is_no_offset(tmp_path: Path) -> None:
     text = "We met at 3:04 and left."
     with pytest.raises(
-        HeadscopeError, match="line 2: 3:04 could be offsets or the words at 10:14: write these offsets"
+        HeadscopeError,
+        match="line 2: 3:04 could be offsets or the words at 10:14: write these offsets",
     ):
         read(write(tmp_path, f"{text}\t3:04\tmet\ttime"))
     for written, words in (("10:14", ["3", ":", "04"]), ("03:04", ["m"])):
@@ -82,7 +89,9 @@ TEXT = st.text(st.sampled_from("abc  .'日é\u0301😀3"), min_size=4, max_size=
 
 
 @given(st.data())
-def test_spans_are_found_again(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_spans_are_found_again(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     """Every link's words are the words of its span and no others, whatever the text and the borders."""
     text = data.draw(TEXT)
     cuts = st.lists(st.integers(0, len(text)), min_size=4, max_size=4, unique=True).map(sorted)
@@ -96,7 +105,9 @@ def test_spans_are_found_again(tmp_path_factory: pytest.TempPathFactory, data: s
         for (start, end), which in (((a, b), link.source), ((c, d), link.target)):
             assert which
             covered = {at for w in which for at in range(one.words[w].start, one.words[w].end)}
-            assert covered == {at for w in one.words for at in range(w.start, w.end) if start <= at < end}
+            assert covered == {
+                at for w in one.words for at in range(w.start, w.end) if start <= at < end
+            }
 
 
 def test_words_are_cut_where_a_span_ends(tmp_path: Path) -> None:
@@ -109,14 +120,20 @@ def test_words_are_cut_where_a_span_ends(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("one\ttwo\tthree", "line 2: it has 3 columns"),
-        (f"{NURSE}\tnurse\tthank\tagent", "line 2: 'nurse' stands 2 times in the sentence: give the span as START:END"),
+        (
+            f"{NURSE}\tnurse\tthank\tagent",
+            "line 2: 'nurse' stands 2 times in the sentence: give the span as START:END",
+        ),
         (f"{NURSE}\tnur\tthank\tagent", "line 2: 'nur' is not in the sentence as whole words"),
         (f"{NURSE}\t3:99\tthank\tagent", "line 2: 3:99 names no characters of a sentence of 41"),
         (f"{NURSE}\t5:5\tthank\tagent", "line 2: 5:5 names no characters"),
         (f"{NURSE}\t \tthank\tagent", "line 2: it names no source"),
         ("\tnurse\tthank\tagent", "line 2: it names no sentence"),
         ("a \u200b b\t2:3\tb\tx", r"line 2: 2:3 holds no word: the characters are '\\u200b'"),
-        (f"{NURSE}\t{'9' * 5000}:{'9' * 5001}\tthank\tagent", "is not in the sentence as whole words"),
+        (
+            f"{NURSE}\t{'9' * 5000}:{'9' * 5001}\tthank\tagent",
+            "is not in the sentence as whole words",
+        ),
         (f"{NURSE}\tthank\tpilot\t ", "line 2: it names no relation"),
         (f"{NURSE}\tnurse didn't\tdidn't thank\tx", "line 2: its two spans, .* overlap"),
     ],
@@ -131,13 +148,19 @@ def test_files_that_are_no_relations(tmp_path: Path) -> None:
         read(write(tmp_path))
     path = tmp_path / "other.tsv"
     path.write_text("a\tb\n")
-    with pytest.raises(HeadscopeError, match="begins with the columns a, b: the first line is sentence, source"):
+    with pytest.raises(
+        HeadscopeError, match="begins with the columns a, b: the first line is sentence, source"
+    ):
         read(path)
     path.write_bytes(HEADER.encode() + b"a b\ta\tb\tz\n\xff\tx\ty\tz\n")
-    with pytest.raises(HeadscopeError, match=r"other\.tsv, line 3: it is not UTF-8 .*: save the file as UTF-8"):
+    with pytest.raises(
+        HeadscopeError, match=r"other\.tsv, line 3: it is not UTF-8 .*: save the file as UTF-8"
+    ):
         read(path)
     path.write_bytes(b"")
-    with pytest.raises(HeadscopeError, match="begins with the columns of an empty line: the first line is sentence"):
+    with pytest.raises(
+        HeadscopeError, match="begins with the columns of an empty line: the first line is sentence"
+    ):
         read(path)
     for missing in (tmp_path / "none.tsv", tmp_path):
         with pytest.raises(HeadscopeError, match="cannot be read .*: name a file with tabs"):

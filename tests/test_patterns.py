@@ -17,11 +17,16 @@ from hypothesis import strategies as st
 import headscope
 from headscope import patterns
 from headscope.errors import HeadscopeError
-from headscope.models import load
+from headscope.examples import Split
+from headscope.model.encoding import encode
+from headscope.model.loading import load
+from headscope.model.passes import stream
 from headscope.patterns import CLASSES
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import FEWEST, Collector
-from headscope.patterns.evaluation import (
+from headscope.patterns.map_features import GROUPS, PROFILES, Frame, edge, features, row_profiles
+from headscope.patterns.shares import confusion_rates, corrected, counted, shares, simplex
+from patterns.evaluation import (
     confusion_counts,
     f1_scores,
     grouped,
@@ -30,13 +35,8 @@ from headscope.patterns.evaluation import (
     held_out_twice,
     score,
 )
-from headscope.patterns.profiles import GROUPS, PROFILES, Frame, edge, features, row_profiles
-from headscope.patterns.shares import confusion_rates, corrected, counted, shares, simplex
-from headscope.patterns.synthetic import synthetic_set
-from headscope.patterns.training import examples_of, train
-from headscope.stream import stream
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import encode
+from patterns.synthetic import synthetic_set
+from patterns.training import examples_of, train
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,7 +60,9 @@ def diagonal(n: int, offset: int) -> np.ndarray:
     return rows(out)
 
 
-def known(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, str, list[bool], list[int]]:
+def known(
+    kind: str, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, str, list[bool], list[int]]:
     border = n // 2
     special = [i in (0, n - 1) for i in range(n)]
     segments = [0] * n
@@ -76,7 +78,12 @@ def known(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, str,
     if kind == "diagonal":
         return diagonal(n, int(rng.integers(-1, 2))), "diagonal", special, segments
     if kind == "diagonal over noise":
-        return 0.75 * diagonal(n, int(rng.integers(-1, 2))) + 0.25 * noise, "diagonal", special, segments
+        return (
+            0.75 * diagonal(n, int(rng.integers(-1, 2))) + 0.25 * noise,
+            "diagonal",
+            special,
+            segments,
+        )
     if kind == "mixture":
         both = stripes(n, ends, rng) + diagonal(n, int(rng.integers(-1, 2)))
         return 0.45 * both + 0.1 * noise, "vertical+diagonal", special, segments
@@ -107,7 +114,9 @@ def test_maps_with_a_known_answer_are_classified_right(kind: str) -> None:
     right = []
     for n in np.unique(np.geomspace(SHORTEST.get(kind, 5), 512, 40).astype(int)):
         weights, label, special, segments = known(kind, int(n), rng)
-        right.append(patterns.classify(weights, special=special, segments=segments).labels.item() == label)
+        right.append(
+            patterns.classify(weights, special=special, segments=segments).labels.item() == label
+        )
     assert np.mean(right) >= 0.95, f"{kind}: {np.mean(right):.2f}"
 
 
@@ -154,7 +163,9 @@ def slow_profiles(weights: np.ndarray, special: list[bool], segments: list[int])
 
 @given(st.integers(2, 30), st.integers(0, 2**31), st.booleans())
 @settings(max_examples=30)
-def test_the_profiles_are_those_of_plain_loops_and_padding_changes_nothing(n: int, seed: int, pair: bool) -> None:
+def test_the_profiles_are_those_of_plain_loops_and_padding_changes_nothing(
+    n: int, seed: int, pair: bool
+) -> None:
     rng = np.random.default_rng(seed)
     weights = rows(rng.gamma(0.3, size=(n, n)) + 1e-3).astype(np.float32)
     special = (rng.random(n) < 0.2).tolist()
@@ -163,13 +174,19 @@ def test_the_profiles_are_those_of_plain_loops_and_padding_changes_nothing(n: in
     padded[0, 0, :n, :n] = weights
     padded[0, 0, :n, n:] = 0
     real = torch.tensor([[True] * n + [False] * 5])
-    frame = Frame.of(real, torch.tensor([special + [False] * 5]), torch.tensor([segments + [0] * 5]))
+    frame = Frame.of(
+        real, torch.tensor([special + [False] * 5]), torch.tensor([segments + [0] * 5])
+    )
     found = row_profiles(torch.from_numpy(padded), frame)[0, 0]
-    np.testing.assert_allclose(found[:n].numpy(), slow_profiles(weights, special, segments), atol=3e-4)
+    np.testing.assert_allclose(
+        found[:n].numpy(), slow_profiles(weights, special, segments), atol=3e-4
+    )
     assert not found[n:].any()
     alone = Frame.of(real[:, :n], torch.tensor([special]), torch.tensor([segments]))
     np.testing.assert_allclose(
-        features(torch.from_numpy(padded), frame), features(torch.from_numpy(weights)[None, None], alone), atol=2e-5
+        features(torch.from_numpy(padded), frame),
+        features(torch.from_numpy(weights)[None, None], alone),
+        atol=2e-5,
     )
 
 
@@ -178,7 +195,11 @@ def test_the_features_are_means_spreads_and_quartiles_of_groups_of_rows() -> Non
     n = 2 * GROUPS
     weights = np.eye(n, dtype=np.float32)
     weights[: n // 2] = np.eye(n)[0]
-    frame = Frame.of(torch.ones(1, n, dtype=torch.bool), torch.zeros(1, n, dtype=torch.bool), torch.zeros(1, n).long())
+    frame = Frame.of(
+        torch.ones(1, n, dtype=torch.bool),
+        torch.zeros(1, n, dtype=torch.bool),
+        torch.zeros(1, n).long(),
+    )
     found = features(torch.from_numpy(weights)[None, None], frame)[0, 0]
     at, count = PROFILES.index("strongest"), len(PROFILES)
     assert found[at] == 0.5
@@ -215,7 +236,9 @@ def test_the_edge_is_that_of_plain_loops_and_padding_changes_nothing(n: int, see
     padded = np.full((1, 1, n + 3, n + 3), 1 / n, np.float32)
     padded[0, 0, :n, :n] = weights
     real = torch.tensor([[True] * n + [False] * 3])
-    frame = Frame.of(real, torch.tensor([special + [False] * 3]), torch.tensor([segments + [0] * 3]))
+    frame = Frame.of(
+        real, torch.tensor([special + [False] * 3]), torch.tensor([segments + [0] * 3])
+    )
     found = edge(torch.from_numpy(padded), frame)[0, 0]
     np.testing.assert_allclose(found, slow_edge(weights, special, segments), atol=1e-4)
 
@@ -224,9 +247,15 @@ def test_a_block_has_an_edge_and_a_cloud_has_none() -> None:
     # Two texts of seven tokens; words that keep to their text, and words that look at their neighbours on either side.
     n, half = 14, 7
     segments = [0] * half + [1] * half
-    frame = Frame.of(torch.ones(1, n, dtype=torch.bool), torch.zeros(1, n, dtype=torch.bool), torch.tensor([segments]))
+    frame = Frame.of(
+        torch.ones(1, n, dtype=torch.bool),
+        torch.zeros(1, n, dtype=torch.bool),
+        torch.tensor([segments]),
+    )
     block = rows(np.equal.outer(segments, segments).astype(np.float32))
-    cloud = rows(np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 3.0)).astype(np.float32)
+    cloud = rows(np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / 3.0)).astype(
+        np.float32
+    )
     found = edge(torch.from_numpy(np.stack([block, cloud]))[None].float(), frame)[0]
     assert found[0, :2].tolist() == [1, 1]
     assert found[1, :2].abs().max() < 1e-6
@@ -266,19 +295,30 @@ def test_what_is_no_map_gets_a_sentence(maps: np.ndarray, message: str) -> None:
 
 
 def test_what_does_not_fit_the_map_gets_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(HeadscopeError, match="special must have an entry for each of the 5 tokens, got 4"):
+    with pytest.raises(
+        HeadscopeError, match="special must have an entry for each of the 5 tokens, got 4"
+    ):
         patterns.classify(np.eye(5), special=[True] * 4)
-    with pytest.raises(HeadscopeError, match=r"segments are 0 for the first text and 1 for the second, got \[0, 2\]"):
+    with pytest.raises(
+        HeadscopeError,
+        match=r"segments are 0 for the first text and 1 for the second, got \[0, 2\]",
+    ):
         patterns.classify(np.eye(5), segments=[0, 0, 0, 2, 2])
     (tmp_path / "weights").write_bytes(b"no weights")
-    with pytest.raises(HeadscopeError, match="is no classifier of patterns that this version can read"):
+    with pytest.raises(
+        HeadscopeError, match="is no classifier of patterns that this version can read"
+    ):
         patterns.classify(np.eye(5), classifier=tmp_path / "weights")
 
 
 def test_a_pass_gives_the_classes_that_classify_gives_in_any_batch(tiny: Path) -> None:
     model = load(tiny)
     texts = tuple("abcdefgh"[:k] * 3 for k in range(1, 9))
-    split = Split(tuple(" ".join(t) for t in texts), tuple(" ".join(t[::-1]) for t in texts), np.zeros(8, np.int64))
+    split = Split(
+        tuple(" ".join(t) for t in texts),
+        tuple(" ".join(t[::-1]) for t in texts),
+        np.zeros(8, np.int64),
+    )
     encoded = encode(split, model.tokenizer)
     found = []
     for batch_tokens in (1, 100_000):
@@ -295,8 +335,14 @@ def test_a_pass_gives_the_classes_that_classify_gives_in_any_batch(tiny: Path) -
     )
     for example, maps in kept.items():
         long_enough = len(encoded.segments[example]) >= FEWEST
-        given = patterns.classify(np.stack(maps), special=encoded.special[example], segments=encoded.segments[example])
-        expected = given.probabilities.argmax(-1) if long_enough else np.full((model.layers, model.heads), -1)
+        given = patterns.classify(
+            np.stack(maps), special=encoded.special[example], segments=encoded.segments[example]
+        )
+        expected = (
+            given.probabilities.argmax(-1)
+            if long_enough
+            else np.full((model.layers, model.heads), -1)
+        )
         assert (found[0][example] == expected).all()
 
 
@@ -324,7 +370,9 @@ def test_corrected_shares_worked_by_hand() -> None:
     raw = np.array([[0.2, 0.1, 0.1, 0.3, 0.3]])
     np.testing.assert_allclose(corrected(raw, rates[None]), [[0.2, 0.1, 0.1, 0.4, 0.2]])
     # More counted than the errors can explain: the shares stay between 0 and 1.
-    np.testing.assert_allclose(corrected(np.array([[0, 0, 0, 1.0, 0]]), rates[None]), [[0, 0, 0, 1, 0]])
+    np.testing.assert_allclose(
+        corrected(np.array([[0, 0, 0, 1.0, 0]]), rates[None]), [[0, 0, 0, 1, 0]]
+    )
     assert simplex(np.array([[0.6, 0.6, -0.2]])).tolist() == [[0.5, 0.5, 0]]
     counts = np.diag([8, 8, 8, 8, 8])
     np.testing.assert_allclose(confusion_rates(groups(counts)), np.eye(5))
@@ -346,7 +394,11 @@ def test_corrected_intervals_hold_the_true_share_as_often_as_they_say() -> None:
     for seed in range(40):
         annotated = np.stack([rng.multinomial(3, rates[c], size=20) for c in range(5)], 1)
         classes = rng.choice(5, p=true, size=(120, 2, 3))
-        seen = np.array([rng.choice(5, p=rates[c]) for c in classes.flat]).reshape(classes.shape).astype(np.int8)
+        seen = (
+            np.array([rng.choice(5, p=rates[c]) for c in classes.flat])
+            .reshape(classes.shape)
+            .astype(np.int8)
+        )
         whole = shares(counted(seen), annotated, seed)[0]
         inside.append((whole.low <= true) & (true <= whole.high))
         raw_inside.append((whole.raw_low <= true) & (true <= whole.raw_high))
@@ -421,14 +473,22 @@ def test_the_weights_are_small_and_carry_their_errors() -> None:
     # Of candidates for block only those that are blocks count: the others are border cases.
     assert (used <= whole).all()
     assert used[CLASSES.index("block")].tolist() == whole[CLASSES.index("block")].tolist()
-    drawn = pl.read_parquet(ROOT / "annotations" / "maps.parquet")["drawn"].str.starts_with("random").sum()
+    drawn = (
+        pl.read_parquet(ROOT / "annotations" / "maps.parquet")["drawn"]
+        .str.starts_with("random")
+        .sum()
+    )
     assert drawn < used.sum() < record["maps"]
 
 
 def test_the_docs_show_the_scores() -> None:
     code = "import json, train_patterns as t; print(t.tables(json.loads((t.SET / 'scores.json').read_text())))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tools", capture_output=True, text=True, check=True)
-    assert done.stdout.strip() in (ROOT / "docs" / "patterns.md").read_text(), "run python tools/train_patterns.py"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "tools", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() in (ROOT / "docs" / "patterns.md").read_text(), (
+        "run python tools/train_patterns.py"
+    )
 
 
 @pytest.mark.slow
@@ -437,9 +497,13 @@ def test_a_part_of_the_scores_comes_out_again() -> None:
         "import json, train_patterns as t; data = t.AnnotatedSet(); "
         "print(json.dumps(t.evaluate(data, t.ours(data.examples(), t.synthetic_examples(t.SEED)), ('last draw',))[0]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tools", capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "tools", capture_output=True, text=True, check=True
+    )
     again = json.loads(done.stdout.splitlines()[-1])["last draw"]
-    record = json.loads((ROOT / "annotations" / "scores.json").read_text())["scores"]["headscope"]["last draw"]
+    record = json.loads((ROOT / "annotations" / "scores.json").read_text())["scores"]["headscope"][
+        "last draw"
+    ]
     # Another processor rounds otherwise, and a rounding can turn a border case.
     assert again["accuracy"] == pytest.approx(record["accuracy"], abs=0.04)
     assert again["n"] == record["n"]
@@ -447,7 +511,12 @@ def test_a_part_of_the_scores_comes_out_again() -> None:
 
 def test_measure_writes_the_shares(tiny: Path, tmp_path: Path) -> None:
     headscope.measure(
-        model=str(tiny), task="builtin", measures="patterns", examples=12, out=tmp_path / "run", quiet=True
+        model=str(tiny),
+        task="builtin",
+        measures="patterns",
+        examples=12,
+        out=tmp_path / "run",
+        quiet=True,
     )
     table = pl.read_parquet(tmp_path / "run" / "patterns.parquet")
     model = load(tiny)

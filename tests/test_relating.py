@@ -12,14 +12,14 @@ from transformers import AutoModel
 
 import families
 import headscope
-from headscope import linking
 from headscope.cli import run as command_line
 from headscope.corpora import read
 from headscope.errors import HeadscopeError
-from headscope.links import tables
-from headscope.links.dependencies import Dependencies
-from headscope.links.sums import Clustered
-from headscope.models import load
+from headscope.linguistics import passes
+from headscope.linguistics import rows as tables
+from headscope.linguistics.clustered import Clustered
+from headscope.linguistics.dependencies import Dependencies
+from headscope.model.loading import load
 
 FORMS = ("the", "old", "nurse", "thanked", "a", "pilot", "today")
 HEADS = (3, 3, 4, 0, 6, 4, 4)
@@ -38,7 +38,9 @@ def treebank(tmp_path: Path) -> Path:
     for sentence in range(60):
         keep = len(FORMS) - sentence % 3
         for at in range(keep):
-            lines.append(f"{at + 1}\t{FORMS[at]}\t{FORMS[at]}\tX\t_\t_\t{HEADS[at]}\t{RELATIONS[at]}\t_\t_")
+            lines.append(
+                f"{at + 1}\t{FORMS[at]}\t{FORMS[at]}\tX\t_\t_\t{HEADS[at]}\t{RELATIONS[at]}\t_\t_"
+            )
         if keep < 6:  # "a" needs a head that is there.
             lines[-1] = lines[-1].replace("\t6\t", "\t4\t")
         lines.append("")
@@ -50,7 +52,12 @@ def test_a_treebank_gives_every_table(
     bare: str, treebank: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    assert command_line(["relations", "--model", bare, "--corpus", f"ud:{treebank}", "--out", str(out)]) == 0
+    assert (
+        command_line(
+            ["relations", "--model", bare, "--corpus", f"ud:{treebank}", "--out", str(out)]
+        )
+        == 0
+    )
     said = capsys.readouterr()
     assert "sentences read: 60" in said.err
     assert "det: L" in said.out
@@ -59,8 +66,21 @@ def test_a_treebank_gives_every_table(
     accuracy = every.filter(measure="accuracy", relation="det")
     assert accuracy.height == 2 * heads
     assert accuracy["n"].unique().to_list() == [120]  # Two in every sentence.
-    assert accuracy.filter((pl.col("low") > pl.col("value")) | (pl.col("high") < pl.col("value"))).is_empty()
-    assert {"model", "task", "layer", "head", "measure", "value", "low", "high", "n", "unit"} <= set(every.columns)
+    assert accuracy.filter(
+        (pl.col("low") > pl.col("value")) | (pl.col("high") < pl.col("value"))
+    ).is_empty()
+    assert {
+        "model",
+        "task",
+        "layer",
+        "head",
+        "measure",
+        "value",
+        "low",
+        "high",
+        "n",
+        "unit",
+    } <= set(every.columns)
     best = pl.read_parquet(out / "relations_best.parquet")
     assert {"det", "nsubj", "amod"} <= set(best["relation"])
     assert (best["p_corrected"] >= best["p"]).all()
@@ -100,12 +120,18 @@ def test_a_broken_run_goes_on_to_the_same_tables(
     assert len(list((tmp_path / "broken" / "parts" / "relations").iterdir())) == 1
     headscope.relations(**given, out=tmp_path / "broken")
     for name in ("relations", "relations_best", "offsets", "patterns"):
-        one, other = (pl.read_parquet(tmp_path / run / f"{name}.parquet") for run in ("whole", "broken"))
+        one, other = (
+            pl.read_parquet(tmp_path / run / f"{name}.parquet") for run in ("whole", "broken")
+        )
         assert one.equals(other), name
     headscope.relations(**given, out=tmp_path / "at once", batch_tokens=64)
-    one, other = (pl.read_parquet(tmp_path / run / "relations.parquet") for run in ("whole", "at once"))
+    one, other = (
+        pl.read_parquet(tmp_path / run / "relations.parquet") for run in ("whole", "at once")
+    )
     np.testing.assert_allclose(
-        one.filter(measure="attention")["value"], other.filter(measure="attention")["value"], atol=1e-5
+        one.filter(measure="attention")["value"],
+        other.filter(measure="attention")["value"],
+        atol=1e-5,
     )
 
 
@@ -113,9 +139,14 @@ def test_ones_own_relations(bare: str, tmp_path: Path) -> None:
     path = tmp_path / "own.tsv"
     lines = ["sentence\tsource\ttarget\trelation"]
     for name in ("nurse", "pilot", "doctor"):
-        lines += [f"The {name} thanked him.\t{name}\tthanked\tagent", f"The {name} thanked him.\thim\tthanked\tpatient"]
+        lines += [
+            f"The {name} thanked him.\t{name}\tthanked\tagent",
+            f"The {name} thanked him.\thim\tthanked\tpatient",
+        ]
     path.write_text("\n".join(lines))
-    outcome = headscope.relations(model=bare, corpus=f"tsv:{path}", out=tmp_path / "run", quiet=True)
+    outcome = headscope.relations(
+        model=bare, corpus=f"tsv:{path}", out=tmp_path / "run", quiet=True
+    )
     assert outcome.lines[0].startswith("agent: L")
     heads = pl.read_parquet(tmp_path / "run" / "heads.parquet")
     assert {"agent", "agent_control", "agent_excess", "patient"} <= set(heads["measure"])
@@ -130,7 +161,7 @@ def test_ones_own_relations(bare: str, tmp_path: Path) -> None:
     eager = AutoModel.from_pretrained(bare, attn_implementation="eager")
     with torch.inference_mode():
         maps = eager(**batch, output_attentions=True).attentions
-    scores = linking.load_scores(tmp_path / "run")
+    scores = passes.load_scores(tmp_path / "run")
     words = batch.word_ids()
     rows, columns = ([t for t, w in enumerate(words) if w == at] for at in (1, 2))
     for layer, own in enumerate(maps):
@@ -138,30 +169,45 @@ def test_ones_own_relations(bare: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(scores[0, 0, layer], expected, atol=1e-5)
 
 
-def test_what_cannot_be_looked_at_is_counted_or_refused(bare: str, treebank: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_looked_at_is_counted_or_refused(
+    bare: str, treebank: Path, tmp_path: Path
+) -> None:
     model, corpus = load(bare), read([f"ud:{treebank}"], quiet=True)
-    whole = linking.link(model, corpus, examples=None, seed=0, max_length=128)
+    whole = passes.link(model, corpus, examples=None, seed=0, max_length=128)
     assert dict(whole.counts)["sentences that the model sees"] == 60
     shortest = int(whole.encoded.lengths.min())
-    short = linking.link(model, corpus, examples=None, seed=0, max_length=shortest)
+    short = passes.link(model, corpus, examples=None, seed=0, max_length=shortest)
     assert 0 < dict(short.counts)["sentences that the model sees"] < 60
     assert any("of more tokens than the limit" in note for note in short.notes)
     with pytest.raises(HeadscopeError, match="no relation between words that .* has tokens for"):
-        linking.link(model, corpus, examples=None, seed=0, max_length=3)
+        passes.link(model, corpus, examples=None, seed=0, max_length=3)
     with pytest.raises(HeadscopeError, match="--examples must be at least 1"):
         headscope.relations(model=bare, corpus=f"ud:{treebank}", out=tmp_path / "run", examples=0)
 
 
 def row(**given: Any) -> dict[str, Any]:
-    return {"p_corrected": 0.01, "excess": 0.2, "over_offset_low": 0.1, "looks_share": 0.3, "looks_at": -1, **given}
+    return {
+        "p_corrected": 0.01,
+        "excess": 0.2,
+        "over_offset_low": 0.1,
+        "looks_share": 0.3,
+        "looks_at": -1,
+        **given,
+    }
 
 
 def test_verdicts_in_words() -> None:
     assert tables.verdict(row()) == "carries the relation"
-    assert tables.verdict(row(over_offset_low=-0.1)) == "beyond distance, but no better than the best offset"
+    assert (
+        tables.verdict(row(over_offset_low=-0.1))
+        == "beyond distance, but no better than the best offset"
+    )
     assert tables.verdict(row(p_corrected=0.2)) == "no more than distance explains"
     assert tables.verdict(row(excess=-0.1, looks_share=0.8)) == "only looks 1 word left"
-    assert tables.verdict(row(p_corrected=0.2, looks_share=0.8, looks_at=2)) == "only looks 2 words right"
+    assert (
+        tables.verdict(row(p_corrected=0.2, looks_share=0.8, looks_at=2))
+        == "only looks 2 words right"
+    )
 
 
 def test_what_diagonal_heads_explain_by_hand() -> None:
@@ -187,7 +233,12 @@ def test_what_diagonal_heads_explain_by_hand() -> None:
     (found,) = tables.explained(rows, {(1, 1): 0.7, (1, 2): 0.2}, ["nsubj"])
     assert found["value"] == pytest.approx(0.75)
     assert found["distance"] == pytest.approx(0.5)
-    assert (found["best_diagonal"], found["best_other"], found["diagonal_heads"], found["n"]) == (0.9, 0.4, 1, 30)
+    assert (found["best_diagonal"], found["best_other"], found["diagonal_heads"], found["n"]) == (
+        0.9,
+        0.4,
+        1,
+        30,
+    )
     (none,) = tables.explained(rows, {}, ["nsubj"])
     assert (none["value"], none["best_diagonal"]) == (0, None)
 

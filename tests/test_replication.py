@@ -8,11 +8,18 @@ import pytest
 
 import headscope
 from headscope.errors import HeadscopeError
-from headscope.models import load
-from headscope.parts import OTHER_SEED, Part, plan_lines, run_parts
+from headscope.model.loading import load
 from headscope.reference import claims, reference
-from headscope.replication import TASKS, chosen_tasks, effects_over_seeds, gather, over_seeds, with_paper
-from headscope.verdicts import verdicts
+from headscope.replication.claims import verdicts
+from headscope.replication.plan import OTHER_SEED, Part, plan_lines, run_parts
+from headscope.replication.run import (
+    TASKS,
+    chosen_tasks,
+    effects_over_seeds,
+    gather,
+    over_seeds,
+    with_paper,
+)
 from test_framenet import AIM, GOOD, release
 
 
@@ -27,9 +34,15 @@ def test_published_numbers_are_there_with_their_source() -> None:
     assert reference("disabled_best")["rte"]["baseline"] == 59.6
     assert reference("scores")["pretrained + fine-tuned"]["rte"]["accuracy"] == 64.6
     assert [len(row) for row in reference("framenet")["layers"]] == [12] * 12
-    assert max(max(row) for row in reference("framenet")["layers"]) == reference("framenet")["layers"][6][5] == 0.209
+    assert (
+        max(max(row) for row in reference("framenet")["layers"])
+        == reference("framenet")["layers"][6][5]
+        == 0.209
+    )
     assert list(claims()) == ["C1", "C2", "C3", "C4", "C5", "C6"]
-    with pytest.raises(HeadscopeError, match="unknown table of published numbers 'score': did you mean 'scores'"):
+    with pytest.raises(
+        HeadscopeError, match="unknown table of published numbers 'score': did you mean 'scores'"
+    ):
         reference("score")
 
 
@@ -37,7 +50,8 @@ def test_the_average_gain_of_the_paper_comes_out_of_its_table() -> None:
     table = reference("scores")
     tuned, plain = table["pretrained + fine-tuned"], table["pretrained, no fine-tuning"]
     gains = [
-        tuned[t].get("accuracy", tuned[t].get("correlation")) - plain[t].get("accuracy", plain[t].get("correlation"))
+        tuned[t].get("accuracy", tuned[t].get("correlation"))
+        - plain[t].get("accuracy", plain[t].get("correlation"))
         for t in TASKS
     ]
     assert sum(gains) / len(gains) == pytest.approx(reference("mean_gain")["value"], abs=0.05)
@@ -46,7 +60,9 @@ def test_the_average_gain_of_the_paper_comes_out_of_its_table() -> None:
 def test_tasks_are_run_in_the_order_of_their_size() -> None:
     assert chosen_tasks("qqp, mrpc") == ("mrpc", "qqp")
     assert chosen_tasks("all") == TASKS
-    with pytest.raises(HeadscopeError, match="unknown task of the paper 'mprc': did you mean 'mrpc'"):
+    with pytest.raises(
+        HeadscopeError, match="unknown task of the paper 'mprc': did you mean 'mrpc'"
+    ):
         chosen_tasks("mprc")
     with pytest.raises(HeadscopeError, match="--tasks names no task"):
         chosen_tasks(",")
@@ -57,7 +73,9 @@ def test_tasks_are_run_in_the_order_of_their_size() -> None:
 
 
 def test_the_plan_says_what_it_costs() -> None:
-    assert plan_lines([], 1.0) == ["0 parts, about a minute on this machine; each is kept when it is done"]
+    assert plan_lines([], 1.0) == [
+        "0 parts, about a minute on this machine; each is kept when it is done"
+    ]
 
 
 def test_scores_stand_beside_the_papers_and_differ_only_from_the_same_model() -> None:
@@ -168,14 +186,24 @@ def test_the_verdict_on_frames_worked_by_hand() -> None:
 
 def test_vertical_heads_attend_to_special_tokens_or_not() -> None:
     patterns = [
-        {"task": "mrpc", "state": "after", "layer": 1, "head": h, "class": "vertical", "measure": "share", "value": v}
+        {
+            "task": "mrpc",
+            "state": "after",
+            "layer": 1,
+            "head": h,
+            "class": "vertical",
+            "measure": "share",
+            "value": v,
+        }
         for h, v in ((1, 0.9), (2, 0.1))
     ]
     heads = [
         {"task": "mrpc", "layer": 1, "head": h, "measure": f"attention_to_{name}", "value": v}
         for h, name, v in ((1, "cls", 0.5), (1, "sep", 0.3), (2, "cls", 0.1), (2, "sep", 0.1))
     ]
-    found = {one.claim: one for one in verdicts({"patterns": frame(patterns), "heads": frame(heads)})}["C6"]
+    found = {
+        one.claim: one for one in verdicts({"patterns": frame(patterns), "heads": frame(heads)})
+    }["C6"]
     assert found.verdict == "supported"
     assert "receive 0.80 of the attention of the 1 heads" in found.evidence
     assert "0.20 of the 1 others" in found.evidence
@@ -185,7 +213,12 @@ def test_a_disabling_part_does_not_score_twice(tmp_path: Path) -> None:
     for folder in ("mrpc/pretrained-0", "mrpc/disabled-each"):
         (tmp_path / folder).mkdir(parents=True)
         frame([{"value": 1.0}]).write_parquet(tmp_path / folder / "scores.parquet")
-    assert gather(tmp_path, ["mrpc/pretrained-0", "mrpc/disabled-each", "mrpc/missing"])["scores"].height == 1
+    assert (
+        gather(tmp_path, ["mrpc/pretrained-0", "mrpc/disabled-each", "mrpc/missing"])[
+            "scores"
+        ].height
+        == 1
+    )
 
 
 def test_effects_over_seeds_worked_by_hand(tmp_path: Path) -> None:
@@ -209,7 +242,13 @@ def test_effects_over_seeds_worked_by_hand(tmp_path: Path) -> None:
     run(f"{OTHER_SEED}1", (2.0, -2.0))
     run(f"{OTHER_SEED}2", (3.0, 1.0))
     one, two = effects_over_seeds(tmp_path)
-    assert (one["set"], one["value"], one["gains"], one["same_sign"], one["n"]) == ("L1H1", 2, 3, 1, 3)
+    assert (one["set"], one["value"], one["gains"], one["same_sign"], one["n"]) == (
+        "L1H1",
+        2,
+        3,
+        1,
+        3,
+    )
     assert one["high"] - 2 == pytest.approx(4.3027 / 3**0.5, abs=1e-3)
     assert (two["value"], two["gains"]) == (-1, 1)
     assert two["same_sign"] == pytest.approx(2 / 3)
@@ -218,13 +257,22 @@ def test_effects_over_seeds_worked_by_hand(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path) -> None:
-    given: dict[str, Any] = {"model": str(tiny), "tasks": "rte,mrpc", "data": glue, "epochs": 1, "quiet": True}
+    given: dict[str, Any] = {
+        "model": str(tiny),
+        "tasks": "rte,mrpc",
+        "data": glue,
+        "epochs": 1,
+        "quiet": True,
+    }
     given |= {"train_examples": 8, "examples": 6, "out": tmp_path / "run", "seeds": 2}
     # Sentences that pass the filter, of two lengths, so that spans have room to move.
     given["framenet"] = release(tmp_path / "fn", [GOOD, AIM] * 3)
     first = headscope.paper(**given)
     assert len(first.lines) == 6
-    assert "are above the 99th percentile" in first.lines[2] or "is above the 99th percentile" in first.lines[2]
+    assert (
+        "are above the 99th percentile" in first.lines[2]
+        or "is above the 99th percentile" in first.lines[2]
+    )
     assert pl.read_parquet(tmp_path / "run" / "dispensable.parquet")["drawn"].sum() > 0
     assert first.path.read_text().count("The paper's claims</h") == 1
     table = pl.read_parquet(tmp_path / "run" / "table1.parquet")
@@ -234,7 +282,10 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     model = load(tiny)
     heads = model.layers * model.heads
     effects = pl.read_parquet(tmp_path / "run" / "seeds_disabled.parquet")
-    assert effects.filter(metric="accuracy").group_by("task").len()["len"].to_list() == [heads, heads]
+    assert effects.filter(metric="accuracy").group_by("task").len()["len"].to_list() == [
+        heads,
+        heads,
+    ]
     signals = pl.read_parquet(tmp_path / "run" / "predictors.parquet")
     assert set(signals["task"]) <= {"rte", "mrpc"}
     assert effects["n"].unique().to_list() == [2]
@@ -243,25 +294,41 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     again = headscope.paper(**given)
     assert again.lines == first.lines
     del given["framenet"]
-    headscope.paper(**{**given, "out": tmp_path / "at once", "workers": 2, "tasks": "rte", "seeds": 1})
+    headscope.paper(
+        **{**given, "out": tmp_path / "at once", "workers": 2, "tasks": "rte", "seeds": 1}
+    )
     for name in ("scores", "change", "disabled"):
-        one, other = (pl.read_parquet(tmp_path / run / f"{name}.parquet") for run in ("run", "at once"))
-        one = one.filter(pl.col("task") == "rte", *([pl.col("seed") == 0] if name == "scores" else []))
+        one, other = (
+            pl.read_parquet(tmp_path / run / f"{name}.parquet") for run in ("run", "at once")
+        )
+        one = one.filter(
+            pl.col("task") == "rte", *([pl.col("seed") == 0] if name == "scores" else [])
+        )
         # Another number of threads adds in another order, so that training ends a little elsewhere.
         same = [
-            c for c in one.columns if one[c].dtype == pl.String and c not in ("model", "text", "verdict", "evidence")
+            c
+            for c in one.columns
+            if one[c].dtype == pl.String and c not in ("model", "text", "verdict", "evidence")
         ]
         assert one.select(same).equals(other.select(same)), name
 
 
 def test_several_workers_do_all_that_does_not_need_the_part_that_failed(tmp_path: Path) -> None:
-    given: dict[str, Any] = {"model": "minilm", "task": "builtin", "quiet": True, "examples": 8, "train_examples": 8}
+    given: dict[str, Any] = {
+        "model": "minilm",
+        "task": "builtin",
+        "quiet": True,
+        "examples": 8,
+        "train_examples": 8,
+    }
     parts = [
         Part("a", "a sound part", 2, "finetune", {**given, "init": "none"}),
         Part("b", "a part that fails", 3, "finetune", {**given, "epochs": 0}),
         Part("c", "a part that needs it", 4, "disable", {"task": "builtin"}, {"model": "b"}),
     ]
-    with pytest.raises(HeadscopeError, match="epochs must be larger than 0|--epochs must be at least 1"):
+    with pytest.raises(
+        HeadscopeError, match="epochs must be larger than 0|--epochs must be at least 1"
+    ):
         run_parts(parts, tmp_path, 2, 0.0, quiet=True)
     assert (tmp_path / "a" / "run.json").is_file()
     assert not (tmp_path / "c").exists()

@@ -17,12 +17,13 @@ import pytest
 
 import runs
 from headscope.errors import HeadscopeError
+from headscope.figures.thumbnails import shrunk, typical
 from headscope.reporting.build import build, data_address
-from headscope.reporting.findings import findings, number, p_value
+from headscope.reporting.findings import findings
 from headscope.reporting.payload import columns, packed
 from headscope.reporting.reading import read
-from headscope.reporting.together import line
-from headscope.reporting.typical import shrunk, typical
+from headscope.reporting.side_by_side import line
+from headscope.results.numbers import number, p_value
 
 HOSTILE = runs.HOSTILE
 
@@ -57,14 +58,20 @@ def test_a_score_stands_beside_its_majority_baseline() -> None:
         (None, None, "no interval"),
     ],
 )
-def test_the_verdict_on_a_score_follows_its_interval(low: float | None, high: float | None, verdict: str) -> None:
+def test_the_verdict_on_a_score_follows_its_interval(
+    low: float | None, high: float | None, verdict: str
+) -> None:
     scores = runs.scores(65.0, low, high).cast({"low": pl.Float64, "high": pl.Float64})
     assert [finding.verdict for finding in findings({"scores": scores})] == [verdict]
 
 
 def test_several_seeds_are_a_range_and_the_majority_class_is_no_finding_of_its_own() -> None:
     scores = pl.concat(
-        [runs.scores(80.0), runs.scores(82.0, seed=8), runs.scores(68.4, configuration="majority class")]
+        [
+            runs.scores(80.0),
+            runs.scores(82.0, seed=8),
+            runs.scores(68.4, configuration="majority class"),
+        ]
     )
     assert sentences(scores=scores) == [
         "Fine-tuned accuracy lies between 80.0 and 82.0 over 2 runs; always answering the majority class gives 68.4."
@@ -72,7 +79,9 @@ def test_several_seeds_are_a_range_and_the_majority_class_is_no_finding_of_its_o
 
 
 def test_no_head_stands() -> None:
-    loss, gain = findings({"disabled": runs.disabled([-1.5, 0.75, 0.0, -0.5], [0.6, 0.9, 1.0, 1.0])})
+    loss, gain = findings(
+        {"disabled": runs.disabled([-1.5, 0.75, 0.0, -0.5], [0.6, 0.9, 1.0, 1.0])}
+    )
     assert loss.text == (
         "No head’s loss in accuracy stands after correction; the largest, −1.5 points by L1H1 (95% −3.5 to +0.5), "
         "is too little to tell from chance among 4 heads."
@@ -107,20 +116,32 @@ def test_all_heads_stand_and_ties_are_named() -> None:
 def test_gains_that_stand_are_said_to_stand() -> None:
     loss, gain = findings({"disabled": runs.disabled([4.0, 3.0, 0.0], [0.01, 0.02, 1.0])})
     assert loss.text == "None of 3 heads lowers accuracy when disabled."
-    assert gain.text.startswith("2 of 3 heads raise accuracy when disabled (Holm-corrected p < 0.05); the largest gain")
+    assert gain.text.startswith(
+        "2 of 3 heads raise accuracy when disabled (Holm-corrected p < 0.05); the largest gain"
+    )
 
 
 @pytest.mark.parametrize(
     ("delta", "p", "loss", "gain"),
     [
-        (-2.0, 0.01, "The one head tested costs accuracy when disabled", "The one head tested, L1H1, does not raise"),
+        (
+            -2.0,
+            0.01,
+            "The one head tested costs accuracy when disabled",
+            "The one head tested, L1H1, does not raise",
+        ),
         (
             -2.0,
             0.5,
             "The loss of the one head tested, −2.0 points by L1H1",
             "The one head tested, L1H1, does not raise",
         ),
-        (0.0, 1.0, "The one head tested, L1H1, does not lower", "The one head tested, L1H1, does not raise"),
+        (
+            0.0,
+            1.0,
+            "The one head tested, L1H1, does not lower",
+            "The one head tested, L1H1, does not raise",
+        ),
     ],
 )
 def test_one_head_alone(delta: float, p: float, loss: str, gain: str) -> None:
@@ -130,7 +151,9 @@ def test_one_head_alone(delta: float, p: float, loss: str, gain: str) -> None:
 
 
 def test_a_metric_without_a_test_is_not_judged() -> None:
-    untested = runs.disabled([-1.0, 2.0], [0.01, 0.01], metric="f1").with_columns(p_corrected=pl.lit(None, pl.Float64))
+    untested = runs.disabled([-1.0, 2.0], [0.01, 0.01], metric="f1").with_columns(
+        p_corrected=pl.lit(None, pl.Float64)
+    )
     (finding,) = findings({"disabled": untested})
     assert (
         finding.text
@@ -140,7 +163,9 @@ def test_a_metric_without_a_test_is_not_judged() -> None:
 
 
 def test_layers_are_counted_apart_from_heads() -> None:
-    layers = runs.disabled([-5.0, 1.0], [0.01, 1.0], heads=1).with_columns(head=pl.lit(None, pl.Int64))
+    layers = runs.disabled([-5.0, 1.0], [0.01, 1.0], heads=1).with_columns(
+        head=pl.lit(None, pl.Int64)
+    )
     said = sentences(disabled=pl.concat([runs.disabled([-1.0], [1.0]), layers]))
     assert (
         "1 of 2 layers costs accuracy when disabled (Holm-corrected p < 0.05); the loss is −5.0 points by layer 1"
@@ -150,7 +175,9 @@ def test_layers_are_counted_apart_from_heads() -> None:
 
 def test_a_disabled_head_that_changed_nothing_is_reported() -> None:
     said = sentences(
-        disabled=runs.disabled([0.0, -1.0], [1.0, 1.0]).with_columns(activation_change=pl.Series([0.0, 0.1]))
+        disabled=runs.disabled([0.0, -1.0], [1.0, 1.0]).with_columns(
+            activation_change=pl.Series([0.0, 0.1])
+        )
     )
     assert "Disabling L1H1 changed no activation: these rows say nothing." in said
 
@@ -211,7 +238,9 @@ def test_the_embedded_data_equal_the_tables(tmp_path: Path) -> None:
     tables = read(run).tables
     for name in ("scores", "heads", "change", "disabled", "patterns", "examples"):
         shown = runs.unpacked_table(payload["tables"][name])
-        for column, values in tables[name].drop("before", "after", strict=False).to_dict(as_series=False).items():
+        for column, values in (
+            tables[name].drop("before", "after", strict=False).to_dict(as_series=False).items()
+        ):
             if tables[name][column].dtype == pl.Float64:
                 assert shown[column] == pytest.approx(values, abs=1e-7)
             else:
@@ -220,7 +249,9 @@ def test_the_embedded_data_equal_the_tables(tmp_path: Path) -> None:
 
 
 def test_relations_have_a_table_and_colour_the_heads(tmp_path: Path) -> None:
-    both = pl.concat([runs.relations("accuracy", "obj", direction) for direction in ("to_head", "from_head")])
+    both = pl.concat(
+        [runs.relations("accuracy", "obj", direction) for direction in ("to_head", "from_head")]
+    )
     other = runs.relations("accuracy_control", "obj", "to_head")
     run = runs.write(tmp_path / "run", relations=pl.concat([both, other]), relations_best=BEST)
     page = runs.Page(build([run], tmp_path / "report.html"))
@@ -228,15 +259,22 @@ def test_relations_have_a_table_and_colour_the_heads(tmp_path: Path) -> None:
     shown = pl.DataFrame(runs.unpacked_table(payload["tables"]["relations"]))
     assert shown.select("direction", "measure").unique().rows() == [("to_head", "accuracy")]
     assert shown.height == runs.LAYERS * runs.HEADS
-    assert all(text in page.text for text in ("68.4%", "37.6% at −2", "carries the relation", "obj"))
+    assert all(
+        text in page.text for text in ("68.4%", "37.6% at −2", "carries the relation", "obj")
+    )
     spans = runs.write(tmp_path / "spans", relations=runs.relations(), span_heads=SPANS)
     text = runs.Page(build([spans], tmp_path / "spans.html")).text
     assert "Figure 3" in text
-    assert "Here: largest in L3H5 0.35 and L3H4 0.34. The paper, on FrameNet: L7H6 0.21 and L1H2 0.20." in text
+    assert (
+        "Here: largest in L3H5 0.35 and L3H4 0.34. The paper, on FrameNet: L7H6 0.21 and L1H2 0.20."
+        in text
+    )
 
 
 def test_the_card_gets_the_nearest_heads_first(tmp_path: Path) -> None:
-    run = runs.write(tmp_path / "run", likeness=runs.likeness([("L1H1", "L2H2", 0.3), ("L1H3", "L1H1", 0.1)]))
+    run = runs.write(
+        tmp_path / "run", likeness=runs.likeness([("L1H1", "L2H2", 0.3), ("L1H3", "L1H1", 0.1)])
+    )
     (payload,) = runs.Page(build([run], tmp_path / "report.html")).data()
     near = pl.DataFrame(runs.unpacked_table(payload["tables"]["alike"]))
     rows = near.filter(layer=1, head=1).select("other_layer", "other_head", "value").rows()
@@ -245,7 +283,9 @@ def test_the_card_gets_the_nearest_heads_first(tmp_path: Path) -> None:
 
 
 def test_a_small_number_keeps_its_first_digits_and_a_column_of_one_value_is_said_once() -> None:
-    packed_table = columns(pl.DataFrame({"p": [1.23456e-9, 0.123456789], "task": ["a", "a"], "what": ["x", None]}))
+    packed_table = columns(
+        pl.DataFrame({"p": [1.23456e-9, 0.123456789], "task": ["a", "a"], "what": ["x", None]})
+    )
     assert packed_table["columns"] == {
         "p": [1.235e-9, 0.1234568],
         "task": {"same": "a"},
@@ -316,7 +356,10 @@ def test_a_map_drawn_small_keeps_its_stripes() -> None:
 
 
 def test_the_typical_map_is_the_one_nearest_to_the_mean() -> None:
-    maps = {f"after/{i}": np.full((1, 2, 3, 3), value, np.uint8) for i, value in ((4, 10), (7, 60), (9, 100))}
+    maps = {
+        f"after/{i}": np.full((1, 2, 3, 3), value, np.uint8)
+        for i, value in ((4, 10), (7, 60), (9, 100))
+    }
     maps["after/4"][0, 1], maps["after/7"][0, 1], maps["after/9"][0, 1] = 90, 0, 100
     found = typical({**maps, "before/4": maps["after/4"]})
     assert found is not None
@@ -336,12 +379,22 @@ def hostile(tmp_path: Path) -> Path:
 def test_hostile_text_stays_text(hostile: Path, tmp_path: Path) -> None:
     page = runs.Page(hostile)
     plain = runs.Page(
-        build([runs.write(tmp_path / "plain", examples=runs.examples([["a"] * 7]))], tmp_path / "plain.html")
+        build(
+            [runs.write(tmp_path / "plain", examples=runs.examples([["a"] * 7]))],
+            tmp_path / "plain.html",
+        )
     )
     assert page.count("script") == plain.count("script")
-    assert all(str(a["src"]).startswith("data:image/svg+xml,<svg") for name, a in page.elements if name == "img")
+    assert all(
+        str(a["src"]).startswith("data:image/svg+xml,<svg")
+        for name, a in page.elements
+        if name == "img"
+    )
     assert not [
-        name for _, attributes in page.elements for name in attributes if name.startswith("on") or name == "style"
+        name
+        for _, attributes in page.elements
+        for name in attributes
+        if name.startswith("on") or name == "style"
     ]
     (payload,) = page.data()
     assert runs.unpacked_table(payload["tables"]["examples"])["tokens"] == [[*HOSTILE, "ok"]]
@@ -357,7 +410,9 @@ def test_the_embedded_json_holds_no_character_that_html_or_a_script_reads(hostil
 
 def test_the_policy_forbids_the_network_and_names_script_and_style_by_hash(hostile: Path) -> None:
     page = runs.Page(hostile)
-    (policy,) = (a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    (policy,) = (
+        a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"
+    )
     rules = dict(rule.split(" ", 1) for rule in str(policy).split("; "))
     assert rules["default-src"] == "'none'"
     assert "unsafe" not in str(policy)
@@ -366,7 +421,11 @@ def test_the_policy_forbids_the_network_and_names_script_and_style_by_hash(hosti
     for kind, text in zip(("style-src", "script-src"), run, strict=True):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert rules[kind] == f"'sha256-{digest}'"
-    assert not [a for _, a in page.elements if any(str(a.get(k)).startswith(("http", "//")) for k in ("src", "href"))]
+    assert not [
+        a
+        for _, a in page.elements
+        if any(str(a.get(k)).startswith(("http", "//")) for k in ("src", "href"))
+    ]
 
 
 FILES = ["run.json", "scores.parquet", "heads.parquet", "disabled.parquet", "change.parquet", "examples.parquet",
@@ -387,7 +446,17 @@ def test_a_file_that_is_missing_or_damaged_is_named_and_the_rest_is_shown(
     assert f"{name} is {damage}" in " ".join(page.text.split())
     (payload,) = page.data()
     gone = name.removesuffix(".parquet")
-    there = {"scores", "heads", "change", "disabled", "patterns", "examples", "alike", "table1", "typical"} - {gone}
+    there = {
+        "scores",
+        "heads",
+        "change",
+        "disabled",
+        "patterns",
+        "examples",
+        "alike",
+        "table1",
+        "typical",
+    } - {gone}
     without = {"scores": {"table1"}, "maps.safetensors": {"typical"}}.get(gone, set())
     assert set(payload["tables"]) == there - without
 
@@ -400,7 +469,10 @@ def test_a_table_without_a_column_names_it(tmp_path: Path) -> None:
 
 
 def test_values_that_are_not_numbers_are_shown_as_missing(tmp_path: Path) -> None:
-    run = runs.write(tmp_path / "run", disabled=runs.disabled([float("nan"), float("-inf"), -1.0], [1.0, 1.0, 1.0]))
+    run = runs.write(
+        tmp_path / "run",
+        disabled=runs.disabled([float("nan"), float("-inf"), -1.0], [1.0, 1.0, 1.0]),
+    )
     (payload,) = runs.Page(build([run], tmp_path / "report.html")).data()
     assert runs.unpacked_table(payload["tables"]["disabled"])["delta"] == [None, None, -1.0]
 
@@ -424,7 +496,9 @@ def test_runs_about_one_model_and_task_become_one_part(tmp_path: Path) -> None:
         for name in kept:
             tables[name].write_parquet(folders[-1] / f"{name}.parquet")
         (folders[-1] / "run.json").write_text(json.dumps({**runs.META, "command": command}))
-    layers = tables["disabled"][:2].with_columns(head=pl.lit(None, pl.Int64), set=pl.Series(["layer 1", "layer 2"]))
+    layers = tables["disabled"][:2].with_columns(
+        head=pl.lit(None, pl.Int64), set=pl.Series(["layer 1", "layer 2"])
+    )
     third = runs.write(tmp_path / "third", {"command": "disable"}, disabled=layers)
     for path in third.glob("*.*"):
         if path.name not in ("run.json", "disabled.parquet", "scores.parquet"):
@@ -444,25 +518,46 @@ def test_a_run_over_several_tasks_shows_examples_of_each(tmp_path: Path) -> None
     (run / "rte" / "compared").mkdir(parents=True)
     for name in ("examples.parquet", "maps.safetensors"):
         (run / name).rename(run / "rte" / "compared" / name)
-    claims = {"claim": "C5", "text": "It helps.", "verdict": "not supported", "evidence": "0 of 72", "caveat": "small"}
+    claims = {
+        "claim": "C5",
+        "text": "It helps.",
+        "verdict": "not supported",
+        "evidence": "0 of 72",
+        "caveat": "small",
+    }
     pl.DataFrame([{"task": "mrpc", **claims}]).write_parquet(run / "claims.parquet")
     assert runs.Page(build([run], tmp_path / "report.html")).text.count("C5 · not supported") == 1
     pages = runs.Page(build([run], tmp_path / "report.html")).data()
     # Sections are in the order of their names: mrpc, pairs, rte.
-    assert [payload["maps"] for payload in pages] == [[], [], ["after/0", "after/1", "before/0", "before/1"]]
+    assert [payload["maps"] for payload in pages] == [
+        [],
+        [],
+        ["after/0", "after/1", "before/0", "before/1"],
+    ]
     assert pages[2]["tables"]["examples"]["height"] == 2
     (run / "rte" / "compared" / "maps.safetensors").write_bytes(b"damaged")
-    assert [payload["maps"] for payload in runs.Page(build([run], tmp_path / "report.html")).data()] == [[], [], []]
+    assert [
+        payload["maps"] for payload in runs.Page(build([run], tmp_path / "report.html")).data()
+    ] == [[], [], []]
 
 
 def test_a_run_in_a_line(tmp_path: Path) -> None:
-    run = read(runs.write(tmp_path / "run", disabled=runs.disabled([-4.0, 3.0, -1.0], [0.01, 0.02, 1.0])))
+    run = read(
+        runs.write(tmp_path / "run", disabled=runs.disabled([-4.0, 3.0, -1.0], [0.01, 0.02, 1.0]))
+    )
     found = line(run)
     assert found.score is not None
     assert found.worst is not None
-    assert (found.title, found.seed, found.costs, found.gains) == ("tiny-bert · pairs", "7", "1 of 3", "1 of 3")
+    assert (found.title, found.seed, found.costs, found.gains) == (
+        "tiny-bert · pairs",
+        "7",
+        "1 of 3",
+        "1 of 3",
+    )
     assert (found.score["value"], found.worst["set"]) == (81.1, "L1H1")
-    empty = line(read(runs.write(tmp_path / "other", scores=runs.scores(configuration="majority class"))))
+    empty = line(
+        read(runs.write(tmp_path / "other", scores=runs.scores(configuration="majority class")))
+    )
     assert empty.score is None
 
 

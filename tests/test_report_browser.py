@@ -19,7 +19,9 @@ from headscope.reporting.reading import read
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[runs.Browser]:
     if runs.CHROMIUM is None:
-        pytest.skip("no Chromium is on this machine: install the package chromium to test the page in a browser")
+        pytest.skip(
+            "no Chromium is on this machine: install the package chromium to test the page in a browser"
+        )
     tab = runs.Browser(tmp_path_factory.mktemp("profile"))
     yield tab
     tab.close()
@@ -80,28 +82,46 @@ def test_the_page_loads_without_complaint_or_request_and_fits(
     assert browser.complaints() == []
     assert browser.requests() == [report.as_uri()]
     assert browser.js("document.documentElement.scrollWidth") == width
-    assert browser.js("document.querySelectorAll('.grid button').length") == runs.LAYERS * runs.HEADS
+    assert (
+        browser.js("document.querySelectorAll('.grid button').length") == runs.LAYERS * runs.HEADS
+    )
     assert browser.js("document.querySelectorAll('.sides canvas').length") == 2
 
 
 def test_every_chart_draws(browser: runs.Browser, report: Path) -> None:
     browser.open(report)
     browser.js("Promise.all([...document.images].map((image) => image.decode()))")
-    sizes = browser.js("[...document.querySelectorAll('.chart img')].map((image) => image.naturalWidth)")
-    names = browser.js("[...document.querySelectorAll('.chart figcaption')].map((c) => c.firstChild.data.trim())")
-    assert names == ["Figure 1", "Figure 2", "Figure 5", "Figure 6", "Figure 6", "Figure 8", "Table 1"]
+    sizes = browser.js(
+        "[...document.querySelectorAll('.chart img')].map((image) => image.naturalWidth)"
+    )
+    names = browser.js(
+        "[...document.querySelectorAll('.chart figcaption')].map((c) => c.firstChild.data.trim())"
+    )
+    assert names == [
+        "Figure 1",
+        "Figure 2",
+        "Figure 5",
+        "Figure 6",
+        "Figure 6",
+        "Figure 8",
+        "Table 1",
+    ]
     assert min(sizes) > 100
 
 
 def test_the_console_check_can_fail(browser: runs.Browser, tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
-    page.write_text("<script>console.error('seen')</script><img src='http://example.invalid/x.png'>")
+    page.write_text(
+        "<script>console.error('seen')</script><img src='http://example.invalid/x.png'>"
+    )
     browser.open(page)
     assert browser.complaints()
     assert "http://example.invalid/x.png" in browser.requests()
 
 
-def test_the_policy_stops_a_request_and_a_foreign_script(browser: runs.Browser, report: Path) -> None:
+def test_the_policy_stops_a_request_and_a_foreign_script(
+    browser: runs.Browser, report: Path
+) -> None:
     browser.open(report)
     asked = browser.js("fetch('data:text/plain,x').then(() => 'answered', () => 'refused')")
     assert asked == "refused"
@@ -118,18 +138,25 @@ def test_a_click_and_the_arrow_keys_choose_a_head_and_the_card_shows_its_row(
     effects = read(report.parent / "run").tables["disabled"]
     browser.js("document.querySelector('[data-head=L2H3]').click()")
     browser.js("document.querySelector('[data-head=L2H3]').focus()")
-    for key, (layer, head) in ((None, (2, 3)), ("ArrowRight", (2, 4)), ("ArrowDown", (3, 4)), ("ArrowDown", (3, 4))):
+    for key, (layer, head) in (
+        (None, (2, 3)),
+        ("ArrowRight", (2, 4)),
+        ("ArrowDown", (3, 4)),
+        ("ArrowDown", (3, 4)),
+    ):
         if key:
             browser.press(key)
         card = browser.js("document.querySelector('.card').innerText")
-        row = effects.filter((pl.col("layer") == layer) & (pl.col("head") == head)).row(0, named=True)
+        row = effects.filter((pl.col("layer") == layer) & (pl.col("head") == head)).row(
+            0, named=True
+        )
         assert f"L{layer}H{head}" in card
         for value in (row["delta"], row["low"], row["high"]):
             assert f"{value:+.2f}".replace("-", "−") in card
         assert f"{row['p_corrected']:.3f}" in card
-        assert browser.js("document.querySelector('[aria-selected=true] button').ariaLabel").startswith(
-            f"L{layer}H{head}:"
-        )
+        assert browser.js(
+            "document.querySelector('[aria-selected=true] button').ariaLabel"
+        ).startswith(f"L{layer}H{head}:")
         assert browser.js("document.activeElement.ariaLabel").startswith(f"L{layer}H{head}:")
 
 
@@ -149,7 +176,9 @@ def test_the_card_shows_the_pattern_and_the_measures_and_leads_to_alike_heads(
     assert chips == ["L3H50.05", "L2H20.20"]
     browser.js("document.querySelector('.chip').click()")
     assert browser.js("document.querySelector('.card h3').textContent") == "L3H5"
-    assert browser.js("document.querySelector('[aria-selected=true] button').dataset.head") == "L3H5"
+    assert (
+        browser.js("document.querySelector('[aria-selected=true] button').dataset.head") == "L3H5"
+    )
 
 
 def test_several_heads_stand_side_by_side(browser: runs.Browser, report: Path) -> None:
@@ -159,7 +188,9 @@ def test_several_heads_stand_side_by_side(browser: runs.Browser, report: Path) -
     browser.js(f"document.querySelector('[data-head=L2H2]').dispatchEvent({shift})")
     settle(browser)
     assert browser.js("document.querySelectorAll('[aria-selected=true]').length") == 2
-    heads = browser.js("[...document.querySelectorAll('.card thead th')].map((th) => th.textContent)")
+    heads = browser.js(
+        "[...document.querySelectorAll('.card thead th')].map((th) => th.textContent)"
+    )
     assert heads == ["", "L1H1", "L2H2"]
     assert browser.js("document.querySelectorAll('.sides canvas').length") == 4
     browser.js(f"document.querySelector('[data-head=L1H1]').dispatchEvent({shift})")
@@ -168,8 +199,16 @@ def test_several_heads_stand_side_by_side(browser: runs.Browser, report: Path) -
 
 def test_any_measure_colours_the_heads(browser: runs.Browser, report: Path) -> None:
     browser.open(report)
-    groups = browser.js("[...document.querySelectorAll('.atlas optgroup')].map((group) => group.label)")
-    assert groups == ["Effect of disabling", "Patterns", "Change by fine-tuning", "Attention", "Other measures"]
+    groups = browser.js(
+        "[...document.querySelectorAll('.atlas optgroup')].map((group) => group.label)"
+    )
+    assert groups == [
+        "Effect of disabling",
+        "Patterns",
+        "Change by fine-tuning",
+        "Attention",
+        "Other measures",
+    ]
     options = browser.js(
         "[...document.querySelectorAll('.atlas .colouring option')].map((o) => [o.value, o.textContent])"
     )
@@ -181,7 +220,9 @@ def test_any_measure_colours_the_heads(browser: runs.Browser, report: Path) -> N
     ):
         pick(browser, ".atlas .colouring", next(value for value, text in options if text == title))
         row = tables[table].filter(measure=measure, layer=2, head=4).row(0, named=True)
-        shown = browser.js("document.querySelector('[data-head=L2H4]').textContent").replace("−", "-")
+        shown = browser.js("document.querySelector('[data-head=L2H4]').textContent").replace(
+            "−", "-"
+        )
         assert float(shown) == pytest.approx(row["value"], abs=0.0051)
 
 
@@ -189,15 +230,21 @@ def test_heads_are_ordered_and_searched(browser: runs.Browser, report: Path) -> 
     browser.open(report)
     effects = read(report.parent / "run").tables["disabled"].sort("delta", maintain_order=True)
     pick(browser, ".order", "smallest")
-    order = browser.js("[...document.querySelectorAll('.grid button')].map((button) => button.dataset.head)")
+    order = browser.js(
+        "[...document.querySelectorAll('.grid button')].map((button) => button.dataset.head)"
+    )
     assert order == effects["set"].to_list()
     pick(browser, ".order", "place")
     pick(browser, ".search", "L2 block")
-    bright = browser.js("[...document.querySelectorAll('.grid button:not(.dim)')].map((b) => b.dataset.head)")
+    bright = browser.js(
+        "[...document.querySelectorAll('.grid button:not(.dim)')].map((b) => b.dataset.head)"
+    )
     assert bright == ["L2H4"]
     assert browser.js("document.querySelector('.count').textContent") == "1 of 15 heads"
     browser.js("document.querySelector('.forms [value=list]').click()")
-    assert browser.js("[...document.querySelectorAll('.grid button')].map((b) => b.dataset.head)") == ["L2H4"]
+    assert browser.js(
+        "[...document.querySelectorAll('.grid button')].map((b) => b.dataset.head)"
+    ) == ["L2H4"]
 
 
 def test_every_head_has_a_picture_of_its_typical_map(browser: runs.Browser, report: Path) -> None:
@@ -228,7 +275,9 @@ def test_the_map_of_words_adds_up_pieces(browser: runs.Browser, report: Path) ->
     browser.js("document.querySelector('.levels [value=words]').click()")
     settle(browser)
     # Numbers -1 0 1 1 -1 2 3 3 -1: the words are [CLS], a, catsat, [SEP], the, catslept, [SEP].
-    words = browser.js("[...document.querySelectorAll('.tokens span')].map((span) => span.textContent)")
+    words = browser.js(
+        "[...document.querySelectorAll('.tokens span')].map((span) => span.textContent)"
+    )
     assert words == ["[CLS]", "a", "catsat", "[SEP]", "the", "catslept", "[SEP]"]
     rows = list(csv.DictReader(io.StringIO(saved(browser, '.sides button[aria-label$="CSV"]'))))
     given = runs.maps([9, 8])["before/0"][0, 0] / 255
@@ -245,24 +294,30 @@ def test_lines_follow_the_token_that_is_pointed_at(browser: runs.Browser, report
         "(({x, y}) => [x + scrollX, y + scrollY])(document.querySelector('.sides canvas').getBoundingClientRect())"
     )
     browser.js(f"scrollTo(0, {box[1]} - 200)")
-    at = browser.js("(({x, y}) => [x, y])(document.querySelector('.sides canvas').getBoundingClientRect())")
-    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=at[0] + 20, y=at[1] + 4 + 2.5 * 18)
+    at = browser.js(
+        "(({x, y}) => [x, y])(document.querySelector('.sides canvas').getBoundingClientRect())"
+    )
+    browser.call(
+        "Input.dispatchMouseEvent", type="mouseMoved", x=at[0] + 20, y=at[1] + 4 + 2.5 * 18
+    )
     settle(browser)
     assert browser.js("document.querySelector('.tokens .query').textContent") == "cat"
-    assert browser.js("document.querySelector('.readout').textContent").startswith("Token 3 “cat” attends to")
+    assert browser.js("document.querySelector('.readout').textContent").startswith(
+        "Token 3 “cat” attends to"
+    )
 
 
 def test_the_table_sorts_by_a_column_both_ways(browser: runs.Browser, report: Path) -> None:
     browser.open(report)
-    deltas = (
-        "[...document.querySelectorAll('.sets tbody tr')].map((r) => Number(r.cells[5].textContent.replace('−', '-')))"
-    )
+    deltas = "[...document.querySelectorAll('.sets tbody tr')].map((r) => Number(r.cells[5].textContent.replace('−', '-')))"
     up = browser.js(deltas)
     assert up == sorted(up)
     browser.js("document.querySelector('.sets th[data-column=delta] button').click()")
     assert browser.js(deltas) == sorted(up, reverse=True)
     browser.js("document.querySelector('.sets th[data-column=set] button').click()")
-    sets = browser.js("[...document.querySelectorAll('.sets tbody tr')].map((row) => row.cells[0].textContent)")
+    sets = browser.js(
+        "[...document.querySelectorAll('.sets tbody tr')].map((row) => row.cells[0].textContent)"
+    )
     assert sets == read(report.parent / "run").tables["disabled"]["set"].to_list()
 
 
@@ -278,7 +333,9 @@ def test_charts_and_tables_are_saved_as_they_are(browser: runs.Browser, report: 
     chart = '.chart[data-save*="figure5"] '
     rows = rows_of(saved(browser, f'{chart}button[aria-label$="CSV"]'))
     cosines = tables["change"].filter(measure="cosine_to_pretrained")
-    assert [float(row["value"]) for row in rows] == pytest.approx(cosines["value"].to_list(), abs=1e-7)
+    assert [float(row["value"]) for row in rows] == pytest.approx(
+        cosines["value"].to_list(), abs=1e-7
+    )
     assert saved(browser, f'{chart}button[aria-label$="SVG"]').startswith("<svg")
     assert "L1" in saved(browser, '.atlas .saving button[aria-label$="SVG"]')
     assert len(rows_of(saved(browser, '.atlas .saving button[aria-label$="CSV"]'))) == 15
@@ -291,7 +348,10 @@ def test_charts_and_tables_are_saved_as_they_are(browser: runs.Browser, report: 
 def test_runs_stand_side_by_side(browser: runs.Browser, two: Path) -> None:
     browser.open(two)
     assert browser.complaints() == []
-    assert browser.js("[...document.querySelectorAll('section.run')].map((s) => s.hidden)") == [False, True]
+    assert browser.js("[...document.querySelectorAll('section.run')].map((s) => s.hidden)") == [
+        False,
+        True,
+    ]
     assert browser.js("document.querySelectorAll('.panels table').length") == 2
     browser.js(
         "document.querySelector('.panels [data-head=L2H3]').dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))"
@@ -301,33 +361,52 @@ def test_runs_stand_side_by_side(browser: runs.Browser, two: Path) -> None:
     assert told.startswith("L2H3: ")
     assert f"{first:+.2f}".replace("-", "−") in told
     assert "+1.00" in told
-    rows = rows_of(saved(browser, 'main > .figures [data-save*="figure8"] button[aria-label$="CSV"]'))
+    rows = rows_of(
+        saved(browser, 'main > .figures [data-save*="figure8"] button[aria-label$="CSV"]')
+    )
     assert [row["run"] for row in rows] == ["tiny-bert · pairs"] * 30
     assert {
         row["seed"]
-        for row in rows_of(saved(browser, 'main > .figures [data-save*="table1"] button[aria-label$="CSV"]'))
+        for row in rows_of(
+            saved(browser, 'main > .figures [data-save*="table1"] button[aria-label$="CSV"]')
+        )
     } == {"7"}
-    browser.js("document.querySelectorAll('[data-run]')[1].dispatchEvent(new MouseEvent('click', {bubbles: true}))")
-    assert browser.js("[...document.querySelectorAll('section.run')].map((s) => s.hidden)") == [True, False]
+    browser.js(
+        "document.querySelectorAll('[data-run]')[1].dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    assert browser.js("[...document.querySelectorAll('section.run')].map((s) => s.hidden)") == [
+        True,
+        False,
+    ]
     browser.js("document.querySelector('[role=tab]').click()")
     browser.js("document.querySelector('[role=tab]').focus()")
     browser.press("ArrowRight")
     settle(browser)
-    assert browser.js("[...document.querySelectorAll('section.run')].map((s) => s.hidden)") == [True, False]
+    assert browser.js("[...document.querySelectorAll('section.run')].map((s) => s.hidden)") == [
+        True,
+        False,
+    ]
     assert browser.js("document.activeElement.getAttribute('aria-selected')") == "true"
-    assert browser.js("document.querySelectorAll('section.run:not([hidden]) .grid button').length") == 15
+    assert (
+        browser.js("document.querySelectorAll('section.run:not([hidden]) .grid button').length")
+        == 15
+    )
     browser.open(two, 390)
     assert browser.js("document.documentElement.scrollWidth") == 390
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_hostile_text_runs_nothing_and_breaks_no_layout(browser: runs.Browser, hostile: Path, width: int) -> None:
+def test_hostile_text_runs_nothing_and_breaks_no_layout(
+    browser: runs.Browser, hostile: Path, width: int
+) -> None:
     browser.open(hostile, width)
     assert browser.complaints() == []
     assert browser.requests() == [hostile.as_uri()]
     assert not [e for e in browser.events if e.get("method") == "Page.javascriptDialogOpening"]
     assert browser.js("document.documentElement.scrollWidth") == width
-    shown = browser.js("[...document.querySelectorAll('.tokens span')].map((token) => token.textContent)")
+    shown = browser.js(
+        "[...document.querySelectorAll('.tokens span')].map((token) => token.textContent)"
+    )
     codes: dict[str, str | int | None] = {
         "\u2028": "⟨U+2028⟩",
         "\u2029": "⟨U+2029⟩",
@@ -357,14 +436,18 @@ def test_saved_files_hold_hostile_text_as_text(browser: runs.Browser, hostile: P
     )
 
 
-def test_text_on_the_coloured_cells_has_enough_contrast(browser: runs.Browser, report: Path) -> None:
+def test_text_on_the_coloured_cells_has_enough_contrast(
+    browser: runs.Browser, report: Path
+) -> None:
     pairs = [("--text", c) for c in ("--page", "--none", "--loss", "--gain", "--much", "--panel")]
     pairs += [(c, "--page") for c in ("--soft", "--accent", "--special", "--warn")]
     for scheme in ("light", "dark"):
         browser.open(report, scheme=scheme)
         for front, back in pairs:
             values = [
-                browser.js(f"getComputedStyle(document.documentElement).getPropertyValue('{name}').trim()")
+                browser.js(
+                    f"getComputedStyle(document.documentElement).getPropertyValue('{name}').trim()"
+                )
                 for name in (front, back)
             ]
             high, low = sorted((runs.luminance(value) for value in values), reverse=True)
@@ -374,26 +457,47 @@ def test_text_on_the_coloured_cells_has_enough_contrast(browser: runs.Browser, r
 def test_every_cell_of_every_view_has_enough_contrast(browser: runs.Browser, report: Path) -> None:
     for scheme in ("light", "dark"):
         browser.open(report, scheme=scheme)
-        text = browser.js("getComputedStyle(document.documentElement).getPropertyValue('--text').trim()")
-        for value in browser.js("[...document.querySelectorAll('.atlas .colouring option')].map((o) => o.value)"):
+        text = browser.js(
+            "getComputedStyle(document.documentElement).getPropertyValue('--text').trim()"
+        )
+        for value in browser.js(
+            "[...document.querySelectorAll('.atlas .colouring option')].map((o) => o.value)"
+        ):
             pick(browser, ".atlas .colouring", value)
             fills: list[str] = browser.js(
                 "[...document.querySelectorAll('.grid button')].map((b) => b.style.backgroundColor)"
             )
             for fill in {f for f in fills if f}:
-                parts = [int(part) for part in fill.removeprefix("rgb(").removesuffix(")").split(",")]
-                shades = [runs.luminance("#" + "".join(f"{part:02x}" for part in parts)), runs.luminance(text)]
+                parts = [
+                    int(part) for part in fill.removeprefix("rgb(").removesuffix(")").split(",")
+                ]
+                shades = [
+                    runs.luminance("#" + "".join(f"{part:02x}" for part in parts)),
+                    runs.luminance(text),
+                ]
                 assert (max(shades) + 0.05) / (min(shades) + 0.05) >= 4.5, (scheme, value, fill)
 
 
 def test_every_control_has_a_name(browser: runs.Browser, report: Path) -> None:
     browser.open(report)
     tree: list[dict[str, Any]] = browser.call("Accessibility.getFullAXTree")["nodes"]
-    controls = ("button", "combobox", "searchbox", "radio", "checkbox", "grid", "tab", "image", "gridcell")
+    controls = (
+        "button",
+        "combobox",
+        "searchbox",
+        "radio",
+        "checkbox",
+        "grid",
+        "tab",
+        "image",
+        "gridcell",
+    )
     unnamed = [
         (node["role"]["value"], node.get("properties"))
         for node in tree
-        if not node.get("ignored") and node["role"]["value"] in controls[:-1] and not node.get("name", {}).get("value")
+        if not node.get("ignored")
+        and node["role"]["value"] in controls[:-1]
+        and not node.get("name", {}).get("value")
     ]
     assert unnamed == []
     assert sum(node["role"]["value"] == "gridcell" for node in tree) >= 15

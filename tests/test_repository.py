@@ -56,16 +56,21 @@ def test_the_readme_tree_is_the_disk() -> None:
 def test_files_are_not_too_long() -> None:
     for path in (ROOT / "src").rglob("*.*"):
         if path.suffix in (".py", ".js", ".j2", ".css"):
-            assert len(path.read_text().splitlines()) <= 400, f"{path.relative_to(ROOT)} has more than 400 lines"
+            assert len(path.read_text().splitlines()) <= 400, (
+                f"{path.relative_to(ROOT)} has more than 400 lines"
+            )
 
 
 def test_every_dependency_is_pinned_for_ci() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = (
-        project["dependencies"] + project["optional-dependencies"]["dev"] + project["optional-dependencies"]["offline"]
+        project["dependencies"]
+        + project["optional-dependencies"]["dev"]
+        + project["optional-dependencies"]["offline"]
     )
     pinned = {
-        line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()
+        line.split("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
     }
     for requirement in wanted:
         name = re.split(r"[<>=\[]", requirement)[0]
@@ -75,7 +80,9 @@ def test_every_dependency_is_pinned_for_ci() -> None:
 def test_the_readme_shows_files_that_exist() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name} links to {target}, which is not there"
+            assert (document.parent / target).exists(), (
+                f"{document.name} links to {target}, which is not there"
+            )
 
 
 def test_the_page_of_measures_is_what_the_code_says() -> None:
@@ -86,4 +93,6 @@ def test_the_page_of_measures_is_what_the_code_says() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout == (ROOT / "docs" / "measures.md").read_text(), "run python tools/measures_page.py"
+    assert done.stdout == (ROOT / "docs" / "measures.md").read_text(), (
+        "run python tools/measures_page.py"
+    )

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from headscope import selection
 from headscope.errors import HeadscopeError
-from headscope.selection import (
+from headscope.stats import best_of_many as selection
+from headscope.stats.best_of_many import (
     METRICS,
     BestGain,
     HonestGain,
@@ -29,13 +29,18 @@ from headscope.selection import (
     random_flips,
     verdict,
 )
-from headscope.statistics import mcnemar, permutation
+from headscope.stats.paired import mcnemar, permutation
 from headscope.tasks.metrics import METRICS as SLOW
 from headscope.tasks.metrics import score_rows
 
 
 def change(metric: str, labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
-    return float((score_rows(metric, labels[None], after[None]) - score_rows(metric, labels[None], before[None]))[0])
+    return float(
+        (
+            score_rows(metric, labels[None], after[None])
+            - score_rows(metric, labels[None], before[None])
+        )[0]
+    )
 
 
 def some(metric: str, n: int, sets: int, seed: int) -> Outcomes:
@@ -52,7 +57,13 @@ def some(metric: str, n: int, sets: int, seed: int) -> Outcomes:
 
 
 def null(
-    metric: str, n: int, sets: int, rng: np.random.Generator, *, coin: float = 0.2, shared: float = 0.0
+    metric: str,
+    n: int,
+    sets: int,
+    rng: np.random.Generator,
+    *,
+    coin: float = 0.2,
+    shared: float = 0.0,
 ) -> Outcomes:
     """Sets that flip 2% of the predictions and are no better and no worse: only examples flip whose label is a coin.
 
@@ -60,9 +71,13 @@ def null(
     """
     open_ = rng.random(n) < coin
     before = (rng.random(n) < np.where(open_, 0.5, 0.6)).astype(int)
-    labels = np.where(open_, rng.integers(0, 2, n), np.where(rng.random(n) < 0.9, before, 1 - before))
+    labels = np.where(
+        open_, rng.integers(0, 2, n), np.where(rng.random(n) < 0.9, before, 1 - before)
+    )
     draw = np.where(rng.random((sets, n)) < shared, rng.random(n), rng.random((sets, n)))
-    return Outcomes(metric, labels, before, np.where(open_ & (draw < 0.02 / coin), 1 - before, before))
+    return Outcomes(
+        metric, labels, before, np.where(open_ & (draw < 0.02 / coin), 1 - before, before)
+    )
 
 
 def most(times: int, rate: float) -> int:
@@ -114,7 +129,10 @@ def test_all_swaps_equal_the_slow_form(metric: str) -> None:
             if metric == "spearman":
                 ranks = stats.rankdata(np.concatenate([before, one]))
                 y = stats.rankdata(labels)
-                first, second = np.where(swap, ranks[6:], ranks[:6]), np.where(swap, ranks[:6], ranks[6:])
+                first, second = (
+                    np.where(swap, ranks[6:], ranks[:6]),
+                    np.where(swap, ranks[:6], ranks[6:]),
+                )
             expected = change("pearson" if metric == "spearman" else metric, y, first, second)
             assert row[at] == pytest.approx(expected, abs=1e-9)
 
@@ -124,13 +142,20 @@ def test_max_t_equals_its_definition(alternative: selection.Alternative) -> None
     drawn = exchange(some("f1", n=23, sets=7, seed=1), seed=2, resamples=150)
     side: dict[str, Callable[[float], float]] = {"gain": float, "loss": lambda x: -x, "change": abs}
     spread = drawn.spread.tolist()
-    t = [[side[alternative](x) / s for x, s in zip(row, spread, strict=True)] for row in drawn.changes.tolist()]
+    t = [
+        [side[alternative](x) / s for x, s in zip(row, spread, strict=True)]
+        for row in drawn.changes.tolist()
+    ]
     found, before = max_t(drawn, alternative), 0.0
     for k in sorted(range(7), key=lambda j: -t[0][j]):
         no_better = [j for j in range(7) if t[0][j] <= t[0][k]]
-        before = max(before, np.mean([max(row[j] for j in no_better) >= t[0][k] - 1e-9 for row in t]))
+        before = max(
+            before, np.mean([max(row[j] for j in no_better) >= t[0][k] - 1e-9 for row in t])
+        )
         assert found.p_step_down[k] == pytest.approx(before)
-        assert found.p_single_step[k] == pytest.approx(np.mean([max(row) >= t[0][k] - 1e-9 for row in t]))
+        assert found.p_single_step[k] == pytest.approx(
+            np.mean([max(row) >= t[0][k] - 1e-9 for row in t])
+        )
         assert found.p[k] == pytest.approx(np.mean([row[k] >= t[0][k] - 1e-9 for row in t]))
 
 
@@ -142,7 +167,9 @@ def test_the_spread_is_that_of_the_draws_and_no_swap_alters_it(metric: str) -> N
     # One set, so that the swap fits it.
     swap = np.random.default_rng(1).random(211) < 0.5
     before, one = outcomes.before, outcomes.after[0]
-    swapped = Outcomes(metric, outcomes.labels, np.where(swap, one, before), np.where(swap, before, one)[None])
+    swapped = Outcomes(
+        metric, outcomes.labels, np.where(swap, one, before), np.where(swap, before, one)[None]
+    )
     assert exchange(swapped, 0, 1).spread[0] == pytest.approx(drawn.spread[0])
 
 
@@ -169,7 +196,9 @@ def test_between_no_correction_and_bonferroni() -> None:
     assert test.p_single_step == pytest.approx(1 - (1 - p) ** sets, abs=0.015)
     assert (test.p_step_down == test.p_single_step).all()
     assert test.p_single_step.max() < sets * p
-    same = max_t(exchange(Outcomes("accuracy", labels, before, np.tile(after[:1], (sets, 1))), 0, 20_000))
+    same = max_t(
+        exchange(Outcomes("accuracy", labels, before, np.tile(after[:1], (sets, 1))), 0, 20_000)
+    )
     assert (same.p_single_step == same.p).all()  # one set thirteen times is one set
 
 
@@ -177,11 +206,21 @@ def test_one_set_is_mcnemar_or_the_permutation_test() -> None:
     outcomes = some("f1", n=17, sets=1, seed=8)
     exact = max_t(exchange(outcomes, 0), "change").p_single_step[0]
     sampled = permutation(
-        lambda a, b: score_rows("f1", a, b), outcomes.labels, outcomes.before, outcomes.after[0], 1, resamples=9999
+        lambda a, b: score_rows("f1", a, b),
+        outcomes.labels,
+        outcomes.before,
+        outcomes.after[0],
+        1,
+        resamples=9999,
     )
     assert exact == pytest.approx(sampled, abs=0.02)
-    counted = max_t(exchange(Outcomes("accuracy", outcomes.labels, outcomes.before, outcomes.after), 0), "change")
-    assert counted.p[0] == pytest.approx(mcnemar(outcomes.labels, outcomes.before, outcomes.after[0]))
+    counted = max_t(
+        exchange(Outcomes("accuracy", outcomes.labels, outcomes.before, outcomes.after), 0),
+        "change",
+    )
+    assert counted.p[0] == pytest.approx(
+        mcnemar(outcomes.labels, outcomes.before, outcomes.after[0])
+    )
 
 
 def test_draws_follow_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,13 +231,15 @@ def test_draws_follow_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     few = some("accuracy", n=9, sets=3, seed=4)
     assert (exchange(few, 1).changes == exchange(few, 2).changes).all()
     assert max_t(exchange(few, 1, 511)).p == pytest.approx(max_t(exchange(few, 1)).p, abs=0.08)
-    monkeypatch.setattr("headscope.selection._CELLS", 500)
+    monkeypatch.setattr("headscope.stats.best_of_many._CELLS", 500)
     assert (exchange(outcomes, 7, 300).changes == drawn).all()
     again = honest_gain(outcomes, 7, 300)
     assert (again.gain, again.low, again.apparent) == (honest.gain, honest.low, honest.apparent)
 
 
-@pytest.mark.parametrize(("metric", "shared"), [("accuracy", 0.0), ("accuracy", 0.7), ("f1", 0.0), ("f1", 0.7)])
+@pytest.mark.parametrize(
+    ("metric", "shared"), [("accuracy", 0.0), ("accuracy", 0.7), ("f1", 0.0), ("f1", 0.7)]
+)
 def test_error_rates_under_the_null(metric: str, shared: float) -> None:
     rng, times = np.random.default_rng(11), 300
     wrong = {"gain": 0, "change": 0, "points": 0, "confirmed": 0, "outside": 0, "supported": 0}
@@ -228,7 +269,9 @@ def test_step_down_keeps_the_error_rate_beside_true_effects() -> None:
         outcomes = null("accuracy", 211, 11, rng, shared=0.4)
         better = np.where(rng.random((3, 211)) < 0.5, outcomes.labels, outcomes.before)
         drawn = exchange(
-            Outcomes("accuracy", outcomes.labels, outcomes.before, np.r_[better, outcomes.after]), seed, 199
+            Outcomes("accuracy", outcomes.labels, outcomes.before, np.r_[better, outcomes.after]),
+            seed,
+            199,
         )
         test = max_t(drawn)
         false += int(test.p_step_down[3:].min() <= 0.05)
@@ -256,7 +299,9 @@ def test_power_is_what_theory_says() -> None:
         before = np.where(u < won, 0, 1)
         planted = np.where(u < won + lost, 1 - before, before)
         noise = np.where(rng.random((sets - 1, n)) < won + lost, rng.integers(0, 2, n), before)
-        test = max_t(exchange(Outcomes("accuracy", labels, before, np.r_[planted[None], noise]), seed, 399))
+        test = max_t(
+            exchange(Outcomes("accuracy", labels, before, np.r_[planted[None], noise]), seed, 399)
+        )
         alone += int(test.p[0] <= 0.05)
         corrected += int(test.p_step_down[0] <= 0.05)
     sd = np.sqrt(0.25 / times)
@@ -277,7 +322,10 @@ def test_expected_best_gain_of_the_paper() -> None:
     assert random_flips(277, 144, 0.02)[1] == pytest.approx(np.quantile(direct, 0.95))
     # The swaps of one study find the same without being told the rate, and in F1 on MRPC it is 1.4 rather than 1.9.
     for metric, points in {"accuracy": random_flips(408, 144, 0.02)[0], "f1": 1.4}.items():
-        studies = [best_gain(exchange(null(metric, 408, 144, rng, coin=0.3), i, 300)).null_mean for i in range(9)]
+        studies = [
+            best_gain(exchange(null(metric, 408, 144, rng, coin=0.3), i, 300)).null_mean
+            for i in range(9)
+        ]
         assert np.mean(studies) == pytest.approx(points, abs=0.25)
     # At an accuracy of 82% flips at random lose, and the best of them gains less.
     assert random_flips(408, 144, 0.02, 0.82)[0] < 0.5
@@ -291,7 +339,10 @@ def test_honest_gain_equals_the_slow_form(metric: str) -> None:
     first, second, chosen = [], [], np.zeros(5)
     for order in np.random.default_rng(3).random((20, 19)).argsort(1):
         half = order < 9
-        seen, new = (np.array([change(metric, labels[h], before[h], one[h]) for one in after]) for h in (half, ~half))
+        seen, new = (
+            np.array([change(metric, labels[h], before[h], one[h]) for one in after])
+            for h in (half, ~half)
+        )
         tied = np.flatnonzero(seen > seen.max() - 1e-6)
         first.append(seen.max())
         second.append(new[tied].mean())
@@ -301,7 +352,9 @@ def test_honest_gain_equals_the_slow_form(metric: str) -> None:
     assert honest.shrinkage == pytest.approx(np.mean(first) - np.mean(second))
     assert honest.chosen == pytest.approx(chosen)
     assert honest.spread == pytest.approx(tuple(np.quantile(second, [0.025, 0.975])))
-    assert honest.high - honest.gain == pytest.approx(1.959963984540054 * np.std(second, ddof=1) * np.sqrt(1 + 1 / 20))
+    assert honest.high - honest.gain == pytest.approx(
+        1.959963984540054 * np.std(second, ddof=1) * np.sqrt(1 + 1 / 20)
+    )
 
 
 def test_the_honest_interval_covers_a_planted_gain() -> None:
@@ -342,7 +395,9 @@ def test_sets_that_change_nothing_and_one_example(metric: str) -> None:
         assert (np.stack([test.p, test.p_single_step, test.p_step_down]) == 1).all()
     assert best_gain(drawn) == BestGain(0, 0.0, 0.0, 0.0, 1.0)
     honest = honest_gain(outcomes, 0, 10)
-    assert (honest.apparent, honest.gain, honest.low, honest.high) == pytest.approx((0, 0, 0, 0), abs=1e-9)
+    assert (honest.apparent, honest.gain, honest.low, honest.high) == pytest.approx(
+        (0, 0, 0, 0), abs=1e-9
+    )
     assert honest.chosen == pytest.approx(1 / 3)
     # Beside sets that move, and with a set that says the same of all: no warning, no correlation.
     mixed = np.concatenate([base.after, base.before[None], np.full((1, 13), base.labels[0])])
@@ -351,7 +406,9 @@ def test_sets_that_change_nothing_and_one_example(metric: str) -> None:
     assert max_t(drawn).p[3] == 1.0
     if metric != "spearman":
         slow = SLOW[metric].score
-        assert drawn.changes[0, 4] == pytest.approx(slow(base.labels, mixed[4]) - slow(base.labels, base.before))
+        assert drawn.changes[0, 4] == pytest.approx(
+            slow(base.labels, mixed[4]) - slow(base.labels, base.before)
+        )
     one = Outcomes(metric, base.labels[:1], base.before[:1], base.after[:, :1])
     assert max_t(exchange(one, 0)).p_single_step.min() >= 0.5
     with pytest.raises(HeadscopeError, match="cannot both choose and confirm"):

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from headscope.statistics import bootstrap, holm, interval, mcnemar, mean_interval, permutation, wilson
+from headscope.stats.paired import (
+    bootstrap,
+    holm,
+    interval,
+    mcnemar,
+    mean_interval,
+    permutation,
+    wilson,
+)
 from headscope.tasks.metrics import score_rows
 
 
@@ -41,7 +49,10 @@ def test_permutation_equals_all_assignments() -> None:
         return float((accuracy(labels[None], two[None]) - accuracy(labels[None], one[None]))[0])
 
     observed = abs(change((False,) * len(differ)))
-    every = [abs(change(s)) >= observed - 1e-9 for s in itertools.product((False, True), repeat=len(differ))]
+    every = [
+        abs(change(s)) >= observed - 1e-9
+        for s in itertools.product((False, True), repeat=len(differ))
+    ]
     p = permutation(accuracy, labels, before, after, seed=1, resamples=20_000)
     assert p == pytest.approx(np.mean(every), abs=0.015)
     # For accuracy the two tests are one.
@@ -57,7 +68,11 @@ def test_tests_keep_their_level_under_the_null() -> None:
         one = np.where(rng.random(101) < 0.1, 1 - base, base)
         two = np.where(rng.random(101) < 0.1, 1 - base, base)
         p_mcnemar.append(mcnemar(labels, one, two))
-        p_permutation.append(permutation(lambda a, b: score_rows("f1", a, b), labels, one, two, seed=0, resamples=200))
+        p_permutation.append(
+            permutation(
+                lambda a, b: score_rows("f1", a, b), labels, one, two, seed=0, resamples=200
+            )
+        )
     # 300 draws of a true 5% exceed 8% once in some hundred runs; the seed is fixed.
     assert np.mean(np.array(p_mcnemar) <= 0.05) <= 0.08
     assert np.mean(np.array(p_permutation) <= 0.05) <= 0.08
@@ -80,7 +95,9 @@ def test_wilson_by_the_textbook() -> None:
 
 
 def test_holm_by_hand() -> None:
-    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx(
+        [0.03, 0.06, 0.06, 0.02]
+    )
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=17))
@@ -103,7 +120,7 @@ def test_bootstrap_is_paired_and_does_not_depend_on_chunks(monkeypatch: pytest.M
     # The normal interval of a share is close at this size.
     share = (labels == one).mean()
     assert high - low == pytest.approx(100 * 2 * 1.96 * np.sqrt(share * (1 - share) / 103), rel=0.2)
-    monkeypatch.setattr("headscope.statistics._CELLS", 1000)
+    monkeypatch.setattr("headscope.stats.paired._CELLS", 1000)
     assert (bootstrap(accuracy, labels, [one, one], seed=2, resamples=500) == drawn).all()
 
 
@@ -112,13 +129,17 @@ def test_bootstrap_is_paired_and_does_not_depend_on_chunks(monkeypatch: pytest.M
 def test_moments_of_shards_merge_to_the_whole(values: list[float], cut: int) -> None:
     parts = [np.array(values[:cut]), np.array(values[cut:])]
     n, total, squares = (sum(f(p) for p in parts) for f in (len, np.sum, lambda p: np.sum(p**2)))
-    mean, low, high = (float(x[0]) for x in mean_interval(*(np.array([v]) for v in (n, total, squares))))
+    mean, low, high = (
+        float(x[0]) for x in mean_interval(*(np.array([v]) for v in (n, total, squares)))
+    )
     assert mean == pytest.approx(np.mean(values), abs=1e-9)
     half = 1.959963984540054 * np.std(values, ddof=1) / np.sqrt(len(values))
     assert (high - low) / 2 == pytest.approx(half, abs=1e-6)
 
 
 def test_no_interval_from_one_value_and_no_mean_from_none() -> None:
-    mean, low, high = mean_interval(np.array([1.0, 0.0]), np.array([3.0, 0.0]), np.array([9.0, 0.0]))
+    mean, low, high = mean_interval(
+        np.array([1.0, 0.0]), np.array([3.0, 0.0]), np.array([9.0, 0.0])
+    )
     assert mean[0] == 3.0
     assert np.isnan([low[0], high[0], mean[1]]).all()

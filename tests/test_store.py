@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from headscope.errors import HeadscopeError
-from headscope.store import Run, read_json
+from headscope.results.run import Run, read_json
 
 REQUEST = {"command": "disable", "model": "abc", "heads": ["L1H1"], "seed": 0}
 
@@ -22,7 +22,9 @@ def test_begun_then_resumed_then_complete(tmp_path: Path) -> None:
     again = Run.begin(tmp_path / "run", REQUEST)
     assert again.is_resumed
     assert again.finished_parts("disabled")["L1H1"]["logits"].tolist() == [[0, 1], [2, 3], [4, 5]]
-    again.table("scores", [{"value": 1.5, "low": None}, {"value": 2.5, "low": 1.0}], model="m", task="t")
+    again.table(
+        "scores", [{"value": 1.5, "low": None}, {"value": 2.5, "low": 1.0}], model="m", task="t"
+    )
     assert again.has("scores")
     again.finish({"command": "disable"})
     assert Run.begin(tmp_path / "run", REQUEST).is_complete
@@ -35,7 +37,8 @@ def test_begun_then_resumed_then_complete(tmp_path: Path) -> None:
 def test_another_run_is_refused_and_replaced_on_request(tmp_path: Path) -> None:
     Run.begin(tmp_path, REQUEST).finish({})
     with pytest.raises(
-        HeadscopeError, match="holds another run .it differs in model, seed.: give another folder, or --overwrite"
+        HeadscopeError,
+        match="holds another run .it differs in model, seed.: give another folder, or --overwrite",
     ):
         Run.begin(tmp_path, {**REQUEST, "model": "xyz", "seed": 1})
     run = Run.begin(tmp_path, {**REQUEST, "model": "xyz"}, overwrite=True)
@@ -45,7 +48,9 @@ def test_another_run_is_refused_and_replaced_on_request(tmp_path: Path) -> None:
 
 def test_files_of_the_user_are_never_touched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(HeadscopeError, match="holds files that are not of a run: give an empty or a new folder"):
+    with pytest.raises(
+        HeadscopeError, match="holds files that are not of a run: give an empty or a new folder"
+    ):
         Run.begin(tmp_path, REQUEST)
     with pytest.raises(HeadscopeError, match="so nothing was removed"):
         Run.begin(tmp_path, REQUEST, overwrite=True)
@@ -74,7 +79,9 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_damaged_record_is_explained(tmp_path: Path) -> None:
     Run.begin(tmp_path, REQUEST)
     (tmp_path / "begun.json").write_text('{"request": ')
-    with pytest.raises(HeadscopeError, match="cannot be read .*: remove the folder, or use --overwrite"):
+    with pytest.raises(
+        HeadscopeError, match="cannot be read .*: remove the folder, or use --overwrite"
+    ):
         Run.begin(tmp_path, REQUEST)
     (tmp_path / "begun.json").write_text(json.dumps([1]))
     with pytest.raises(HeadscopeError, match="is damaged"):

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import families
 from headscope.errors import HeadscopeError
+from headscope.examples import Split
+from headscope.model.encoding import batches, encode
 from headscope.tasks import TASKS, find
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import batches, encode
 from headscope.tasks.files import load_data
 
 ROWS: dict[str, list[object]] = {
@@ -27,7 +27,9 @@ ROWS: dict[str, list[object]] = {
 
 def write(folder: Path, name: str = "train", rows: dict[str, list[object]] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    pl.DataFrame(ROWS if rows is None else rows, strict=False).write_parquet(folder / f"{name}.parquet")
+    pl.DataFrame(ROWS if rows is None else rows, strict=False).write_parquet(
+        folder / f"{name}.parquet"
+    )
 
 
 @pytest.mark.parametrize("layout", ["parquet", "jsonl", "tsv", "csv"])
@@ -66,7 +68,9 @@ def test_the_tsv_of_glues_own_archives(tmp_path: Path) -> None:
     mnli = tmp_path / "MNLI"
     mnli.mkdir()
     for name in ("train", "dev_matched"):
-        (mnli / f"{name}.tsv").write_text("sentence1\tsentence2\tgold_label\na\tb\tneutral\nc\td\tcontradiction\n")
+        (mnli / f"{name}.tsv").write_text(
+            "sentence1\tsentence2\tgold_label\na\tb\tneutral\nc\td\tcontradiction\n"
+        )
     assert load_data(find("mnli"), tmp_path).validation.labels.tolist() == [1, 2]
 
 
@@ -101,7 +105,8 @@ def test_wrong_rows_are_named(tmp_path: Path, rows: dict[str, list[object]], mes
 def test_a_score_out_of_its_limits(tmp_path: Path) -> None:
     write(tmp_path / "stsb", "train", {**ROWS, "label": [0.0, 5.0, 5.5]})
     with pytest.raises(
-        HeadscopeError, match="row 3: the label 5.5 is out of range for stsb: expected a score from 0 to 5"
+        HeadscopeError,
+        match="row 3: the label 5.5 is out of range for stsb: expected a score from 0 to 5",
     ):
         load_data(find("stsb"), tmp_path)
 
@@ -109,7 +114,9 @@ def test_a_score_out_of_its_limits(tmp_path: Path) -> None:
 def test_files_that_are_missing_or_broken(tmp_path: Path) -> None:
     with pytest.raises(HeadscopeError, match="the data folder .* does not exist"):
         load_data(find("mrpc"), tmp_path / "nowhere")
-    with pytest.raises(HeadscopeError, match="holds no data for mrpc: expected a folder mrpc or MRPC"):
+    with pytest.raises(
+        HeadscopeError, match="holds no data for mrpc: expected a folder mrpc or MRPC"
+    ):
         load_data(find("mrpc"), tmp_path)
     write(tmp_path / "mrpc")
     with pytest.raises(HeadscopeError, match="has no validation file: expected validation or dev"):
@@ -219,12 +226,17 @@ def test_encoding_cuts_marks_and_counts() -> None:
 
 
 def test_a_tokenizers_own_limit_does_not_survive(tmp_path: Path) -> None:
-    from headscope.models import load
+    from headscope.model.loading import load
 
     folder = families.make("bert", tmp_path / "model")
     file = folder / "tokenizer.json"
     settings = json.loads(file.read_text())
-    settings["truncation"] = {"max_length": 9, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    settings["truncation"] = {
+        "max_length": 9,
+        "strategy": "LongestFirst",
+        "stride": 0,
+        "direction": "Right",
+    }
     settings["padding"] = {
         "strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 1, "pad_type_id": 0,
         "pad_token": "[PAD]",

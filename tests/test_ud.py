@@ -15,9 +15,9 @@ from headscope.corpora import read as read_any
 from headscope.corpora.base import Corpus
 from headscope.corpora.ud import language, read
 from headscope.errors import HeadscopeError
-from headscope.tasks.base import Split
-from headscope.tasks.encoding import encode
-from headscope.words import Aligned, align
+from headscope.examples import Split
+from headscope.model.encoding import encode
+from headscope.words.align import Aligned, align
 from test_words import minilm, wordpiece
 
 TREEBANKS = Path(__file__).parents[2] / "shared" / "data" / "ud"
@@ -51,7 +51,11 @@ def write(tmp_path: Path, text: str, name: str = "fr_x-ud-test.conllu") -> Path:
 
 
 def aligned(corpus: Corpus, tokenizer: object) -> Sequence[Aligned]:
-    split = Split(tuple(one.text for one in corpus.sentences), None, np.zeros(len(corpus.sentences), dtype=np.int64))
+    split = Split(
+        tuple(one.text for one in corpus.sentences),
+        None,
+        np.zeros(len(corpus.sentences), dtype=np.int64),
+    )
     return align(encode(split, tokenizer, 512), split, [(one.words,) for one in corpus.sentences])
 
 
@@ -79,11 +83,28 @@ def test_words_have_their_characters_and_links_their_words(tmp_path: Path) -> No
     assert one.text == "Il va au  marché, je n'en ai pas vu."
     shown = [one.text[word.start : word.end] for word in one.words]
     # "à" and "le" share "au"; "n'" and "en" stand side by side in "n'en".
-    assert shown == ["Il", "va", "au", "au", "marché", ",", "je", "n'", "en", "ai", "pas", "vu", "."]
+    assert shown == [
+        "Il",
+        "va",
+        "au",
+        "au",
+        "marché",
+        ",",
+        "je",
+        "n'",
+        "en",
+        "ai",
+        "pas",
+        "vu",
+        ".",
+    ]
     assert [word.form for word in one.words][2:4] == ["à", "le"]
     assert one.words[4].relation == "obl:arg"
     assert [word.head for word in one.words[:3]] == [1, -1, 4]
-    named = {(link.relation, one.words[link.source[0]].form, one.words[link.target[0]].form) for link in one.links}
+    named = {
+        (link.relation, one.words[link.source[0]].form, one.words[link.target[0]].form)
+        for link in one.links
+    }
     assert ("case", "à", "marché") in named
     assert ("iobj", "en", "vu") in named
     assert not {"punct", "root"} & {relation for relation, _, _ in named}
@@ -101,7 +122,12 @@ def test_gzipped_files_and_folders_are_read(tmp_path: Path) -> None:
 
 
 def test_a_text_is_made_of_the_words_where_there_is_none(tmp_path: Path) -> None:
-    text = row(1, "don't", 0, "root", "SpaceAfter=No") + row(2, "!", 1, "punct") + row(3, "stop", 1) + "\n"
+    text = (
+        row(1, "don't", 0, "root", "SpaceAfter=No")
+        + row(2, "!", 1, "punct")
+        + row(3, "stop", 1)
+        + "\n"
+    )
     (one,) = read([write(tmp_path, text)]).sentences
     assert one.text == "don't! stop"
     assert one.name == "fr_x-ud-test, line 1"
@@ -110,7 +136,11 @@ def test_a_text_is_made_of_the_words_where_there_is_none(tmp_path: Path) -> None
         assert corpus.sentences[0].text == "don't! stop"
         assert dict(corpus.counts)["texts put together from their words"] == 1
     fused = (
-        several(1, 2, "au") + row(1, "à", 3) + row(2, "le", 3) + row(3, "bal", 0, "root", "A=b|SpaceAfter=No") + "\n"
+        several(1, 2, "au")
+        + row(1, "à", 3)
+        + row(2, "le", 3)
+        + row(3, "bal", 0, "root", "A=b|SpaceAfter=No")
+        + "\n"
     )
     (one,) = read([write(tmp_path, fused)]).sentences
     assert (one.text, [(w.start, w.end) for w in one.words]) == ("au bal", [(0, 2), (0, 2), (3, 6)])
@@ -120,8 +150,15 @@ def test_spaces_in_words_and_other_normal_forms(tmp_path: Path) -> None:
     """A word has the text's form, and so fits it when it is aligned, but in a token whose words are not in the text."""
     jamo = unicodedata.normalize("NFD", "대한민국사람")
     text = f"# text = 25\u00a0000 cafe\u0301s\u00a0 {jamo}  New\tYork du\n".replace("\t", "\u2003")
-    text += row(1, "25 000", 2) + row(2, "caf\u00e9s", 0, "root") + row(3, "대한민국사람", 2) + row(4, "New  York", 2)
-    corpus = read([write(tmp_path, text + several(5, 6, "du") + row(5, "de", 2) + row(6, "le", 2) + "\n")])
+    text += (
+        row(1, "25 000", 2)
+        + row(2, "caf\u00e9s", 0, "root")
+        + row(3, "대한민국사람", 2)
+        + row(4, "New  York", 2)
+    )
+    corpus = read(
+        [write(tmp_path, text + several(5, 6, "du") + row(5, "de", 2) + row(6, "le", 2) + "\n")]
+    )
     assert dict(corpus.counts)["texts put together from their words"] == 0
     (one,) = corpus.sentences
     shown = [one.text[w.start : w.end] for w in one.words]
@@ -132,13 +169,26 @@ def test_spaces_in_words_and_other_normal_forms(tmp_path: Path) -> None:
 
 def test_columns_that_the_library_would_lose(tmp_path: Path) -> None:
     """Two spaces part no columns, an empty last one is there, and a comment cannot rename them; nor does a mark count."""
-    bare = row(1, "a", 0, "root").replace("\tX\t", "\t\t").replace("_\n", "\n") + row(2, "b", 1, "obj", "") + "\n"
-    corpus = read([write(tmp_path, "\ufeff# global.columns = ID FORM\n# text = a b\n" + bare.replace("\n", "\r\n"))])
+    bare = (
+        row(1, "a", 0, "root").replace("\tX\t", "\t\t").replace("_\n", "\n")
+        + row(2, "b", 1, "obj", "")
+        + "\n"
+    )
+    corpus = read(
+        [
+            write(
+                tmp_path,
+                "\ufeff# global.columns = ID FORM\n# text = a b\n" + bare.replace("\n", "\r\n"),
+            )
+        ]
+    )
     assert [(w.form, w.upos, w.head, w.relation) for w in corpus.sentences[0].words] == [
         ("a", "X", -1, "root"),
         ("b", "X", 0, "obj"),
     ]
-    (one,) = read([write(tmp_path, row(1, "a   b", 0, "root") + row(2, "c", 1).rstrip("\n"))]).sentences
+    (one,) = read(
+        [write(tmp_path, row(1, "a   b", 0, "root") + row(2, "c", 1).rstrip("\n"))]
+    ).sentences
     assert [(w.form, w.head) for w in one.words] == [("a b", -1), ("c", 0)]
 
 
@@ -147,7 +197,9 @@ def test_only_the_first_sentences(tmp_path: Path) -> None:
     for limit in (1, 3):
         corpus = read([path, path], limit=limit)
         assert len(corpus.sentences) == limit == dict(corpus.counts)["sentences read"]
-    with pytest.raises(HeadscopeError, match="line 58, .*it has 1 column separated by tabs, not ten"):
+    with pytest.raises(
+        HeadscopeError, match="line 58, .*it has 1 column separated by tabs, not ten"
+    ):
         read([path], limit=4)
 
 
@@ -158,14 +210,26 @@ def test_only_the_first_sentences(tmp_path: Path) -> None:
         ("# only a comment\n\n", "line 1, is no CoNLL-U: a sentence has comments only"),
         ("1\tA\ta\n\n", "line 1, is no CoNLL-U: it has 3 columns separated by tabs, not ten"),
         (row(1, "a", 0) + row(2, "", 1) + "\n", "line 2, .*the word has no form"),
-        (row(1, "a", 0) + row(2, "b", 1, "_") + "\n", "line 2, .*the word has no relation to its head"),
+        (
+            row(1, "a", 0) + row(2, "b", 1, "_") + "\n",
+            "line 2, .*the word has no relation to its head",
+        ),
         (
             row(1, "a", 0) + row(2, "b", 1).replace("\t1\t", "\t_\t") + "\n",
             "line 2, .*head is _ in a sentence of 2 words",
         ),
-        (row(1, "a", 0, "root") + row(2, "b", 9) + "\n", "line 2, .*the head is 9 in a sentence of 2 words"),
-        (row(1, "a", 0, "root") + row(3, "b", 1) + "\n", "line 2, .*numbered 3, and word 2 is next"),
-        (row(1, "a", 0, "root") + row(1, "b", 1) + "\n", "line 2, .*numbered 1, and word 2 is next"),
+        (
+            row(1, "a", 0, "root") + row(2, "b", 9) + "\n",
+            "line 2, .*the head is 9 in a sentence of 2 words",
+        ),
+        (
+            row(1, "a", 0, "root") + row(3, "b", 1) + "\n",
+            "line 2, .*numbered 3, and word 2 is next",
+        ),
+        (
+            row(1, "a", 0, "root") + row(1, "b", 1) + "\n",
+            "line 2, .*numbered 1, and word 2 is next",
+        ),
         (row(1, "a", 0, "root") * 2 + "\n", "line 2, .*numbered 1, and word 2 is next"),
         ("_" + row(1, "a", 0)[1:] + "\n", "line 1, .*the word has no number"),
         ("1.1" + row(1, "a", 0)[1:] + "\n", "line 1, .*the empty node 1.1 stands after word 0"),
@@ -175,23 +239,46 @@ def test_only_the_first_sentences(tmp_path: Path) -> None:
             "line 1, .*ends with word 3 in a sentence of 2 words",
         ),
         (several(1, 1, "ab") + row(1, "a", 0) + "\n", "line 1, .*token 1-1 is one word"),
-        (row(1, "a", 0) + several(1, 2, "ab") + row(2, "b", 1) + "\n", "line 2, .*token 1-2 stands before word 2"),
         (
-            several(1, 2, "ab") + row(1, "a", 0) + several(2, 3, "bc") + row(2, "b", 1) + row(3, "c", 1) + "\n",
+            row(1, "a", 0) + several(1, 2, "ab") + row(2, "b", 1) + "\n",
+            "line 2, .*token 1-2 stands before word 2",
+        ),
+        (
+            several(1, 2, "ab")
+            + row(1, "a", 0)
+            + several(2, 3, "bc")
+            + row(2, "b", 1)
+            + row(3, "c", 1)
+            + "\n",
             "line 3, .*token 2-3 shares words with the one before",
         ),
-        (several(2, 1, "ab") + row(1, "a", 0) + row(2, "b", 1) + "\n", "line 1, .*'2-1' is not a valid ID"),
-        (row(1, "a", 0) + row(2, "b", 1).replace("\t1\t", "\t" + "9" * 5000 + "\t") + "\n", "line 2, .*is no CoNLL-U"),
+        (
+            several(2, 1, "ab") + row(1, "a", 0) + row(2, "b", 1) + "\n",
+            "line 1, .*'2-1' is not a valid ID",
+        ),
+        (
+            row(1, "a", 0) + row(2, "b", 1).replace("\t1\t", "\t" + "9" * 5000 + "\t") + "\n",
+            "line 2, .*is no CoNLL-U",
+        ),
         (row(1, "a", 2) + row(2, "b", 1) + "\n", "0 roots, not one"),
         (row(1, "a", 0) + row(2, "b", 0) + "\n", "line 2, .*2 roots, not one"),
         (
             "# text = a b\n" + row(1, "a", 0) + "# in between\n" + row(2, "b", 2) + "\n",
             "line 4, .*word 2 is above itself",
         ),
-        (SENTENCE + row(1, "a", 0) + row(2, "b", 3) + row(3, "c", 2) + "\n", "line 21, .*word 2 is above itself"),
-        (row(1, "a", 0) + row(2, "b", 3) + row(3, "c", 2) + "\n", "line 2, .*word 2 is above itself"),
+        (
+            SENTENCE + row(1, "a", 0) + row(2, "b", 3) + row(3, "c", 2) + "\n",
+            "line 21, .*word 2 is above itself",
+        ),
+        (
+            row(1, "a", 0) + row(2, "b", 3) + row(3, "c", 2) + "\n",
+            "line 2, .*word 2 is above itself",
+        ),
         (row(1, "a", 0) + "x" + row(2, "b", 1) + "\n", "line 2, .*'x2' is not a valid ID"),
-        (row(1, "a", 0) + row(2, "b", 1).replace("\t1\t", "\tone\t") + "\n", "line 2, .*'one' is not a valid value"),
+        (
+            row(1, "a", 0) + row(2, "b", 1).replace("\t1\t", "\tone\t") + "\n",
+            "line 2, .*'one' is not a valid value",
+        ),
     ],
 )
 def test_what_is_no_treebank_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
@@ -208,7 +295,9 @@ def test_files_that_are_damaged_or_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(HeadscopeError, match="line 20, is not UTF-8"):
         read([latin])
     for missing in (tmp_path / "none.conllu", tmp_path):
-        with pytest.raises(HeadscopeError, match=r"cannot be read .*: name a \.conllu or \.conllu\.gz file"):
+        with pytest.raises(
+            HeadscopeError, match=r"cannot be read .*: name a \.conllu or \.conllu\.gz file"
+        ):
             read([missing])
     with pytest.raises(HeadscopeError, match="empty.conllu holds no sentence"):
         read([write(tmp_path, SENTENCE), write(tmp_path, "", "empty.conllu")])
@@ -261,7 +350,9 @@ def tokens(draw: st.DrawFn) -> Token:
     letters = st.text(st.characters(categories=("L", "M", "N", "P", "S")), min_size=1, max_size=5)
     words = tuple(draw(st.lists(letters, min_size=1, max_size=3)))
     fused = len(words) > 1 and draw(st.booleans())
-    return Token(draw(letters) if fused else "".join(words), words, draw(st.booleans()), draw(st.booleans()))
+    return Token(
+        draw(letters) if fused else "".join(words), words, draw(st.booleans()), draw(st.booleans())
+    )
 
 
 @st.composite
@@ -284,27 +375,43 @@ def treebank(chosen: Sequence[Token], heads: Sequence[int]) -> str:
         for word in token.words:
             number += 1
             head = heads[number - 1]
-            rows += row(number, word, head, "nsubj:x" if head else "root", "_" if len(token.words) > 1 else misc)
+            rows += row(
+                number,
+                word,
+                head,
+                "nsubj:x" if head else "root",
+                "_" if len(token.words) > 1 else misc,
+            )
         if token.empty:
             rows += f"{number}.1\tleft out" + "\t_" * 8 + "\n"
     return rows + "\n"
 
 
 @given(trees(), st.sampled_from(["", "NFC", "NFD", "  "]))
-@example(([Token("au", ("à", "le"), True, True), Token("x\u0301", ("x", "\u0301"), False, True)], [2, 0, 2, 1]), "NFD")
+@example(
+    (
+        [Token("au", ("à", "le"), True, True), Token("x\u0301", ("x", "\u0301"), False, True)],
+        [2, 0, 2, 1],
+    ),
+    "NFD",
+)
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, tree: tuple[list[Token], list[int]], text: str
 ) -> None:
     """Whatever the text is: none, in either normal form, or with more spaces than there should be."""
     chosen, heads = tree
     plain = "".join(token.form + (" " if token.gap else "") for token in chosen).strip()
-    given_ = plain.replace(" ", "  ") if text == "  " else unicodedata.normalize(text, plain) if text else ""  # type: ignore[arg-type]
+    given_ = plain.replace(" ", "  ") if text == "  " else ""
+    if text.startswith("NF"):
+        given_ = unicodedata.normalize(text, plain)  # type: ignore[arg-type]
     path = write(tmp_path_factory.mktemp("ud"), f"# text = {given_}\n{treebank(chosen, heads)}")
     corpus = read([path], quiet=True)
     (one,) = corpus.sentences
     assert one.text in (given_, plain)
     assert [w.head + 1 for w in one.words] == heads
-    assert {link.source[0]: link.target[0] for link in one.links} == {at: h - 1 for at, h in enumerate(heads) if h}
+    assert {link.source[0]: link.target[0] for link in one.links} == {
+        at: h - 1 for at, h in enumerate(heads) if h
+    }
     counts = dict(corpus.counts)
     assert counts["empty nodes, left out"] == sum(token.empty for token in chosen)
     assert counts["multiword tokens"] == sum(len(token.words) > 1 for token in chosen)
@@ -315,7 +422,9 @@ def test_what_is_written_is_read(
         own = [next(words) for _ in token.words]
         assert own[0].start >= at
         at = own[-1].end
-        assert unicodedata.normalize("NFD", one.text[own[0].start : at]) == unicodedata.normalize("NFD", token.form)
+        assert unicodedata.normalize("NFD", one.text[own[0].start : at]) == unicodedata.normalize(
+            "NFD", token.form
+        )
         if len(own) == 1 or one.text[own[0].start : at] == token.form == "".join(token.words):
             assert all(one.text[w.start : w.end] == w.form for w in own)
         else:
@@ -325,7 +434,9 @@ def test_what_is_written_is_read(
 
 
 @given(st.data())
-def test_a_damaged_file_is_refused_or_fits(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_damaged_file_is_refused_or_fits(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     """Whatever a few bytes become, the only error is the project's own, and what is read can be aligned."""
     whole = bytearray(SENTENCE.encode())
     for _ in range(data.draw(st.integers(1, 3))):
@@ -347,7 +458,8 @@ def raw(path: Path) -> list[list[list[str]]]:
     """The columns of every word, by a reader that knows no more than tabs and empty lines: [sentence][word][column]."""
     text = gzip.decompress(path.read_bytes()).decode()
     blocks = [
-        [line.split("\t") for line in block.split("\n") if line[:1] not in ("", "#")] for block in text.split("\n\n")
+        [line.split("\t") for line in block.split("\n") if line[:1] not in ("", "#")]
+        for block in text.split("\n\n")
     ]
     return [[columns for columns in block if columns[0].isdigit()] for block in blocks if block]
 
@@ -376,7 +488,9 @@ def test_real_treebanks(treebank: str, sentences: int) -> None:
     assert len(corpus.sentences) == sentences == dict(corpus.counts)["sentences read"]
     assert dict(corpus.counts)["texts put together from their words"] == 0
     assert language(files[0]) == {"J": "ja", "T": "tr"}.get(treebank[0], treebank[:2].lower())
-    for one, expected in zip(corpus.sentences, (block for file in files for block in raw(file)), strict=True):
+    for one, expected in zip(
+        corpus.sentences, (block for file in files for block in raw(file)), strict=True
+    ):
         spans = [(w.start, w.end) for w in one.words]
         assert [(w.lemma, w.upos, w.head + 1, w.relation) for w in one.words] == [
             (c[2], c[3], int(c[6]), c[7]) for c in expected
@@ -386,7 +500,9 @@ def test_real_treebanks(treebank: str, sentences: int) -> None:
                 assert one.text[w.start : w.end] == w.form
             assert w.form.split() == columns[1].split()
         covered = {at for start, end in spans for at in range(start, end)}
-        assert all(character.isspace() for at, character in enumerate(one.text) if at not in covered)
+        assert all(
+            character.isspace() for at, character in enumerate(one.text) if at not in covered
+        )
         assert len(one.links) == sum(c[6] != "0" and c[7] != "punct" for c in expected)
     if sentences <= 2_100:
         aligned(corpus, minilm())

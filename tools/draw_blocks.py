@@ -1,7 +1,9 @@
-"""Add candidates for block to the annotated set: python tools/draw_blocks.py NAME FAMILY MODEL TASK COUNT SEED [MARK].
+"""Add candidates for block to the annotated set: python tools/draw_blocks.py NAME FAMILY MODEL TASK
+COUNT SEED [MARK].
 
-Unlabelled maps, chosen by mass inside the own text (`annotation.drawing.draw_blocks`), to be labelled by look like all
-others. NAME is the model's name in the set, FAMILY that of its pre-trained weights; MARK is added to `drawn`.
+Unlabelled maps, chosen by mass inside the own text (`annotation.drawing.draw_blocks`), to be
+labelled by look like all others. NAME is the model's name in the set, FAMILY that of its
+pre-trained weights; MARK is added to `drawn`.
 """
 
 import sys
@@ -10,9 +12,9 @@ from pathlib import Path
 
 from headscope.annotation.drawing import Origin, draw_blocks
 from headscope.annotation.records import read_maps, write_maps
-from headscope.models import load
+from headscope.model.encoding import encode
+from headscope.model.loading import load
 from headscope.tasks import find
-from headscope.tasks.encoding import encode
 from headscope.tasks.files import load_data
 
 SET = Path(__file__).parents[1] / "annotations"

@@ -1,4 +1,6 @@
-"""Write docs/measures.md from the docstrings of the registered measures: python tools/measures_page.py."""
+"""Write docs/measures.md from the docstrings of the registered measures: python
+tools/measures_page.py.
+"""
 
 from pathlib import Path
 
@@ -32,7 +34,9 @@ def page() -> str:
         rows.append(f"| `{name}` | {one.unit} | {text} | {'yes' if name in FAITHFUL else ''} |")
     for name in OWN_PASS:
         text = definition(name).replace("|", "\\|")
-        rows.append(f"| `{name}` | {'share of maps' if name == 'patterns' else 'nats'} | {text} |  |")
+        rows.append(
+            f"| `{name}` | {'share of maps' if name == 'patterns' else 'nats'} | {text} |  |"
+        )
     return HEAD + "\n".join(rows) + "\n"
 
 

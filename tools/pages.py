@@ -1,10 +1,12 @@
-"""What the scripts that write docs/results share: where runs and pages are, tables, the command behind a run."""
+"""What the scripts that write docs/results share: where runs and pages are, tables, the command
+behind a run.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from headscope.store import read_json
+from headscope.results.run import read_json
 
 ROOT = Path(__file__).parents[1]
 RUNS, PAGES = ROOT / "runs" / "results", ROOT / "docs" / "results"
@@ -25,6 +27,8 @@ def interval(row: dict[str, Any], sign: str = "") -> str:
 def made_by(run: Path) -> str:
     """The command and the versions behind a table."""
     record = read_json(run / "run.json")
-    versions = ", ".join(f"{name} {record['versions'][name]}" for name in ("headscope", "torch", "transformers"))
+    versions = ", ".join(
+        f"{name} {record['versions'][name]}" for name in ("headscope", "torch", "transformers")
+    )
     command = record["repeat"].replace(str(ROOT) + "/", "")
     return f"`{command}` ({versions}; {record['seconds'] / 60:.0f} minutes on two cores)"

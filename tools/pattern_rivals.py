@@ -1,4 +1,6 @@
-"""What the classifier of patterns has to beat: a rule of thumb, gradient boosting on its features, the paper's CNN."""
+"""What the classifier of patterns has to beat: a rule of thumb, gradient boosting on its features,
+the paper's CNN.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -10,17 +12,17 @@ from jaxtyping import Float
 from torch import nn
 
 from headscope.annotation.records import AnnotatedMap
-from headscope.patterns.classes import CLASSES
-from headscope.patterns.evaluation import Predict, confusion_counts, f1_scores
-from headscope.precision import training_autocast
+from headscope.model.precision import training_autocast
+from headscope.names import CLASSES
+from patterns.evaluation import Predict, confusion_counts, f1_scores
 
 LARGEST = 128
 Features = Float[np.ndarray, "map feature"]
 
 
 def features(maps: Sequence[AnnotatedMap]) -> Features:
-    """What people go by, as numbers: the mass in special and in the strongest columns, in the diagonal band, on words
-    of the own text, and how even each is over the rows.
+    """What people go by, as numbers: the mass in special and in the strongest columns, in the
+    diagonal band, on words of the own text, and how even each is over the rows.
     """
     return np.stack([_features(one) for one in maps])
 
@@ -63,8 +65,12 @@ def _features(one: AnnotatedMap) -> npt.NDArray[np.float64]:
 SPECIAL, STRIPES, BAND, BEST, INSIDE, INSIDE_MASS = 0, 1, 3, 6, 7, 8
 
 
-def by_rule(x: Features, stripe: float, band: float, both: float, block: float, column: int) -> npt.NDArray[np.int64]:
-    """The rule of thumb: the mass in columns, in the band and inside the own text, each against a threshold."""
+def by_rule(
+    x: Features, stripe: float, band: float, both: float, block: float, column: int
+) -> npt.NDArray[np.int64]:
+    """The rule of thumb: the mass in columns, in the band and inside the own text, each against a
+    threshold.
+    """
     out = np.full(len(x), CLASSES.index("heterogeneous"))
     out[(x[:, INSIDE] >= block) & (x[:, INSIDE_MASS] >= 0.5)] = CLASSES.index("block")
     out[x[:, column] >= stripe] = CLASSES.index("vertical")
@@ -82,7 +88,10 @@ def rule(x: Features, labels: npt.NDArray[np.int64]) -> Predict:
     )  # fmt: skip
 
     def predict(learn: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        scores = [np.nanmean(f1_scores(confusion_counts(labels[learn], by_rule(x[learn], *g)))) for g in grid]
+        scores = [
+            np.nanmean(f1_scores(confusion_counts(labels[learn], by_rule(x[learn], *g))))
+            for g in grid
+        ]
         return by_rule(x[rows], *grid[int(np.argmax(scores))])
 
     return predict
@@ -108,7 +117,12 @@ class PublishedNet(nn.Sequential):
     def __init__(self) -> None:
         layers: list[nn.Module] = []
         for block, (a, b) in enumerate(((1, 16), (16, 32), (32, 64))):
-            layers += [nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.Conv2d(b, b, 3, padding=1), nn.ReLU()]
+            layers += [
+                nn.Conv2d(a, b, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(b, b, 3, padding=1),
+                nn.ReLU(),
+            ]
             layers += [nn.MaxPool2d(2)] if block < 2 else []
         layers += [
             nn.Conv2d(64, 16, 1),
@@ -121,9 +135,11 @@ class PublishedNet(nn.Sequential):
 
 
 def published(maps: Sequence[AnnotatedMap], labels: npt.NDArray[np.int64], epochs: int) -> Predict:
-    """That network as published: raw maps, zero-padded centred, Adam 1e-3, batches of 64, no choice of epoch.
+    """That network as published: raw maps, zero-padded centred, Adam 1e-3, batches of 64, no choice
+    of epoch.
 
-    Channels last and bfloat16 where the processor has it: about four times faster than the plain form.
+    Channels last and bfloat16 where the processor has it: about four times faster than the plain
+    form.
     """
     x = torch.zeros(len(maps), 1, LARGEST, LARGEST).contiguous(memory_format=torch.channels_last)
     for i, one in enumerate(maps):

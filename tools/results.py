@@ -1,8 +1,10 @@
-"""Run the heavy studies on real data and write their tables under docs/results. Called by `make results`.
+"""Run the heavy studies on real data and write their tables under docs/results. Called by `make
+results`.
 
     HEADSCOPE_DATA=DIR python tools/results.py [mrpc] [compared] [same_word] [patterns] [disabled]
 
-DIR holds GLUE as docs/tasks.md describes. Runs are kept under runs/results and resumed; about three hours on two cores.
+DIR holds GLUE as docs/tasks.md describes. Runs are kept under runs/results and resumed; about three
+hours on two cores.
 """
 
 import sys
@@ -12,10 +14,10 @@ from typing import Any, Literal
 import polars as pl
 
 import headscope
-from headscope.effect_figures import effect_figures
-from headscope.figures import save
-from headscope.predictors import LAYER, MOVED, predictors
-from headscope.reporting.findings import p_value
+from headscope.figures.effects import effect_figures
+from headscope.figures.heatmaps import save
+from headscope.results.numbers import p_value
+from headscope.stats.proxies import LAYER, MOVED, predictors
 from pages import PAGES, ROOT, RUNS, interval, made_by, table
 
 Init = Literal["pretrained", "random", "none"]
@@ -30,16 +32,24 @@ def mrpc() -> None:
     rows = disabled.to_dicts()
     page = [
         "# MRPC, all-MiniLM-L6-v2, every head disabled in turn",
-        f"Made by {made_by(run)}, through `make results`. Points; 95% intervals; n = {rows[0]['n']}.",
+        f"Made by {made_by(run)}, through `make results`. Points; 95% intervals; n = "
+        f"{rows[0]['n']}.",
         table(
             ("configuration", "metric", "score", "majority"),
-            [(r["configuration"], r["metric"], interval(r), f"{r['majority']:.1f}") for r in scores],
+            [
+                (r["configuration"], r["metric"], interval(r), f"{r['majority']:.1f}")
+                for r in scores
+            ],
         ),
-        f"Of {len(rows)} heads, {sum(r['p_corrected'] < 0.05 for r in rows)} change the accuracy by more than noise "
-        "(exact McNemar, Holm over all heads, p < 0.05). All of them, by the change in accuracy:",
+        f"Of {len(rows)} heads, {sum(r['p_corrected'] < 0.05 for r in rows)} change the accuracy "
+        "by more than noise (exact McNemar, Holm over all heads, p < 0.05). All of them, by the "
+        "change in accuracy:",
         table(
             ("head", "change in accuracy", "p", "corrected p"),
-            [(r["set"], interval(r, "+"), p_value(r["p"]), p_value(r["p_corrected"])) for r in rows],
+            [
+                (r["set"], interval(r, "+"), p_value(r["p"]), p_value(r["p_corrected"]))
+                for r in rows
+            ],
         ),
     ]
     (PAGES / "mrpc.md").write_text("\n\n".join(page) + "\n")
@@ -52,37 +62,48 @@ def compared() -> None:
         checkpoint, run = tuned(task), all_measures(task)
         score = pl.read_parquet(checkpoint / "scores.parquet").to_dicts()[0]
         cosine = pl.read_parquet(run / "change.parquet").filter(measure="cosine_to_pretrained")
-        layers = cosine.group_by("layer").agg(pl.col("value").mean()).sort("layer")["value"].to_list()
+        layers = (
+            cosine.group_by("layer").agg(pl.col("value").mean()).sort("layer")["value"].to_list()
+        )
         rows.append((task, score["metric"], interval(score), *(f"{v:.2f}" for v in layers)))
         lines += top_heads(run, task)
         runs.append(run)
     headscope.report(*runs, out=RUNS / "compared.html")
     page = [
         "# Before and after fine-tuning: all-MiniLM-L6-v2 on three tasks",
-        f"Each task by {made_by(runs[0])} after {made_by(tuned('mrpc'))}, with its own name, through `make results`. "
-        "At most 1,000 validation examples.",
+        f"Each task by {made_by(runs[0])} after {made_by(tuned('mrpc'))}, with its own name, "
+        "through `make results`. At most 1,000 validation examples.",
         "Cosine of the maps before and after (paper, figure 5), the mean over a layer's heads:",
         table(("task", "metric", "score", *(f"L{n}" for n in range(1, len(rows[0]) - 2))), rows),
-        "The heads with the largest excess over their control (two other words at the same distance; another word of "
-        "the other text), after fine-tuning. The best of 72 heads is chosen on the data it is scored on.",
+        "The heads with the largest excess over their control (two other words at the same "
+        "distance; another word of the other text), after fine-tuning. The best of 72 heads is "
+        "chosen on the data it is scored on.",
         table(("task", "relation", "head", "attention", "excess over the control", "n"), lines),
     ]
     (PAGES / "compared.md").write_text("\n\n".join(page) + "\n")
 
 
 def same_word() -> None:
-    """Does a task need the heads that find a word again in the other text? The top five against random fives."""
+    """Does a task need the heads that find a word again in the other text? The top five against
+    random fives.
+    """
     lines, run = [], RUNS
     for task in ("mrpc", "stsb"):
         checkpoint = str(tuned(task))
-        heads = pl.read_parquet(all_measures(task) / "heads.parquet").filter(measure="same_word_across_excess")
+        heads = pl.read_parquet(all_measures(task) / "heads.parquet").filter(
+            measure="same_word_across_excess"
+        )
         top = heads.sort("value", descending=True).head(5)
         names = [f"L{r['layer']}H{r['head']}" for r in top.to_dicts()]
         run, control = RUNS / f"{task}-same-word", RUNS / f"{task}-random-5"
         headscope.disable(model=checkpoint, task=task, heads=",".join(names), examples=408, out=run)
         headscope.disable(model=checkpoint, task=task, heads="random:5", examples=408, out=control)
         own = pl.read_parquet(run / "disabled.parquet").to_dicts()[0]
-        drawn = pl.read_parquet(control / "disabled.parquet").filter(metric=own["metric"])["delta"].to_list()
+        drawn = (
+            pl.read_parquet(control / "disabled.parquet")
+            .filter(metric=own["metric"])["delta"]
+            .to_list()
+        )
         worse = sum(delta <= own["delta"] for delta in drawn)
         excess = ", ".join(f"{v:.2f}" for v in top["value"].to_list())
         lines.append(
@@ -91,11 +112,21 @@ def same_word() -> None:
         )  # fmt: skip
     page = [
         "# The same word in the other sentence: are those heads needed?",
-        "The five heads with the largest excess of `same_word_across` over their control (another word there), "
-        "in fine-tuned all-MiniLM-L6-v2 (paper, section 5), disabled together, against 20 random sets of five heads. "
-        f"Points; 408 validation examples; `make results`, with {made_by(run)} and `--heads random:5`.",
+        "The five heads with the largest excess of `same_word_across` over their control "
+        "(another word there), in fine-tuned all-MiniLM-L6-v2 (paper, section 5), disabled "
+        "together, against 20 random sets of five heads. Points; 408 validation examples; `make "
+        f"results`, with {made_by(run)} and `--heads random:5`.",
         table(
-            ("task", "heads", "excess", "metric", "change", "p", "random fives: mean (range)", "as bad or worse"),
+            (
+                "task",
+                "heads",
+                "excess",
+                "metric",
+                "change",
+                "p",
+                "random fives: mean (range)",
+                "as bad or worse",
+            ),
             lines,
         ),
     ]
@@ -103,7 +134,8 @@ def same_word() -> None:
 
 
 HETEROGENEOUS = {
-    # task: (Kovaleva et al. 2019, figure 2; Prasanna et al. 2020, five seeds), per cent, fine-tuned bert-base-uncased
+    # task: (Kovaleva et al. 2019, figure 2; Prasanna et al. 2020, five seeds), per cent, fine-tuned
+    # bert-base-uncased
     "mrpc": ("32", "23.3"), "stsb": ("", "49.8"), "sst2": ("", "22.8"), "rte": ("", "15.7"), "qnli": ("", "49.7"),
     "mnli": ("", "25.2"), "qqp": ("61", "50.8"),
 }  # fmt: skip
@@ -114,7 +146,13 @@ def tuned(task: str, init: Init = "pretrained", seed: int = 0) -> Path:
     """A checkpoint of all-MiniLM-L6-v2: the recipe of the paper with a learning rate of 1e-4."""
     folder = RUNS / f"{task}-{init}-{seed}"
     headscope.finetune(
-        model="minilm", task=task, init=init, seed=seed, lr=1e-4, train_examples=TRAINED_ON.get(task), out=folder
+        model="minilm",
+        task=task,
+        init=init,
+        seed=seed,
+        lr=1e-4,
+        train_examples=TRAINED_ON.get(task),
+        out=folder,
     )
     return folder
 
@@ -133,7 +171,9 @@ def patterns() -> None:
     groups, run = [], RUNS
     for task, (paper, later) in HETEROGENEOUS.items():
         run = all_measures(task)
-        found = pl.read_parquet(run / "patterns.parquet").filter(pl.col("layer").is_null(), pl.col("head").is_null())
+        found = pl.read_parquet(run / "patterns.parquet").filter(
+            pl.col("layer").is_null(), pl.col("head").is_null()
+        )
         for state, measure, lines in (
             ("after", "share", shares),
             ("after", "share_corrected", shares),
@@ -141,28 +181,44 @@ def patterns() -> None:
         ):
             rows = {r["class"]: r for r in found.filter(state=state, measure=measure).to_dicts()}
             kind = {"share": "counted", "share_corrected": "corrected"}[measure]
-            numbers = [f"{100 * r['value']:.1f} ({100 * r['low']:.0f} to {100 * r['high']:.0f})" for r in rows.values()]
+            numbers = [
+                f"{100 * r['value']:.1f} ({100 * r['low']:.0f} to {100 * r['high']:.0f})"
+                for r in rows.values()
+            ]
             counted = (paper, later) if measure == "share" else ("", "")
-            lines.append((task, kind, *numbers, *(counted if lines is shares else ()), rows["vertical"]["examples"]))
+            lines.append(
+                (
+                    task,
+                    kind,
+                    *numbers,
+                    *(counted if lines is shares else ()),
+                    rows["vertical"]["examples"],
+                )
+            )
         if (inside := run / "heterogeneous.parquet").is_file():
             for (name,), heads in pl.read_parquet(inside).group_by("name", maintain_order=True):
-                own = ", ".join(f"L{r['layer']}H{r['head']}" for r in heads.sort("layer", "head").to_dicts())
+                own = ", ".join(
+                    f"L{r['layer']}H{r['head']}" for r in heads.sort("layer", "head").to_dicts()
+                )
                 groups.append((task, name, own))
     classes = ("vertical", "diagonal", "vertical+diagonal", "block", "heterogeneous")
     page = [
         "# Figure 2: patterns on seven tasks, all-MiniLM-L6-v2",
         "Shares of maps, per cent (95%): counted, and corrected for the classifier's confusion "
-        "([patterns](../patterns.md)). A map is a head on a validation example, at most 1,000 examples a task. "
-        "Fine-tuned with `headscope finetune --lr 1e-4` on the training data at hand (6,000 examples of QQP and MNLI, "
-        f"a sample of 10,475 of QNLI). Made through `make results`, the last task by {made_by(run)}.",
-        "Fine-tuned. The last columns give what is heterogeneous in fine-tuned bert-base-uncased: in the paper "
-        "(figure 2; the lowest and the highest task are named) and in Prasanna et al. (2020); another model and "
-        "another classifier, so not comparable beyond the order of tasks.",
+        "([patterns](../patterns.md)). A map is a head on a validation example, at most 1,000 "
+        "examples a task. Fine-tuned with `headscope finetune --lr 1e-4` on the training data at "
+        "hand (6,000 examples of QQP and MNLI, a sample of 10,475 of QNLI). Made through `make "
+        f"results`, the last task by {made_by(run)}.",
+        "Fine-tuned. The last columns give what is heterogeneous in fine-tuned "
+        "bert-base-uncased: in the paper (figure 2; the lowest and the highest task are named) "
+        "and in Prasanna et al. (2020); another model and another classifier, so not comparable "
+        "beyond the order of tasks.",
         table(("task", "", *classes, "paper", "Prasanna et al.", "n"), shares),
         "Pre-trained, on the same examples:",
         table(("task", "", *classes, "n"), change),
-        "Inside heterogeneous, after fine-tuning: heads most of whose maps are of the class, grouped by their measures "
-        "and named after the measure in which a group stands out most (one standard deviation over all heads or more).",
+        "Inside heterogeneous, after fine-tuning: heads most of whose maps are of the class, "
+        "grouped by their measures and named after the measure in which a group stands out most "
+        "(one standard deviation over all heads or more).",
         table(("task", "group", "heads"), groups),
     ]
     (PAGES / "patterns.md").write_text("\n\n".join(page) + "\n")
@@ -172,14 +228,21 @@ DISABLED = ("mrpc", "rte", "stsb", "sst2", "qnli")
 
 
 def disabled() -> None:
-    """Figures 8 and 9, the verdict on C5 for every task, and which signal says which head matters."""
+    """Figures 8 and 9, the verdict on C5 for every task, and which signal says which head
+    matters.
+    """
     tables, best, signals, layers, run = [], [], [], [], RUNS
     for task in DISABLED:
         run = RUNS / f"{task}-disabled-each"
         whole = RUNS / f"{task}-disabled-layers"
         for heads, out in (("each", run), ("layers", whole)):
-            headscope.disable(model=str(tuned(task)), task=task, heads=heads, examples=1000, out=out)
-        each, rows = pl.read_parquet(run / "disabled.parquet"), pl.read_parquet(whole / "disabled.parquet")
+            headscope.disable(
+                model=str(tuned(task)), task=task, heads=heads, examples=1000, out=out
+            )
+        each, rows = (
+            pl.read_parquet(run / "disabled.parquet"),
+            pl.read_parquet(whole / "disabled.parquet"),
+        )
         tables += [each, rows]
         metric = each["metric"][0]
         own, row = each.filter(metric=metric), rows.filter(metric=metric).sort("delta")
@@ -199,28 +262,38 @@ def disabled() -> None:
              f"{high['set']} {interval(high, '+')}", p_value(high["p_corrected"]))
         )  # fmt: skip
         measured = all_measures(task)
-        read = {name: pl.read_parquet(measured / f"{name}.parquet") for name in ("heads", "patterns")}
+        read = {
+            name: pl.read_parquet(measured / f"{name}.parquet") for name in ("heads", "patterns")
+        }
         found = [r for r in predictors({**read, "disabled": each}) if r["effect"] == MOVED]
         always = (LAYER, "gradient_importance", "norm_entropy", "entropy")
-        top = [r for r in found if r["measure"] not in always][:3] + [r for r in found if r["measure"] in always]
+        top = [r for r in found if r["measure"] not in always][:3] + [
+            r for r in found if r["measure"] in always
+        ]
         signals += [
-            (task, r["measure"], f"{r['value']:+.2f} ({r['low']:+.2f} to {r['high']:+.2f})", p_value(r["p_corrected"]))
+            (
+                task,
+                r["measure"],
+                f"{r['value']:+.2f} ({r['low']:+.2f} to {r['high']:+.2f})",
+                p_value(r["p_corrected"]),
+            )
             for r in top
         ]
     for name, chart in effect_figures({"disabled": pl.concat(tables)}).items():
         save(chart, ROOT / "docs" / "images" / f"{name}.svg")
     page = [
         "# Disabling heads on five tasks: figures 8 and 9, all-MiniLM-L6-v2",
-        f"Each task by {made_by(run)} and `--heads layers`, on checkpoints of `headscope finetune --lr 1e-4`, seed 0, "
-        "through `make results` (`python tools/results.py disabled`). Points; 95% intervals over examples, at most "
-        "1,000 of the validation set.",
+        f"Each task by {made_by(run)} and `--heads layers`, on checkpoints of `headscope finetune "
+        "--lr 1e-4`, seed 0, through `make results` (`python tools/results.py disabled`). "
+        "Points; 95% intervals over examples, at most 1,000 of the validation set.",
         "![Change when a head is disabled](../images/figure8_heads.svg)",
         "![Change when a layer is disabled](../images/figure9_layers.svg)",
         "## Does disabling help? (C5)",
-        "The best of 72 heads, beside the gain to expect of the best of 72 that do not matter (mean, and what one case "
-        "in twenty exceeds) with its p. Gains that stand are those of max-T over all heads, each scaled by its own "
-        "spread: a small gain of a head that moves little can stand where the largest does not. The honest gain is "
-        "that of the head that one half of the examples chooses, on the other half. A head is needed when the loss "
+        "The best of 72 heads, beside the gain to expect of the best of 72 that do not matter "
+        "(mean, and what one case in twenty exceeds) with its p. Gains that stand are those of "
+        "max-T over all heads, each scaled by its own spread: a small gain of a head that moves "
+        "little can stand where the largest does not. The honest gain is that of the head that "
+        "one half of the examples chooses, on the other half. A head is needed when the loss "
         "without it stands after Holm's correction over 72.",
         table(
             ("task", "metric", "whole model", "best head", "best of 72 null heads", "p", "honest gain", "C5",
@@ -230,10 +303,11 @@ def disabled() -> None:
         "Whole layers, with corrected p:",
         table(("task", "most needed", "p", "least needed", "p"), layers),
         "## Which signal says which head matters?",
-        "Spearman's correlation over the 72 heads with how far the loss of an example moves when a head is disabled: "
-        "the three strongest of all measures and pattern shares (of the fine-tuned model) and, in any case, gradient "
-        "importance, entropy, plain and norm-weighted, and the layer, which any has to beat. p is corrected over all "
-        "signals (Holm); intervals resample heads.",
+        "Spearman's correlation over the 72 heads with how far the loss of an example moves when "
+        "a head is disabled: the three strongest of all measures and pattern shares (of the "
+        "fine-tuned model) and, in any case, gradient importance, entropy, plain and "
+        "norm-weighted, and the layer, which any has to beat. p is corrected over all signals "
+        "(Holm); intervals resample heads.",
         table(("task", "signal", "rank correlation", "corrected p"), signals),
     ]  # fmt: skip
     (PAGES / "disabled.md").write_text("\n\n".join(page) + "\n")
@@ -243,18 +317,32 @@ def top_heads(run: Path, task: str) -> list[tuple[Any, ...]]:
     """For every relation the head with the largest excess over its control."""
     heads = pl.read_parquet(run / "heads.parquet")
     lines = []
-    for name in ("verb_to_subject", "subject_to_verb", "noun_to_pronoun", "pronoun_to_noun", "same_word_across"):
+    for name in (
+        "verb_to_subject",
+        "subject_to_verb",
+        "noun_to_pronoun",
+        "pronoun_to_noun",
+        "same_word_across",
+    ):
         excess = heads.filter(measure=f"{name}_excess").sort("value", descending=True).to_dicts()
         if excess:
             best = excess[0]
             own = heads.filter(measure=name, layer=best["layer"], head=best["head"])["value"][0]
             value = f"{best['value']:+.2f} ({best['low']:+.2f} to {best['high']:+.2f})"
-            lines.append((task, name, f"L{best['layer']}H{best['head']}", f"{own:.2f}", value, best["n"]))
+            lines.append(
+                (task, name, f"L{best['layer']}H{best['head']}", f"{own:.2f}", value, best["n"])
+            )
     return lines
 
 
 if __name__ == "__main__":
     PAGES.mkdir(parents=True, exist_ok=True)
-    pages = {"mrpc": mrpc, "compared": compared, "same_word": same_word, "patterns": patterns, "disabled": disabled}
+    pages = {
+        "mrpc": mrpc,
+        "compared": compared,
+        "same_word": same_word,
+        "patterns": patterns,
+        "disabled": disabled,
+    }
     for name in sys.argv[1:] or pages:
         pages[name]()

@@ -1,8 +1,10 @@
-"""Train the classifier of patterns and say how good it is: python tools/train_patterns.py [--published-epochs 200].
+"""Train the classifier of patterns and say how good it is: python tools/train_patterns.py
+[--published-epochs 200].
 
-Reads annotations/, scores the classifier and its rivals on maps they could not know, trains on all maps, and writes
-src/headscope/patterns/weights.safetensors, annotations/scores.json and the tables of docs/patterns.md. Without the
-published network (--published-epochs 0, which keeps its last scores) it takes a few minutes on two cores.
+Reads annotations/, scores the classifier and its rivals on maps they could not know, trains on all
+maps, and writes src/headscope/patterns/weights.safetensors, annotations/scores.json and the tables
+of docs/patterns.md. Without the published network (--published-epochs 0, which keeps its last
+scores) it takes a few minutes on two cores.
 """
 
 import argparse
@@ -19,10 +21,10 @@ import torch
 import pattern_rivals as rivals
 from headscope.annotation.agreement import agreement
 from headscope.annotation.records import AnnotatedMap, Labels, read_maps
-from headscope.patterns.classes import CLASSES
+from headscope.names import CLASSES
 from headscope.patterns.classifier import save_classifier
-from headscope.patterns.evaluation import Predict, grouped, head_folds, held_out, held_out_twice, score
-from headscope.patterns.training import Examples, examples_of, synthetic_examples, train
+from patterns.evaluation import Predict, grouped, head_folds, held_out, held_out_twice, score
+from patterns.training import Examples, examples_of, synthetic_examples, train
 
 ROOT = Path(__file__).parents[1]
 SET, PAGE = ROOT / "annotations", ROOT / "docs" / "patterns.md"
@@ -46,7 +48,10 @@ class AnnotatedSet:
     def examples(self) -> Examples:
         """What the classifier learns from."""
         return examples_of(
-            [(m.weights, m.special, m.segments, CLASSES[y]) for m, y in zip(self.maps, self.labels, strict=True)]
+            [
+                (m.weights, m.special, m.segments, CLASSES[y])
+                for m, y in zip(self.maps, self.labels, strict=True)
+            ]
         )
 
 
@@ -62,28 +67,37 @@ def ours(examples: Examples, synthetic: Examples) -> Predict:
 
 
 def representative(data: AnnotatedSet) -> Rows:
-    """The maps from which the confusion behind corrected shares is taken: those drawn at random, and every block.
+    """The maps from which the confusion behind corrected shares is taken: those drawn at random,
+    and every block.
 
-    Candidates for block are border cases: the rate at which they are mistaken is not that of all maps of their class.
+    Candidates for block are border cases: the rate at which they are mistaken is not that of all
+    maps of their class.
     """
     drawn = np.array([one.drawn.startswith("random") for one in data.maps])
     return np.flatnonzero(drawn | (data.labels == CLASSES.index("block")))
 
 
 def splits(data: AnnotatedSet) -> dict[str, Callable[[Predict], tuple[Rows, Rows]]]:
-    """By name, ways to learn and predict with nothing on both sides; each gives predicted rows and their classes."""
+    """By name, ways to learn and predict with nothing on both sides; each gives predicted rows and
+    their classes.
+    """
     every = np.arange(len(data.maps))
     folds = head_folds(data.heads, HEAD_FOLDS, SEED)
     fresh = np.flatnonzero(data.last)
     return {
-        "one model left out, no head seen": lambda p: (every, held_out_twice(p, data.models, folds)),
+        "one model left out, no head seen": lambda p: (
+            every,
+            held_out_twice(p, data.models, folds),
+        ),
         "one model left out": lambda p: (every, held_out(p, data.models)),
         "one family left out": lambda p: (every, held_out(p, data.families)),
         "last draw": lambda p: (fresh, p(np.flatnonzero(~data.last), fresh)),
     }
 
 
-def evaluate(data: AnnotatedSet, predict: Predict, only: tuple[str, ...] = ()) -> tuple[dict[str, Any], Rows]:
+def evaluate(
+    data: AnnotatedSet, predict: Predict, only: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], Rows]:
     """The scores by split, and the predictions of the first."""
     out: dict[str, Any] = {}
     first = np.empty(0, np.int64)
@@ -104,7 +118,10 @@ def evaluate(data: AnnotatedSet, predict: Predict, only: tuple[str, ...] = ()) -
             "confusion": found.confusion.tolist(),
             "seconds": round(time.monotonic() - began, 1),
         }
-        print(f"{name}: macro-F1 {found.macro_f1:.3f} ({found.low:.3f} to {found.high:.3f})", flush=True)
+        print(
+            f"{name}: macro-F1 {found.macro_f1:.3f} ({found.low:.3f} to {found.high:.3f})",
+            flush=True,
+        )
     return out, first
 
 
@@ -128,14 +145,20 @@ def agreements(first: int, second: int, folder: Path = SET) -> dict[str, Any]:
 
 def main() -> None:
     """Everything."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--published-epochs", type=int, default=0)
     epochs = parser.parse_args().published_epochs
     torch.manual_seed(SEED)
     data = AnnotatedSet()
     examples, synthetic = data.examples(), synthetic_examples(SEED)
     numbers = rivals.features(data.maps)
-    before = json.loads((SET / "scores.json").read_text()) if (SET / "scores.json").is_file() else {"scores": {}}
+    before = (
+        json.loads((SET / "scores.json").read_text())
+        if (SET / "scores.json").is_file()
+        else {"scores": {}}
+    )
     scores: dict[str, Any] = {}
     for name, predict in (
         ("rule of thumb", rivals.rule(numbers, data.labels)),
@@ -183,17 +206,28 @@ def tables(record: dict[str, Any]) -> str:
         f"{record['maps']} maps, {record['pairs']} of them of pairs of texts. "
         f"By class: {', '.join(f'{c} {n}' for c, n in record['by_class'].items())}. "
         f"By model: {', '.join(f'{m} {n}' for m, n in record['by_model'].items())}.",
-        f"Two blind passes over the same {agreed['n']} maps agree on {100 * agreed['raw']:.1f}% of them, Cohen's kappa "
-        f"{kappa:.2f} (95% {low:.2f} to {high:.2f}); two more, after the guide had been sharpened, over "
-        f"the {again['n']} of them that an annotator had been unsure of, on {100 * again['raw']:.1f}%, kappa "
-        f"{again['kappa']:.2f}. Labels of the first pass (rows) and the second (columns):",
+        f"Two blind passes over the same {agreed['n']} maps agree on {100 * agreed['raw']:.1f}% "
+        f"of them, Cohen's kappa {kappa:.2f} (95% {low:.2f} to {high:.2f}); two more, after the "
+        f"guide had been sharpened, over the {again['n']} of them that an annotator had been "
+        f"unsure of, on {100 * again['raw']:.1f}%, kappa {again['kappa']:.2f}. Labels of the "
+        "first pass (rows) and the second (columns):",
         matrix(agreed["table"]),
         "Macro-F1 (95%, bootstrap over heads) on maps that were not learned from:",
     ]
     names = list(record["scores"]["headscope"])
-    head = "| | " + " | ".join(f"{n} (n = {record['scores']['headscope'][n]['n']})" for n in names) + " |"
+    head = (
+        "| | "
+        + " | ".join(f"{n} (n = {record['scores']['headscope'][n]['n']})" for n in names)
+        + " |"
+    )
     lines.append(
-        "\n".join([head, "|---" * (len(names) + 1) + "|", *(row(k, v, names) for k, v in record["scores"].items())])
+        "\n".join(
+            [
+                head,
+                "|---" * (len(names) + 1) + "|",
+                *(row(k, v, names) for k, v in record["scores"].items()),
+            ]
+        )
     )
     lines.append("F1 by class, headscope:")
     head = "| | " + " | ".join(CLASSES) + " | accuracy |"
@@ -210,7 +244,9 @@ def tables(record: dict[str, Any]) -> str:
 def row(rival: str, scores: dict[str, Any], splits: list[str]) -> str:
     """A rival's line."""
     cells = [
-        f"{s['macro_f1']:.2f} ({s['low']:.2f} to {s['high']:.2f})" if (s := scores.get(n)) else "not run"
+        f"{s['macro_f1']:.2f} ({s['low']:.2f} to {s['high']:.2f})"
+        if (s := scores.get(n))
+        else "not run"
         for n in splits
     ]
     return f"| {rival} | " + " | ".join(cells) + " |"
@@ -218,8 +254,13 @@ def row(rival: str, scores: dict[str, Any], splits: list[str]) -> str:
 
 def matrix(counts: list[list[int]]) -> str:
     """A table of counts by class."""
-    body = [f"| {c} | " + " | ".join(map(str, line)) + " |" for c, line in zip(CLASSES, counts, strict=True)]
-    return "\n".join(["| | " + " | ".join(CLASSES) + " |", "|---" * (len(CLASSES) + 1) + "|", *body])
+    body = [
+        f"| {c} | " + " | ".join(map(str, line)) + " |"
+        for c, line in zip(CLASSES, counts, strict=True)
+    ]
+    return "\n".join(
+        ["| | " + " | ".join(CLASSES) + " |", "|---" * (len(CLASSES) + 1) + "|", *body]
+    )
 
 
 def write_tables(record: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """headscope: what every attention head of a BERT-like encoder does, and whether the task needs it.
 
-`headscope.load(name_or_dir)` gives a model whose heads can be observed and disabled; `study`, `finetune`, `measure`,
-`disable` and `report` are the commands of the same names. Everything is imported when it is first used.
+`headscope.load(name_or_dir)` gives a model whose heads can be observed and disabled; `study`,
+`finetune`, `measure`, `disable` and `report` are the commands of the same names. Everything is
+imported when it is first used.
 """
 
 from importlib import import_module
@@ -10,25 +11,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headscope import patterns
     from headscope.axes import Head
-    from headscope.commands import annotate, compare, disable, finetune, measure, report, study
+    from headscope.commands.annotate import annotate
+    from headscope.commands.compare import compare
+    from headscope.commands.disable import disable
+    from headscope.commands.finetune import finetune
+    from headscope.commands.measure import measure
+    from headscope.commands.relations import relations
+    from headscope.commands.report import report
+    from headscope.commands.study import study
     from headscope.errors import HeadscopeError
-    from headscope.models import Model, load
-    from headscope.relating import relations
-    from headscope.replication import paper
+    from headscope.model.loading import Model, load
+    from headscope.replication.run import paper
 
 __all__ = [
     "Head", "HeadscopeError", "Model", "annotate", "compare", "disable", "finetune", "load", "measure", "paper",
     "patterns", "relations", "report", "study",
 ]  # fmt: skip
 
+_COMMANDS = (
+    "annotate",
+    "compare",
+    "disable",
+    "finetune",
+    "measure",
+    "relations",
+    "report",
+    "study",
+)
 _HOME = {
     "Head": "axes",
     "HeadscopeError": "errors",
-    "Model": "models",
-    "load": "models",
-    "paper": "replication",
-    "relations": "relating",
-    **dict.fromkeys(("annotate", "compare", "disable", "finetune", "measure", "report", "study"), "commands"),
+    "Model": "model.loading",
+    "load": "model.loading",
+    "paper": "replication.run",
+    **{name: f"commands.{name}" for name in _COMMANDS},
 }
 
 

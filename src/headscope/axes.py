@@ -3,14 +3,15 @@
 Glossary (the names of the axes in every array annotation):
 
 - `example`: a row of a task's data: a text or a pair of texts with its label
-- `layer`: a call of attention in the forward pass, in order (ALBERT runs one module twelve times: twelve layers)
+- `layer`: a call of attention in the forward pass, in order (ALBERT runs one module twelve times:
+  twelve layers)
 - `head`: a head of a layer
 - `query`: the token that attends, a row of a map
 - `key`: the token that is attended to, a column of a map
 - `word`: a word of the text; one or more tokens
 
-People count layers and heads from 1 and write `L7H6`; arrays count from 0. `Head` is counted from 1, and only
-`Head.index` and `Head.at` know of the other way.
+People count layers and heads from 1 and write `L7H6`; arrays count from 0. `Head` is counted from
+1, and only `Head.index` and `Head.at` know of the other way.
 """
 
 import re
@@ -36,7 +37,8 @@ class Head:
     def __post_init__(self) -> None:
         if self.layer < 1 or self.head < 1:
             raise HeadscopeError(
-                f"layers and heads are counted from 1, got layer {self.layer}, head {self.head}: the first is L1H1"
+                f"layers and heads are counted from 1, got layer {self.layer}, head {self.head}: "
+                "the first is L1H1"
             )
 
     def __str__(self) -> str:
@@ -56,7 +58,10 @@ class Head:
     def parse(cls, name: str) -> "Head":
         """`"L7H6"` -> the head. Raises HeadscopeError for anything else."""
         if not (match := _NAME.fullmatch(name)):
-            raise HeadscopeError(f"{name.strip()!r} is not a head: write a layer and a head counted from 1, as in L7H6")
+            raise HeadscopeError(
+                f"{name.strip()!r} is not a head: write a layer and a head counted from 1, as in "
+                "L7H6"
+            )
         return cls(int(match[1]), int(match[2]))
 
 
@@ -92,8 +97,8 @@ def check_inside(heads: Iterable[Head], layers: int, heads_per_layer: int) -> No
     """Raises HeadscopeError when a head lies outside a model of `layers` x `heads_per_layer`."""
     if outside := sorted(h for h in heads if h.layer > layers or h.head > heads_per_layer):
         raise HeadscopeError(
-            f"{', '.join(map(str, outside))} does not exist: the model has {layers} layers of {heads_per_layer} heads, "
-            f"L1H1 to L{layers}H{heads_per_layer}"
+            f"{', '.join(map(str, outside))} does not exist: the model has {layers} layers of "
+            f"{heads_per_layer} heads, L1H1 to L{layers}H{heads_per_layer}"
         )
 
 

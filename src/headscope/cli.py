@@ -1,4 +1,6 @@
-"""The command line: parse, call the Python API, print. A user's mistake is one sentence and exit code 2."""
+"""The command line: parse, call the Python API, print. A user's mistake is one sentence and exit
+code 2.
+"""
 
 import errno
 import sys
@@ -6,9 +8,17 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from headscope import commands, relating, replication
+from headscope.commands.annotate import annotate
+from headscope.commands.compare import compare
+from headscope.commands.disable import disable
+from headscope.commands.finetune import finetune
+from headscope.commands.measure import measure
+from headscope.commands.outcome import Outcome
+from headscope.commands.relations import relations
+from headscope.commands.report import report
+from headscope.commands.study import study
 from headscope.errors import HeadscopeError
-from headscope.outcomes import Outcome
+from headscope.replication.run import paper
 
 MISTAKE, INTERRUPTED = 2, 130
 
@@ -21,15 +31,15 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for _command in (
-    commands.study,
-    commands.finetune,
-    commands.measure,
-    commands.compare,
-    relating.relations,
-    commands.disable,
-    replication.paper,
-    commands.annotate,
-    commands.report,
+    study,
+    finetune,
+    measure,
+    compare,
+    relations,
+    disable,
+    paper,
+    annotate,
+    report,
 ):
     app.command(_command)
 
@@ -42,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     try:
-        outcome = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        outcome = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
         if isinstance(outcome, Outcome):
             lines = [*outcome.lines, f"results: {outcome.path}", f"next: {outcome.next}"]
             sys.stdout.write("\n".join(lines) + "\n")
@@ -53,7 +65,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         if error.errno == errno.ENOSPC or "No space left" in str(error):
-            return _fail("the disk is full: make room and run the same command again, it goes on where it stopped")
+            return _fail(
+                "the disk is full: make room and run the same command again, it goes on where it "
+                "stopped"
+            )
         where = f" {error.filename}" if error.filename else ""
         return _fail(f"cannot read or write{where}: {error.strerror or error}")
     return 0

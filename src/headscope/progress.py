@@ -24,7 +24,9 @@ _EVERY_SECONDS = 20.0
 
 @contextmanager
 def progress(label: str, total: int, *, quiet: bool = False, done: int = 0) -> Iterator[Advance]:
-    """A bar on a terminal; in a log, a line every 20 seconds. `done` steps were finished by an earlier run."""
+    """A bar on a terminal; in a log, a line every 20 seconds. `done` steps were finished by an
+    earlier run.
+    """
     if quiet:
         yield silent
         return

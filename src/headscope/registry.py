@@ -1,4 +1,6 @@
-"""Named things that a plug-in can add: one small class, the same door for built-ins and plug-ins."""
+"""Named things that a plug-in can add: one small class, the same door for built-ins and
+plug-ins.
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -28,14 +30,18 @@ class Registry(Generic[T]):
 
         def add(item: T) -> T:
             if name in self._items:
-                raise HeadscopeError(f"the {self.kind} {name!r} is registered twice: rename one of the two")
+                raise HeadscopeError(
+                    f"the {self.kind} {name!r} is registered twice: rename one of the two"
+                )
             self._items[name] = item
             return item
 
         return add
 
     def get(self, name: str, hint: str = "") -> T:
-        """The item of that name. Raises HeadscopeError that names the known ones and the nearest."""
+        """The item of that name. Raises HeadscopeError that names the known ones and the
+        nearest.
+        """
         load_plugins()
         if name not in self._items:
             raise unknown(self.kind, name, self._items, hint)

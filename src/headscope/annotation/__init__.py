@@ -1,1 +1,3 @@
-"""Attention maps labelled by looking at them: drawn, kept, shown on a local page, compared between annotators."""
+"""Attention maps labelled by looking at them: drawn, kept, shown on a local page, compared between
+annotators.
+"""

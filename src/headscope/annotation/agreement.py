@@ -8,15 +8,17 @@ import numpy.typing as npt
 from jaxtyping import Int
 
 from headscope.errors import HeadscopeError
-from headscope.patterns.classes import CLASSES
-from headscope.statistics import interval, wilson
+from headscope.names import CLASSES
+from headscope.stats.paired import interval, wilson
 
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of two passes on the `n` maps that both labelled; `table` counts [first label, second label]."""
+    """Agreement of two passes on the `n` maps that both labelled; `table` counts [first label,
+    second label].
+    """
 
     n: int
     raw: float
@@ -30,11 +32,14 @@ class Agreement:
         """The pairs of labels that were given to the same maps, the most frequent first."""
         both = self.table + self.table.T
         pairs = [(a, b) for a in range(len(CLASSES)) for b in range(a) if both[a, b]]
-        return sorted(((CLASSES[b], CLASSES[a], int(both[a, b])) for a, b in pairs), key=lambda one: -one[2])
+        return sorted(
+            ((CLASSES[b], CLASSES[a], int(both[a, b])) for a, b in pairs), key=lambda one: -one[2]
+        )
 
 
 def kappa(table: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> float:
-    """Cohen's kappa (Cohen 1960) of a table of counts [first label, second label]: 1 is full agreement, 0 chance.
+    """Cohen's kappa (Cohen 1960) of a table of counts [first label, second label]: 1 is full
+    agreement, 0 chance.
 
     >>> round(kappa(np.array([[20, 5], [10, 15]])), 3)
     0.4
@@ -52,7 +57,9 @@ def agreement(first: Mapping[str, str], second: Mapping[str, str], seed: int = 0
     """
     shared = sorted(first.keys() & second.keys())
     if not shared:
-        raise HeadscopeError("no map has been labelled in both passes: label some of them a second time")
+        raise HeadscopeError(
+            "no map has been labelled in both passes: label some of them a second time"
+        )
     a = np.array([CLASSES.index(first[one]) for one in shared])
     b = np.array([CLASSES.index(second[one]) for one in shared])
     k = len(CLASSES)

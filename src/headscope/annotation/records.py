@@ -1,7 +1,8 @@
-"""Maps and labels on disk: `maps.parquet` holds the maps, `labels.jsonl` a line per label, in the order given.
+"""Maps and labels on disk: `maps.parquet` holds the maps, `labels.jsonl` a line per label, in the
+order given.
 
-A map is kept in 8 bits, as the square root of its weights in 255ths: a plain 255th is half of what a uniform map of 128
-tokens gives a token. No text is kept, only where the map came from.
+A map is kept in 8 bits, as the square root of its weights in 255ths: a plain 255th is half of what
+a uniform map of 128 tokens gives a token. No text is kept, only where the map came from.
 """
 
 import json
@@ -24,8 +25,9 @@ MAPS, LABELS = "maps.parquet", "labels.jsonl"
 class AnnotatedMap:
     """One attention map, its tokens' kinds, and where it came from.
 
-    `family` names the pre-trained weights that the model descends from: the heads of a fine-tuned model look like those
-    of the model that it was. `drawn` says how the map came to be here ("random", or what it was a candidate for).
+    `family` names the pre-trained weights that the model descends from: the heads of a fine-tuned
+    model look like those of the model that it was. `drawn` says how the map came to be here
+    ("random", or what it was a candidate for).
     """
 
     id: str
@@ -52,8 +54,8 @@ class AnnotatedMap:
 
 @dataclass(frozen=True)
 class Label:
-    """One annotator's word on one map. `round` is 1 for the first pass, 2 for the second, 3 for what was settled;
-    4 and 5 are two more passes over maps that were unclear.
+    """One annotator's word on one map. `round` is 1 for the first pass, 2 for the second, 3 for
+    what was settled; 4 and 5 are two more passes over maps that were unclear.
 
     `note` says why, where two passes differed.
     """
@@ -67,7 +69,9 @@ class Label:
 
 def quantise(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarray, "query key"]:
     """Attention weights in 8 bits: 255 times their square root."""
-    steps: UInt8[np.ndarray, "query key"] = np.rint(np.sqrt(np.clip(weights, 0, 1)) * 255).astype(np.uint8)
+    steps: UInt8[np.ndarray, "query key"] = np.rint(np.sqrt(np.clip(weights, 0, 1)) * 255).astype(
+        np.uint8
+    )
     return steps
 
 
@@ -100,7 +104,9 @@ def write_maps(folder: Path, maps: Sequence[AnnotatedMap]) -> None:
     ]
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{MAPS}.tmp"
-    pl.DataFrame(rows, infer_schema_length=None).write_parquet(unfinished, compression="zstd", compression_level=19)
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(
+        unfinished, compression="zstd", compression_level=19
+    )
     unfinished.replace(folder / MAPS)
 
 
@@ -108,7 +114,9 @@ def read_maps(folder: Path) -> list[AnnotatedMap]:
     """The maps of an annotated set. Raises HeadscopeError where there are none."""
     path = folder / MAPS
     if not path.is_file():
-        raise HeadscopeError(f"{folder} holds no {MAPS}: draw maps first with headscope annotate --model M --task T")
+        raise HeadscopeError(
+            f"{folder} holds no {MAPS}: draw maps first with headscope annotate --model M --task T"
+        )
     out = []
     for row in pl.read_parquet(path).to_dicts():
         tokens = len(row["segments"])
@@ -130,9 +138,11 @@ def read_maps(folder: Path) -> list[AnnotatedMap]:
 
 
 class Labels:
-    """The labels of a set: a file that only grows, each line on the disk before the next is asked for.
+    """The labels of a set: a file that only grows, each line on the disk before the next is asked
+    for.
 
-    An undone label is a line with an empty label; the last line of an annotator and round on a map holds.
+    An undone label is a line with an empty label; the last line of an annotator and round on a map
+    holds.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -162,14 +172,19 @@ class Labels:
 
     def of(self, annotator: str, round: int) -> dict[str, str]:
         """One annotator's labels of one round: map -> label."""
-        return {k: v.label for k, v in _last(x for x in self.lines if (x.annotator, x.round) == (annotator, round))}
+        return {
+            k: v.label
+            for k, v in _last(x for x in self.lines if (x.annotator, x.round) == (annotator, round))
+        }
 
     def passes(self) -> list[tuple[str, int]]:
         """The (annotator, round) that there are, in order of their first label."""
         return list(dict.fromkeys((x.annotator, x.round) for x in self.lines))
 
     def settled(self) -> dict[str, str]:
-        """The label that counts for every map: what was settled, else what all agree on; disputed maps are left out."""
+        """The label that counts for every map: what was settled, else what all agree on; disputed
+        maps are left out.
+        """
         given: dict[str, dict[tuple[str, int], str]] = {}
         for x in self.lines:
             own = given.setdefault(x.map, {})

@@ -1,7 +1,8 @@
-"""The local page of `headscope annotate`: a small server on 127.0.0.1 that shows maps and keeps labels.
+"""The local page of `headscope annotate`: a small server on 127.0.0.1 that shows maps and keeps
+labels.
 
-A request must name the loopback address as its host and carry the page's token, so that no other page that is open in
-the same browser can read maps or write labels.
+A request must name the loopback address as its host and carry the page's token, so that no other
+page that is open in the same browser can read maps or write labels.
 """
 
 import base64
@@ -21,7 +22,7 @@ import numpy as np
 from headscope.annotation.agreement import agreement
 from headscope.annotation.records import AnnotatedMap, Label, Labels, read_maps
 from headscope.errors import HeadscopeError
-from headscope.patterns.classes import CLASSES
+from headscope.names import CLASSES
 
 HOST = "127.0.0.1"
 _PAGES = {
@@ -37,7 +38,9 @@ _MOST_BYTES = 4096
 
 
 class Annotation:
-    """An annotated set in work: which maps there are, in which order an annotator sees them, and their labels."""
+    """An annotated set in work: which maps there are, in which order an annotator sees them, and
+    their labels.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.maps = read_maps(folder)
@@ -45,7 +48,9 @@ class Annotation:
         self._lock = threading.Lock()
 
     def queue(self, annotator: str, round: int) -> list[int]:
-        """Indices of the maps in the annotator's own order. Round 3 holds only what two passes disagree on."""
+        """Indices of the maps in the annotator's own order. Round 3 holds only what two passes
+        disagree on.
+        """
         order = np.random.default_rng([round, *annotator.encode()]).permutation(len(self.maps))
         if round == 3:
             labelled = {one for given in self.labels.passes() for one in self.labels.of(*given)}
@@ -85,8 +90,12 @@ class Annotation:
             if round < 3 and one.id in self.labels.of(annotator, round)
         ]
 
-    def label(self, annotator: str, round: int, index: int, label: str, note: str = "") -> dict[str, Any]:
-        """Keep a label, on the disk before this returns. Raises HeadscopeError for a label that is no class."""
+    def label(
+        self, annotator: str, round: int, index: int, label: str, note: str = ""
+    ) -> dict[str, Any]:
+        """Keep a label, on the disk before this returns. Raises HeadscopeError for a label that is
+        no class.
+        """
         if label not in CLASSES or not 0 <= index < len(self.maps):
             raise HeadscopeError(f"map {index}, label {label!r}: labels are {', '.join(CLASSES)}")
         with self._lock:
@@ -157,7 +166,9 @@ class Handler(BaseHTTPRequestHandler):
         """The page, its parts, and what it asks for."""
         split = urlsplit(self.path)
         if not self._is_local():
-            return self._json({"error": "this page answers to 127.0.0.1 only"}, HTTPStatus.FORBIDDEN)
+            return self._json(
+                {"error": "this page answers to 127.0.0.1 only"}, HTTPStatus.FORBIDDEN
+            )
         if split.path in _PAGES:
             return self._page(*_PAGES[split.path])
         query = {name: values[0] for name, values in parse_qs(split.query).items()}
@@ -177,13 +188,20 @@ class Handler(BaseHTTPRequestHandler):
         return self._answer(urlsplit(self.path).path, given)
 
     def _answer(self, path: str, given: Mapping[str, Any]) -> None:
-        if not secrets.compare_digest((self.headers.get("X-Token") or "").encode(), self.server.token.encode()):
-            return self._json({"error": "open the page again: it belongs to an earlier start"}, HTTPStatus.FORBIDDEN)
+        if not secrets.compare_digest(
+            (self.headers.get("X-Token") or "").encode(), self.server.token.encode()
+        ):
+            return self._json(
+                {"error": "open the page again: it belongs to an earlier start"},
+                HTTPStatus.FORBIDDEN,
+            )
         work = self.server.work
         try:
             annotator, round = str(given.get("annotator", "")).strip(), int(given.get("round", 1))
             if not annotator or round not in (1, 2, 3):
-                raise HeadscopeError("give the annotator's name and the pass: 1, 2, or 3 to settle differences")
+                raise HeadscopeError(
+                    "give the annotator's name and the pass: 1, 2, or 3 to settle differences"
+                )
             if path == "/state":
                 out: Any = work.state(annotator, round)
             elif path == "/map":
@@ -191,7 +209,13 @@ class Handler(BaseHTTPRequestHandler):
             elif path == "/agreement":
                 out = work.agreements()
             elif path == "/label" and self.command == "POST":
-                out = work.label(annotator, round, int(given["index"]), str(given["label"]), str(given.get("note", "")))
+                out = work.label(
+                    annotator,
+                    round,
+                    int(given["index"]),
+                    str(given["label"]),
+                    str(given.get("note", "")),
+                )
             elif path == "/undo" and self.command == "POST":
                 out = work.undo(annotator, round)
             else:
@@ -209,7 +233,9 @@ class Handler(BaseHTTPRequestHandler):
     def _page(self, name: str, kind: str) -> None:
         text = files("headscope.annotation").joinpath(name).read_text(encoding="utf-8")
         if name == "page.html":
-            start = json.dumps({**self.server.start, "token": self.server.token}).replace("<", "\\u003c")
+            start = json.dumps({**self.server.start, "token": self.server.token}).replace(
+                "<", "\\u003c"
+            )
             text = text.replace("{{start}}", start)
         self._send(text.encode(), kind, HTTPStatus.OK)
 

@@ -7,17 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from headscope.tags import Word
+from headscope.examples import Word
 
 Kind = Literal["framenet", "ud", "tsv"]
 
 
 @dataclass(frozen=True)
 class Link:
-    """One instance of a relation: it goes from the words `source` to the words `target`, indices into the sentence.
+    """One instance of a relation: it goes from the words `source` to the words `target`, indices
+    into the sentence.
 
-    In a treebank the source is the dependent and the target its head; in FrameNet the source is a frame element and
-    the target the predicate that evokes the frame. `detail` says more where there is more, as in `Motion: Goal`.
+    In a treebank the source is the dependent and the target its head; in FrameNet the source is a
+    frame element and the target the predicate that evokes the frame. `detail` says more where there
+    is more, as in `Motion: Goal`.
     """
 
     relation: str
@@ -28,7 +30,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text with its words, in order, and the links between them. `name` finds it again in its source."""
+    """A text with its words, in order, and the links between them. `name` finds it again in its
+    source.
+    """
 
     name: str
     text: str
@@ -40,8 +44,8 @@ class Sentence:
 class Corpus:
     """The sentences of a corpus that were kept.
 
-    `counts` is what was read and what each filter left out or kept, in order: (what, how many). `source` says where it
-    came from, `hash` is 16 hex digits of its content.
+    `counts` is what was read and what each filter left out or kept, in order: (what, how many).
+    `source` says where it came from, `hash` is 16 hex digits of its content.
     """
 
     name: str
@@ -54,7 +58,9 @@ class Corpus:
     @property
     def relations(self) -> dict[str, int]:
         """How many links every relation has, the most frequent first."""
-        return dict(Counter(link.relation for one in self.sentences for link in one.links).most_common())
+        return dict(
+            Counter(link.relation for one in self.sentences for link in one.links).most_common()
+        )
 
 
 def content_hash(sentences: Iterable[Sentence]) -> str:
@@ -62,7 +68,9 @@ def content_hash(sentences: Iterable[Sentence]) -> str:
     digest = hashlib.sha256()
     for one in sentences:
         # The same as dataclasses.astuple, in a seventh of its time.
-        words, links = ([tuple(vars(part).values()) for part in parts] for parts in (one.words, one.links))
+        words, links = (
+            [tuple(vars(part).values()) for part in parts] for parts in (one.words, one.links)
+        )
         digest.update(json.dumps((one.name, one.text, words, links), ensure_ascii=False).encode())
         digest.update(b"\n")
     return digest.hexdigest()[:16]

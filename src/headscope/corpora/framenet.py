@@ -1,33 +1,39 @@
-"""FrameNet's exemplar sentences, filtered as Kovaleva et al. (2019, section 4.2) filter them for figure 3.
+"""FrameNet's exemplar sentences, filtered as Kovaleva et al. (2019, section 4.2) filter them for
+figure 3.
 
-`read` gives the corpus of a release folder (1.5 or 1.7, as unpacked): the sentences that pass five rules, each with a
-link from every core frame element to the predicate, and how many sentences each rule left out.
+`read` gives the corpus of a release folder (1.5 or 1.7, as unpacked): the sentences that pass five
+rules, each with a link from every core frame element to the predicate, and how many sentences each
+rule left out.
 
-An exemplar is a `sentence` of a lexical unit's file, as in NLTK's `fn.exemplars()`; the full texts are not read.
-Lexical units of status "Problem" are left out, as by NLTK. The rules, in order:
+An exemplar is a `sentence` of a lexical unit's file, as in NLTK's `fn.exemplars()`; the full texts
+are not read. Lexical units of status "Problem" are left out, as by NLTK. The rules, in order:
 
 1. The sentence has at most 12 tokens.
 2. The predicate, which evokes the frame, is one span.
 3. No frame element that is in the sentence has more than 3 tokens.
-4. No frame element is within two tokens of the predicate: from any of its tokens to any of the predicate's it is at
-   least three steps, so at least two tokens stand between.
-5. At least one frame element is core. Elements that are not core are held to rules 3 and 4, and get no link.
+4. No frame element is within two tokens of the predicate: from any of its tokens to any of the
+   predicate's it is at least three steps, so at least two tokens stand between.
+5. At least one frame element is core. Elements that are not core are held to rules 3 and 4, and get
+   no link.
 
-The corrected form is the text of the paper: positions are character offsets, all layers of frame elements count, the
-targets of all annotation sets of the sentence count, and core is what the frame calls so (coreType "Core"). The
-faithful form is the published notebook, which differs in five ways:
+The corrected form is the text of the paper: positions are character offsets, all layers of frame
+elements count, the targets of all annotation sets of the sentence count, and core is what the frame
+calls so (coreType "Core"). The faithful form is the published notebook, which differs in five ways:
 
 - core is a member of `FEcoreSets`: most core elements are in no set, and most frames have no set;
-- the predicate is looked for as a string and found where it first occurs ("He grinned, and the porter grinned back");
+- the predicate is looked for as a string and found where it first occurs ("He grinned, and the
+  porter grinned back");
 - so are tokens of elements, which may be found elsewhere in the sentence;
 - a predicate of several tokens is not found, and its sentence left out by rule 4;
-- of several annotation sets only the last counts, and of the layers of elements only that of rank 1.
+- of several annotation sets only the last counts, and of the layers of elements only that of rank
+  1.
 
-A sentence is left out, and counted, if a span has no word in the text or if a token cannot be found in it. Links say
-where predicate and element are, by offsets, in both forms.
+A sentence is left out, and counted, if a span has no word in the text or if a token cannot be found
+in it. Links say where predicate and element are, by offsets, in both forms.
 
-Tokens are those of NLTK's word_tokenize with `preserve_line`: an exemplar is one sentence, so it is not split into
-sentences first. That needs no data beside the package; NLTK's sentence splitter would need a model to be downloaded.
+Tokens are those of NLTK's word_tokenize with `preserve_line`: an exemplar is one sentence, so it is
+not split into sentences first. That needs no data beside the package; NLTK's sentence splitter
+would need a model to be downloaded.
 """
 
 import hashlib
@@ -56,8 +62,8 @@ from headscope.corpora.framenet_xml import (
     unit_files,
 )
 from headscope.errors import HeadscopeError
+from headscope.examples import Word
 from headscope.progress import progress, say
-from headscope.tags import Word
 
 LONGEST = 12
 """Tokens of a sentence, at most."""
@@ -80,19 +86,27 @@ _PROBLEM = "Problem"
 Tokenizer = Callable[[str], list[str]]
 
 
-def read(folder: Path, *, faithful: bool = False, cache: Path | None = None, quiet: bool = False) -> Corpus:
-    """The exemplars of the FrameNet release in `folder` that pass the filter, with what every rule left out.
+def read(
+    folder: Path, *, faithful: bool = False, cache: Path | None = None, quiet: bool = False
+) -> Corpus:
+    """The exemplars of the FrameNet release in `folder` that pass the filter, with what every rule
+    left out.
 
-    With `cache`, a folder, the result is kept in a file that is named by the content of the release, the filter and
-    NLTK's version; a damaged file is made anew. Raises HeadscopeError if the folder is no release, if a file is broken,
-    or if NLTK is missing.
+    With `cache`, a folder, the result is kept in a file that is named by the content of the
+    release, the filter and NLTK's version; a damaged file is made anew. Raises HeadscopeError if
+    the folder is no release, if a file is broken, or if NLTK is missing.
     """
     _check(folder)
     tokenize = _tokenizer()
     name, source = folder.resolve().name, str(folder)
     if cache is None:
         return _corpus(name, source, *_filtered(folder, tokenize, faithful, quiet))
-    made_by = {"format": _FORMAT, "faithful": faithful, "nltk": version("nltk"), "release": _digest(folder)}
+    made_by = {
+        "format": _FORMAT,
+        "faithful": faithful,
+        "nltk": version("nltk"),
+        "release": _digest(folder),
+    }
     path = cache / f"framenet-{hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:32]}.jsonl"
     try:
         if path.is_file():
@@ -104,7 +118,8 @@ def read(folder: Path, *, faithful: bool = False, cache: Path | None = None, qui
         _save(path, made_by, sentences, counts)
     except OSError as error:
         raise HeadscopeError(
-            f"the sentences cannot be cached in {cache} ({error.strerror}): give a folder that can be written to."
+            f"the sentences cannot be cached in {cache} ({error.strerror}): give a folder that "
+            "can be written to."
         ) from error
     return _corpus(name, source, sentences, counts)
 
@@ -112,28 +127,45 @@ def read(folder: Path, *, faithful: bool = False, cache: Path | None = None, qui
 Kept = tuple[tuple[Sentence, ...], tuple[tuple[str, int], ...]]
 
 
-def _corpus(name: str, source: str, sentences: tuple[Sentence, ...], counts: tuple[tuple[str, int], ...]) -> Corpus:
+def _corpus(
+    name: str, source: str, sentences: tuple[Sentence, ...], counts: tuple[tuple[str, int], ...]
+) -> Corpus:
     return Corpus(name, "framenet", sentences, counts, source, content_hash(sentences))
 
 
 def _check(folder: Path) -> None:
     expected = "expected the folder of a FrameNet release, with frame/ and lu/ in it"
     if folder.is_file():
-        raise HeadscopeError(f"{folder} is a file, {expected}: unpack it (tar -xf) and give the folder that it makes.")
+        raise HeadscopeError(
+            f"{folder} is a file, {expected}: unpack it (tar -xf) and give the folder that it "
+            "makes."
+        )
     if not folder.is_dir():
         raise HeadscopeError(f"{folder} does not exist: {expected}.")
     if unit_files(folder) and frame_files(folder):
         return
-    names = sorted(p.name + ("/" if p.is_dir() else "") for p in folder.iterdir() if not p.name.startswith("."))
+    names = sorted(
+        p.name + ("/" if p.is_dir() else "") for p in folder.iterdir() if not p.name.startswith(".")
+    )
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"
-    inside = next((name for name in names if unit_files(folder / name) and frame_files(folder / name)), "")
-    advice = f"give {folder / inside}" if inside else "unpack the whole of fndata-1.5 or fndata-1.7 and give its folder"
-    raise HeadscopeError(f"{folder} is no FrameNet: {expected} full of XML files, found {shown}; {advice}.")
+    inside = next(
+        (name for name in names if unit_files(folder / name) and frame_files(folder / name)), ""
+    )
+    advice = (
+        f"give {folder / inside}"
+        if inside
+        else "unpack the whole of fndata-1.5 or fndata-1.7 and give its folder"
+    )
+    raise HeadscopeError(
+        f"{folder} is no FrameNet: {expected} full of XML files, found {shown}; {advice}."
+    )
 
 
 def _tokenizer() -> Tokenizer:
     if find_spec("nltk") is None:
-        raise HeadscopeError("FrameNet is cut into tokens by NLTK, an extra: run pip install 'headscope[framenet]'.")
+        raise HeadscopeError(
+            "FrameNet is cut into tokens by NLTK, an extra: run pip install 'headscope[framenet]'."
+        )
     module: Any = importlib.import_module("nltk.tokenize.destructive")
     tokenize: Tokenizer = module.NLTKWordTokenizer().tokenize
     return tokenize
@@ -154,8 +186,8 @@ def _filtered(folder: Path, tokenize: Tokenizer, faithful: bool, quiet: bool) ->
                 continue
             if unit.frame not in frames:
                 raise HeadscopeError(
-                    f"{path} belongs to the frame {unit.frame}, and no file in {folder / 'frame'} has it: unpack the "
-                    "whole release again."
+                    f"{path} belongs to the frame {unit.frame}, and no file in {folder / 'frame'} "
+                    "has it: unpack the whole release again."
                 )
             seen["sentences"] += unit.sentences
             seen[TOO_LONG] += unit.sentences - len(unit.exemplars)
@@ -210,16 +242,24 @@ def _sentence(
     )
     target = text.words(*predicate)
     links = tuple(
-        Link(RELATION, text.words(one.start, one.end), target, f"{frame.name}: {one.name}") for one in elements
+        Link(RELATION, text.words(one.start, one.end), target, f"{frame.name}: {one.name}")
+        for one in elements
     )
     return Sentence(f"{unit.name} {file} {exemplar.name}", text.text, words, links)
 
 
 def _by_the_text(exemplar: Exemplar, text: _Text, frame: Frame) -> str | tuple[Span, list[Element]]:
-    """The predicate and the core elements by the paper's text, or the rule that leaves the sentence out."""
+    """The predicate and the core elements by the paper's text, or the rule that leaves the sentence
+    out.
+    """
     targets = {span for one in annotations(exemplar) for layer in one.targets for span in layer}
     elements = sorted(
-        {element for one in annotations(exemplar) for layer in one.elements.values() for element in layer}
+        {
+            element
+            for one in annotations(exemplar)
+            for layer in one.elements.values()
+            for element in layer
+        }
     )
     if len(targets) != 1:
         return TARGETS
@@ -236,10 +276,14 @@ def _by_the_text(exemplar: Exemplar, text: _Text, frame: Frame) -> str | tuple[S
     return (predicate, core) if core else NO_CORE
 
 
-def _by_the_notebook(exemplar: Exemplar, text: _Text, frame: Frame) -> str | tuple[Span, list[Element]]:
+def _by_the_notebook(
+    exemplar: Exemplar, text: _Text, frame: Frame
+) -> str | tuple[Span, list[Element]]:
     """The same as the notebook does it, by strings: see the top of this file."""
     targets = next((one.targets[0] for one in reversed(exemplar.sets) if one.targets), [])
-    elements = sorted(next((one.elements[1] for one in reversed(exemplar.sets) if 1 in one.elements), []))
+    elements = sorted(
+        next((one.elements[1] for one in reversed(exemplar.sets) if 1 in one.elements), [])
+    )
     if len(targets) != 1:
         return TARGETS
     (predicate,) = targets
@@ -262,8 +306,8 @@ def _by_the_notebook(exemplar: Exemplar, text: _Text, frame: Frame) -> str | tup
 def token_spans(text: str, tokens: Sequence[str]) -> list[Span] | None:
     """Where NLTK's tokens stand in their text, or None if one is not there.
 
-    NLTK only adds spaces, but for double quotes, which it writes as two backquotes or apostrophes. Its own
-    `span_tokenize` raises an error for some texts with quotes of several kinds.
+    NLTK only adds spaces, but for double quotes, which it writes as two backquotes or apostrophes.
+    Its own `span_tokenize` raises an error for some texts with quotes of several kinds.
     """
     out = []
     at = 0
@@ -290,9 +334,14 @@ def _digest(folder: Path) -> str:
 
 
 def _save(
-    path: Path, made_by: dict[str, Any], sentences: Sequence[Sentence], counts: Sequence[tuple[str, int]]
+    path: Path,
+    made_by: dict[str, Any],
+    sentences: Sequence[Sentence],
+    counts: Sequence[tuple[str, int]],
 ) -> None:
-    """A line on what made it, with counts and the checksum of the rest; then a line a sentence. Whole or not there."""
+    """A line on what made it, with counts and the checksum of the rest; then a line a sentence.
+    Whole or not there.
+    """
     rows = (
         [
             one.name,
@@ -325,5 +374,12 @@ def _load(path: Path) -> Kept | None:
 def _sentences(body: bytes) -> Iterator[Sentence]:
     for line in body.splitlines():
         name, text, spans, links = json.loads(line)
-        words = tuple(Word(text[s:e], text[s:e], s, e, upos="X", relation="dep", head=-1) for s, e in spans)
-        yield Sentence(name, text, words, tuple(Link(RELATION, tuple(s), tuple(t), detail) for s, t, detail in links))
+        words = tuple(
+            Word(text[s:e], text[s:e], s, e, upos="X", relation="dep", head=-1) for s, e in spans
+        )
+        yield Sentence(
+            name,
+            text,
+            words,
+            tuple(Link(RELATION, tuple(s), tuple(t), detail) for s, t, detail in links),
+        )

@@ -1,10 +1,12 @@
-"""The XML of a FrameNet release as a stream: the core elements of frames, and the exemplars of lexical units.
+"""The XML of a FrameNet release as a stream: the core elements of frames, and the exemplars of
+lexical units.
 
-A release (1.5 and 1.7 have the same layout) has a file for every frame in frame/ and one for every lexical unit in lu/.
-In the latter, `lexUnit/subCorpus/sentence` holds a `text` and annotation sets: the first has parts of speech, others
-mark the predicate (layer Target) and its frame elements (layer FE, of rank 1; those that overlap are on ranks 2 and 3).
-A label without `start` is an element that is not in the sentence. expat reads the files, because most of what they hold
-can be passed over before Python sees it: whatever belongs to a text that is too long.
+A release (1.5 and 1.7 have the same layout) has a file for every frame in frame/ and one for every
+lexical unit in lu/. In the latter, `lexUnit/subCorpus/sentence` holds a `text` and annotation sets:
+the first has parts of speech, others mark the predicate (layer Target) and its frame elements
+(layer FE, of rank 1; those that overlap are on ranks 2 and 3). A label without `start` is an
+element that is not in the sentence. expat reads the files, because most of what they hold can be
+passed over before Python sees it: whatever belongs to a text that is too long.
 """
 
 from collections.abc import Iterator
@@ -31,10 +33,12 @@ class Element(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """What a frame says of its elements: those of coreType "Core", and the members of its core sets.
+    """What a frame says of its elements: those of coreType "Core", and the members of its core
+    sets.
 
-    A core set names elements that can stand for each other, as Source, Path and Goal of motion do: an element without
-    such a partner is in no set, however core it is, and most frames have no set at all.
+    A core set names elements that can stand for each other, as Source, Path and Goal of motion do:
+    an element without such a partner is in no set, however core it is, and most frames have no set
+    at all.
     """
 
     name: str
@@ -62,7 +66,9 @@ class Exemplar:
 
 @dataclass
 class Unit:
-    """A lexical unit: `sentences` is how many it has; `exemplars` are those whose text is not too long."""
+    """A lexical unit: `sentences` is how many it has; `exemplars` are those whose text is not too
+    long.
+    """
 
     name: str
     frame: str
@@ -87,9 +93,11 @@ def read_frames(folder: Path) -> dict[str, Frame]:
 
 
 def read_unit(path: Path, longest: int) -> Unit:
-    """The lexical unit in a file; texts of more than `longest` words between white space are counted and passed over.
+    """The lexical unit in a file; texts of more than `longest` words between white space are
+    counted and passed over.
 
-    Raises HeadscopeError, with file and line, if it is no XML, not that of a lexical unit, or declares a document type.
+    Raises HeadscopeError, with file and line, if it is no XML, not that of a lexical unit, or
+    declares a document type.
     """
     reader = _UnitReader(path, longest)
     reader.run()
@@ -106,7 +114,9 @@ def content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise HeadscopeError(f"{path} cannot be read ({error.strerror}): unpack the release again.") from error
+        raise HeadscopeError(
+            f"{path} cannot be read ({error.strerror}): unpack the release again."
+        ) from error
 
 
 class _Reader:
@@ -127,7 +137,8 @@ class _Reader:
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code) or "not XML"
             raise HeadscopeError(
-                f"{self.path}, line {error.lineno}: broken XML ({reason}); unpack the release again."
+                f"{self.path}, line {error.lineno}: broken XML ({reason}); unpack the release "
+                "again."
             ) from error
         except KeyError as error:
             raise self.wrong(f"an element lacks the attribute {error.args[0]}") from error
@@ -135,7 +146,9 @@ class _Reader:
             raise self.wrong(f"its encoding cannot be read ({error})") from error
 
     def wrong(self, what: str) -> HeadscopeError:
-        return HeadscopeError(f"{self.path}, line {self.parser.CurrentLineNumber}: {what}; unpack the release again.")
+        return HeadscopeError(
+            f"{self.path}, line {self.parser.CurrentLineNumber}: {what}; unpack the release again."
+        )
 
     def number(self, attributes: dict[str, str], key: str) -> int:
         value = attributes[key]
@@ -151,12 +164,16 @@ class _Reader:
 
     def _first(self, name: str, attributes: dict[str, str]) -> None:
         if name != self.root:
-            raise self.wrong(f"expected a FrameNet file with the root <{self.root}>, found <{name}>")
+            raise self.wrong(
+                f"expected a FrameNet file with the root <{self.root}>, found <{name}>"
+            )
         self.begin(attributes)
         self.parser.StartElementHandler = self.start
 
     def _doctype(self, *_: object) -> None:
-        raise self.wrong("it declares a document type, which FrameNet's files do not and which is refused")
+        raise self.wrong(
+            "it declares a document type, which FrameNet's files do not and which is refused"
+        )
 
 
 class _FrameReader(_Reader):
@@ -199,7 +216,11 @@ class _UnitReader(_Reader):
         self._elements: list[Element] = []
 
     def begin(self, attributes: dict[str, str]) -> None:
-        self.name, self.frame, self.status = attributes["name"], attributes["frame"], attributes.get("status", "")
+        self.name, self.frame, self.status = (
+            attributes["name"],
+            attributes["frame"],
+            attributes.get("status", ""),
+        )
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if name == "label":

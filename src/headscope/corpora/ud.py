@@ -1,8 +1,8 @@
 """Universal Dependencies treebanks in CoNLL-U, plain or gzipped, read through the `conllu` library.
 
-The words of the sentence are what relations link. Those of a multiword token have characters of their own where they
-stand side by side in it ("do" and "n't"), and share them all where they don't ("à" and "le" in "au"). Empty nodes (1.1)
-are no words and are left out.
+The words of the sentence are what relations link. Those of a multiword token have characters of
+their own where they stand side by side in it ("do" and "n't"), and share them all where they don't
+("à" and "le" in "au"). Empty nodes (1.1) are no words and are left out.
 https://universaldependencies.org/format.html
 """
 
@@ -20,26 +20,30 @@ from conllu.exceptions import ParseException
 
 from headscope.corpora.base import Corpus, Link, Sentence, content_hash
 from headscope.errors import HeadscopeError
+from headscope.examples import Word
 from headscope.progress import say
-from headscope.tags import Word
 
 _COLUMNS = 10
 _UNREAD = {name: lambda line, at: line[at] for name in ("xpos", "feats", "deps", "misc")}
 _ENDINGS = (".conllu", ".conllu.gz")
-# The library parts columns at two spaces, too, and cuts white space off a line with the columns that it empties.
+# The library parts columns at two spaces, too, and cuts white space off a line with the columns
+# that it empties.
 _ODD = re.compile(r"^\s|  |\t\s*\t|\s$")
 _READ, _MADE = "sentences read", "texts put together from their words"
 _COUNTS = (_READ, "words", "multiword tokens", "empty nodes, left out", _MADE, "links")
 
 
 def read(files: Sequence[Path], *, quiet: bool = False, limit: int | None = None) -> Corpus:
-    """The sentences of the files, the first `limit` of them, with a link from every word to its head.
+    """The sentences of the files, the first `limit` of them, with a link from every word to its
+    head.
 
-    The root and punctuation have no link; a link's relation is the one in the file, subtype included. A word has the
-    form that the text has, where white space or Unicode's normal form differ. Where there is no `# text`, or it is not
-    the words one after the other, the text is put together from them and SpaceAfter=No; such texts are counted.
+    The root and punctuation have no link; a link's relation is the one in the file, subtype
+    included. A word has the form that the text has, where white space or Unicode's normal form
+    differ. Where there is no `# text`, or it is not the words one after the other, the text is put
+    together from them and SpaceAfter=No; such texts are counted.
 
-    Raises HeadscopeError for a file that is missing, damaged or no CoNLL-U, with the line and what is wrong in it.
+    Raises HeadscopeError for a file that is missing, damaged or no CoNLL-U, with the line and what
+    is wrong in it.
     """
     sentences: list[Sentence] = []
     counts: Counter[str] = Counter()
@@ -51,7 +55,9 @@ def read(files: Sequence[Path], *, quiet: bool = False, limit: int | None = None
             sentences.append(_sentence(path, number, lines, counts))
         else:
             if counts[_READ] == read_before:
-                raise HeadscopeError(f"{path} holds no sentence: a CoNLL-U file has ten columns a word, a line each")
+                raise HeadscopeError(
+                    f"{path} holds no sentence: a CoNLL-U file has ten columns a word, a line each"
+                )
         say(f"{path.name}: {len(sentences) - before} sentences", quiet=quiet)
     counts["links"] = sum(len(one.links) for one in sentences)
     return Corpus(
@@ -65,13 +71,17 @@ def read(files: Sequence[Path], *, quiet: bool = False, limit: int | None = None
 
 
 def language(path: Path) -> str:
-    """The language's code by the file's name, as in `en_ewt-ud-train.conllu`; "" where it has none."""
+    """The language's code by the file's name, as in `en_ewt-ud-train.conllu`; "" where it has
+    none.
+    """
     found = re.match(r"([a-z]{2,3})_[a-z0-9]+-ud-", path.name)
     return found.group(1) if found else ""
 
 
 def _stem(path: Path) -> str:
-    return next((path.name.removesuffix(e) for e in reversed(_ENDINGS) if path.name.endswith(e)), path.stem)
+    return next(
+        (path.name.removesuffix(e) for e in reversed(_ENDINGS) if path.name.endswith(e)), path.stem
+    )
 
 
 def _blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -89,11 +99,17 @@ def _blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield first, lines
                     lines = []
     except UnicodeDecodeError as error:
-        raise HeadscopeError(f"{path}, line {number}, is not UTF-8 ({error.reason}): CoNLL-U files are") from error
+        raise HeadscopeError(
+            f"{path}, line {number}, is not UTF-8 ({error.reason}): CoNLL-U files are"
+        ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise HeadscopeError(f"{path} is damaged after line {number} ({error}): fetch it again") from error
+        raise HeadscopeError(
+            f"{path} is damaged after line {number} ({error}): fetch it again"
+        ) from error
     except OSError as error:
-        raise HeadscopeError(f"{path} cannot be read ({error.strerror}): name a .conllu or .conllu.gz file") from error
+        raise HeadscopeError(
+            f"{path} cannot be read ({error.strerror}): name a .conllu or .conllu.gz file"
+        ) from error
     if lines:
         yield first, lines
 
@@ -105,14 +121,19 @@ def _sentence(path: Path, number: int, lines: list[str], counts: Counter[str]) -
     at, clean = [line for line, _ in rows], [_row(path, *row) for row in rows]
     try:
         parsed = parse_token_and_metadata(
-            "\n".join([line for line in lines if line.startswith("#")] + clean), field_parsers=_UNREAD
+            "\n".join([line for line in lines if line.startswith("#")] + clean),
+            field_parsers=_UNREAD,
         )
     except (ParseException, ValueError) as error:
         line, what = _first_broken(at, clean)
         raise _wrong(path, line, what) from error
     words = [token for token in parsed if isinstance(token["id"], int)]
     _check_numbers(path, parsed, at)
-    _check_tree(path, words, [line for token, line in zip(parsed, at, strict=True) if isinstance(token["id"], int)])
+    _check_tree(
+        path,
+        words,
+        [line for token, line in zip(parsed, at, strict=True) if isinstance(token["id"], int)],
+    )
     counts[_READ] += 1
     counts["words"] += len(words)
     kinds = Counter(token["id"][1] for token in parsed if isinstance(token["id"], tuple))
@@ -124,7 +145,9 @@ def _sentence(path: Path, number: int, lines: list[str], counts: Counter[str]) -
     if placed is None:
         text = "".join(form + gap for _, form, gap in surface).rstrip()
         starts = accumulate((len(form + gap) for _, form, gap in surface), initial=0)
-        placed = [(start, start + len(form)) for (_, form, _), start in zip(surface, starts, strict=False)]
+        placed = [
+            (start, start + len(form)) for (_, form, _), start in zip(surface, starts, strict=False)
+        ]
         counts[_MADE] += 1
     spans: list[tuple[int, int]] = []
     own: list[str] = []
@@ -153,7 +176,9 @@ def _sentence(path: Path, number: int, lines: list[str], counts: Counter[str]) -
         for at, word in enumerate(tagged)
         if word.head >= 0 and word.relation.split(":")[0] not in ("punct", "root")
     )
-    return Sentence(parsed.metadata.get("sent_id") or f"{_stem(path)}, line {number}", text, tagged, links)
+    return Sentence(
+        parsed.metadata.get("sent_id") or f"{_stem(path)}, line {number}", text, tagged, links
+    )
 
 
 def _wrong(path: Path, line: int, what: str) -> HeadscopeError:
@@ -161,10 +186,14 @@ def _wrong(path: Path, line: int, what: str) -> HeadscopeError:
 
 
 def _row(path: Path, number: int, line: str) -> str:
-    """The line as the library reads it right. Raises HeadscopeError unless it has ten columns and a form."""
+    """The line as the library reads it right. Raises HeadscopeError unless it has ten columns and a
+    form.
+    """
     tabs = line.count("\t")
     if tabs != _COLUMNS - 1:
-        raise _wrong(path, number, f"it has {tabs + 1} column{'s' * bool(tabs)} separated by tabs, not ten")
+        raise _wrong(
+            path, number, f"it has {tabs + 1} column{'s' * bool(tabs)} separated by tabs, not ten"
+        )
     if not _ODD.search(line):
         return line
     columns = line.split("\t")
@@ -184,31 +213,42 @@ def _first_broken(numbers: Sequence[int], rows: Sequence[str]) -> tuple[int, str
 
 
 def _check_numbers(path: Path, parsed: Sequence[Token], at: Sequence[int]) -> None:
-    """Raises HeadscopeError unless words are numbered from 1, multiword tokens stand before their first word and share
-    none, and empty nodes stand after the word that they are numbered by."""
+    """Raises HeadscopeError unless words are numbered from 1, multiword tokens stand before their
+    first word and share none, and empty nodes stand after the word that they are numbered by.
+    """
     last, covered, begun = 0, 0, at[0]
     for token, line in zip(parsed, at, strict=True):
         number = token["id"]
         if isinstance(number, int):
             if number != last + 1:
-                raise _wrong(path, line, f"the word is numbered {number}, and word {last + 1} is next")
+                raise _wrong(
+                    path, line, f"the word is numbered {number}, and word {last + 1} is next"
+                )
             last = number
         elif number is None:
             raise _wrong(path, line, "the word has no number")
         elif number[1] == "-":
             start, _, end = number
             if start != last + 1:
-                raise _wrong(path, line, f"the multiword token {start}-{end} stands before word {last + 1}")
+                raise _wrong(
+                    path, line, f"the multiword token {start}-{end} stands before word {last + 1}"
+                )
             if start <= covered or end == start:
                 fault = "shares words with the one before" if start <= covered else "is one word"
                 raise _wrong(path, line, f"the multiword token {start}-{end} {fault}")
             covered, begun = end, line
         elif number[0] != last:
-            raise _wrong(path, line, f"the empty node {number[0]}.{number[2]} stands after word {last}")
+            raise _wrong(
+                path, line, f"the empty node {number[0]}.{number[2]} stands after word {last}"
+            )
     if not last:
         raise _wrong(path, at[0], "a sentence has no word")
     if covered > last:
-        raise _wrong(path, begun, f"the multiword token ends with word {covered} in a sentence of {last} words")
+        raise _wrong(
+            path,
+            begun,
+            f"the multiword token ends with word {covered} in a sentence of {last} words",
+        )
 
 
 def _check_tree(path: Path, words: Sequence[Token], at: Sequence[int]) -> None:
@@ -222,7 +262,9 @@ def _check_tree(path: Path, words: Sequence[Token], at: Sequence[int]) -> None:
             raise _wrong(path, line, "the word has no relation to its head")
     roots = [line for word, line in zip(words, at, strict=True) if word["head"] == 0]
     if len(roots) != 1:
-        raise _wrong(path, roots[1] if roots else at[0], f"the sentence has {len(roots)} roots, not one")
+        raise _wrong(
+            path, roots[1] if roots else at[0], f"the sentence has {len(roots)} roots, not one"
+        )
     seen = {0}
     for word in words:
         here, walked = word["id"], set()
@@ -249,8 +291,9 @@ def _surface(parsed: Sequence[Token]) -> Iterator[tuple[tuple[int, ...], str, st
 
 
 def _placed(text: str, forms: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Where the forms stand in the text, one after the other; None if they don't, or if anything but white space is
-    left over."""
+    """Where the forms stand in the text, one after the other; None if they don't, or if anything
+    but white space is left over.
+    """
     at, found = 0, []
     for form in forms:
         at = _past_space(text, at)
@@ -269,8 +312,9 @@ def _past_space(text: str, at: int) -> int:
 
 
 def _end(text: str, at: int, form: str) -> int | None:
-    """Where the form that begins at `at` ends if white space within it matches any, and a character any of its normal
-    forms; None if it is not there."""
+    """Where the form that begins at `at` ends if white space within it matches any, and a character
+    any of its normal forms; None if it is not there.
+    """
     parts = form.split()
     for which, part in enumerate(parts):
         start = _past_space(text, at) if which else at

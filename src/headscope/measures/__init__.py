@@ -1,4 +1,6 @@
-"""Measures: what a head attends to, as a number per head. Register one with `MEASURES.register(name)`."""
+"""Measures: what a head attends to, as a number per head. Register one with
+`MEASURES.register(name)`.
+"""
 
 from headscope.errors import unknown
 
@@ -12,18 +14,24 @@ from headscope.measures import sink as _sink  # noqa: F401
 
 # isort: on
 from headscope.measures.base import MEASURES, Measure, Moments, measure
-from headscope.measures.importance import gradient_importance
-from headscope.measures.likeness import likeness as likeness_of_heads
+from headscope.measures.gradient import gradient_importance
+from headscope.measures.similarity import likeness as likeness_of_heads
 from headscope.patterns.collect import Collector as pattern_of_heads  # noqa: N813 - it reads as what it gives
 
 __all__ = ["MEASURES", "OWN_PASS", "Measure", "Moments", "definition", "known", "measure"]
 
-OWN_PASS = {"gradient_importance": gradient_importance, "likeness": likeness_of_heads, "patterns": pattern_of_heads}
+OWN_PASS = {
+    "gradient_importance": gradient_importance,
+    "likeness": likeness_of_heads,
+    "patterns": pattern_of_heads,
+}
 """What is no number per example and head: gradients, all pairs of heads, the classes of maps."""
 
 
 def known(spec: str = "all") -> list[str]:
-    """The names of measures that "all" or a list joined by commas means. Raises HeadscopeError for an unknown one."""
+    """The names of measures that "all" or a list joined by commas means. Raises HeadscopeError for
+    an unknown one.
+    """
     every = [*MEASURES.names(), *OWN_PASS]
     names = every if spec == "all" else [name.strip() for name in spec.split(",")]
     for name in names:
@@ -33,8 +41,10 @@ def known(spec: str = "all") -> list[str]:
 
 
 def definition(name: str) -> str:
-    """What a measure is, in a sentence: the docstring of the function that computes it, with its unit."""
-    from headscope.measures.change import COSINE, cosine
+    """What a measure is, in a sentence: the docstring of the function that computes it, with its
+    unit.
+    """
+    from headscope.measures.comparison import COSINE, cosine
 
     if name == COSINE:
         return f"{' '.join((cosine.__doc__ or '').split())} Mean over examples (paper, section 4.3). Unit: cosine."

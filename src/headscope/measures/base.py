@@ -11,14 +11,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
-from headscope.models import Model
-from headscope.precision import Precision
+from headscope.model.encoding import Encoded
+from headscope.model.loading import Model
+from headscope.model.passes import BATCH_TOKENS, Batch, LayerMaps, stream
+from headscope.model.precision import Precision
 from headscope.progress import Advance, silent
 from headscope.registry import Registry
-from headscope.statistics import mean_interval
-from headscope.stream import BATCH_TOKENS, Batch, LayerMaps, stream
-from headscope.tasks.encoding import Encoded
-from headscope.words import Aligned
+from headscope.stats.paired import mean_interval
+from headscope.words.align import Aligned
 
 Prepare = Callable[[Batch, Sequence[Aligned]], Mapping[str, Any]]
 """(batch, the words of its examples) -> what the measures of this kind find in `batch.extra`."""
@@ -31,10 +31,11 @@ See = Callable[[LayerMaps], None]
 class Measure:
     """A number per head and example, averaged over examples.
 
-    `update(maps)` gives the values [batch, head] of one layer of one batch, NaN where an example has none; it must
-    not change what it is given. `unit` is the value's unit. The docstring of `update` is the definition that the
-    report shows. `prepare`, for a measure that asks for words or pairs of tokens, makes from a batch and its examples'
-    words what `update` finds in `maps.batch.extra`; measures that share it share its work.
+    `update(maps)` gives the values [batch, head] of one layer of one batch, NaN where an example
+    has none; it must not change what it is given. `unit` is the value's unit. The docstring of
+    `update` is the definition that the report shows. `prepare`, for a measure that asks for words
+    or pairs of tokens, makes from a batch and its examples' words what `update` finds in
+    `maps.batch.extra`; measures that share it share its work.
     """
 
     unit: str
@@ -45,12 +46,16 @@ class Measure:
 MEASURES: Registry[Measure] = Registry("measure")
 
 FAITHFUL: dict[str, Measure] = {}
-"""The forms of the paper's notebook, where it differs from the paper or from what is right, by the measure's name."""
+"""The forms of the paper's notebook, where it differs from the paper or from what is right, by the
+measure's name.
+"""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Counts, sums and sums of squares over examples, [layer, head]; they merge by addition, exact in shards."""
+    """Counts, sums and sums of squares over examples, [layer, head]; they merge by addition, exact
+    in shards.
+    """
 
     n: npt.NDArray[np.float64]
     total: npt.NDArray[np.float64]
@@ -64,7 +69,9 @@ class Moments:
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.n + other.n, self.total + other.total, self.squares + other.squares)
 
-    def compute(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def compute(
+        self,
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Mean over examples and its normal 95% interval, each [layer, head]."""
         return mean_interval(self.n, self.total, self.squares)
 
@@ -89,14 +96,19 @@ class Tally:
         return {name: Moments(*self._sums[:, at].copy()) for at, name in enumerate(self.names)}
 
 
-def preparing(measures: Sequence[Measure], words: Sequence[Aligned] | None) -> Callable[[Batch], Batch]:
+def preparing(
+    measures: Sequence[Measure], words: Sequence[Aligned] | None
+) -> Callable[[Batch], Batch]:
     """What `stream` calls once a batch, so that the measures find their words and pairs of tokens.
 
-    words: the words of every example. Raises HeadscopeError when a measure needs them and there are none.
+    words: the words of every example. Raises HeadscopeError when a measure needs them and there are
+    none.
     """
     asked = list(dict.fromkeys(m.prepare for m in measures if m.prepare is not None))
     if asked and words is None:
-        raise HeadscopeError("these measures look at words: give the words of the examples (words.align)")
+        raise HeadscopeError(
+            "these measures look at words: give the words of the examples (words.align)"
+        )
 
     def prepare(batch: Batch) -> Batch:
         if words is None or not asked:
@@ -129,8 +141,9 @@ def measure(
 ) -> dict[str, Moments]:
     """All the named measures in one pass.
 
-    words: the words of every example (`words.align`), for measures that look at words. faithful: the forms of the
-    paper's notebook where there is one. also: is shown the same maps. Raises HeadscopeError for an unknown name.
+    words: the words of every example (`words.align`), for measures that look at words. faithful:
+    the forms of the paper's notebook where there is one. also: is shown the same maps. Raises
+    HeadscopeError for an unknown name.
     """
     chosen = find_measures(names, faithful=faithful)
     tally = Tally(names, model.layers, model.heads)
@@ -154,6 +167,10 @@ def measure(
 
 
 def find_measures(names: Sequence[str], *, faithful: bool = False) -> list[Measure]:
-    """The measures of these names, in the notebook's form where one is asked for and there is one."""
+    """The measures of these names, in the notebook's form where one is asked for and there is
+    one.
+    """
     found = [MEASURES.get(name) for name in names]
-    return [FAITHFUL.get(name, one) if faithful else one for name, one in zip(names, found, strict=True)]
+    return [
+        FAITHFUL.get(name, one) if faithful else one for name, one in zip(names, found, strict=True)
+    ]

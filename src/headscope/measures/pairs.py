@@ -1,9 +1,11 @@
-"""Token to token: from a verb to its subject and back, between nouns and pronouns (paper, section 4.5), and from a
-word to the same word in the other sentence (paper, section 5), each beside a control.
+"""Token to token: from a verb to its subject and back, between nouns and pronouns (paper, section
+4.5), and from a word to the same word in the other sentence (paper, section 5), each beside a
+control.
 
-The control is what the paper lacked: the same head's attention to another word at the same distance, or to another
-word of the other sentence. Three measures come of each relation: the attention over all its pairs, that of the
-controls, and the `excess` of the pairs that have a control over theirs.
+The control is what the paper lacked: the same head's attention to another word at the same
+distance, or to another word of the other sentence. Three measures come of each relation: the
+attention over all its pairs, that of the controls, and the `excess` of the pairs that have a
+control over theirs.
 """
 
 import random
@@ -14,10 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from headscope.examples import Word
 from headscope.measures.base import MEASURES, Measure
-from headscope.stream import Batch, LayerMaps
-from headscope.tags import Word
-from headscope.words import Aligned, matches
+from headscope.model.passes import Batch, LayerMaps
+from headscope.words.align import Aligned, matches
 
 Values = Float[Tensor, "batch head"]
 Relation = Callable[[Word, Word], bool]
@@ -25,7 +27,9 @@ WordPair = tuple[int, int]
 
 
 class Pairs(NamedTuple):
-    """Pairs of tokens of a batch: which example, query and key, and what each weighs in its example's mean."""
+    """Pairs of tokens of a batch: which example, query and key, and what each weighs in its
+    example's mean.
+    """
 
     example: Int[Tensor, "pair"]
     query: Int[Tensor, "pair"]
@@ -38,7 +42,9 @@ def _is_subject_of(verb: Word, other: Word) -> bool:
 
 
 def linked(aligned: Aligned, reverse: bool) -> list[WordPair]:
-    """(verb, its subject) by the dependency that links them, as indices of words; or the other way round."""
+    """(verb, its subject) by the dependency that links them, as indices of words; or the other way
+    round.
+    """
     found = []
     first = _first_of_text(aligned)
     for at, word in enumerate(aligned.words):
@@ -56,7 +62,9 @@ def _first_of_text(aligned: Aligned) -> dict[int, int]:
 
 
 def crossed(aligned: Aligned, one: tuple[str, ...], other: tuple[str, ...]) -> list[WordPair]:
-    """Every (word of `one`'s part of speech, word of `other`'s) of the same text, as indices of words."""
+    """Every (word of `one`'s part of speech, word of `other`'s) of the same text, as indices of
+    words.
+    """
     tags = [word.upos for word in aligned.words]
     return [
         (a, b)
@@ -71,8 +79,14 @@ NOUNS, PRONOUNS = ("NOUN", "PROPN"), ("PRON",)
 RELATIONS: dict[str, tuple[str, Callable[[Aligned], list[WordPair]]]] = {
     "verb_to_subject": ("from a verb to its subject", lambda a: linked(a, reverse=False)),
     "subject_to_verb": ("from a subject to its verb", lambda a: linked(a, reverse=True)),
-    "noun_to_pronoun": ("from a noun to a pronoun of the same text", lambda a: crossed(a, NOUNS, PRONOUNS)),
-    "pronoun_to_noun": ("from a pronoun to a noun of the same text", lambda a: crossed(a, PRONOUNS, NOUNS)),
+    "noun_to_pronoun": (
+        "from a noun to a pronoun of the same text",
+        lambda a: crossed(a, NOUNS, PRONOUNS),
+    ),
+    "pronoun_to_noun": (
+        "from a pronoun to a noun of the same text",
+        lambda a: crossed(a, PRONOUNS, NOUNS),
+    ),
 }
 
 
@@ -82,7 +96,8 @@ def token_pairs(aligned: Aligned, pairs: Iterable[WordPair]) -> list[WordPair]:
 
 
 def controls(aligned: Aligned, pairs: Sequence[WordPair], seed: int) -> list[WordPair | None]:
-    """For each pair of tokens one of two other words of one text at the same signed distance, drawn from the seed.
+    """For each pair of tokens one of two other words of one text at the same signed distance, drawn
+    from the seed.
 
     None where there is none. A control is never itself a pair of the relation.
     """
@@ -110,7 +125,9 @@ def pack(batch: Batch, rows: Sequence[Sequence[tuple[int, int, float]]]) -> Pair
     """(query, key, weight) per example -> tensors on the batch's device."""
     flat = [(e, q, k, w) for e, row in enumerate(rows) for q, k, w in row]
     device = batch.real.device
-    example, query, key = (torch.tensor([f[i] for f in flat], dtype=torch.long, device=device) for i in range(3))
+    example, query, key = (
+        torch.tensor([f[i] for f in flat], dtype=torch.long, device=device) for i in range(3)
+    )
     return Pairs(example, query, key, torch.tensor([float(f[3]) for f in flat], device=device))
 
 
@@ -123,7 +140,9 @@ def related_tokens(batch: Batch, words: Sequence[Aligned]) -> Mapping[str, Any]:
             pairs = token_pairs(aligned, find(aligned))
             drawn = controls(aligned, pairs, seed=int(batch.examples[at]))
             every.append([(q, k, 1.0) for q, k in pairs])
-            matched.append([(q, k, 1.0) for (q, k), c in zip(pairs, drawn, strict=True) if c is not None])
+            matched.append(
+                [(q, k, 1.0) for (q, k), c in zip(pairs, drawn, strict=True) if c is not None]
+            )
             control.append([(*c, 1.0) for c in drawn if c is not None])
         for kind, rows in (("", every), ("/matched", matched), ("/control", control)):
             extra[f"pairs/{name}{kind}"] = pack(batch, rows)
@@ -131,10 +150,11 @@ def related_tokens(batch: Batch, words: Sequence[Aligned]) -> Mapping[str, Any]:
 
 
 def same_words(batch: Batch, words: Sequence[Aligned]) -> Mapping[str, Any]:
-    """Pairs (word, the same word in the other text), both ways, and for each another word of that other text.
+    """Pairs (word, the same word in the other text), both ways, and for each another word of that
+    other text.
 
-    The weights make an example's value the mean over its pairs of the mean over the word's own tokens of the sum over
-    the other word's.
+    The weights make an example's value the mean over its pairs of the mean over the word's own
+    tokens of the sum over the other word's.
     """
     every, matched, control = [], [], []
     for at, aligned in enumerate(words):
@@ -147,11 +167,16 @@ def same_words(batch: Batch, words: Sequence[Aligned]) -> Mapping[str, Any]:
             rest = [
                 w
                 for w, text in enumerate(aligned.text)
-                if text == aligned.text[b] and w not in same and aligned.tokens[w] and aligned.words[w].upos != "PUNCT"
+                if text == aligned.text[b]
+                and w not in same
+                and aligned.tokens[w]
+                and aligned.words[w].upos != "PUNCT"
             ]
             other.append((a, rest[int(rng.random() * len(rest))]) if rest else None)
         every.append(_weighted(aligned, both))
-        matched.append(_weighted(aligned, [p for p, c in zip(both, other, strict=True) if c is not None]))
+        matched.append(
+            _weighted(aligned, [p for p, c in zip(both, other, strict=True) if c is not None])
+        )
         control.append(_weighted(aligned, [c for c in other if c is not None]))
     kinds = (("", every), ("/matched", matched), ("/control", control))
     return {f"pairs/same_word_across{kind}": pack(batch, rows) for kind, rows in kinds}
@@ -183,7 +208,9 @@ def weighted_mean(maps: LayerMaps, pairs: Pairs) -> Values:
     """The weighted sum over an example's pairs; NaN where it has none."""
     out = maps.maps.new_zeros(maps.maps.shape[:2])
     out = out.index_add(0, pairs.example, at_pairs(maps, pairs) * pairs.weight[:, None])
-    has = torch.zeros(len(out), dtype=torch.bool, device=out.device).index_fill(0, pairs.example, True)
+    has = torch.zeros(len(out), dtype=torch.bool, device=out.device).index_fill(
+        0, pairs.example, True
+    )
     return torch.where(has[:, None], out, torch.nan)
 
 
@@ -200,13 +227,17 @@ def _value(reduce: Reduce, key: str, doc: str) -> Callable[[LayerMaps], Values]:
 
 def _excess(reduce: Reduce, key: str, doc: str) -> Callable[[LayerMaps], Values]:
     def update(maps: LayerMaps) -> Values:
-        return reduce(maps, maps.batch.extra[f"{key}/matched"]) - reduce(maps, maps.batch.extra[f"{key}/control"])
+        return reduce(maps, maps.batch.extra[f"{key}/matched"]) - reduce(
+            maps, maps.batch.extra[f"{key}/control"]
+        )
 
     update.__doc__ = doc
     return update
 
 
-def _register(name: str, what: str, how: str, control: str, reduce: Reduce, prepare: Any, source: str) -> None:
+def _register(
+    name: str, what: str, how: str, control: str, reduce: Reduce, prepare: Any, source: str
+) -> None:
     key = f"pairs/{name}"
     docs = {
         name: f"Attention {what}: {how}, a fraction of mass; mean over the examples that have one ({source}).",
@@ -235,7 +266,8 @@ for _name, (_what, _) in RELATIONS.items():
 _register(
     "same_word_across",
     "from a word to the same word in the other text",
-    "sum over the other word's tokens j of the mean over its own tokens i of a_ij, mean over such words of both texts",
+    "sum over the other word's tokens j of the mean over its own tokens i of a_ij, mean over "
+    "such words of both texts",
     "another word of the other text",
     weighted_mean,
     same_words,

@@ -5,7 +5,7 @@ found = patterns.classify(maps)            # [..., query, key], rows summing to 
 found.labels, found.probabilities
 """
 
-from headscope.patterns.classes import CLASSES
+from headscope.names import CLASSES
 from headscope.patterns.classifier import Patterns, classify
 
 __all__ = ["CLASSES", "Patterns", "classify"]

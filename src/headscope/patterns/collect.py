@@ -1,6 +1,7 @@
 """The class of every map of a pass over the data, gathered while measures see the same maps.
 
-Hand `Collector.see` to a pass; `classes` [example, layer, head] then holds indices in CLASSES, or -1 for no class.
+Hand `Collector.see` to a pass; `classes` [example, layer, head] then holds indices in CLASSES, or
+-1 for no class.
 """
 
 import weakref
@@ -8,18 +9,18 @@ import weakref
 import numpy as np
 import numpy.typing as npt
 
+from headscope.model.passes import Batch, LayerMaps
 from headscope.patterns.classifier import Classifier
-from headscope.patterns.profiles import Frame
-from headscope.stream import Batch, LayerMaps
+from headscope.patterns.map_features import Frame
 
 FEWEST = 5
 """Examples of fewer tokens have no class: everything is a stripe, and next to everything."""
 
 
 class Collector:
-    """The class of every map: vertical, diagonal, vertical+diagonal, block or heterogeneous (paper, section 4.1), as
-    the classifier of docs/patterns.md tells them apart. A share is the fraction of a head's maps, one an example;
-    examples of fewer than five tokens are left out.
+    """The class of every map: vertical, diagonal, vertical+diagonal, block or heterogeneous (paper,
+    section 4.1), as the classifier of docs/patterns.md tells them apart. A share is the fraction of
+    a head's maps, one an example; examples of fewer than five tokens are left out.
     """
 
     def __init__(self, classifier: Classifier, examples: int, layers: int, heads: int) -> None:
@@ -30,7 +31,13 @@ class Collector:
     def see(self, maps: LayerMaps) -> None:
         """Classify one layer of one batch."""
         batch = maps.batch
-        found = self._classifier.scores(maps.maps, self._frame_of(batch)).argmax(-1).cpu().numpy().astype(np.int8)
+        found = (
+            self._classifier.scores(maps.maps, self._frame_of(batch))
+            .argmax(-1)
+            .cpu()
+            .numpy()
+            .astype(np.int8)
+        )
         long_enough = (batch.real.sum(-1) >= FEWEST).cpu().numpy()
         self.classes[batch.examples[long_enough], maps.layer] = found[long_enough]
 

@@ -1,7 +1,7 @@
 """Published numbers to hold results against, each with its source: `paper.json`, read once.
 
-`reference("scores")` gives a table as it was published, with its `source` in words; numbers are of bert-base-uncased
-and comparable with another model only where the report says so.
+`reference("scores")` gives a table as it was published, with its `source` in words; numbers are of
+bert-base-uncased and comparable with another model only where the report says so.
 """
 
 import json

@@ -1,1 +1,3 @@
-"""Run folders -> sentences, charts and one offline HTML file. `build.build` is the door; nothing is recomputed here."""
+"""Run folders -> sentences, charts and one offline HTML file. `build.build` is the door; nothing is
+recomputed here.
+"""

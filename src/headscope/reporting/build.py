@@ -1,8 +1,9 @@
-"""Run folders -> one HTML file that needs no network: read the tables, say what they show, fill the template.
+"""Run folders -> one HTML file that needs no network: read the tables, say what they show, fill the
+template.
 
-A table that is missing or damaged is named in the report, and the rest is shown. Every text of a data set is untrusted:
-Jinja2 escapes it, the embedded JSON holds no character that HTML could read, and a content security policy names the
-one script and the one style by their hashes.
+A table that is missing or damaged is named in the report, and the rest is shown. Every text of a
+data set is untrusted: Jinja2 escapes it, the embedded JSON holds no character that HTML could read,
+and a content security policy names the one script and the one style by their hashes.
 """
 
 import base64
@@ -19,14 +20,16 @@ import polars as pl
 from markupsafe import Markup
 
 from headscope.errors import HeadscopeError
-from headscope.figures import label, size_of
-from headscope.predictors import LAYER
-from headscope.reporting.charts import Drawing, drawings, picture, save_figures
-from headscope.reporting.findings import Tables, findings, number, p_value
+from headscope.figures.catalogue import Drawing, drawings, picture, save_figures
+from headscope.figures.heatmaps import label, size_of
+from headscope.figures.thumbnails import SIDE, typical
+from headscope.reporting.findings import findings
 from headscope.reporting.payload import LEVELS, embedded, packed, payload
 from headscope.reporting.reading import Run, examples_of, joined, part, read, short, text, titled
-from headscope.reporting.together import gathered, line
-from headscope.reporting.typical import SIDE, typical
+from headscope.reporting.side_by_side import gathered, line
+from headscope.results.numbers import number, p_value
+from headscope.results.tables import Tables
+from headscope.stats.proxies import LAYER
 
 _PAGE = Path(__file__).parent / "page"
 _SCRIPTS = ("base", "views", "atlas", "card", "drawing", "maps", "tables", "beside", "start")
@@ -36,16 +39,19 @@ _EXAMPLES = 4  # of each task, where a run is on several
 
 
 def build(runs: list[Path], out: Path) -> Path:
-    """Write one offline HTML file about `runs` (run folders) to `out`, in one step: a reader never sees half a file.
+    """Write one offline HTML file about `runs` (run folders) to `out`, in one step: a reader never
+    sees half a file.
 
-    Folders about one model and one task, such as those of `compare` and `disable`, become one part of the page.
-    Raises HeadscopeError when there is no run folder, or when `out` is a folder.
+    Folders about one model and one task, such as those of `compare` and `disable`, become one part
+    of the page. Raises HeadscopeError when there is no run folder, or when `out` is a folder.
     """
     out = Path(out)
     if not runs:
         raise HeadscopeError("there is no run to report on: name at least one run folder")
     if out.is_dir():
-        raise HeadscopeError(f"{out} is a folder: name a file for the report, as in {out / 'report.html'}")
+        raise HeadscopeError(
+            f"{out} is a folder: name a file for the report, as in {out / 'report.html'}"
+        )
     html = _render(sections_of(runs))
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.{os.getpid()}")
@@ -60,17 +66,24 @@ def build(runs: list[Path], out: Path) -> Path:
 
 def sections_of(folders: Sequence[Path]) -> list[Run]:
     """What the report is about, one model and task after the other."""
-    return [section for run in joined([read(Path(folder)) for folder in folders]) for section in _by_task(run)]
+    return [
+        section
+        for run in joined([read(Path(folder)) for folder in folders])
+        for section in _by_task(run)
+    ]
 
 
 def figures(runs: list[Path], folder: Path, style: str = "plain") -> Path:
-    """Write every figure of `runs` as SVG, PDF and CSV into `folder`; in a folder each where there are several.
+    """Write every figure of `runs` as SVG, PDF and CSV into `folder`; in a folder each where there
+    are several.
 
     style: "plain", or "acl" for the sizes and the font of ACL's style. Raises HeadscopeError.
     """
     sections = sections_of(runs)
     for at, run in enumerate(sections, 1):
-        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in run.title).strip("._") or "run"
+        name = (
+            "".join(c if c.isalnum() or c in "-_." else "_" for c in run.title).strip("._") or "run"
+        )
         own = folder if len(sections) == 1 else folder / f"{at}_{name[:60]}"
         save_figures(run.tables, run.maps, typical(run.maps), own, style)
     if len(sections) > 1 and (together := gathered(sections)):
@@ -79,8 +92,17 @@ def figures(runs: list[Path], folder: Path, style: str = "plain") -> Path:
 
 
 def _by_task(run: Run) -> list[Run]:
-    """A run over several tasks as one section a task; the examples go to the task that run.json names, or the first."""
-    tasks = sorted({t for f in run.tables.values() if "task" in f.columns for t in f["task"].drop_nulls().unique()})
+    """A run over several tasks as one section a task; the examples go to the task that run.json
+    names, or the first.
+    """
+    tasks = sorted(
+        {
+            t
+            for f in run.tables.values()
+            if "task" in f.columns
+            for t in f["task"].drop_nulls().unique()
+        }
+    )
     if len(tasks) < 2:
         return [run]
     named = text(part(run.meta, "task").get("name"))
@@ -105,13 +127,17 @@ def _by_task(run: Run) -> list[Run]:
 
 
 def shares_by_class(tables: Tables) -> list[dict[str, Any]]:
-    """The model's share of every pattern in every state, counted and corrected: a row per class, for the report."""
+    """The model's share of every pattern in every state, counted and corrected: a row per class,
+    for the report.
+    """
     if "patterns" not in tables:
         return []
     whole = tables["patterns"].filter(pl.col("layer").is_null(), pl.col("head").is_null())
     rows: dict[str, dict[str, Any]] = {}
     for row in whole.iter_rows(named=True):
-        rows.setdefault(row["class"], {"class": row["class"]})[f"{row['state']} {row['measure']}"] = row
+        rows.setdefault(row["class"], {"class": row["class"]})[
+            f"{row['state']} {row['measure']}"
+        ] = row
     return list(rows.values())
 
 
@@ -127,7 +153,9 @@ def heterogeneous_groups(tables: Tables) -> list[dict[str, Any]]:
 
 
 def best_signals(tables: Tables) -> list[dict[str, Any]]:
-    """The signals that go best with what disabling a head costs; last comes `layer`, which any has to beat."""
+    """The signals that go best with what disabling a head costs; last comes `layer`, which any has
+    to beat.
+    """
     if "predictors" not in tables:
         return []
     frame = tables["predictors"]
@@ -141,7 +169,9 @@ def _hash(text: str) -> str:
 
 
 def script() -> str:
-    """The page's script: its parts as one, so that they see each other and nothing else sees them."""
+    """The page's script: its parts as one, so that they see each other and nothing else sees
+    them.
+    """
     parts = "\n".join((_PAGE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
     return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
 
@@ -166,7 +196,11 @@ def _render(runs: list[Run]) -> str:
     style, code = (_PAGE / "style.css").read_text(encoding="utf-8"), script()
     several = len(runs) > 1
     one = len({run.folder for run in runs}) == 1
-    page = f"{short(text(part(runs[0].meta, 'model').get('name')))} · {len(runs)} tasks" if one else f"{len(runs)} runs"
+    page = (
+        f"{short(text(part(runs[0].meta, 'model').get('name')))} · {len(runs)} tasks"
+        if one
+        else f"{len(runs)} runs"
+    )
     together = drawings(gathered(runs), {}, None)[0] if several else []
     return environment.get_template("report.html.j2").render(
         page=page if several else runs[0].title,
@@ -197,24 +231,37 @@ def _section(run: Run) -> dict[str, Any]:
         "signals": best_signals(run.tables),
         "exact": all(len(m["levels"]) == 256 for m in maps.values()),
         "levels": LEVELS,
-        "records": [{**record, "part": {key: part(record, key) for key in parts}} for record in records],
-        "definitions": {k: v for record in reversed(records) for k, v in part(record, "definitions").items()},
+        "records": [
+            {**record, "part": {key: part(record, key) for key in parts}} for record in records
+        ],
+        "definitions": {
+            k: v for record in reversed(records) for k, v in part(record, "definitions").items()
+        },
     }
 
 
 def data_address(drawn: str) -> Markup:
-    """An SVG as the address of an image, for an attribute in double quotes: a quarter shorter than base64.
+    """An SVG as the address of an image, for an attribute in double quotes: a quarter shorter than
+    base64.
 
     What could end the attribute, the address or a reference in it is written as its code.
     """
     text = re.sub(r"<[^<>']*>", lambda tag: tag[0].replace('"', "'"), drawn)
-    for character, code in (("%", "%25"), ("#", "%23"), ('"', "%22"), ("\n", "%0A"), ("&", "&amp;")):
+    for character, code in (
+        ("%", "%25"),
+        ("#", "%23"),
+        ('"', "%22"),
+        ("\n", "%0A"),
+        ("&", "&amp;"),
+    ):
         text = text.replace(character, code)
     return Markup("data:image/svg+xml,") + Markup(text)  # noqa: S704 - see above
 
 
 def _figure(one: Drawing) -> dict[str, Any]:
-    """A figure for the template: an SVG in a data address, which needs no network and can run nothing."""
+    """A figure for the template: an SVG in a data address, which needs no network and can run
+    nothing.
+    """
     drawn = picture(one)
     width, height = size_of(drawn)
     saved = embedded({"name": one.name, "table": one.table, "where": dict(one.where)})

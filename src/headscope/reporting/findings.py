@@ -1,27 +1,28 @@
 """What a run shows, in sentences: each with its number, its interval and its verdict.
 
-Nothing is computed from the results here: a sentence selects, counts and formats what a table holds. `build` in
-`headscope.reporting.build` puts the sentences, the tables and the maps into one offline HTML file.
+Nothing is computed from the results here: a sentence selects, counts and formats what a table
+holds. `build` in `headscope.reporting.build` puts the sentences, the tables and the maps into one
+offline HTML file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import polars as pl
 
-from headscope.figures import SIGNIFICANT, label
-
-Tables = Mapping[str, pl.DataFrame]
-"""The tables of a run folder by name, with the columns of `headscope.reporting.build.SCHEMAS`."""
+from headscope.figures.heatmaps import label
+from headscope.names import SIGNIFICANT
+from headscope.results.numbers import number, p_value
+from headscope.results.tables import Tables
 
 
 @dataclass(frozen=True)
 class Finding:
     """A sentence with its number, its interval and its verdict.
 
-    `value`, `low` and `high` are as in the table, in `unit`; None where the sentence is not about one number.
+    `value`, `low` and `high` are as in the table, in `unit`; None where the sentence is not about
+    one number.
     """
 
     text: str
@@ -33,31 +34,53 @@ class Finding:
 
 
 def findings(tables: Tables) -> list[Finding]:
-    """What the tables show, in sentences. Pure: selects, counts and formats, and computes nothing."""
+    """What the tables show, in sentences. Pure: selects, counts and formats, and computes
+    nothing.
+    """
     found: list[Finding] = []
     if "scores" in tables:
         tuned = pl.col("configuration") == "pretrained + fine-tuned"
         for rows in tables["scores"].filter(tuned).partition_by("metric", maintain_order=True):
             found += _score(rows)
     if "disabled" in tables:
-        disabled = tables["disabled"].filter(pl.col("delta").is_not_null() & pl.col("layer").is_not_null())
-        for what, chosen in (("head", pl.col("head").is_not_null()), ("layer", pl.col("head").is_null())):
+        disabled = tables["disabled"].filter(
+            pl.col("delta").is_not_null() & pl.col("layer").is_not_null()
+        )
+        for what, chosen in (
+            ("head", pl.col("head").is_not_null()),
+            ("layer", pl.col("head").is_null()),
+        ):
             rows = disabled.filter(chosen)
             several = rows["mode"].n_unique() > 1
             for (metric, mode), group in rows.group_by("metric", "mode", maintain_order=True):
-                found += _effects(group, what, label(str(metric)), f" (mode {mode})" if several else "")
+                found += _effects(
+                    group, what, label(str(metric)), f" (mode {mode})" if several else ""
+                )
         if (
             idle := tables["disabled"]
             .filter(pl.col("activation_change") == 0)["set"]
             .unique(maintain_order=True)
             .to_list()
         ):
-            names = ", ".join(map(str, idle[:5])) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
-            found.append(Finding(f"Disabling {names} changed no activation: these rows say nothing.", "caution"))
+            names = ", ".join(map(str, idle[:5])) + (
+                f" and {len(idle) - 5} more" if len(idle) > 5 else ""
+            )
+            found.append(
+                Finding(
+                    f"Disabling {names} changed no activation: these rows say nothing.", "caution"
+                )
+            )
     if "selection" in tables:
         for row in tables["selection"].iter_rows(named=True):
             numbers = (row["honest"], row["low"], row["high"])
-            found.append(Finding(row["text"], f"gain {row['verdict'] or 'not tested'}", *numbers, row["unit"] or ""))
+            found.append(
+                Finding(
+                    row["text"],
+                    f"gain {row['verdict'] or 'not tested'}",
+                    *numbers,
+                    row["unit"] or "",
+                )
+            )
     if "predictors" in tables:
         found += _signals(tables["predictors"])
     if "relations_best" in tables:
@@ -68,11 +91,19 @@ def findings(tables: Tables) -> list[Finding]:
         found += _patterns(tables["patterns"])
     if "heads" in tables:
         for measure, phrase in _EXTREMES.items():
-            rows = tables["heads"].filter((pl.col("measure") == measure) & pl.col("value").is_not_null())
+            rows = tables["heads"].filter(
+                (pl.col("measure") == measure) & pl.col("value").is_not_null()
+            )
             if rows.height:
-                row = rows.sort("value", descending=measure != "entropy", maintain_order=True).row(0, named=True)
-                said = phrase.format(head=f"L{row['layer']}H{row['head']}", value=number(row["value"], row["unit"]))
-                found.append(Finding(f"{said}{_within(row)}.", "description", *_numbers(row, "value")))
+                row = rows.sort("value", descending=measure != "entropy", maintain_order=True).row(
+                    0, named=True
+                )
+                said = phrase.format(
+                    head=f"L{row['layer']}H{row['head']}", value=number(row["value"], row["unit"])
+                )
+                found.append(
+                    Finding(f"{said}{_within(row)}.", "description", *_numbers(row, "value"))
+                )
     if "scores" in tables:
         others = tables["scores"].filter(~tuned.fill_null(value=False))
         for rows in others.partition_by("configuration", "metric", maintain_order=True):
@@ -83,55 +114,74 @@ def findings(tables: Tables) -> list[Finding]:
 def _signals(rows: pl.DataFrame) -> Iterator[Finding]:
     """The measure that goes best with what disabling a head costs, the layer being no measure."""
     own = rows.filter(
-        pl.col("effect") == rows["effect"].first(), pl.col("measure") != "layer", pl.col("value").is_not_null()
+        pl.col("effect") == rows["effect"].first(),
+        pl.col("measure") != "layer",
+        pl.col("value").is_not_null(),
     )
     if not own.height:
         return
     row, p = own.row(0, named=True), own.row(0, named=True)["p_corrected"]
     stands = p is not None and p < SIGNIFICANT
     yield Finding(
-        f"Of {own.height} signals of a head, {label(row['measure'])} goes best with how much disabling it matters: "
-        f"rank correlation {row['value']:+.2f}{_within(row)}, corrected {p_says(p)}.",
+        f"Of {own.height} signals of a head, {label(row['measure'])} goes best with how much "
+        f"disabling it matters: rank correlation {row['value']:+.2f}{_within(row)}, corrected "
+        f"{p_says(p)}.",
         "stands" if stands else "not told apart from chance",
         *_numbers(row, "value"),
     )
 
 
 def _relations(rows: pl.DataFrame) -> Iterator[Finding]:
-    """How many relations of a treebank a head carries beyond distance, and the one that it hits most often."""
+    """How many relations of a treebank a head carries beyond distance, and the one that it hits
+    most often.
+    """
     known = rows.filter(pl.col("value").is_not_null())
     if not known.height:
         return
     stand = known.filter(pl.col("verdict") == "carries the relation").sort("value", descending=True)
-    text = (
-        f"Of {known.height} relations between words, {stand.height or 'none'} {'is' if stand.height == 1 else 'are'} "
-    )
+    text = f"Of {known.height} relations between words, {stand.height or 'none'} {'is' if stand.height == 1 else 'are'} "
     text += "carried by a head beyond what distance and the best fixed offset explain"
     if not stand.height:
         yield Finding(f"{text}.", "none stands")
         return
     row = stand.row(0, named=True)
     text += f"; best {row['relation']}, {100 * row['value']:.0f}% by {row['set']}"
-    ends = "" if None in (row["low"], row["high"]) else f" (95% {100 * row['low']:.0f} to {100 * row['high']:.0f}%)"
+    ends = (
+        ""
+        if None in (row["low"], row["high"])
+        else f" (95% {100 * row['low']:.0f} to {100 * row['high']:.0f}%)"
+    )
     yield Finding(f"{text}{ends}.", f"{stand.height} stand", *_numbers(row, "value"))
 
 
 def _spans(rows: pl.DataFrame) -> Iterator[Finding]:
-    """The head that attends most between the spans of a relation, and whether that is more than distance."""
-    for row in rows.filter(pl.col("rank") == 1, pl.col("value").is_not_null()).iter_rows(named=True):
+    """The head that attends most between the spans of a relation, and whether that is more than
+    distance.
+    """
+    for row in rows.filter(pl.col("rank") == 1, pl.col("value").is_not_null()).iter_rows(
+        named=True
+    ):
         p = row["p_corrected"]
-        beyond = "" if row["excess"] is None else f", {number(row['excess'], '', True)} beyond the same distance"
+        beyond = (
+            ""
+            if row["excess"] is None
+            else f", {number(row['excess'], '', True)} beyond the same distance"
+        )
         yield Finding(
-            f"No head attends more between the spans of {row['relation'].replace('_', ' ')} than {row['set']}: "
-            f"{number(row['value'])}{_within(row)}{beyond} (corrected {p_says(p)}).",
-            "stands" if p is not None and p < SIGNIFICANT and (row["excess"] or 0) > 0 else "does not stand",
+            f"No head attends more between the spans of {row['relation'].replace('_', ' ')} than "
+            f"{row['set']}: {number(row['value'])}{_within(row)}{beyond} (corrected {p_says(p)}).",
+            "stands"
+            if p is not None and p < SIGNIFICANT and (row["excess"] or 0) > 0
+            else "does not stand",
             *_numbers(row, "value"),
         )
 
 
 def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:
     """How much of the last state's maps is vertical, and how much heterogeneous."""
-    rows = patterns.filter(pl.col("layer").is_null(), pl.col("head").is_null(), pl.col("measure") == "share_corrected")
+    rows = patterns.filter(
+        pl.col("layer").is_null(), pl.col("head").is_null(), pl.col("measure") == "share_corrected"
+    )
     rows = rows.filter(pl.col("state") == rows["state"].last()) if rows.height else rows
     for name in ("vertical", "heterogeneous"):
         for row in rows.filter(pl.col("class") == name).iter_rows(named=True):
@@ -139,7 +189,9 @@ def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:
                 continue
             value, low, high = (f"{100 * row[k]:.0f}%" for k in ("value", "low", "high"))
             text = f"{value} of the attention maps are {name} (95% {low} to {high}, corrected for errors)."
-            yield Finding(text, "description", row["value"], row["low"], row["high"], row["unit"] or "")
+            yield Finding(
+                text, "description", row["value"], row["low"], row["high"], row["unit"] or ""
+            )
 
 
 _EXTREMES = {
@@ -153,30 +205,14 @@ _EXTREMES = {
 }
 
 
-def number(value: float | None, unit: str | None = "", signed: bool = False, more: int = 0) -> str:
-    """A number as text: points to a tenth, others to a hundredth, `more` digits on request or where that hides it.
-
-    >>> number(81.13, "points"), number(-0.74, "points", signed=True), number(-0.04, "points"), number(0.2, "nats")
-    ('81.1', '−0.7', '−0.04', '0.20')
-    """
-    if value is None:
-        return "–"
-    if abs(value) >= 1e9:
-        return f"{value:.3g}"
-    digits = (1 if unit == "points" else 2) + more
-    digits += 0 < abs(value) < 10.0**-digits
-    # Halves are rounded away from 0, as the script of the page does.
-    text = str(Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
-    if float(text) == 0:
-        return text.lstrip("-")
-    return ("+" if signed and value > 0 else "") + text.replace("-", "−")
-
-
 def _within(row: dict[str, Any], signed: bool = False) -> str:
     """` (95% 77.0 to 84.6, n = 408)`, as far as the row has it."""
     parts = []
     if row["low"] is not None and row["high"] is not None:
-        parts.append(f"95% {number(row['low'], row['unit'], signed)} to {number(row['high'], row['unit'], signed)}")
+        parts.append(
+            f"95% {number(row['low'], row['unit'], signed)} to "
+            f"{number(row['high'], row['unit'], signed)}"
+        )
     if row["n"] is not None and not signed:
         parts.append(f"n = {row['n']}")
     return f" ({', '.join(parts)})" if parts else ""
@@ -204,7 +240,9 @@ def _score(rows: pl.DataFrame) -> Iterator[Finding]:
         said = f"{subject} lies between {ends[0]} and {ends[1]} over {rows.height} runs"
     verdict = "no baseline"
     if row["majority"] is not None:
-        said += f"; always answering the majority class gives {number(row['majority'], row['unit'])}"
+        said += (
+            f"; always answering the majority class gives {number(row['majority'], row['unit'])}"
+        )
         every = " every time" if rows.height > 1 else ""
         if (rows["low"] > rows["majority"]).all(ignore_nulls=False):
             verdict = f"above the majority class{every}"
@@ -221,7 +259,9 @@ def _effects(rows: pl.DataFrame, what: str, metric: str, mode: str) -> Iterator[
     """What disabling each head (or layer) alone costs and gains."""
     tested = rows.filter(pl.col("p_corrected").is_not_null())
     if not tested.height:
-        low, high = (rows.sort("delta", maintain_order=True).row(end, named=True) for end in (0, -1))
+        low, high = (
+            rows.sort("delta", maintain_order=True).row(end, named=True) for end in (0, -1)
+        )
         change = f"changes {metric} by {_change(low)}, {_who(low, what)}"
         if rows.height > 1:
             change = f"changes {metric} by {_change(low)} ({_who(low, what)}) to {_change(high)} ({_who(high, what)})"
@@ -244,13 +284,22 @@ def _effects(rows: pl.DataFrame, what: str, metric: str, mode: str) -> Iterator[
             continue
         best = (hits if hits.height else side).sort("delta", descending=gain, maintain_order=True)
         row = best.row(0, named=True)
-        ties = [_who(r, what) for r in best.filter(pl.col("delta") == row["delta"])[1:].iter_rows(named=True)]
-        also = f", as large as that of {' and '.join(ties) if len(ties) < 3 else f'{len(ties)} others'}" if ties else ""
+        ties = [
+            _who(r, what)
+            for r in best.filter(pl.col("delta") == row["delta"])[1:].iter_rows(named=True)
+        ]
+        also = (
+            ", as large as that of "
+            f"{' and '.join(ties) if len(ties) < 3 else f'{len(ties)} others'}"
+            if ties
+            else ""
+        )
         number_of = f"{_change(row)} by {_who(row, what)}{_within(row, signed=True)}{also}"
         if not hits.height:
             start = f"The {noun} of the one {what} tested" if one else f"No {what}’s {noun}"
             text = (
-                f"{start}, {number_of}, does not stand{mode} (corrected {p_says(row['p_corrected'])})."
+                f"{start}, {number_of}, does not stand{mode} (corrected "
+                f"{p_says(row['p_corrected'])})."
                 if one
                 else f"{start} in {metric} stands after correction{mode}; the largest, {number_of}, "
                 f"is too little to tell from chance among {total} {what}s."
@@ -267,7 +316,11 @@ def _effects(rows: pl.DataFrame, what: str, metric: str, mode: str) -> Iterator[
         )
         largest = f"the {noun} is" if count == 1 else f"the largest {noun} is"
         text = f"{start} {metric} when disabled{mode} (Holm-corrected p < {SIGNIFICANT}); {largest} {number_of}."
-        yield Finding(text, f"{count} {noun if count == 1 else 'gains' if gain else 'losses'}", *_numbers(row, "delta"))
+        yield Finding(
+            text,
+            f"{count} {noun if count == 1 else 'gains' if gain else 'losses'}",
+            *_numbers(row, "delta"),
+        )
 
 
 def _change(row: dict[str, Any]) -> str:
@@ -281,8 +334,3 @@ def _who(row: dict[str, Any], what: str) -> str:
 def p_says(p: float | None) -> str:
     """`p = 0.012`, or `p < 0.001`."""
     return f"p {p_value(p)}" if p is not None and p < 0.001 else f"p = {p_value(p)}"
-
-
-def p_value(p: float | None) -> str:
-    """A p value to three digits, `< 0.001` below that."""
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"

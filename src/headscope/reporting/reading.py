@@ -1,4 +1,6 @@
-"""Read a run folder for the report: its tables, maps and record; what is missing or damaged is named in words."""
+"""Read a run folder for the report: its tables, maps and record; what is missing or damaged is
+named in words.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,44 +10,120 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from headscope.errors import HeadscopeError
-from headscope.reporting.findings import Tables
-
-Map = NDArray[np.uint8]
+from headscope.results.tables import Map, Tables
 
 _TEXT, _COUNT, _NUMBER = pl.String(), pl.Int64(), pl.Float64()
 _INTERVAL = {"low": _NUMBER, "high": _NUMBER, "n": _COUNT, "unit": _TEXT}
 SCHEMAS: dict[str, dict[str, pl.DataType]] = {
-    "scores": {"model": _TEXT, "task": _TEXT, "configuration": _TEXT, "metric": _TEXT, "seed": _COUNT}
+    "scores": {
+        "model": _TEXT,
+        "task": _TEXT,
+        "configuration": _TEXT,
+        "metric": _TEXT,
+        "seed": _COUNT,
+    }
     | {"value": _NUMBER, **_INTERVAL, "majority": _NUMBER},
     "heads": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "measure": _TEXT}
     | {"value": _NUMBER, **_INTERVAL},
-    "disabled": {"model": _TEXT, "task": _TEXT, "set": _TEXT, "layer": _COUNT, "head": _COUNT, "mode": _TEXT}
+    "disabled": {
+        "model": _TEXT,
+        "task": _TEXT,
+        "set": _TEXT,
+        "layer": _COUNT,
+        "head": _COUNT,
+        "mode": _TEXT,
+    }
     | {"metric": _TEXT, "baseline": _NUMBER, "value": _NUMBER, "delta": _NUMBER, **_INTERVAL}
     | {"p": _NUMBER, "p_corrected": _NUMBER, "test": _TEXT, "activation_change": _NUMBER},
     "change": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "measure": _TEXT}
     | {"value": _NUMBER, **_INTERVAL, "before": _NUMBER, "after": _NUMBER},
-    "patterns": {"model": _TEXT, "task": _TEXT, "state": _TEXT, "layer": _COUNT, "head": _COUNT, "class": _TEXT}
+    "patterns": {
+        "model": _TEXT,
+        "task": _TEXT,
+        "state": _TEXT,
+        "layer": _COUNT,
+        "head": _COUNT,
+        "class": _TEXT,
+    }
     | {"measure": _TEXT, "value": _NUMBER, **_INTERVAL, "examples": _COUNT},
-    "heterogeneous": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "group": _COUNT}
+    "heterogeneous": {
+        "model": _TEXT,
+        "task": _TEXT,
+        "layer": _COUNT,
+        "head": _COUNT,
+        "group": _COUNT,
+    }
     | {"name": _TEXT, "measure": _TEXT, "value": _NUMBER, "share": _NUMBER, "unit": _TEXT},
-    "selection": {"model": _TEXT, "task": _TEXT, "metric": _TEXT, "sets": _COUNT, "best": _TEXT, "value": _NUMBER}
+    "selection": {
+        "model": _TEXT,
+        "task": _TEXT,
+        "metric": _TEXT,
+        "sets": _COUNT,
+        "best": _TEXT,
+        "value": _NUMBER,
+    }
     | {"honest": _NUMBER, **_INTERVAL, "verdict": _TEXT, "text": _TEXT},
-    "predictors": {"model": _TEXT, "task": _TEXT, "measure": _TEXT, "effect": _TEXT, "value": _NUMBER}
+    "predictors": {
+        "model": _TEXT,
+        "task": _TEXT,
+        "measure": _TEXT,
+        "effect": _TEXT,
+        "value": _NUMBER,
+    }
     | {**_INTERVAL, "p": _NUMBER, "p_corrected": _NUMBER},
-    "claims": dict.fromkeys(("model", "task", "claim", "text", "verdict", "evidence", "caveat"), _TEXT),
-    "relations": {"model": _TEXT, "task": _TEXT, "relation": _TEXT, "direction": _TEXT, "layer": _COUNT, "head": _COUNT}
+    "claims": dict.fromkeys(
+        ("model", "task", "claim", "text", "verdict", "evidence", "caveat"), _TEXT
+    ),
+    "relations": {
+        "model": _TEXT,
+        "task": _TEXT,
+        "relation": _TEXT,
+        "direction": _TEXT,
+        "layer": _COUNT,
+        "head": _COUNT,
+    }
     | {"measure": _TEXT, "value": _NUMBER, **_INTERVAL},
-    "relations_best": {"model": _TEXT, "task": _TEXT, "relation": _TEXT, "set": _TEXT, "direction": _TEXT}
-    | {"value": _NUMBER, **_INTERVAL, "offset": _COUNT, "offset_accuracy": _NUMBER, "over_offset": _NUMBER}
+    "relations_best": {
+        "model": _TEXT,
+        "task": _TEXT,
+        "relation": _TEXT,
+        "set": _TEXT,
+        "direction": _TEXT,
+    }
+    | {
+        "value": _NUMBER,
+        **_INTERVAL,
+        "offset": _COUNT,
+        "offset_accuracy": _NUMBER,
+        "over_offset": _NUMBER,
+    }
     | {"excess": _NUMBER, "p_corrected": _NUMBER, "verdict": _TEXT, "published_relation": _TEXT}
     | {"published_head": _TEXT, "published_accuracy": _NUMBER},
-    "span_heads": {"model": _TEXT, "task": _TEXT, "relation": _TEXT, "rank": _COUNT, "set": _TEXT, "layer": _COUNT}
-    | {"head": _COUNT, "value": _NUMBER, **_INTERVAL, "percentile_99": _NUMBER, "above": pl.Boolean()}
+    "span_heads": {
+        "model": _TEXT,
+        "task": _TEXT,
+        "relation": _TEXT,
+        "rank": _COUNT,
+        "set": _TEXT,
+        "layer": _COUNT,
+    }
+    | {
+        "head": _COUNT,
+        "value": _NUMBER,
+        **_INTERVAL,
+        "percentile_99": _NUMBER,
+        "above": pl.Boolean(),
+    }
     | {"control": _NUMBER, "excess": _NUMBER, "p_corrected": _NUMBER},
-    "likeness": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "other_layer": _COUNT}
+    "likeness": {
+        "model": _TEXT,
+        "task": _TEXT,
+        "layer": _COUNT,
+        "head": _COUNT,
+        "other_layer": _COUNT,
+    }
     | {"other_head": _COUNT, "measure": _TEXT, "value": _NUMBER, "n": _COUNT, "unit": _TEXT},
     "examples": {"example": _COUNT, "label": _TEXT, "prediction": _TEXT}
     | {"tokens": pl.List(_TEXT), "segments": pl.List(_COUNT), "special": pl.List(pl.Boolean())}
@@ -100,7 +178,9 @@ _ON_REQUEST = {"patterns", "heterogeneous", "selection", "predictors", "claims",
     "relations_best",
     "span_heads",
 }
-"""What a complete run may lack: other measures were asked for, no head is heterogeneous, or there are too few heads."""
+"""What a complete run may lack: other measures were asked for, no head is heterogeneous, or there
+are too few heads.
+"""
 
 
 @dataclass(frozen=True)
@@ -118,15 +198,24 @@ class Run:
 
 
 def read(folder: Path) -> Run:
-    """A run folder as it is; `problems` names what cannot be read. Raises HeadscopeError if it is no run folder."""
-    if not any((folder / name).is_file() for name in ("run.json", *(f"{table}.parquet" for table in SCHEMAS))):
-        raise HeadscopeError(f"{folder} holds no run: give the folder that a command wrote with --out")
+    """A run folder as it is; `problems` names what cannot be read. Raises HeadscopeError if it is
+    no run folder.
+    """
+    if not any(
+        (folder / name).is_file()
+        for name in ("run.json", *(f"{table}.parquet" for table in SCHEMAS))
+    ):
+        raise HeadscopeError(
+            f"{folder} holds no run: give the folder that a command wrote with --out"
+        )
     problems: list[str] = []
     meta: dict[str, Any] = {}
     try:
         meta = dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
-        problems.append("run.json is missing: the run has not finished, and what was run is not known.")
+        problems.append(
+            "run.json is missing: the run has not finished, and what was run is not known."
+        )
     except (ValueError, TypeError, OSError):
         problems.append("run.json is damaged: what was run is not known.")
     tables = {}
@@ -153,7 +242,9 @@ def read(folder: Path) -> Run:
 
 
 def examples_of(folder: Path | None, task: str, most: int) -> tuple[Tables, Mapping[str, Map]]:
-    """The examples of one task of `headscope paper` and their maps, at most so many; nothing where none are kept."""
+    """The examples of one task of `headscope paper` and their maps, at most so many; nothing where
+    none are kept.
+    """
     part_of = Path(folder or "", task, "compared")
     if folder is None or "/" in task or not (part_of / "examples.parquet").is_file():
         return {}, {}
@@ -163,7 +254,9 @@ def examples_of(folder: Path | None, task: str, most: int) -> tuple[Tables, Mapp
     except Exception:  # the reader's library raises its own errors
         return {}, {}
     shown = {str(number) for number in frame["example"]}
-    return {"examples": frame}, {key: found for key, found in maps.items() if key.split("/")[-1] in shown}
+    return {"examples": frame}, {
+        key: found for key, found in maps.items() if key.split("/")[-1] in shown
+    }
 
 
 def titled(meta: Mapping[str, Any], task: str = "") -> str:
@@ -173,9 +266,11 @@ def titled(meta: Mapping[str, Any], task: str = "") -> str:
 
 
 def joined(runs: Sequence[Run]) -> list[Run]:
-    """Runs on one model and one task as one: what `compare` and `disable` wrote about it belongs together.
+    """Runs on one model and one task as one: what `compare` and `disable` wrote about it belongs
+    together.
 
-    Runs that hold the same table stay apart, but for disabled sets, of which the second run's others are added.
+    Runs that hold the same table stay apart, but for disabled sets, of which the second run's
+    others are added.
     """
     found: list[Run] = []
     for run in runs:
@@ -195,11 +290,15 @@ def joined(runs: Sequence[Run]) -> list[Run]:
 
 
 def _key(run: Run) -> tuple[str, ...]:
-    """What two runs must share to be about the same: the weights, the task, the data and the seed."""
+    """What two runs must share to be about the same: the weights, the task, the data and the
+    seed.
+    """
     model, task, data = (part(run.meta, name) for name in ("model", "task", "data"))
     if not all(part_ for part_ in (model.get("hash"), task.get("name"))):
         return ()
-    return tuple(text(v) for v in (model["hash"], task["name"], data.get("hash"), run.meta.get("seed")))
+    return tuple(
+        text(v) for v in (model["hash"], task["name"], data.get("hash"), run.meta.get("seed"))
+    )
 
 
 def _together(one: Run, other: Run) -> Tables | None:
@@ -222,7 +321,9 @@ def _together(one: Run, other: Run) -> Tables | None:
 
 
 def _table(path: Path, name: str) -> pl.DataFrame:
-    """A table with the columns of its schema; what is not a finite number is null. Raises HeadscopeError if damaged."""
+    """A table with the columns of its schema; what is not a finite number is null. Raises
+    HeadscopeError if damaged.
+    """
     schema = SCHEMAS[name]
     if not path.is_file():
         raise FileNotFoundError(path)
@@ -240,10 +341,16 @@ def _table(path: Path, name: str) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         raise HeadscopeError("a column is of another type") from error
     finite = [
-        pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c) for c, dtype in schema.items() if dtype == _NUMBER
+        pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c)
+        for c, dtype in schema.items()
+        if dtype == _NUMBER
     ]
     frame = frame.with_columns(finite)
-    return frame.filter(pl.col(column).is_not_null() for column in _NEEDED[name][:2]) if name == "examples" else frame
+    return (
+        frame.filter(pl.col(column).is_not_null() for column in _NEEDED[name][:2])
+        if name == "examples"
+        else frame
+    )
 
 
 def _maps(path: Path) -> dict[str, Map]:
@@ -251,7 +358,9 @@ def _maps(path: Path) -> dict[str, Map]:
 
     if not path.is_file():
         raise FileNotFoundError(path)
-    return {k: v for k, v in load_file(path).items() if v.ndim == 4 and v.dtype == np.uint8 and v.size}
+    return {
+        k: v for k, v in load_file(path).items() if v.ndim == 4 and v.dtype == np.uint8 and v.size
+    }
 
 
 def part(meta: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -262,7 +371,13 @@ def part(meta: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 def text(value: object) -> str:
     """A value of a record as text."""
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return (
+        value
+        if isinstance(value, str)
+        else ""
+        if value is None
+        else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def short(name: str) -> str:

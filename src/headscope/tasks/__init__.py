@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from headscope.examples import Split
 from headscope.tasks import builtin as _builtin  # noqa: F401  (registers itself)
 from headscope.tasks import glue as _glue  # noqa: F401
-from headscope.tasks.base import TASKS, Split, Task
+from headscope.tasks.base import TASKS, Task
 from headscope.tasks.folder import read_task
 
 __all__ = ["TASKS", "Split", "Task", "find"]

@@ -1,16 +1,18 @@
-"""The embedded task `builtin`: do two sentences describe the same event? Its own grammar makes the pairs.
+"""The embedded task `builtin`: do two sentences describe the same event? Its own grammar makes the
+pairs.
 
-A positive pair says one event in two ways: passive, cleft, synonym, another order of the adjuncts. A negative pair
-says two events that differ in one thing: the roles are swapped, it never happened (the other says: often), or the
-object is another.
+A positive pair says one event in two ways: passive, cleft, synonym, another order of the adjuncts.
+A negative pair says two events that differ in one thing: the roles are swapped, it never happened
+(the other says: often), or the object is another.
 
-Pairs come as twins: a positive and a negative pair with the same first sentence, and in the second the same wording.
-Swapped roles leave the second sentence the same words. Where the twins differ in the object or the negation, the
-positive pair has a synonym where the negative has another word ("doctor": "physician" or "sailor"; "never": "not" or
-"often"), and over all pairs each of these words stands in each place equally often with either label. So no count of
-words tells the label: not in one sentence, in both, or in their difference. What tells it is which word answers to
-which, and who did it to whom. (Who knows the synonyms can tell the object and the negation, but not the roles, from
-the words in any order.)
+Pairs come as twins: a positive and a negative pair with the same first sentence, and in the second
+the same wording. Swapped roles leave the second sentence the same words. Where the twins differ in
+the object or the negation, the positive pair has a synonym where the negative has another word
+("doctor": "physician" or "sailor"; "never": "not" or "often"), and over all pairs each of these
+words stands in each place equally often with either label. So no count of words tells the label:
+not in one sentence, in both, or in their difference. What tells it is which word answers to which,
+and who did it to whom. (Who knows the synonyms can tell the object and the negation, but not the
+roles, from the words in any order.)
 """
 
 import hashlib
@@ -23,8 +25,8 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from headscope.errors import HeadscopeError
-from headscope.tags import Word
-from headscope.tasks.base import TASKS, Split, Task
+from headscope.examples import Split, Word
+from headscope.tasks.base import TASKS, Task
 from headscope.tasks.grammar import (
     CIRCLE,
     CLEFT,
@@ -68,10 +70,10 @@ T = TypeVar("T")
 class Pair:
     """Two sentences, whether they describe the same event, and how they were made.
 
-    `contrast` is what tells the events of a negative pair apart; for a positive pair, what does so in its twin.
-    `alternations` are the ways in which the wording of the positive twin differs; there is one at least, and the
-    negative twin shares all of them but the synonym for the word that tells. `words` holds the tagged words of the
-    first and of the second sentence.
+    `contrast` is what tells the events of a negative pair apart; for a positive pair, what does so
+    in its twin. `alternations` are the ways in which the wording of the positive twin differs;
+    there is one at least, and the negative twin shares all of them but the synonym for the word
+    that tells. `words` holds the tagged words of the first and of the second sentence.
     """
 
     first: str
@@ -83,17 +85,21 @@ class Pair:
 
     @property
     def kind(self) -> str:
-        """What made the pair what it is: a negative pair's contrast, a positive pair's alternations."""
+        """What made the pair what it is: a negative pair's contrast, a positive pair's
+        alternations.
+        """
         return self.contrast if self.label == DIFFERENT else "+".join(self.alternations)
 
 
 def pairs(seed: int, split: SplitName) -> Iterator[Pair]:
-    """The endless stream of pairs of a split, twin after twin; no pair comes twice, and the same seed gives the same.
+    """The endless stream of pairs of a split, twin after twin; no pair comes twice, and the same
+    seed gives the same.
 
-    The two splits have no sentence in common, not even with different seeds: sentences that share verb, place, time
-    and the circles of their people are all in the same split.
+    The two splits have no sentence in common, not even with different seeds: sentences that share
+    verb, place, time and the circles of their people are all in the same split.
     """
-    # A string seeds by SHA-512, and `random()` is the one method whose stream Python promises to keep.
+    # A string seeds by SHA-512, and `random()` is the one method whose stream Python promises to
+    # keep.
     rng = random.Random(f"builtin {split} {seed}")
     seen: set[tuple[str, str]] = set()
     while True:
@@ -104,9 +110,14 @@ def pairs(seed: int, split: SplitName) -> Iterator[Pair]:
         one = _wording(rng, event)
         two = _wording(rng, event, like=one)
         other, three = _changed(rng, event, contrast), two
-        # A positive pair never repeats the word that tells, or the overlap of the words would tell the label.
+        # A positive pair never repeats the word that tells, or the overlap of the words would tell
+        # the label.
         if contrast != "roles":
-            told, new = (event.patient, other.patient) if contrast == "object" else (event.frequency, other.frequency)
+            told, new = (
+                (event.patient, other.patient)
+                if contrast == "object"
+                else (event.frequency, other.frequency)
+            )
             rest = two.synonyms - {told, new}
             two = replace(two, synonyms=rest | ({told} - one.synonyms))
             three = replace(two, synonyms=rest | ({new} if rng.random() < 0.5 else set()))
@@ -115,7 +126,10 @@ def pairs(seed: int, split: SplitName) -> Iterator[Pair]:
             continue
         first, first_words = realise(event, one)
         made = []
-        for label, (second, words) in ((SAME, realise(event, two)), (DIFFERENT, realise(other, three))):
+        for label, (second, words) in (
+            (SAME, realise(event, two)),
+            (DIFFERENT, realise(other, three)),
+        ):
             made.append(Pair(first, second, label, contrast, alternations, (first_words, words)))
         if max(_length(words) for pair in made for words in pair.words) > LONGEST:
             continue
@@ -133,8 +147,9 @@ def pairs(seed: int, split: SplitName) -> Iterator[Pair]:
 def generate(seed: int, train: int, validation: int) -> tuple[Split, Split]:
     """The splits of the task: `train` and `validation` pairs from `seed`, with gold words.
 
-    Half of the pairs of a split have each label (one more if their number is odd). A smaller split is the beginning
-    of a larger one. Raises HeadscopeError if a size is less than 1 or more than `MOST`.
+    Half of the pairs of a split have each label (one more if their number is odd). A smaller split
+    is the beginning of a larger one. Raises HeadscopeError if a size is less than 1 or more than
+    `MOST`.
     """
     return _split(seed, "train", train), _split(seed, "validation", validation)
 
@@ -142,7 +157,8 @@ def generate(seed: int, train: int, validation: int) -> tuple[Split, Split]:
 def _split(seed: int, name: SplitName, size: int) -> Split:
     if not 1 <= size <= MOST:
         raise HeadscopeError(
-            f"cannot generate {size} {name} pairs for the task 'builtin': ask for at least 1 and at most {MOST:,}."
+            f"cannot generate {size} {name} pairs for the task 'builtin': ask for at least 1 and "
+            f"at most {MOST:,}."
         )
     rows = list(islice(pairs(seed, name), size))
     return Split(
@@ -156,8 +172,12 @@ def _split(seed: int, name: SplitName, size: int) -> Split:
 def _event(rng: random.Random, contrast: Contrast) -> Event:
     """An event that can differ in `contrast`."""
     agent = _pick(rng, tuple(PEOPLE))
-    patient = _pick(rng, [p for p in PEOPLE if p != agent and (contrast != "object" or _has_synonym(p))])
-    frequency = _pick(rng, ("never", "often") if contrast == "negation" else (*[""] * 6, "never", "often"))
+    patient = _pick(
+        rng, [p for p in PEOPLE if p != agent and (contrast != "object" or _has_synonym(p))]
+    )
+    frequency = _pick(
+        rng, ("never", "often") if contrast == "negation" else (*[""] * 6, "never", "often")
+    )
     return Event(
         verb=_pick(rng, tuple(VERBS)),
         agent=agent,
@@ -175,7 +195,9 @@ def _changed(rng: random.Random, event: Event, contrast: Contrast) -> Event:
     if contrast == "negation":
         return replace(event, frequency="often" if event.frequency == "never" else "never")
     circle = [p for p in PEOPLE if CIRCLE[p] == CIRCLE[event.patient] and _has_synonym(p)]
-    return replace(event, patient=_pick(rng, [p for p in circle if p not in (event.agent, event.patient)]))
+    return replace(
+        event, patient=_pick(rng, [p for p in circle if p not in (event.agent, event.patient)])
+    )
 
 
 def _wording(rng: random.Random, event: Event, like: Wording | None = None) -> Wording:
@@ -193,7 +215,11 @@ def _wording(rng: random.Random, event: Event, like: Wording | None = None) -> W
 
 
 def _has_synonym(concept: str) -> bool:
-    return concept in FREQUENCIES or len(PEOPLE.get(concept, ())) > 1 or len(VERBS.get(concept, ())) > 1
+    return (
+        concept in FREQUENCIES
+        or len(PEOPLE.get(concept, ())) > 1
+        or len(VERBS.get(concept, ())) > 1
+    )
 
 
 def _alternations(one: Wording, two: Wording) -> tuple[Alternation, ...]:
@@ -215,7 +241,8 @@ def _focus(wording: Wording) -> str:
 
 
 def _home(event: Event) -> SplitName:
-    """The split of an event and of all that differ from it in a contrast; a quarter of them are for validation.
+    """The split of an event and of all that differ from it in a contrast; a quarter of them are for
+    validation.
 
     Python's own `hash` of a string changes from run to run.
     """

@@ -1,4 +1,6 @@
-"""Read and check the rows of a task: from files (parquet, jsonl, tsv, csv), or from the hub through `datasets`."""
+"""Read and check the rows of a task: from files (parquet, jsonl, tsv, csv), or from the hub through
+`datasets`.
+"""
 
 import csv
 import hashlib
@@ -12,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from headscope.errors import HeadscopeError
+from headscope.examples import Labels, Split
 from headscope.hub import reachable
-from headscope.tasks.base import Labels, Split, Task
+from headscope.tasks.base import Task
 
 SUFFIXES = (".parquet", ".jsonl", ".tsv", ".csv")
 
@@ -28,12 +31,16 @@ class Data:
     hash: str
 
 
-def load_data(task: Task, data: Path | None = None, *, seed: int = 0, sizes: tuple[int, int] = (2000, 300)) -> Data:
-    """The rows of `task`: its own generator's, the files of `data` (or of HEADSCOPE_DATA), or the hub's.
+def load_data(
+    task: Task, data: Path | None = None, *, seed: int = 0, sizes: tuple[int, int] = (2000, 300)
+) -> Data:
+    """The rows of `task`: its own generator's, the files of `data` (or of HEADSCOPE_DATA), or the
+    hub's.
 
     sizes: how many (train, validation) rows a task that generates its data makes.
 
-    Raises HeadscopeError when a file is missing, empty or broken, or when a column, text or label is wrong.
+    Raises HeadscopeError when a file is missing, empty or broken, or when a column, text or label
+    is wrong.
     """
     if task.generate is not None:
         train, validation = task.generate(seed, *sizes)
@@ -45,13 +52,16 @@ def load_data(task: Task, data: Path | None = None, *, seed: int = 0, sizes: tup
     if data is None:
         return _from_hub(task)
     if not data.is_dir():
-        raise HeadscopeError(f"the data folder {data} does not exist: give the folder that holds {task.name}/")
+        raise HeadscopeError(
+            f"the data folder {data} does not exist: give the folder that holds {task.name}/"
+        )
     names = (task.name, *task.folders)
     for name in names:
         if (data / name).is_dir():
             return _from_folder(task, data / name)
     raise HeadscopeError(
-        f"{data} holds no data for {task.name}: expected a folder {' or '.join(names)} with train and validation files"
+        f"{data} holds no data for {task.name}: expected a folder {' or '.join(names)} with train "
+        "and validation files"
     )
 
 
@@ -76,7 +86,8 @@ def _find(folder: Path, stems: Sequence[str]) -> Path:
             if (path := folder / (stem + suffix)).is_file():
                 return path
     raise HeadscopeError(
-        f"{folder} has no {stems[0]} file: expected {' or '.join(stems)} with one of {', '.join(SUFFIXES)}"
+        f"{folder} has no {stems[0]} file: expected {' or '.join(stems)} with one of "
+        f"{', '.join(SUFFIXES)}"
     )
 
 
@@ -115,18 +126,22 @@ def _read(path: Path) -> tuple[pl.DataFrame, int]:
         return pl.read_parquet(path), 0
     if path.suffix == ".jsonl":
         return pl.read_ndjson(path), 0
-    # GLUE's TSV files quote nothing, and MRPC and STS-B contain bare quotes; a CSV file quotes as CSV does.
+    # GLUE's TSV files quote nothing, and MRPC and STS-B contain bare quotes; a CSV file quotes as
+    # CSV does.
     tsv = path.suffix == ".tsv"
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", newline="\n" if tsv else "") as file:
         rows = (
-            csv.reader((line.rstrip("\r\n") for line in file), delimiter="\t", quoting=csv.QUOTE_NONE)
+            csv.reader(
+                (line.rstrip("\r\n") for line in file), delimiter="\t", quoting=csv.QUOTE_NONE
+            )
             if tsv
             else csv.reader(file)
         )
         header = next(rows, [])
         body = list(rows)
-    # A row cut short (QQP's archive has some, split by a line break in a question) cannot be trusted.
+    # A row cut short (QQP's archive has some, split by a line break in a question) cannot be
+    # trusted.
     kept = [row for row in body if len(row) >= len(header)]
     columns = {name: [row[i] for row in kept] for i, name in enumerate(header)}
     return pl.DataFrame(columns, schema=dict.fromkeys(header, pl.String)), len(body) - len(kept)
@@ -137,7 +152,8 @@ def _texts(column: pl.Series, path: Path) -> tuple[str, ...]:
     for row, text in enumerate(texts, start=1):
         if text is None or not text.strip():
             raise HeadscopeError(
-                f"{path}, row {row}: the text in {column.name!r} is empty; every example needs its text, remove the row"
+                f"{path}, row {row}: the text in {column.name!r} is empty; every example needs "
+                "its text, remove the row"
             )
     return tuple(texts)
 
@@ -158,7 +174,8 @@ def _labels(column: pl.Series, task: Task, path: Path) -> Labels:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise HeadscopeError(
-            f"{path}, row {row + 1}: the label {column[row]!r} is out of range for {task.name}: expected {expected}"
+            f"{path}, row {row + 1}: the label {column[row]!r} is out of range for {task.name}: "
+            f"expected {expected}"
         )
     return scores.astype(np.float64) if task.is_regression else scores.astype(np.int64)
 
@@ -168,7 +185,8 @@ def _from_hub(task: Task) -> Data:
     if task.hub is None:
         raise HeadscopeError(f"{task.name} has no data on the hub: give --data DIR")
     if not reachable():
-        # Read by datasets when it is imported: only its cache is asked then, without waiting for the network.
+        # Read by datasets when it is imported: only its cache is asked then, without waiting for
+        # the network.
         os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     try:
         import datasets
@@ -179,9 +197,13 @@ def _from_hub(task: Task) -> Data:
     name, config = task.hub
     try:
         both = datasets.load_dataset(name, config)
-    except Exception as error:  # datasets raises half a dozen kinds when the network or the cache is missing
+    except (
+        Exception
+    ) as error:  # datasets raises half a dozen kinds when the network or the cache is missing
         reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise HeadscopeError(f"the data of {task.name} could not be had from the hub ({reason}): {where}") from error
+        raise HeadscopeError(
+            f"the data of {task.name} could not be had from the hub ({reason}): {where}"
+        ) from error
     splits = []
     for stems in (("train",), task.validation):
         stem = next(s for s in stems if s in both)
@@ -189,5 +211,11 @@ def _from_hub(task: Task) -> Data:
         frame = pl.DataFrame({c: table[c][:] for c in (*task.columns, task.label)})
         path = Path(f"{name}/{config}/{stem}")
         texts = [_texts(frame[c], path) for c in task.columns]
-        splits.append(Split(texts[0], texts[1] if len(texts) > 1 else None, _labels(frame[task.label], task, path)))
+        splits.append(
+            Split(
+                texts[0],
+                texts[1] if len(texts) > 1 else None,
+                _labels(frame[task.label], task, path),
+            )
+        )
     return _data(splits[0], splits[1], f"hub: {name}/{config}")

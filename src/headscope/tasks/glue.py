@@ -1,8 +1,8 @@
 """The seven GLUE tasks of the paper: columns, labels, metrics, and the names their files go by.
 
-Two layouts are read: the Hub's column names (`sentence1`, `label`, ...), and the TSV files of GLUE's own zip
-archives with theirs (`#1 String`, `Quality`, ...). Metrics are those of the GLUE leaderboard; the first is the
-headline.
+Two layouts are read: the Hub's column names (`sentence1`, `label`, ...), and the TSV files of
+GLUE's own zip archives with theirs (`#1 String`, `Quality`, ...). Metrics are those of the GLUE
+leaderboard; the first is the headline.
 """
 
 from headscope.tasks.base import TASKS, Task

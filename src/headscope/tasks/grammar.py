@@ -1,26 +1,29 @@
-"""A small grammar of English: an event and a wording give a sentence whose every word carries gold tags.
+"""A small grammar of English: an event and a wording give a sentence whose every word carries gold
+tags.
 
-An `Event` is what happened: who did what to whom, how often, where and when. A `Wording` is how it is said: voice,
-cleft, order of the adjuncts, synonyms. `realise` builds the dependency tree of the sentence and reads the words off
-it, so that heads and offsets are right by construction.
+An `Event` is what happened: who did what to whom, how often, where and when. A `Wording` is how it
+is said: voice, cleft, order of the adjuncts, synonyms. `realise` builds the dependency tree of the
+sentence and reads the words off it, so that heads and offsets are right by construction.
 
-The relations are those of UD English-EWT 2.x, also where they surprise: the `It` of a cleft is an expletive, what is
-in focus is the root, the clause after it is `advcl:relcl`, and a time without a preposition is `obl:unmarked`.
+The relations are those of UD English-EWT 2.x, also where they surprise: the `It` of a cleft is an
+expletive, what is in focus is the root, the clause after it is `advcl:relcl`, and a time without a
+preposition is `obl:unmarked`.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from headscope.tags import Role, Word
+from headscope.examples import Role, Word
 
 Form = Literal["active", "passive", "agent cleft", "patient cleft", "passive cleft"]
 FORMS: tuple[Form, ...] = ("active", "passive", "agent cleft", "patient cleft", "passive cleft")
 PASSIVE = frozenset({"passive", "passive cleft"})
 CLEFT = frozenset({"agent cleft", "patient cleft", "passive cleft"})
 
-# Circles of people, each person with the synonym if there is one. Each lemma stands here once: a word tells its
-# concept. Whoever takes another's place in an event is of the same circle, which keeps the splits apart.
+# Circles of people, each person with the synonym if there is one. Each lemma stands here once: a
+# word tells its concept. Whoever takes another's place in an event is of the same circle, which
+# keeps the splits apart.
 CIRCLES: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         *(("doctor", "physician"), ("writer", "author"), ("thief", "robber")),
@@ -42,8 +45,9 @@ CIRCLES: tuple[tuple[tuple[str, ...], ...], ...] = (
 PEOPLE: dict[str, tuple[str, ...]] = {words[0]: words for circle in CIRCLES for words in circle}
 CIRCLE: dict[str, int] = {words[0]: i for i, circle in enumerate(CIRCLES) for words in circle}
 
-# (lemma, past), and where there is one the synonym's. All are regular, so that the past form is the participle too
-# and a change of voice does not show in the form of the verb; none is symmetric, as "meet" would be.
+# (lemma, past), and where there is one the synonym's. All are regular, so that the past form is the
+# participle too and a change of voice does not show in the form of the verb; none is symmetric, as
+# "meet" would be.
 VERBS: dict[str, tuple[tuple[str, str], ...]] = {
     words[0][0]: words
     for words in (
@@ -67,8 +71,22 @@ VERBS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 PLACES = (
-    *("in the park", "in the kitchen", "in the garden", "in the library", "in the village", "at the station"),
-    *("at the airport", "at the market", "at the museum", "at the hotel", "near the lake", "near the bridge"),
+    *(
+        "in the park",
+        "in the kitchen",
+        "in the garden",
+        "in the library",
+        "in the village",
+        "at the station",
+    ),
+    *(
+        "at the airport",
+        "at the market",
+        "at the museum",
+        "at the hotel",
+        "near the lake",
+        "near the bridge",
+    ),
     *("near the church", "outside", "upstairs"),
 )
 MOMENTS = ("on Monday", "on Friday", "on Sunday", "yesterday", "recently")
@@ -76,7 +94,10 @@ SEASONS = ("at noon", "at night", "in May", "in winter", "last week", "last year
 """The times that can go with a frequency."""
 
 # How often; "did not thank" says "never thanked" of what is past.
-FREQUENCIES: dict[str, tuple[str, str]] = {"never": ("never", "not"), "often": ("often", "frequently")}
+FREQUENCIES: dict[str, tuple[str, str]] = {
+    "never": ("never", "not"),
+    "often": ("often", "frequently"),
+}
 
 _PREPOSITIONS = frozenset({"in", "at", "on", "near"})
 _NAMES = frozenset({"Monday", "Friday", "Sunday", "May"})
@@ -88,7 +109,9 @@ Order = tuple[Literal["place", "clause", "time"], ...]
 
 @dataclass(frozen=True)
 class Event:
-    """What happened: concepts (keys of `VERBS`, `PEOPLE`, `FREQUENCIES`) and adjuncts; "" where there is none."""
+    """What happened: concepts (keys of `VERBS`, `PEOPLE`, `FREQUENCIES`) and adjuncts; "" where
+    there is none.
+    """
 
     verb: str
     agent: str
@@ -102,8 +125,8 @@ class Event:
 class Wording:
     """How an event is said.
 
-    `order` puts the adjuncts before or after the clause; it names exactly those that the event has. `synonyms` are
-    the concepts that are said by their second word.
+    `order` puts the adjuncts before or after the clause; it names exactly those that the event has.
+    `synonyms` are the concepts that are said by their second word.
     """
 
     form: Form = "active"
@@ -113,7 +136,9 @@ class Wording:
 
 @dataclass(frozen=True)
 class _Node:
-    """A word of a dependency tree, with its dependents before and after it in the order of the sentence."""
+    """A word of a dependency tree, with its dependents before and after it in the order of the
+    sentence.
+    """
 
     form: str
     lemma: str
@@ -151,7 +176,9 @@ def orders(event: Event, form: Form) -> list[Order]:
 
 
 def realise(event: Event, wording: Wording) -> tuple[str, tuple[Word, ...]]:
-    """The sentence that says `event` in this `wording`, and its tagged words, punctuation included."""
+    """The sentence that says `event` in this `wording`, and its tagged words, punctuation
+    included.
+    """
     return _read_off(_sentence(event, wording))
 
 
@@ -187,21 +214,36 @@ def _sentence(event: Event, wording: Wording) -> _Node:
 def _predicate(
     event: Event, wording: Wording, relation: str, left: tuple[_Node, ...], right: tuple[_Node, ...]
 ) -> _Node:
-    """The verb between its subject and what follows it, with auxiliaries and the adverb of its frequency."""
+    """The verb between its subject and what follows it, with auxiliaries and the adverb of its
+    frequency.
+    """
     passive = wording.form in PASSIVE
     lemma, past = VERBS[event.verb][event.verb in wording.synonyms]
     verb = _Node(past, lemma, "VERB", relation, right=right, role="predicate")
     adverb: tuple[_Node, ...] = ()
     if event.frequency:
         word = FREQUENCIES[event.frequency][event.frequency in wording.synonyms]
-        adverb = (_Node(word, word, "PART" if word == "not" else "ADV", "advmod", negation=word in _NEGATIONS),)
+        adverb = (
+            _Node(
+                word,
+                word,
+                "PART" if word == "not" else "ADV",
+                "advmod",
+                negation=word in _NEGATIONS,
+            ),
+        )
         if word == "not" and not passive:
             return replace(verb, form=lemma, left=(*left, _DID, *adverb))
     return replace(verb, left=(*left, *((_WAS,) if passive else ()), *adverb))
 
 
 def _cleft(focus: _Node, clause: _Node) -> _Node:
-    return replace(focus, relation="root", left=(_IT, _COPULA, *focus.left), right=(*focus.right, clause, _STOP))
+    return replace(
+        focus,
+        relation="root",
+        left=(_IT, _COPULA, *focus.left),
+        right=(*focus.right, clause, _STOP),
+    )
 
 
 def _person(concept: str, wording: Wording, role: Role, relation: str) -> _Node:
@@ -215,7 +257,9 @@ def _adjunct(phrase: str, role: Role) -> _Node:
     if head in _ADVERBS:
         return _Node(head, head, "ADV", "advmod", role=role)
     left = tuple(
-        _THE if w == "the" else _Node(w, w, *(("ADP", "case") if w in _PREPOSITIONS else ("ADJ", "amod")))
+        _THE
+        if w == "the"
+        else _Node(w, w, *(("ADP", "case") if w in _PREPOSITIONS else ("ADJ", "amod")))
         for w in before
     )
     relation = "obl" if before and before[0] in _PREPOSITIONS else "obl:unmarked"
@@ -234,13 +278,25 @@ def _read_off(root: _Node) -> tuple[str, tuple[Word, ...]]:
         start = len(text)
         text += form
         words.append(
-            Word(form, node.lemma, start, len(text), node.upos, node.relation, index[head], node.negation, node.role)
+            Word(
+                form,
+                node.lemma,
+                start,
+                len(text),
+                node.upos,
+                node.relation,
+                index[head],
+                node.negation,
+                node.role,
+            )
         )
     return text, tuple(words)
 
 
 def _slots(node: _Node, head: int, numbers: Iterator[int]) -> Iterator[tuple[_Node, int, int]]:
-    """Every node of a tree in the order of the sentence, with a number of its own and its head's."""
+    """Every node of a tree in the order of the sentence, with a number of its own and its
+    head's.
+    """
     own = next(numbers)
     for child in node.left:
         yield from _slots(child, own, numbers)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headscope.tasks.base import Labels, Task
+from headscope.examples import Labels
+from headscope.tasks.base import Task
 
 Logits = npt.NDArray[np.float32]
 
@@ -57,7 +58,9 @@ def _spearman(labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> float:
     return _correlation(spearmanr, labels, predictions)
 
 
-def _correlation(function: Callable[..., Any], labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> float:
+def _correlation(
+    function: Callable[..., Any], labels: npt.NDArray[Any], predictions: npt.NDArray[Any]
+) -> float:
     # A constant predictor has no correlation; GLUE and this table count it as 0.
     if len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) == 0:
         return 0.0
@@ -78,29 +81,40 @@ METRICS = {
 
 def predictions(task: Task, logits: Logits) -> Labels:
     """What the outputs [example, output] predict: the class of the largest, or the score."""
-    return logits[:, 0].astype(np.float64) if task.is_regression else logits.argmax(1).astype(np.int64)
+    return (
+        logits[:, 0].astype(np.float64) if task.is_regression else logits.argmax(1).astype(np.int64)
+    )
 
 
 def losses(task: Task, labels: Labels, logits: Logits) -> npt.NDArray[np.float64]:
-    """What training minimises, [example]: cross entropy in nats, or the squared error of a score."""
+    """What training minimises, [example]: cross entropy in nats, or the squared error of a
+    score.
+    """
     out = logits.astype(np.float64)
     if task.is_regression:
         return np.asarray((out[:, 0] - labels) ** 2)
     shifted = out - out.max(1, keepdims=True)
-    return np.asarray(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(out)), labels.astype(np.int64)])
+    return np.asarray(
+        np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(out)), labels.astype(np.int64)]
+    )
 
 
 def majority(task: Task, train: Labels, n: int) -> Labels:
-    """What a model that has learnt nothing says of `n` rows: the commonest class of train, or its mean score."""
+    """What a model that has learnt nothing says of `n` rows: the commonest class of train, or its
+    mean score.
+    """
     if task.is_regression:
         return np.full(n, train.mean())
     return np.full(n, np.bincount(train.astype(np.int64)).argmax())
 
 
-def score_rows(metric: str, labels: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def score_rows(
+    metric: str, labels: npt.NDArray[Any], predicted: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
     """The same metrics for many resamples at once: [row, example] twice -> points, [row].
 
-    Resampling asks for thousands of scores; these forms are tested to equal scikit-learn's and scipy's.
+    Resampling asks for thousands of scores; these forms are tested to equal scikit-learn's and
+    scipy's.
     """
     if metric == "accuracy":
         return np.asarray(100 * (labels == predicted).mean(1))
@@ -113,7 +127,9 @@ def score_rows(metric: str, labels: npt.NDArray[Any], predicted: npt.NDArray[Any
         if labels.max() > 1 or predicted.max() > 1:
             return np.array([_matthews(y, p) for y, p in zip(labels, predicted, strict=True)])
         tn = labels.shape[1] - tp - fp - fn
-        return 100 * _ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+        return 100 * _ratio(
+            tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+        )
     if metric == "spearman":
         from scipy.stats import rankdata
 

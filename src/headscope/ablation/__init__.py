@@ -1,0 +1,1 @@
+"""Sets of heads switched off, and what it costs."""

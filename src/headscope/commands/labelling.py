@@ -1,0 +1,73 @@
+"""What `headscope annotate` does: add maps to a set, serve the page, say how far the passes
+agree.
+"""
+
+import webbrowser
+from pathlib import Path
+
+from headscope.annotation.agreement import agreement
+from headscope.annotation.drawing import Origin, draw
+from headscope.annotation.records import MAPS, Labels, read_maps, write_maps
+from headscope.annotation.server import HOST, Annotation, Server, pass_name
+from headscope.commands.session import Session
+from headscope.errors import HeadscopeError
+from headscope.progress import say
+
+
+def add_maps(session: Session, folder: Path, count: int, family: str | None) -> None:
+    """Draw maps of the session's model and task into the set; what it holds already stays as it
+    is.
+    """
+    name = Path(session.model.name).name
+    origin = Origin(name, family or name, session.task.name)
+    if count < 1:
+        raise HeadscopeError(f"--count must be at least 1, got {count}")
+    known = {one.id: one for one in read_maps(folder)} if (folder / MAPS).is_file() else {}
+    drawn = draw(session.model, session.encoded, origin, count, session.seed)
+    new = [one for one in drawn if one.id not in known]
+    if new:
+        write_maps(folder, [*known.values(), *new])
+    say(f"{len(new)} maps drawn, {len(known) + len(new)} in {folder}", quiet=session.quiet)
+
+
+def serve(
+    folder: Path, *, port: int, annotator: str, round: int, browser: bool, quiet: bool
+) -> None:
+    """Serve the page until Ctrl-C. Raises HeadscopeError when the port is taken."""
+    if not 0 <= port <= 65535:
+        raise HeadscopeError(f"--port must lie between 0 and 65535, got {port}")
+    work = Annotation(folder)
+    try:
+        server = Server(work, port, annotator, round)
+    except OSError as error:
+        raise HeadscopeError(
+            f"port {port} of {HOST} cannot be had ({error.strerror}): give another --port"
+        ) from error
+    with server:
+        say(f"the page is at {server.url} (Ctrl-C ends)", quiet=quiet)
+        if browser:
+            webbrowser.open(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say(f"stopped; the labels are in {work.labels.path}", quiet=quiet)
+
+
+def agreement_lines(folder: Path) -> tuple[str, ...]:
+    """How many labels every pass has given, and how far every two passes agree."""
+    labels = Labels(folder)
+    passes = labels.passes()
+    lines = [f"{pass_name(one)}: {len(labels.of(*one))} labels" for one in passes]
+    blind = [one for one in passes if one[1] < 3]
+    for at, first in enumerate(blind):
+        for second in blind[at + 1 :]:
+            a, b = labels.of(*first), labels.of(*second)
+            if not a.keys() & b.keys():
+                continue
+            found = agreement(a, b)
+            low, high = found.kappa_interval
+            lines.append(
+                f"{pass_name(first)} and {pass_name(second)}: {100 * found.raw:.1f}% of {found.n} "
+                f"maps alike, Cohen's kappa {found.kappa:.2f} (95% {low:.2f} to {high:.2f})"
+            )
+    return tuple(lines)

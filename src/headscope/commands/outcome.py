@@ -1,0 +1,45 @@
+"""What a command says in the end: where its results are, what they say in a few lines, what to run
+next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headscope.results.run import Run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the results of a command are, what they say in a few lines, and what to run next."""
+
+    path: Path
+    lines: tuple[str, ...]
+    next: str
+
+
+def score_lines(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Scores in a line each."""
+    return tuple(
+        f"{row['metric']} {row['value']:.1f} (95% {row['low']:.1f} to {row['high']:.1f}, n = "
+        f"{row['n']}); always answering the majority gives {row['majority']:.1f}"
+        for row in rows
+    )
+
+
+def saved_score_lines(run: Run) -> tuple[str, ...]:
+    """The scores that a run has written."""
+    import polars as pl
+
+    return score_lines(pl.read_parquet(run.path / "scores.parquet").to_dicts())
+
+
+def finding_lines(run: Path) -> tuple[str, ...]:
+    """The findings of a run folder."""
+    from headscope.reporting.findings import findings
+    from headscope.reporting.reading import read
+
+    return tuple(finding.text for finding in findings(read(run).tables))

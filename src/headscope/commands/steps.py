@@ -1,0 +1,455 @@
+"""The steps that commands are made of: each does one thing to a session and writes it into the run
+folder.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+
+from headscope.ablation.effects import (
+    Logits,
+    effects,
+    score_rows_of,
+    selection_rows,
+    top_heads,
+    variant_logits,
+)
+from headscope.ablation.variants import MEMORY
+from headscope.axes import HeadSet, all_heads, set_name
+from headscope.commands.session import Session, cut_note, example_maps, example_rows, shown
+from headscope.engine import local
+from headscope.errors import HeadscopeError
+from headscope.measures import MEASURES, OWN_PASS, Moments
+from headscope.measures import measure as run_measures
+from headscope.measures.comparison import COSINE, compare
+from headscope.measures.gradient import gradient_importance, normalised
+from headscope.measures.similarity import clusters, likeness
+from headscope.model.attention import Mode
+from headscope.model.encoding import batches, encode, only
+from headscope.model.loading import Model, load
+from headscope.model.passes import logits
+from headscope.patterns.classifier import load_classifier
+from headscope.patterns.collect import Collector
+from headscope.patterns.rows import PATTERNS, write_patterns
+from headscope.progress import progress, say
+from headscope.results.run import Run
+from headscope.stats.proxies import predictors
+from headscope.training.loop import CHECKPOINT_DONE, Recipe, save_checkpoint, train
+
+IMPORTANCE, LIKENESS = "gradient_importance", "likeness"
+LIKENESS_EXAMPLES, CLUSTERS = 100, 8
+
+
+def train_checkpoint(
+    session: Session, recipe: Recipe, checkpoint: Path, run: Run, *, none: bool = False
+) -> tuple[str, ...]:
+    """Fine-tune the session's model into `checkpoint`; where an earlier run left one, take up its
+    weights.
+
+    none: write the model as it is, with its new head. Returns notes.
+    """
+    encoded = encode(session.train, session.model.tokenizer, session.encoded.max_length)
+    notes = [*cut_note(encoded, "training")]
+    if (checkpoint / CHECKPOINT_DONE).is_file():
+        done = load(checkpoint, labels=session.task.outputs, device=str(session.model.hf.device))
+        session.model.hf.load_state_dict(done.hf.state_dict())
+        return tuple(notes)
+    state = run.path / "training.safetensors"
+    if not none:
+        steps = recipe.epochs * -(-len(encoded) // recipe.batch_size)
+
+        def tell_split(size: int) -> None:
+            note = f"the GPU's memory is too small for {recipe.batch_size} examples at once: trained in parts of {size}"
+            notes[:] = [n for n in notes if "trained in parts" not in n] + [
+                f"{note}, the gradients added up"
+            ]
+            say(f"note: {notes[-1]}", quiet=session.quiet)
+
+        with progress("fine-tuning", steps, quiet=session.quiet) as advance:
+            train(
+                session.model,
+                session.task,
+                encoded,
+                session.train.labels,
+                recipe,
+                state=state,
+                advance=advance,
+                on_resume=lambda step: say(
+                    f"resuming training at step {step} of {steps}", quiet=session.quiet
+                ),
+                on_split=tell_split,
+            )
+    save_checkpoint(session.model, session.task, checkpoint)
+    state.unlink(missing_ok=True)
+    return tuple(notes)
+
+
+def score(
+    session: Session, model: Model, configuration: str
+) -> tuple[list[dict[str, Any]], Logits]:
+    """The `scores` rows of a model on the session's validation examples, and its outputs."""
+    out = logits(
+        model, session.encoded, batch_tokens=session.batch_tokens, precision=session.precision
+    )
+    train_labels, labels = session.train.labels, session.validation.labels
+    rows = score_rows_of(
+        session.task, train_labels, labels, out, configuration=configuration, seed=session.seed
+    )
+    return rows, out
+
+
+def measure_heads(
+    session: Session, run: Run, names: list[str], *, faithful: bool = False
+) -> tuple[str, ...]:
+    """Write `heads`: every named measure of every head, one pass for all; and `likeness` if named.
+    Returns notes.
+    """
+    words = session.words()
+    collector = _collector(session, names)
+    with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
+        sums = run_measures(
+            session.model,
+            session.encoded,
+            _one_pass(names),
+            words=words,
+            faithful=faithful,
+            also=collector.see if collector else None,
+            batch_tokens=session.batch_tokens,
+            precision=session.precision,
+            advance=advance,
+        )
+    _write_heads(session, session.model, run, names, sums)
+    if collector:
+        write_patterns(run, {"as given": collector.classes}, **_named(session), seed=session.seed)
+    return _empty_note(sums)
+
+
+def compare_heads(
+    session: Session,
+    before: Model,
+    after: Model,
+    run: Run,
+    names: list[str],
+    *,
+    faithful: bool = False,
+) -> tuple[str, ...]:
+    """Write `heads`, the measures of `after`, and `change`, what differs from `before`. Returns
+    notes.
+    """
+    words = session.words()
+    first, second = _collector(session, names), _collector(session, names)
+    with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
+        found = compare(
+            before,
+            after,
+            session.encoded,
+            _one_pass(names),
+            words=words,
+            faithful=faithful,
+            also=(first.see, second.see) if first and second else None,
+            batch_tokens=session.batch_tokens,
+            precision=session.precision,
+            advance=advance,
+        )
+    ids = _named(session)
+    _write_heads(session, after, run, names, found.after)
+    was = {(r["measure"], r["layer"], r["head"]): r["value"] for r in _moment_rows(found.before)}
+    now = {(r["measure"], r["layer"], r["head"]): r["value"] for r in _moment_rows(found.after)}
+    rows = [{**row, "before": None, "after": None} for row in _moment_rows({COSINE: found.cosine})]
+    for row in _moment_rows(found.difference):
+        key = (row["measure"], row["layer"], row["head"])
+        rows.append({**row, "before": was[key], "after": now[key]})
+    run.table("change", rows, **ids)
+    if first and second:
+        classes = {"before": first.classes, "after": second.classes}
+        write_patterns(run, classes, **_named(session), seed=session.seed)
+    return _empty_note(found.after)
+
+
+def _collector(session: Session, names: list[str]) -> Collector | None:
+    if PATTERNS not in names:
+        return None
+    model = session.model
+    return Collector(load_classifier(), len(session.encoded), model.layers, model.heads)
+
+
+def _named(session: Session) -> dict[str, str]:
+    return {"model": session.model.name, "task": session.task.name}
+
+
+def _one_pass(names: list[str]) -> list[str]:
+    return [name for name in names if name not in OWN_PASS]
+
+
+def _write_heads(
+    session: Session, model: Model, run: Run, names: list[str], sums: Mapping[str, Moments]
+) -> None:
+    rows = _moment_rows(sums)
+    if IMPORTANCE in names:
+        rows += importance_rows(session, model)
+    run.table("heads", rows, model=session.model.name, task=session.task.name)
+    if LIKENESS in names:
+        alike(session, model, run)
+
+
+def importance_rows(session: Session, model: Model) -> list[dict[str, Any]]:
+    """The `heads` rows of gradient importance, plain and with layers normalised alike; none without
+    a trained head.
+    """
+    if not model.trained_head or model.hf.config.num_labels != session.task.outputs:
+        return []
+    with progress("gradient importance", len(session.encoded), quiet=session.quiet) as advance:
+        moments = gradient_importance(
+            model,
+            session.task,
+            session.encoded,
+            session.validation.labels,
+            batch_tokens=session.batch_tokens,
+            precision=session.precision,
+            advance=advance,
+        )
+    unit = "squared error" if session.task.is_regression else "nats"
+    plain = moments.compute()
+    rows = _rows_of(IMPORTANCE, unit, moments.n, *plain)
+    return rows + _rows_of(
+        f"{IMPORTANCE}_normalised", "share of the layer's norm", moments.n, *normalised(*plain)
+    )
+
+
+def alike(session: Session, model: Model, run: Run) -> None:
+    """Write `likeness`: the divergence of every two heads' maps, on up to 100 examples, and each
+    head's cluster.
+    """
+    limit = min(LIKENESS_EXAMPLES, len(session.encoded))
+    with progress("how alike heads are", limit, quiet=session.quiet) as advance:
+        distances = likeness(
+            model, session.encoded, limit=limit, seed=session.seed, advance=advance
+        )
+    heads = all_heads(model.layers, model.heads)
+    groups = clusters(distances, min(CLUSTERS, len(heads)))
+    rows = [
+        {
+            "layer": one.layer,
+            "head": one.head,
+            "other_layer": other.layer,
+            "other_head": other.head,
+            "cluster": int(groups[a]),
+            "other_cluster": int(groups[b]),
+            "measure": "jensen_shannon",
+            "value": float(distances[a, b]),
+            "n": limit,
+            "unit": "nats",
+        }
+        for a, one in enumerate(heads)
+        for b, other in enumerate(heads)
+        if a < b
+    ]
+    run.table("likeness", rows, model=session.model.name, task=session.task.name)
+
+
+def _moment_rows(sums: Mapping[str, Moments]) -> list[dict[str, Any]]:
+    """A row per head and measure; measures that no example has are left out."""
+    rows = []
+    for name, moments in sums.items():
+        if moments.n.any():
+            unit = "cosine" if name == COSINE else MEASURES.get(name).unit
+            rows += _rows_of(name, unit, moments.n, *moments.compute())
+    return rows
+
+
+def _rows_of(
+    measure: str, unit: str, n: Any, mean: Any, low: Any, high: Any
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": head.layer,
+            "head": head.head,
+            "measure": measure,
+            "value": mean[head.index],
+            "low": low[head.index],
+            "high": high[head.index],
+            "n": int(n[head.index]),
+            "unit": unit,
+        }
+        for head in all_heads(*mean.shape)
+    ]
+
+
+def _empty_note(sums: Mapping[str, Moments]) -> tuple[str, ...]:
+    empty = [name for name, moments in sums.items() if not moments.n.any()]
+    if not empty:
+        return ()
+    untagged = "attention_to_noun" in empty and "attention_to_verb" in empty
+    hint = "; for parts of speech run pip install 'headscope[words]'" if untagged else ""
+    return (
+        "no example has what these measures look at, so they are left out: "
+        f"{', '.join(empty)}{hint}",
+    )
+
+
+def disable_sets(
+    session: Session,
+    model: Model,
+    run: Run,
+    sets: list[tuple[str, HeadSet]],
+    before: Logits,
+    mode: Mode,
+    *,
+    memory: int = MEMORY,
+    replicas: Sequence[Model] = (),
+) -> None:
+    """Score the model with each set disabled, saving set by set, and write the `disabled` table.
+
+    before: the outputs of the whole model. memory: how many bytes of states to keep. replicas: the
+    model on the devices that share the work; by default the model alone. Sets that an earlier run
+    finished are not scored again.
+    """
+    replicas = replicas or (model,)
+    if mode == "mean":
+        rows = batches(session.encoded.lengths, session.batch_tokens)
+        means = model.measure_means(session.encoded.batch(r, model.hf.device) for r in rows)
+        for one in replicas:
+            one.means = means.to(one.hf.device)
+    # A long list of heads makes no file name.
+    file = {
+        name: name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:16]
+        for name, _ in sets
+    }
+
+    finished = run.finished_parts("disabled")
+    done = {name for name in file if file[name] in finished}
+
+    def work(left: Sequence[tuple[str, HeadSet]], *, replica: Model) -> Iterator[str]:
+        own = {name for name, _ in left}
+        scored = variant_logits(
+            replica,
+            session.encoded,
+            sets,
+            mode,
+            # All sets, so that they are stacked alike whatever is left and however many share the
+            # work.
+            done=[name for name, _ in sets if name not in own],
+            batch_tokens=session.batch_tokens,
+            precision=session.precision,
+            memory=memory,
+            before=before,
+            note=lambda text: say(text, quiet=session.quiet),
+        )
+        for name, out, change in scored:
+            run.part("disabled", file[name], {"logits": out, "change": np.array([change])})
+            yield name
+
+    local.run(
+        sets,
+        [partial(work, replica=one) for one in replicas],
+        done=done,
+        label="disabling heads",
+        kind=lambda heads: min(heads).layer,
+        quiet=session.quiet,
+    )
+    parts = run.finished_parts("disabled")
+    after = {
+        name: (parts[file[name]]["logits"], float(parts[file[name]]["change"][0]))
+        for name, _ in sets
+    }
+    table = effects(
+        session.task, session.validation.labels, before, after, sets, mode=mode, seed=session.seed
+    )
+    run.table("disabled", table, model=session.model.name, task=session.task.name)
+    if len(sets) > 1:
+        outputs = {name: logits for name, (logits, _) in after.items()}
+        tested = selection_rows(
+            session.task, session.validation.labels, before, outputs, seed=session.seed
+        )
+        run.table("selection", tested, model=session.model.name, task=session.task.name)
+
+
+def replicas(session: Session, devices: str | None) -> list[Model]:
+    """The session's model on every device of a list joined by commas. Raises HeadscopeError for one
+    that is missing.
+    """
+    found = []
+    for name in (devices or "").split(",") if devices is not None else ():
+        try:
+            device = str(torch.device(name.strip()))
+            found.append(load(session.model.path, labels=session.task.outputs, device=device))
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).strip().split("\n")[0].rstrip(".")
+            raise HeadscopeError(
+                f"--devices {devices!r}: {name.strip()!r} cannot be used ({reason}): name devices "
+                "that torch has, as in cuda:0,cuda:1, or cpu"
+            ) from error
+    return found
+
+
+def write_predictors(session: Session, run: Run) -> None:
+    """Write `predictors`: which measures of a head go with what disabling it costs."""
+    tables = {
+        name: frame
+        for name in ("heads", "patterns", "disabled")
+        if (frame := run.read(name)) is not None
+    }
+    if rows := predictors(tables, session.seed):
+        run.table("predictors", rows, model=session.model.name, task=session.task.name)
+
+
+def named_heads(spec: str, measured: Path | None) -> str:
+    """`--heads` with top:MEASURE:COUNT put into the names of those heads, by the `heads` table of
+    the run `measured`.
+
+    Raises HeadscopeError when the run or the measure is not there, or when one is given without the
+    other.
+    """
+    if not spec.startswith("top:"):
+        if measured is not None:
+            raise HeadscopeError(
+                f"--measured goes with --heads top:MEASURE:COUNT, and --heads is {spec!r}"
+            )
+        return spec
+    _, *parts = spec.split(":")
+    if len(parts) != 2 or not parts[1].isdecimal():
+        raise HeadscopeError(
+            f"--heads {spec!r} is not understood: write top:MEASURE:COUNT, as in top:entropy:5"
+        )
+    frame = None if measured is None else Run(measured, {}).read("heads")
+    if frame is None:
+        where = (
+            "--measured RUN is needed" if measured is None else f"{measured} holds no heads.parquet"
+        )
+        raise HeadscopeError(
+            f"{where}: give the folder of headscope measure or compare, whose heads {spec} goes by"
+        )
+    return set_name(top_heads(frame.to_dicts(), parts[0], int(parts[1])))
+
+
+def keep_maps(
+    session: Session, model: Model, run: Run, state: str, out: Logits | None = None
+) -> None:
+    """Keep the maps of the examples that the report shows; and, but for the state before, their
+    table.
+
+    out: the outputs of `model`, where they are there already.
+    """
+    rows = shown(len(session.encoded), session.seed)
+    kept = load_file(run.path / "maps.safetensors") if run.has("maps.safetensors") else {}
+    kept |= {
+        f"{state}/{row}": maps for row, maps in example_maps(model, session.encoded, rows).items()
+    }
+    run.arrays("maps", kept)
+    if state == "before":
+        return
+    own = out[rows] if out is not None else None
+    if own is None and model.trained_head and model.hf.config.num_labels == session.task.outputs:
+        own = logits(model, only(session.encoded, rows.tolist()), batch_tokens=session.batch_tokens)
+    run.table(
+        "examples",
+        example_rows(session, rows, own),
+        model=session.model.name,
+        task=session.task.name,
+    )

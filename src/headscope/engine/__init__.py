@@ -1,0 +1,1 @@
+"""Named, independent work items: run them, skip what is done."""

@@ -1,0 +1,82 @@
+"""What an example is: texts with a label, and the words of a text with their tags."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Labels = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+"""Class indices, or scores for a regression, [example]."""
+
+Role = Literal["", "predicate", "agent", "patient", "place", "time"]
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a text with its tags, in the terms of Universal Dependencies 2.
+
+    `start` and `end` are character offsets into the text (end exclusive). `head` is the index of
+    the governing word in the same text, -1 for the root. `relation` is the dependency relation to
+    it (`nsubj`, `nsubj:pass`, `obj`, ...). `role` is the semantic role in the event of the clause,
+    where it is known.
+    """
+
+    form: str
+    lemma: str
+    start: int
+    end: int
+    upos: str
+    relation: str
+    head: int
+    negation: bool = False
+    role: Role = ""
+
+    @property
+    def is_subject(self) -> bool:
+        """A nominal or clausal subject, active or passive."""
+        return self.relation.split(":")[0] in ("nsubj", "csubj")
+
+    @property
+    def is_object(self) -> bool:
+        """A direct or indirect object."""
+        return self.relation.split(":")[0] in ("obj", "iobj")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of one split. All columns have the length `n`.
+
+    `first` and `second` are the texts (`second` is None for single sentences); `labels` holds class
+    indices, or scores for a regression; `words`, where a gold annotation exists, holds for every
+    example the tagged words of each of its texts. `notes` says what was left out on the way, for
+    the run's record.
+    """
+
+    first: tuple[str, ...]
+    second: tuple[str, ...] | None
+    labels: Labels
+    words: tuple[tuple[tuple[Word, ...], ...], ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Split":
+        """The rows with these indices, in this order."""
+        return replace(
+            self,
+            first=tuple(self.first[i] for i in rows),
+            second=None if self.second is None else tuple(self.second[i] for i in rows),
+            labels=self.labels[rows],
+            words=None if self.words is None else tuple(self.words[i] for i in rows),
+        )
+
+    def sample(self, n: int | None, seed: int) -> "Split":
+        """At most `n` rows, drawn without replacement from `seed`, in their old order; all rows if
+        `n` is None.
+        """
+        if n is None or n >= len(self):
+            return self
+        rows = np.random.default_rng(seed).choice(len(self), n, replace=False)
+        return self.take(np.sort(rows))

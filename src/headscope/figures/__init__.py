@@ -1,0 +1,1 @@
+"""Tables to charts: heat maps, effects, the paper's figures."""

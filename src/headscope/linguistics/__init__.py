@@ -1,0 +1,1 @@
+"""Which heads carry relations between words, beside what distance alone explains."""

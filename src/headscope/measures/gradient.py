@@ -1,0 +1,135 @@
+"""Gradient importance: how much the loss feels each head (Michel et al. 2019, section 5).
+
+I_h is the mean over examples of |sum over tokens and d of z_h * dL/dz_h|, with z_h the head's
+output before the output projection. It equals |dL/dg_h| for a gate g_h = 1 that multiplies the
+head's output: a first-order guess of what disabling the head costs, for the price of one backward
+pass for all heads together.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from headscope.errors import HeadscopeError
+from headscope.examples import Labels
+from headscope.measures.base import Moments
+from headscope.model.attention import Call
+from headscope.model.encoding import Encoded, batches
+from headscope.model.loading import Model
+from headscope.model.passes import BATCH_TOKENS
+from headscope.model.precision import Precision, scoring_autocast
+from headscope.progress import Advance, silent
+from headscope.tasks.base import Task
+
+Table = Float[np.ndarray, "layer head"]
+
+
+def gradient_importance(
+    model: Model,
+    task: Task,
+    encoded: Encoded,
+    labels: Labels,
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    precision: Precision = "auto",
+    advance: Advance = silent,
+) -> Moments:
+    """The sums over examples of |sum over tokens and d of z * dL/dz|, per layer and head; the unit
+    is the loss's.
+
+    L is the example's own loss, cross entropy in nats or, for a regression, the squared error:
+    losses are added over a batch, never averaged, so an example's value does not depend on its
+    batch. No gradient of a weight is computed.
+
+    Raises HeadscopeError: a model without a classification head, or with one for another number of
+    labels; labels that are not one per example, or no labels of the task.
+    """
+    _check(model, task, encoded, labels)
+    device = model.hf.device
+    target = torch.tensor(
+        labels, dtype=torch.float32 if task.is_regression else torch.long, device=device
+    )
+    sums = np.zeros((3, model.layers, model.heads))
+    with _frozen(model), torch.inference_mode(False), torch.enable_grad():
+        for rows in batches(encoded.lengths, batch_tokens):
+            inputs = encoded.batch(rows, device)
+            outputs: list[Tensor] = []
+
+            def keep(call: Call, outputs: list[Tensor] = outputs) -> None:
+                # Below the first layer nothing needs a gradient, so there the graph has to begin.
+                outputs.append(
+                    call.output if call.output.requires_grad else call.output.requires_grad_()
+                )
+
+            with model.observed(keep), scoring_autocast(precision, device):
+                logits = model.hf(**inputs).logits.float()
+            gradients = torch.autograd.grad(_loss(task, logits, target[rows]), outputs)
+            real = inputs["attention_mask"][:, :, None, None]
+            for layer, (output, gradient) in enumerate(zip(outputs, gradients, strict=True)):
+                product = output.detach().float() * gradient.float() * real
+                values = product.sum((1, 3)).abs().double().cpu().numpy()
+                for at, part in enumerate((np.ones_like(values), values, values**2)):
+                    sums[at, layer] += part.sum(0)
+            advance(len(rows))
+    return Moments(*sums)
+
+
+def normalised(mean: Table, low: Table, high: Table) -> tuple[Table, Table, Table]:
+    """What `Moments.compute` gave, each layer divided by the L2 norm of its means over heads
+    (Michel et al. 2019).
+
+    Layers can be compared then: all have the norm 1, or stay 0 where no head matters. The norm is
+    taken as known, so the intervals do not hold its own uncertainty.
+    """
+    norm = np.linalg.norm(mean, axis=1, keepdims=True)
+    norm = np.where(norm > 0, norm, 1.0)
+    return mean / norm, low / norm, high / norm
+
+
+def _loss(task: Task, logits: Tensor, target: Tensor) -> Tensor:
+    if task.is_regression:
+        return torch.nn.functional.mse_loss(logits[:, 0], target, reduction="sum")
+    return torch.nn.functional.cross_entropy(logits, target, reduction="sum")
+
+
+@contextmanager
+def _frozen(model: Model) -> Iterator[None]:
+    """Without dropout, and without gradients of weights, while the context is open; as it was after
+    it.
+    """
+    training = model.hf.training
+    trainable = [p for p in model.hf.parameters() if p.requires_grad]
+    try:
+        model.hf.train(False)
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+        model.hf.train(training)
+
+
+def _check(model: Model, task: Task, encoded: Encoded, labels: Labels) -> None:
+    if not model.has_head:
+        raise HeadscopeError(
+            f"{model.name} has no classification head, so it has no loss to take gradients of: "
+            "give a checkpoint fine-tuned on the task (headscope finetune makes one)"
+        )
+    if (got := model.hf.config.num_labels) != task.outputs:
+        raise HeadscopeError(
+            f"the head of {model.name} has {got} outputs, the task {task.name} needs {task.outputs}"
+        )
+    if len(labels) != len(encoded):
+        raise HeadscopeError(
+            f"there are {len(encoded)} examples and {len(labels)} labels: give one for each"
+        )
+    if len(labels) and not task.is_regression and (min(labels) < 0 or max(labels) >= task.outputs):
+        raise HeadscopeError(
+            f"the labels run from {min(labels)} to {max(labels)}, those of {task.name} from 0 to "
+            f"{task.outputs - 1}: give a split that has labels"
+        )

@@ -1,0 +1,25 @@
+"""Words that tables, pages and code share. They are part of the format of a run folder."""
+
+VERTICAL = "vertical"
+DIAGONAL = "diagonal"
+VERTICAL_DIAGONAL = "vertical+diagonal"
+BLOCK = "block"
+HETEROGENEOUS = "heterogeneous"
+CLASSES = (VERTICAL, DIAGONAL, VERTICAL_DIAGONAL, BLOCK, HETEROGENEOUS)
+"""The five patterns (paper, section 4.1), in the order of the classifier's outputs."""
+
+FINE_TUNED = "pretrained + fine-tuned"
+UNTRAINED = "pretrained, no fine-tuning"
+FROM_RANDOM = "random + fine-tuned"
+AS_GIVEN = "as given"
+CONFIGURATIONS = {"none": UNTRAINED, "random": FROM_RANDOM, "pretrained": FINE_TUNED}
+"""The configuration of a row of `scores`, by what `--init` says."""
+
+BEFORE = "before"
+AFTER = "after"
+"""States of a model whose maps and patterns are kept: before and after fine-tuning, or `AS_GIVEN`."""
+GIVEN = "given"
+"""The state `AS_GIVEN` as the key of an array of maps."""
+
+SIGNIFICANT = 0.05
+"""A corrected p-value below this is called significant in tables, figures and sentences."""

@@ -1,0 +1,1 @@
+"""The whole paper in one command: its parts, and a verdict on each of its claims."""

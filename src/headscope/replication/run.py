@@ -1,0 +1,328 @@
+"""The whole paper for one model: what `headscope paper` does, task by task, each part a run folder
+of its own.
+
+Nothing is computed here that a command does not compute: the parts are `finetune`, `compare` and
+`disable`, which resume by themselves; their tables are put together, and `verdicts` reads them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headscope.commands.common import STUDY_EXAMPLES, begin, open_session
+from headscope.commands.options import (
+    BatchSize,
+    DataDir,
+    Epochs,
+    Examples,
+    FrameNet,
+    ModelName,
+    Out,
+    OwnLearningRate,
+    Precision,
+    Quiet,
+    Seeds,
+    TaskList,
+    TrainExamples,
+    Workers,
+)
+from headscope.commands.outcome import Outcome
+from headscope.commands.report import report
+from headscope.errors import HeadscopeError, unknown
+from headscope.progress import say
+from headscope.reference import reference
+from headscope.replication.plan import (
+    DISPENSABLE,
+    FRAMENET,
+    OTHER_SEED,
+    Part,
+    frame_part,
+    plan_lines,
+    run_parts,
+    task_parts,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from headscope.commands.session import Session
+    from headscope.results.run import Run
+
+TASKS = ("mrpc", "rte", "stsb", "sst2", "qnli", "mnli", "qqp")
+"""The paper's tasks, the small ones first: there is something to see early."""
+TABLES = ("scores", "heads", "change", "patterns", "heterogeneous", "disabled", "selection")
+FRAME_TABLES = ("relations", "span_heads", "span_examples")
+_TIMED = 32
+
+
+def paper(
+    *,
+    model: ModelName,
+    out: Out,
+    data: DataDir = None,
+    tasks: TaskList = "all",
+    seeds: Seeds = 1,
+    epochs: Epochs = 3,
+    batch_size: BatchSize = 32,
+    lr: OwnLearningRate = None,
+    train_examples: TrainExamples = None,
+    examples: Examples = None,
+    precision: Precision = "auto",
+    framenet: FrameNet = None,
+    workers: Workers = 1,
+    quiet: Quiet = False,
+) -> Outcome:
+    """Run the whole paper: seven tasks in three configurations, its figures, and a verdict on each
+    claim.
+
+    Says its plan and what it will cost first, and resumes what it had begun. Several workers do
+    several parts at once.
+    """
+    for flag, count in (("seeds", seeds), ("workers", workers)):
+        if count < 1:
+            raise HeadscopeError(f"--{flag} must be at least 1, got {count}")
+    from headscope.commands.session import cache_folder
+    from headscope.corpora import read
+
+    names = chosen_tasks(tasks)
+    scored = {"data": data, "examples": examples, "precision": precision, "quiet": quiet}
+    analysed = {**scored, "examples": examples or STUDY_EXAMPLES}
+    recipe = {"epochs": epochs, "batch_size": batch_size, "train_examples": train_examples}
+    parts: list[Part] = []
+    if framenet is not None:
+        read(
+            [f"framenet:{framenet}"], cache=cache_folder() / "corpora", quiet=quiet
+        )  # A mistake is said at once.
+        parts.append(frame_part(model, framenet, {"precision": precision, "quiet": quiet}))
+    seconds, first = 0.0, None
+    for name in names:
+        given = {"model": model, "task": name, **_DEFAULTS, **scored, **recipe}
+        session = open_session(given, examples=examples)
+        first = first or session
+        seconds = seconds or _seconds_an_example(session)
+        rate = lr if lr is not None else _rate(session)
+        parts += task_parts(
+            session, model, {**recipe, "lr": rate}, scored, analysed, seeds, framenet is not None
+        )
+    if first is None:
+        raise HeadscopeError("there is no task to run")
+    asked: dict[str, Any] = {
+        "tasks": list(names),
+        "seeds": seeds,
+        **recipe,
+        "lr": lr,
+        "examples": examples,
+    }
+    # Runs begun before there was such a part are still known by their request.
+    asked |= {} if framenet is None else {"framenet": str(framenet)}
+    request = first.request("paper", **asked)
+    run, complete = begin(first, out, request, overwrite=False)
+    page = run.path / "report.html"
+    if complete:
+        return Outcome(page, claim_lines(run), f"open {page} in a browser")
+    for line in plan_lines(parts, seconds):
+        say(line, quiet=quiet)
+    run_parts(parts, run.path, workers, seconds, quiet=quiet)
+    write(run, first, [part.folder for part in parts], names)
+    arguments = {"model": model, "out": out, "data": data, **asked, "tasks": tasks}
+    run.finish(first.record(request, first.model, arguments))
+    report(run.path, out=page, quiet=True)
+    return Outcome(
+        page, claim_lines(run), f"open {page} in a browser; the tables are Parquet files in {out}"
+    )
+
+
+def claim_lines(run: Run) -> tuple[str, ...]:
+    """The verdicts that a run has written, a line each."""
+    return tuple(
+        f"{row['claim']} {row['verdict']}: {row['evidence']}" for row in run.rows("claims")
+    )
+
+
+_DEFAULTS: dict[str, Any] = {"seed": 0, "batch_tokens": 2048, "max_length": 128}
+
+
+def _rate(session: Session) -> float:
+    from headscope.training.loop import usual_lr
+
+    return usual_lr(session.model.hf.config.hidden_size)
+
+
+def _seconds_an_example(session: Session) -> float:
+    """How long an example takes forward on this machine, from a few of them."""
+    from headscope.model.encoding import only
+    from headscope.model.passes import logits
+
+    few = only(session.encoded, list(range(min(_TIMED, len(session.encoded)))))
+    logits(session.model, few)
+    began = time.monotonic()
+    logits(session.model, few)
+    return (time.monotonic() - began) / len(few)
+
+
+def write(run: Run, session: Session, folders: Sequence[str], names: Sequence[str]) -> None:
+    """Put the tables of the parts together in the run folder, with the claims."""
+    import polars as pl
+
+    from headscope.replication.claims import rows_of, verdicts
+
+    others = [folder for folder in folders if OTHER_SEED in folder]
+    frames = [folder for folder in folders if DISPENSABLE in folder]
+    tables = gather(run.path, [one for one in folders if one not in (*others, *frames, FRAMENET)])
+    tables |= gather(run.path, [FRAMENET], FRAME_TABLES) if FRAMENET in folders else {}
+    for drawn in (False, True):
+        own = gather(
+            run.path, [one for one in frames if one.endswith("random") == drawn], ("disabled",)
+        )
+        if "disabled" in own:
+            beside = [tables[DISPENSABLE]] if DISPENSABLE in tables else []
+            tables[DISPENSABLE] = pl.concat(
+                [*beside, own["disabled"].with_columns(drawn=pl.lit(drawn))]
+            )
+    for name, frame in tables.items():
+        run.frame(name, frame)
+    scores = tables["scores"]
+    run.table("table1", with_paper(scores, session.model.name), model=session.model.name, task="")
+    if seeds := over_seeds(scores):
+        run.table("seeds", seeds, model=session.model.name, task="")
+    if signals := [row for name in names for row in signal_rows(tables, name)]:
+        run.table("predictors", signals, model=session.model.name, task="")
+    if rows := [row for name in names if others for row in effects_over_seeds(run.path / name)]:
+        run.table("seeds_disabled", rows, model=session.model.name, task="")
+    run.table("claims", rows_of(verdicts(tables)), model=session.model.name, task=names[0])
+
+
+def chosen_tasks(spec: str) -> tuple[str, ...]:
+    """The tasks of a list joined by commas, in the order in which they are run. Raises
+    HeadscopeError.
+    """
+    if spec == "all":
+        return TASKS
+    names = [name.strip() for name in spec.split(",") if name.strip()]
+    for name in names:
+        if name not in TASKS:
+            raise unknown("task of the paper", name, TASKS)
+    if not names:
+        raise HeadscopeError(f"--tasks names no task: give some of {', '.join(TASKS)}, or all")
+    return tuple(name for name in TASKS if name in names)
+
+
+def gather(
+    root: Path, folders: Sequence[str], names: Sequence[str] = TABLES
+) -> dict[str, pl.DataFrame]:
+    """The tables of all parts that are there, put together by name."""
+    import polars as pl
+
+    found: dict[str, list[pl.DataFrame]] = {}
+    for folder in folders:
+        for name in names:
+            # A part that disables heads scores the model it was given once more.
+            if name == "scores" and "/disabled-" in folder:
+                continue
+            if (path := root / folder / f"{name}.parquet").is_file():
+                found.setdefault(name, []).append(pl.read_parquet(path))
+    return {name: pl.concat(frames, how="diagonal_relaxed") for name, frames in found.items()}
+
+
+def with_paper(scores: pl.DataFrame, model: str) -> list[dict[str, Any]]:
+    """Table 1: every score beside the paper's, with the difference where the model is the
+    paper's.
+    """
+    published = reference("scores")
+    same = model.rstrip("/").split("/")[-1] == "bert-base-uncased"
+    rows = []
+    for row in scores.to_dicts():
+        told = published.get(row["configuration"], {}).get(row["task"], {})
+        metric = "correlation" if row["metric"] in ("spearman", "pearson") else row["metric"]
+        paper = told.get(metric)
+        rows.append(
+            {
+                **row,
+                "paper": None if paper is None else float(paper),
+                "difference": row["value"] - paper if same and paper is not None else None,
+                "comparable": ""
+                if paper is None
+                else "same model"
+                if same
+                else "another model: not comparable",
+            }
+        )
+    return rows
+
+
+def signal_rows(tables: Mapping[str, pl.DataFrame], task: str) -> list[dict[str, Any]]:
+    """The `predictors` rows of one task."""
+    import polars as pl
+
+    from headscope.stats.proxies import predictors
+
+    own = {
+        name: frame.filter(pl.col("task") == task)
+        for name, frame in tables.items()
+        if "task" in frame.columns
+    }
+    return [{"task": task, **row} for row in predictors(own)]
+
+
+def effects_over_seeds(folder: Path) -> list[dict[str, Any]]:
+    """The `seeds_disabled` rows of a task's folder: what disabling a head changes, as a mean over
+    the fine-tunings.
+    """
+    import numpy as np
+    import polars as pl
+
+    from headscope.stats import best_of_many
+
+    parts = [folder / "disabled-each", *sorted(folder.glob(f"{OTHER_SEED}*"))]
+    frames = [pl.read_parquet(part / "disabled.parquet") for part in parts]
+    rows = []
+    for metric in frames[0]["metric"].unique(maintain_order=True):
+        own = [frame.filter(metric=metric) for frame in frames]
+        found = best_of_many.over_seeds(np.stack([frame["delta"].to_numpy() for frame in own]))
+        columns = ("mean", "low", "high", "p", "p_corrected", "gains", "same_sign")
+        for at, row in enumerate(own[0].to_dicts()):
+            numbers = {name: getattr(found, name)[at].item() for name in columns}
+            rows.append(
+                {name: row[name] for name in ("task", "set", "layer", "head", "mode", "metric")}
+                | {
+                    "value": numbers.pop("mean"),
+                    **numbers,
+                    "n": len(frames),
+                    "unit": "points",
+                    "of": "seeds",
+                }
+            )
+    return rows
+
+
+def over_seeds(scores: pl.DataFrame) -> list[dict[str, Any]]:
+    """Mean over seeds with a t interval, for every task, configuration and metric that has
+    several.
+    """
+    from scipy.stats import t
+
+    rows = []
+    keys = ["model", "task", "configuration", "metric"]
+    for key, group in scores.group_by(keys, maintain_order=True):
+        n = group.height
+        if n < 2:
+            continue
+        values = group["value"].to_numpy()
+        half = float(t.ppf(0.975, n - 1)) * values.std(ddof=1) / n**0.5
+        mean = float(values.mean())
+        rows.append(
+            dict(zip(keys, key, strict=True))
+            | {
+                "value": mean,
+                "low": mean - half,
+                "high": mean + half,
+                "n": n,
+                "unit": "points",
+                "of": "seeds",
+            }
+            | {"majority": group["majority"][0]}
+        )
+    return rows

@@ -1,0 +1,28 @@
+"""Numbers as people read them."""
+
+from decimal import ROUND_HALF_UP, Decimal
+
+
+def number(value: float | None, unit: str | None = "", signed: bool = False, more: int = 0) -> str:
+    """A number as text: points to a tenth, others to a hundredth, `more` digits on request or where
+    that hides it.
+
+    >>> number(81.13, "points"), number(-0.74, "points", signed=True), number(-0.04, "points"), number(0.2, "nats")
+    ('81.1', '−0.7', '−0.04', '0.20')
+    """
+    if value is None:
+        return "–"
+    if abs(value) >= 1e9:
+        return f"{value:.3g}"
+    digits = (1 if unit == "points" else 2) + more
+    digits += 0 < abs(value) < 10.0**-digits
+    # Halves are rounded away from 0, as the script of the page does.
+    text = str(Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
+    if float(text) == 0:
+        return text.lstrip("-")
+    return ("+" if signed and value > 0 else "") + text.replace("-", "−")
+
+
+def p_value(p: float | None) -> str:
+    """A p value to three digits, `< 0.001` below that."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"

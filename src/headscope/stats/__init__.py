@@ -1,0 +1,1 @@
+"""Intervals and tests over examples. Pure NumPy and SciPy; knows nothing of models."""

@@ -1,0 +1,1 @@
+"""Fine-tuning: Devlin et al.'s recipe, resumable to the bit."""
