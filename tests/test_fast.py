@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import families
+from headscope.ablation import effects, variants
 from headscope.ablation import encoder as parts
-from headscope.ablation import variants
 from headscope.ablation.effects import disabled_logits, parse_sets, variant_logits
 from headscope.ablation.guard import FACTOR, Guard
 from headscope.axes import Head, HeadSet, all_heads, set_name
@@ -266,7 +266,7 @@ def centred(model: Model, encoded: Encoded) -> None:
 def test_auto_predicts_what_float32_predicts(
     bert: Model, monkeypatch: pytest.MonkeyPatch, first_bound: float | None
 ) -> None:
-    monkeypatch.setattr(disabling, "has_bf16", lambda _: True)
+    monkeypatch.setattr(effects, "has_bf16", lambda _: True)
     guards: list[Guard] = []
 
     def spied(*given: Any) -> Guard:
@@ -275,7 +275,7 @@ def test_auto_predicts_what_float32_predicts(
         guards[0].bound = guards[0].bound if first_bound is None else first_bound
         return guards[0]
 
-    monkeypatch.setattr(disabling, "Guard", spied)
+    monkeypatch.setattr(effects, "Guard", spied)
     encoded = examples(bert)
     centred(bert, encoded)
     sets = some_sets()
@@ -298,7 +298,7 @@ def test_auto_predicts_what_float32_predicts(
 def test_auto_scores_regressions_in_float32(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disabling, "has_bf16", lambda _: True)
+    monkeypatch.setattr(effects, "has_bf16", lambda _: True)
     model = load(families.make("bert", tmp_path / "m", 1))
     encoded, sets = examples(model), some_sets()
     auto = variant_logits(model, encoded, sets, "uniform")

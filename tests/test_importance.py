@@ -130,7 +130,8 @@ def test_independent_of_batch_padding_order_and_shards(bert: Model) -> None:
     for other in (over([0, 1, 2, 3], batch_tokens=1), over([3, 1, 0, 2]), merged):
         assert np.array_equal(other.n, whole.n)
         np.testing.assert_allclose(other.total, whole.total, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(other.squares, whole.squares, rtol=1e-4, atol=1e-6)
+        # A square has twice the relative rounding error of its value.
+        np.testing.assert_allclose(other.squares, whole.squares, rtol=2e-4, atol=1e-6)
     # Twice in a row: no gradient of the first run is left for the second.
     assert np.array_equal(over([0, 1, 2, 3]).total, whole.total)
 

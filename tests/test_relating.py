@@ -99,7 +99,7 @@ def test_a_broken_run_goes_on_to_the_same_tables(
     bare: str, treebank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {"model": bare, "corpus": f"ud:{treebank}", "quiet": True}
-    monkeypatch.setattr(linking, "_BLOCK", 25)
+    monkeypatch.setattr(passes, "_BLOCK", 25)
     headscope.relations(**given, out=tmp_path / "whole")
 
     seen = 0
