@@ -88,19 +88,14 @@ def analysed(model: str, data: Path, folder: Path, tokens: int) -> tuple[Path, S
     """
     given: dict[str, Any] = {"model": model, "task": "mrpc", "data": data, "train_examples": 160}
     whole, path = folder / Path(model).name, folder / f"{Path(model).name}-{tokens}"
-    commands.study(**given, out=whole, epochs=1, examples=PAIRS, max_length=64)
+    study(**given, out=whole, epochs=1, examples=PAIRS, max_length=64)
     path.mkdir(exist_ok=True)
     for file in (whole / "run.json", *whole.glob("*.parquet")):
         shutil.copy(file, path)
-    asked = {
-        **given,
-        "max_length": tokens,
-        "seed": 0,
-        "precision": "auto",
-        "batch_tokens": 2048,
-        "quiet": True,
-    }
-    session = commands.open_session(asked, examples=PAIRS)
+    asked = TaskSettings(
+        task="mrpc", data=data, out=path, examples=PAIRS, max_length=tokens, quiet=True
+    )
+    session = open_session(asked, model)
     pairs = long_pairs(session.validation, tokens)
     session = replace(
         session, validation=pairs, encoded=encode(pairs, session.model.tokenizer, tokens)

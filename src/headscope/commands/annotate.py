@@ -1,68 +1,69 @@
 """`headscope annotate`: label attention maps by looking at them."""
 
-from __future__ import annotations
+from dataclasses import dataclass
 
-from headscope.commands.common import STUDY_EXAMPLES, open_session
-from headscope.commands.options import (
-    Agreement,
-    AnnotationOut,
-    Annotator,
-    Browser,
-    Count,
-    DataDir,
-    Family,
-    MaxLength,
-    OwnModel,
-    OwnTask,
-    Port,
-    Quiet,
-    Round,
-    Seed,
-)
+from headscope.commands import options
 from headscope.commands.outcome import Outcome
+from headscope.commands.settings import Settings, TaskSettings, command
+from headscope.commands.study import STUDY_EXAMPLES
 from headscope.errors import HeadscopeError
 
 
-def annotate(
-    *,
-    out: AnnotationOut,
-    model: OwnModel = None,
-    task: OwnTask = None,
-    data: DataDir = None,
-    count: Count = 100,
-    family: Family = None,
-    annotator: Annotator = "me",
-    round: Round = 1,
-    agreement: Agreement = False,
-    seed: Seed = 0,
-    max_length: MaxLength = 128,
-    port: Port = 8377,
-    browser: Browser = True,
-    quiet: Quiet = False,
-) -> Outcome:
-    """Label attention maps by looking at them, on a local page: a set of your own for a language or
-    a model.
+@dataclass(frozen=True, kw_only=True)
+class Annotating(Settings):
+    """What `headscope annotate` is asked."""
+
+    command = "annotate"
+
+    out: options.AnnotationOut
+    model: options.OwnModel = None
+    task: options.OwnTask = None
+    data: options.DataDir = None
+    count: options.Count = 100
+    family: options.Family = None
+    annotator: options.Annotator = "me"
+    round: options.Round = 1
+    agreement: options.Agreement = False
+    seed: options.Seed = 0
+    max_length: options.MaxLength = 128
+    port: options.Port = 8377
+    browser: options.Browser = True
+
+
+@command(Annotating)
+def annotate(asked: Annotating) -> Outcome:
+    """Label attention maps by looking at them, on a local page.
 
     Maps of MODEL on TASK are added to the set in OUT; without them the set is shown as it is. Every
     label is on the disk before the next map is shown. Ctrl-C ends the server.
     """
-    from headscope.commands import labelling as annotation
+    from headscope.commands import labelling
+    from headscope.commands.session import open_session
 
-    if (model is None) != (task is None):
+    if (asked.model is None) != (asked.task is None):
         raise HeadscopeError(
             "to draw maps give both --model and --task; to label what OUT holds give neither"
         )
-    if model is not None and task is not None:
-        given = {**locals(), "batch_tokens": 2048, "precision": "auto"}
-        annotation.add_maps(
-            open_session(given, examples=None, at_most=STUDY_EXAMPLES, needs_head=False),
-            out,
-            count,
-            family,
+    if asked.model is not None and asked.task is not None:
+        drawing = TaskSettings(
+            task=asked.task,
+            out=asked.out,
+            data=asked.data,
+            seed=asked.seed,
+            max_length=asked.max_length,
+            quiet=asked.quiet,
         )
-    if agreement:
-        return Outcome(out, annotation.agreement_lines(out), f"headscope annotate --out {out}")
-    annotation.serve(out, port=port, annotator=annotator, round=round, browser=browser, quiet=quiet)
-    return Outcome(
-        out, annotation.agreement_lines(out), f"headscope annotate --out {out} --round 2"
+        session = open_session(drawing, asked.model, at_most=STUDY_EXAMPLES, needs_head=False)
+        labelling.add_maps(session, asked.out, asked.count, asked.family)
+    again = f"headscope annotate --out {asked.out}"
+    if asked.agreement:
+        return Outcome(asked.out, labelling.agreement_lines(asked.out), again)
+    labelling.serve(
+        asked.out,
+        port=asked.port,
+        annotator=asked.annotator,
+        round=asked.round,
+        browser=asked.browser,
+        quiet=asked.quiet,
     )
+    return Outcome(asked.out, labelling.agreement_lines(asked.out), f"{again} --round 2")

@@ -2,86 +2,92 @@
 
 from __future__ import annotations
 
-from headscope.commands.common import begin, open_session
-from headscope.commands.options import (
-    BatchTokens,
-    DataDir,
-    Devices,
-    Examples,
-    HeadsSpec,
-    MaxLength,
-    Measured,
-    Memory,
-    Mode,
-    ModelName,
-    Out,
-    Overwrite,
-    Part,
-    Precision,
-    Quiet,
-    Seed,
-    TaskName,
-)
-from headscope.commands.outcome import Outcome, saved_score_lines
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headscope.commands import options
+from headscope.commands.outcome import Outcome, report_command, saved_score_lines
+from headscope.commands.settings import TaskSettings, command
 from headscope.errors import HeadscopeError
+from headscope.names import AS_GIVEN
+
+if TYPE_CHECKING:
+    from headscope.commands.session import Session
+
+GIBIBYTE = 2**30
 
 
-def disable(
-    *,
-    model: ModelName,
-    task: TaskName,
-    out: Out,
-    data: DataDir = None,
-    heads: HeadsSpec = "each",
-    measured: Measured = None,
-    mode: Mode = "uniform",
-    part: Part = "validation",
-    memory: Memory = 2.0,
-    devices: Devices = None,
-    examples: Examples = None,
-    seed: Seed = 0,
-    precision: Precision = "auto",
-    max_length: MaxLength = 128,
-    batch_tokens: BatchTokens = 2048,
-    quiet: Quiet = False,
-    overwrite: Overwrite = False,
-) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Disabling(TaskSettings):
+    """What `headscope disable` is asked.
+
+    Raises:
+        HeadscopeError: A count is less than one, or the memory is not larger than 0.
+    """
+
+    command = "disable"
+
+    model: options.ModelName
+    heads: options.HeadsSpec = "each"
+    measured: options.Measured = None
+    mode: options.Mode = "uniform"
+    part: options.Part = "validation"
+    memory: options.Memory = 2.0
+    devices: options.Devices = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.memory > 0:
+            raise HeadscopeError(f"--memory must be larger than 0 GiB, got {self.memory:g}")
+
+
+@command(Disabling)
+def disable(asked: Disabling) -> Outcome:
     """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains."""
-    given = dict(locals())
     from headscope.ablation.effects import parse_sets
     from headscope.commands import steps
-    from headscope.commands.session import foreign_labels
+    from headscope.commands.session import begin, open_session
 
-    if not memory > 0:
-        raise HeadscopeError(f"--memory must be larger than 0 GiB, got {memory:g}")
-    heads = steps.named_heads(heads, measured)
-    session = open_session(given, examples=examples, part=part)
-    if not session.model.trained_head:
-        raise HeadscopeError(
-            f"{model} has no classification head, so there is no score to lose: fine-tune it "
-            f"first with headscope finetune --model {model} --task {task} --out CKPT"
-        )
-    if wrong := foreign_labels(session.model, session.task):
-        raise HeadscopeError(
-            f"{model} is of another task: {wrong}; fine-tune one on {task}, or name its own task"
-        )
-    sets = parse_sets(heads, session.model.layers, session.model.heads, seed=seed)
-    request = session.request("disable", heads=heads, mode=mode, part=part)
-    run, complete = begin(session, out, request, overwrite)
-    if not complete:
-        rows, before = steps.score(session, session.model, "as given")
-        run.table("scores", rows, model=session.model.name, task=session.task.name)
-        replicas = steps.replicas(session, devices)
+    heads = steps.named_heads(asked.heads, asked.measured)
+    session = open_session(asked, asked.model, part=asked.part)
+    check_head(session, asked)
+    sets = parse_sets(heads, session.model.layers, session.model.heads, seed=asked.seed)
+    request = session.request(heads=heads, mode=asked.mode, part=asked.part)
+    run = begin(asked, request)
+    if not run.is_complete:
+        rows, before = steps.score(session, session.model, AS_GIVEN)
+        run.table("scores", rows, **session.names)
         steps.disable_sets(
             session,
             session.model,
             run,
             sets,
             before,
-            mode,
-            memory=int(memory * 2**30),
-            replicas=replicas,
+            asked.mode,
+            memory=int(asked.memory * GIBIBYTE),
+            replicas=steps.replicas(session, asked.devices),
         )
-        run.finish(session.record(request, session.model, given))
-    following = f"headscope report {out} --out {out}/report.html"
-    return Outcome(out / "disabled.parquet", saved_score_lines(run), following)
+        run.finish(session.record(request, session.model))
+    return Outcome(
+        asked.out / "disabled.parquet", saved_score_lines(run), report_command(asked.out)
+    )
+
+
+def check_head(session: Session, asked: Disabling) -> None:
+    """Check that the model has a head that was trained on this task.
+
+    Raises:
+        HeadscopeError: It has none, or one of another task.
+    """
+    from headscope.commands.session import foreign_labels
+
+    if not session.model.trained_head:
+        raise HeadscopeError(
+            f"{asked.model} has no classification head, so there is no score to lose: fine-tune "
+            f"it first with headscope finetune --model {asked.model} --task {asked.task} --out CKPT"
+        )
+    if wrong := foreign_labels(session.model, session.task):
+        raise HeadscopeError(
+            f"{asked.model} is of another task: {wrong}; fine-tune one on {asked.task}, or name "
+            "its own task"
+        )

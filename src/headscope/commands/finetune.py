@@ -1,70 +1,58 @@
 """`headscope finetune`: train an encoder on a task and score it."""
 
-from __future__ import annotations
+from dataclasses import dataclass
 
-from headscope.commands.common import begin, open_session
-from headscope.commands.options import (
-    BatchSize,
-    BatchTokens,
-    DataDir,
-    Epochs,
-    Examples,
-    Init,
-    LearningRate,
-    MaxLength,
-    ModelName,
-    Out,
-    Overwrite,
-    Precision,
-    Quiet,
-    Seed,
-    TaskName,
-    TrainExamples,
-)
+from headscope.commands import options
 from headscope.commands.outcome import Outcome, saved_score_lines
+from headscope.commands.settings import TaskSettings, command
+from headscope.names import CONFIGURATIONS
 
 
-def finetune(
-    *,
-    model: ModelName,
-    task: TaskName,
-    out: Out,
-    data: DataDir = None,
-    init: Init = "pretrained",
-    epochs: Epochs = 3,
-    batch_size: BatchSize = 32,
-    lr: LearningRate = 2e-5,
-    train_examples: TrainExamples = None,
-    examples: Examples = None,
-    seed: Seed = 0,
-    precision: Precision = "auto",
-    max_length: MaxLength = 128,
-    batch_tokens: BatchTokens = 2048,
-    quiet: Quiet = False,
-    overwrite: Overwrite = False,
-) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class FineTuning(TaskSettings):
+    """What `headscope finetune` is asked."""
+
+    command = "finetune"
+
+    model: options.ModelName
+    init: options.Init = "pretrained"
+    epochs: options.Epochs = 3
+    batch_size: options.BatchSize = 32
+    lr: options.LearningRate = 2e-5
+    train_examples: options.TrainExamples = None
+
+
+@command(FineTuning)
+def finetune(asked: FineTuning) -> Outcome:
     """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder."""
-    given = dict(locals())
     from headscope.commands import steps
+    from headscope.commands.session import begin, open_session
     from headscope.training.loop import Recipe, check_labels
 
-    recipe = Recipe(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, precision=precision)
-    session = open_session(
-        given, examples=examples, init="random" if init == "random" else "pretrained"
+    recipe = Recipe(
+        epochs=asked.epochs,
+        batch_size=asked.batch_size,
+        lr=asked.lr,
+        seed=asked.seed,
+        precision=asked.precision,
     )
-    if init != "none":
+    session = open_session(
+        asked,
+        asked.model,
+        train_examples=asked.train_examples,
+        init="random" if asked.init == "random" else "pretrained",
+    )
+    is_trained = asked.init != "none"
+    if is_trained:
         check_labels(session.task, session.train.labels)
-    request = session.request("finetune", init=init, epochs=epochs, batch_size=batch_size, lr=lr)
-    run, complete = begin(session, out, request, overwrite)
-    if not complete:
-        notes = steps.train_checkpoint(session, recipe, run.path, run, none=init == "none")
-        configuration = {
-            "pretrained": "pretrained + fine-tuned",
-            "random": "random + fine-tuned",
-            "none": "pretrained, no fine-tuning",
-        }[init]
-        rows, _ = steps.score(session, session.model, configuration)
-        run.table("scores", rows, model=session.model.name, task=session.task.name)
-        run.finish(session.record(request, session.model, given, notes))
-    following = f"headscope disable --model {out} --task {task} --out RUN"
-    return Outcome(out, saved_score_lines(run), following)
+    request = session.request(
+        init=asked.init, epochs=asked.epochs, batch_size=asked.batch_size, lr=asked.lr
+    )
+    run = begin(asked, request)
+    if not run.is_complete:
+        notes = steps.train_checkpoint(session, recipe, run.path, run, none=not is_trained)
+        rows, _ = steps.score(session, session.model, CONFIGURATIONS[asked.init])
+        run.table("scores", rows, **session.names)
+        run.finish(session.record(request, session.model, notes))
+    following = f"headscope disable --model {asked.out} --task {asked.task} --out RUN"
+    return Outcome(asked.out, saved_score_lines(run), following)

@@ -23,11 +23,11 @@ def add_maps(session: Session, folder: Path, count: int, family: str | None) -> 
     if count < 1:
         raise HeadscopeError(f"--count must be at least 1, got {count}")
     known = {one.id: one for one in read_maps(folder)} if (folder / MAPS).is_file() else {}
-    drawn = draw(session.model, session.encoded, origin, count, session.seed)
+    drawn = draw(session.model, session.encoded, origin, count, session.settings.seed)
     new = [one for one in drawn if one.id not in known]
     if new:
         write_maps(folder, [*known.values(), *new])
-    say(f"{len(new)} maps drawn, {len(known) + len(new)} in {folder}", quiet=session.quiet)
+    say(f"{len(new)} maps drawn, {len(known) + len(new)} in {folder}", quiet=session.settings.quiet)
 
 
 def serve(

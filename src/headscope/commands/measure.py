@@ -1,61 +1,37 @@
 """`headscope measure`: what every head attends to."""
 
-from __future__ import annotations
+from dataclasses import dataclass
 
-from headscope.commands.common import begin, open_session
-from headscope.commands.options import (
-    BatchTokens,
-    DataDir,
-    Examples,
-    Faithful,
-    Language,
-    MaxLength,
-    Measures,
-    ModelName,
-    Out,
-    Overwrite,
-    Precision,
-    Quiet,
-    Seed,
-    TaskName,
-    WordsFrom,
-)
-from headscope.commands.outcome import Outcome
+from headscope.commands import options
+from headscope.commands.outcome import Outcome, report_command
+from headscope.commands.settings import MeasureSettings, command
+from headscope.names import GIVEN
 
 
-def measure(
-    *,
-    model: ModelName,
-    task: TaskName,
-    out: Out,
-    data: DataDir = None,
-    measures: Measures = "all",
-    words: WordsFrom = "auto",
-    language: Language = "en",
-    faithful: Faithful = False,
-    examples: Examples = None,
-    seed: Seed = 0,
-    precision: Precision = "auto",
-    max_length: MaxLength = 128,
-    batch_tokens: BatchTokens = 2048,
-    quiet: Quiet = False,
-    overwrite: Overwrite = False,
-) -> Outcome:
-    """Measure what every head attends to: one pass over the validation data, a row per head and
-    measure.
-    """
-    given = dict(locals())
+@dataclass(frozen=True, kw_only=True)
+class Measuring(MeasureSettings):
+    """What `headscope measure` is asked."""
+
+    command = "measure"
+
+    model: options.ModelName
+
+
+@command(Measuring)
+def measure(asked: Measuring) -> Outcome:
+    """Measure what every head attends to, in one pass over the validation data."""
     from headscope.commands import steps
+    from headscope.commands.session import begin, open_session
     from headscope.measures import known
 
-    names = known(measures)
-    session = open_session(given, examples=examples, needs_head=False)
+    names = known(asked.measures)
+    session = open_session(asked, asked.model, source=asked, needs_head=False)
     request = session.request(
-        "measure", measures=names, words=words, language=language, faithful=faithful
+        measures=names, words=asked.words, language=asked.language, faithful=asked.faithful
     )
-    run, complete = begin(session, out, request, overwrite)
-    if not complete:
-        notes = steps.measure_heads(session, run, names, faithful=faithful)
-        steps.keep_maps(session, session.model, run, "given")
-        run.finish(session.record(request, session.model, given, notes))
-    return Outcome(out / "heads.parquet", (), f"headscope report {out} --out {out}/report.html")
+    run = begin(asked, request)
+    if not run.is_complete:
+        notes = steps.measure_heads(session, run, names, faithful=asked.faithful)
+        steps.keep_maps(session, session.model, run, GIVEN)
+        run.finish(session.record(request, session.model, notes))
+    return Outcome(asked.out / "heads.parquet", (), report_command(asked.out))

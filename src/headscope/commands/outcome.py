@@ -21,6 +21,11 @@ class Outcome:
     next: str
 
 
+def report_command(run: Path) -> str:
+    """The command line that makes a page of a run folder."""
+    return f"headscope report {run} --out {run}/report.html"
+
+
 def score_lines(rows: list[dict[str, Any]]) -> tuple[str, ...]:
     """Scores in a line each."""
     return tuple(

@@ -9,23 +9,12 @@ of FrameNet and of one's own file are between spans and are scored by the larges
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headscope.commands.options import (
-    BatchTokens,
-    CorpusName,
-    Examples,
-    Faithful,
-    MaxLength,
-    ModelName,
-    Out,
-    Overwrite,
-    Precision,
-    Quiet,
-    Seed,
-)
-from headscope.commands.outcome import Outcome
-from headscope.errors import HeadscopeError
+from headscope.commands import options
+from headscope.commands.outcome import Outcome, report_command
+from headscope.commands.settings import RunSettings, command
 from headscope.progress import progress, say
 
 if TYPE_CHECKING:
@@ -33,97 +22,80 @@ if TYPE_CHECKING:
     from headscope.results.run import Run
 
 
-def relations(
-    *,
-    model: ModelName,
-    corpus: CorpusName,
-    out: Out,
-    faithful: Faithful = False,
-    examples: Examples = None,
-    seed: Seed = 0,
-    precision: Precision = "auto",
-    max_length: MaxLength = 128,
-    batch_tokens: BatchTokens = 2048,
-    quiet: Quiet = False,
-    overwrite: Overwrite = False,
-) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Relations(RunSettings):
+    """What `headscope relations` is asked."""
+
+    command = "relations"
+
+    model: options.ModelName
+    corpus: options.CorpusName
+    faithful: options.Faithful = False
+
+
+@command(Relations)
+def relations(asked: Relations) -> Outcome:
     """Find the heads that carry relations between words, beside what distance alone explains.
 
     The corpus is framenet:DIR (a release), ud:FILE... (treebanks), or tsv:FILE (sentence, span,
     span, relation).
     """
-    given = dict(locals())
-    from headscope.commands.session import cache_folder, record, repeat
+    from headscope.commands.record import DataRecord, TaskRecord, record
+    from headscope.commands.session import begin, cache_folder
     from headscope.corpora import read
     from headscope.linguistics import passes
     from headscope.linguistics.definitions import definitions
     from headscope.model.loading import load
-    from headscope.results.run import Run
 
-    for name in ("examples", "max_length", "batch_tokens"):
-        if (value := given[name]) is not None and value < 1:
-            raise HeadscopeError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     began = time.monotonic()
-    specs = [corpus] if isinstance(corpus, str) else list(corpus)
-    found = read(specs, faithful=faithful, cache=cache_folder() / "corpora", quiet=quiet)
-    for line in count_lines(found):
+    quiet = asked.quiet
+    specs = [asked.corpus] if isinstance(asked.corpus, str) else list(asked.corpus)
+    corpus = read(specs, faithful=asked.faithful, cache=cache_folder() / "corpora", quiet=quiet)
+    for line in count_lines(corpus):
         say(line, quiet=quiet)
-    the_model = load(model)
-    linked = passes.link(the_model, found, examples=examples, seed=seed, max_length=max_length)
+    model = load(asked.model)
+    linked = passes.link(
+        model, corpus, examples=asked.examples, seed=asked.seed, max_length=asked.max_length
+    )
     for note in linked.notes:
         say(f"note: {note}", quiet=quiet)
     request = {
-        "command": "relations", "model": the_model.hash, "corpus": found.hash, "sentences": len(linked.sentences),
-        "faithful": faithful, "max_length": linked.encoded.max_length, "seed": seed, "precision": precision,
-    }  # fmt: skip
-    run = Run.begin(out, request, overwrite=overwrite)
-    if run.is_complete:
-        say(
-            f"{out} holds the result of this very command already (--overwrite runs it again)",
-            quiet=quiet,
-        )
-    else:
-        if run.is_resumed:
-            say(f"resuming what was begun in {out}", quiet=quiet)
-        run.table(
-            "corpus",
-            [
-                {"what": what, "value": n, "unit": "count"}
-                for what, n in (*found.counts, *linked.counts)
-            ],
-            model=the_model.name,
-            task=found.name,
-        )
+        "command": asked.command,
+        "model": model.hash,
+        "corpus": corpus.hash,
+        "sentences": len(linked.sentences),
+        "faithful": asked.faithful,
+        "max_length": linked.encoded.max_length,
+        "seed": asked.seed,
+        "precision": asked.precision,
+    }
+    run = begin(asked, request)
+    if not run.is_complete:
+        counts = [
+            {"what": what, "value": n, "unit": "count"}
+            for what, n in (*corpus.counts, *linked.counts)
+        ]
+        run.table("corpus", counts, model=model.name, task=corpus.name)
         with progress("looking at linked words", linked.work, quiet=quiet) as advance:
-            passing = passes.Passing(precision, batch_tokens, advance)
-            if found.kind == "ud":
-                passes.dependencies(the_model, linked, run, passing, seed)
+            passing = passes.Passing(asked.precision, asked.batch_tokens, advance)
+            if corpus.kind == "ud":
+                passes.dependencies(model, linked, run, passing, asked.seed)
             else:
-                passes.spans(the_model, linked, run, passing, faithful=faithful)
+                passes.spans(model, linked, run, passing, faithful=asked.faithful)
         run.finish(
             record(
-                the_model,
-                the_model,
+                model,
+                model,
                 request,
-                task={"name": found.name, "labels": [], "metrics": [], "columns": ["sentence"]},
-                data={
-                    "source": found.source,
-                    "hash": found.hash,
-                    "train": 0,
-                    "validation": len(linked.sentences),
-                },
+                task=TaskRecord(corpus.name, (), (), ("sentence",)),
+                data=DataRecord(corpus.source, corpus.hash, 0, len(linked.sentences)),
                 notes=linked.notes,
-                definitions=definitions(found.kind),
-                repeat=repeat("relations", {**given, "corpus": None})
-                + "".join(f" --corpus {one}" for one in specs),
+                definitions=definitions(corpus.kind),
+                repeat=asked.command_line(),
                 seconds=time.monotonic() - began,
             )
         )
-    return Outcome(
-        out / "relations.parquet",
-        result_lines(run),
-        f"headscope report {out} --out {out}/report.html",
-    )
+    return Outcome(asked.out / "relations.parquet", result_lines(run), report_command(asked.out))
 
 
 def count_lines(corpus: Corpus) -> list[str]:

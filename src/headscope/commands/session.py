@@ -1,12 +1,9 @@
-"""What every command begins with: the task, its data, the model, the encoded examples, and the
-record of it all.
-"""
+"""What every command on a task begins with: the task, its data, the model, the encoded examples."""
+
+from __future__ import annotations
 
 import os
-import platform
-import shlex
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,41 +12,41 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headscope.commands.record import DataRecord, TaskRecord, record
+from headscope.commands.settings import RunSettings, TaskSettings, WordSource
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures import definition
 from headscope.measures.comparison import COSINE
-from headscope.model.encoding import MAX_LENGTH, Encoded, encode, only
+from headscope.model.encoding import Encoded, encode, only
 from headscope.model.loading import Init, Model, load
-from headscope.model.passes import LayerMaps, stream
-from headscope.model.precision import Precision
+from headscope.progress import say
+from headscope.results.run import Run
 from headscope.tasks import find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
-from headscope.tasks.metrics import predictions
 from headscope.words.align import Aligned, align, tag
 
-_SHOWN = 16
+ANY_WORDS = WordSource()
 GENERATED = (2000, 300)
 """How many training and validation rows a task makes that generates its own data."""
-_PACKAGES = (
-    "headscope",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "polars",
-)
 
 
 @dataclass(frozen=True)
 class Session:
-    """A model and the rows of a task that a command works on, encoded; `notes` is what the user
-    must know of them.
+    """A model and the rows of a task that a command works on, encoded.
+
+    Attributes:
+        settings: What the command was asked.
+        train: The training examples.
+        validation: The examples that are scored and measured.
+        encoded: The same as token ids.
+        notes: What the user must know of the data: what was left out or cut.
+        source: Who says what the words of a text are.
+        began: When the command began, in seconds of the monotonic clock.
     """
 
+    settings: TaskSettings
     model: Model
     task: Task
     data: Data
@@ -57,111 +54,52 @@ class Session:
     validation: Split
     encoded: Encoded
     notes: tuple[str, ...]
-    seed: int
-    precision: Precision
-    batch_tokens: int
-    quiet: bool
-    words_from: str
-    language: str
+    source: WordSource
     began: float
 
-    @classmethod
-    def open(
-        cls,
-        model: str,
-        task: str,
-        data: Path | None,
-        *,
-        seed: int,
-        precision: Precision,
-        batch_tokens: int,
-        quiet: bool,
-        examples: int | None,
-        train_examples: int | None = None,
-        max_length: int = MAX_LENGTH,
-        init: Init = "pretrained",
-        needs_head: bool = True,
-        at_most: int | None = None,
-        part: str = "validation",
-        words_from: str = "auto",
-        language: str = "en",
-    ) -> "Session":
-        """Load everything; the task first, since a mistake there is found at once.
-
-        at_most: how many validation examples to take where `examples` says nothing. part: which
-        examples are scored and measured, "validation", "train", or as in "1/2" (`chosen_part`).
-        """
-        began = time.monotonic()
-        the_task = find(task)
-        rows = load_data(
-            the_task,
-            data,
-            seed=seed,
-            sizes=(train_examples or GENERATED[0], examples or GENERATED[1]),
-        )
-        train, scored = rows.train.sample(train_examples, seed), chosen_part(rows, part, seed)
-        validation = scored.sample(examples or at_most, seed)
-        the_model = load(
-            model, labels=the_task.outputs if needs_head else None, init=init, seed=seed
-        )
-        limit = min(max_length, the_model.max_length)
-        encoded = encode(validation, the_model.tokenizer, limit)
-        notes = (*train.notes, *validation.notes, *cut_note(encoded, "validation"))
-        return cls(
-            model=the_model,
-            task=the_task,
-            data=rows,
-            train=train,
-            validation=validation,
-            encoded=encoded,
-            notes=notes,
-            seed=seed,
-            precision=precision,
-            batch_tokens=batch_tokens,
-            quiet=quiet,
-            words_from=words_from,
-            language=language,
-            began=began,
-        )
+    @property
+    def names(self) -> dict[str, str]:
+        """The columns that every table of the run begins with."""
+        return {"model": self.model.name, "task": self.task.name}
 
     def words(self) -> list[Aligned]:
-        """The tagged words of every validation example with their tokens; a parser's work is kept
-        for other runs.
-        """
-        tagged = tag(
-            self.validation,
-            self.words_from,
-            language=self.language,
-            cache=cache_folder() / "words",
-            quiet=self.quiet,
-        )
-        return align(self.encoded, self.validation, tagged)
+        """The tagged words of every validation example, with their tokens."""
+        return self._aligned(self.encoded, self.validation)
 
     def word_numbers(self, rows: npt.NDArray[np.int64]) -> list[list[int]]:
-        """For the examples `rows`: the number of the word that each token is a piece of, -1 for a
-        token without one.
+        """The number of the word that each token belongs to, -1 for a token without a word.
+
+        Args:
+            rows: Indices of validation examples.
+
+        Returns:
+            A list per example of `rows` with a number per token.
         """
-        part = self.validation.take(rows)
-        tagged = tag(
-            part,
-            self.words_from,
-            language=self.language,
-            cache=cache_folder() / "words",
-            quiet=self.quiet,
-        )
-        numbers = [[-1] * len(self.encoded.segments[row]) for row in rows.tolist()]
-        for found, aligned in zip(
-            numbers, align(only(self.encoded, rows.tolist()), part, tagged), strict=True
+        chosen = only(self.encoded, rows.tolist())
+        numbers = [[-1] * len(segments) for segments in chosen.segments]
+        for tokens_of, aligned in zip(
+            numbers, self._aligned(chosen, self.validation.take(rows)), strict=True
         ):
             for number, tokens in enumerate(aligned.tokens):
                 for token in tokens:
-                    found[token] = number
+                    tokens_of[token] = number
         return numbers
 
-    def request(self, command: str, **options: Any) -> dict[str, Any]:
+    def _aligned(self, encoded: Encoded, split: Split) -> list[Aligned]:
+        """The words of a split. What a parser finds is kept for other runs."""
+        tagged = tag(
+            split,
+            self.source.words,
+            language=self.source.language,
+            cache=cache_folder() / "words",
+            quiet=self.settings.quiet,
+        )
+        return align(encoded, split, tagged)
+
+    def request(self, **asked: Any) -> dict[str, Any]:
         """What was asked, as the run folder keeps it to know its own request again."""
         return {
-            "command": command,
+            "command": self.settings.command,
             "headscope": version("headscope"),
             "model": self.model.hash,
             "task": self.task.name,
@@ -169,103 +107,116 @@ class Session:
             "train": len(self.train),
             "validation": len(self.validation),
             "max_length": self.encoded.max_length,
-            "seed": self.seed,
-            "precision": self.precision,
-            **options,
+            "seed": self.settings.seed,
+            "precision": self.settings.precision,
+            **asked,
         }
 
     def record(
         self,
-        request: Mapping[str, Any],
+        request: dict[str, Any],
         model: Model,
-        arguments: Mapping[str, Any],
-        notes: Sequence[str] = (),
+        notes: tuple[str, ...] = (),
+        repeat: str | None = None,
     ) -> dict[str, Any]:
-        """The content of run.json. `model` is the one that was scored; `arguments` are the
-        command's.
+        """The content of run.json.
+
+        Args:
+            request: What was asked.
+            model: The model that was scored or measured.
+            notes: What the user must know beside the session's notes.
+            repeat: The command line that repeats the run; by default that of the settings.
         """
+        defined = list(request.get("measures", ()))
+        if request["command"] in ("compare", "study"):
+            defined.append(COSINE)
         return record(
             self.model,
             model,
             request,
-            task={
-                "name": self.task.name,
-                "labels": list(self.task.labels),
-                "metrics": list(self.task.metrics),
-                "columns": list(self.task.columns),
-            },
-            data={
-                "source": self.data.source,
-                "hash": self.data.hash,
-                "train": len(self.train),
-                "validation": len(self.validation),
-            },
-            notes=[*self.notes, *notes],
-            definitions={
-                name: definition(name)
-                for name in (
-                    *request.get("measures", ()),
-                    *((COSINE,) if request["command"] in ("compare", "study") else ()),
-                )
-            },
-            repeat=repeat(str(request["command"]), arguments),
+            task=TaskRecord(self.task.name, self.task.labels, self.task.metrics, self.task.columns),
+            data=DataRecord(
+                self.data.source, self.data.hash, len(self.train), len(self.validation)
+            ),
+            notes=(*self.notes, *notes),
+            definitions={name: definition(name) for name in defined},
+            repeat=repeat or self.settings.command_line(),
             seconds=time.monotonic() - self.began,
         )
 
 
-def record(
-    named: Model,
-    model: Model,
-    request: Mapping[str, Any],
+def open_session(
+    settings: TaskSettings,
+    model: str,
     *,
-    task: Mapping[str, Any],
-    data: Mapping[str, Any],
-    notes: Sequence[str],
-    definitions: Mapping[str, str],
-    repeat: str,
-    seconds: float,
-) -> dict[str, Any]:
-    """The content of run.json: what was run, on what, with which versions, and how to do it again.
+    source: WordSource = ANY_WORDS,
+    train_examples: int | None = None,
+    init: Init = "pretrained",
+    needs_head: bool = True,
+    at_most: int | None = None,
+    part: str = "validation",
+) -> Session:
+    """Load everything, and say what the user must know of it.
 
-    named: the model as the user named it; model: the one that was scored or measured, whose hash is
-    kept.
+    The task comes first, since a mistake there is found at once.
+
+    Args:
+        settings: What the command was asked.
+        model: A hub name, a folder, or the embedded model.
+        source: Who says what the words of a text are.
+        train_examples: At most so many training examples; None for all.
+        init: Whether the weights are the checkpoint's or random.
+        needs_head: Whether the model must have a head for the task; it gets a new one.
+        at_most: How many validation examples to take where the settings do not say.
+        part: Which examples are scored and measured; see `chosen_part`.
+
+    Raises:
+        HeadscopeError: The task, its data, or the model cannot be used.
     """
-    return {
-        "command": str(request["command"]),
-        "headscope": version("headscope"),
-        "model": {
-            "name": named.name,
-            "path": named.path,
-            "hash": model.hash,
-            "family": model.family,
-            "layers": model.layers,
-            "heads": model.heads,
-        },
-        "task": dict(task),
-        "data": dict(data),
-        "options": {
-            k: v
-            for k, v in request.items()
-            if k not in ("command", "headscope", "model", "task", "data")
-        },
-        "seed": request["seed"],
-        "device": _device(model),
-        "versions": {p: version(p) for p in _PACKAGES} | {"python": platform.python_version()},
-        "seconds": round(seconds, 1),
-        "notes": list(notes),
-        "definitions": dict(definitions),
-        "repeat": repeat,
-    }
+    began = time.monotonic()
+    seed = settings.seed
+    task = find(settings.task)
+    sizes = (train_examples or GENERATED[0], settings.examples or GENERATED[1])
+    data = load_data(task, settings.data, seed=seed, sizes=sizes)
+    train = data.train.sample(train_examples, seed)
+    validation = chosen_part(data, part, seed).sample(settings.examples or at_most, seed)
+    labels = task.outputs if needs_head else None
+    loaded = load(model, labels=labels, init=init, seed=seed)
+    limit = min(settings.max_length, loaded.max_length)
+    encoded = encode(validation, loaded.tokenizer, limit)
+    notes = (*train.notes, *validation.notes, *cut_note(encoded, "validation"))
+    for note in notes:
+        say(f"note: {note}", quiet=settings.quiet)
+    return Session(
+        settings=settings,
+        model=loaded,
+        task=task,
+        data=data,
+        train=train,
+        validation=validation,
+        encoded=encoded,
+        notes=notes,
+        source=source,
+        began=began,
+    )
 
 
-def _device(model: Model) -> str:
-    """What computed: the GPU's name, or the processor with its threads."""
-    import torch
+def begin(settings: RunSettings, request: dict[str, Any]) -> Run:
+    """Open the run folder, and say whether it holds something of this run already.
 
-    if model.hf.device.type == "cuda":
-        return torch.cuda.get_device_name(model.hf.device)
-    threads = torch.get_num_threads()
-    return f"{model.hf.device.type}, {threads} thread{'s' if threads > 1 else ''}"
+    Raises:
+        HeadscopeError: The folder holds another run, or anything else.
+    """
+    out, quiet = settings.out, settings.quiet
+    run = Run.begin(out, request, overwrite=settings.overwrite)
+    if run.is_complete:
+        say(
+            f"{out} holds the result of this very command already (--overwrite runs it again)",
+            quiet=quiet,
+        )
+    elif run.is_resumed:
+        say(f"resuming what was begun in {out}", quiet=quiet)
+    return run
 
 
 def chosen_part(rows: Data, part: str, seed: int) -> Split:
@@ -304,13 +255,14 @@ def foreign_labels(model: Model, task: Task) -> str:
         return ""
     if [name.casefold() for name in named] == [name.casefold() for name in task.labels]:
         return ""
-    return f"its head tells apart {', '.join(named)}, the task {task.name} has {', '.join(task.labels)}, in this order"
+    return (
+        f"its head tells apart {', '.join(named)}, the task {task.name} has "
+        f"{', '.join(task.labels)}, in this order"
+    )
 
 
 def cache_folder() -> Path:
-    """Where work is kept that other runs can use: HEADSCOPE_CACHE, or headscope in the user's cache
-    folder.
-    """
+    """Where work is kept for other runs: HEADSCOPE_CACHE, or a folder of the user's cache."""
     if own := os.environ.get("HEADSCOPE_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headscope"
@@ -324,73 +276,3 @@ def cut_note(encoded: Encoded, split: str) -> tuple[str, ...]:
         f"{encoded.truncated} of {len(encoded)} {split} examples were cut to {encoded.max_length} "
         "tokens",
     )
-
-
-def repeat(command: str, arguments: Mapping[str, Any]) -> str:
-    """The command line that repeats a run."""
-    words = ["headscope", command]
-    for name, value in arguments.items():
-        if name in ("quiet", "overwrite"):
-            continue
-        flag = "--" + name.replace("_", "-")
-        if value is True:
-            words.append(flag)
-        elif value not in (None, False):
-            words += [flag, str(value)]
-    return shlex.join(words)
-
-
-def shown(n: int, seed: int, count: int = _SHOWN) -> npt.NDArray[np.int64]:
-    """Which examples the report shows: `count` of the `n`, drawn from `seed`, in order."""
-    drawn = np.random.default_rng(seed).choice(n, min(n, count), replace=False)
-    return np.sort(drawn).astype(np.int64)
-
-
-def example_maps(
-    model: Model, encoded: Encoded, rows: npt.NDArray[np.int64]
-) -> dict[int, npt.NDArray[np.uint8]]:
-    """The maps of single examples, in 255ths: example -> [layer, head, query, key]."""
-    out: dict[int, list[npt.NDArray[np.uint8]]] = {}
-    for row in rows.tolist():
-        part: list[npt.NDArray[np.uint8]] = []
-
-        def keep(maps: LayerMaps, part: list[npt.NDArray[np.uint8]] = part) -> None:
-            part.append((maps.maps[0] * 255).round().byte().cpu().numpy())
-
-        stream(model, only(encoded, [row]), keep)
-        out[row] = part
-    return {row: np.stack(part) for row, part in out.items()}
-
-
-def example_rows(
-    session: Session, rows: npt.NDArray[np.int64], out: npt.NDArray[np.float32] | None
-) -> Sequence[dict[str, Any]]:
-    """The `examples` table: the tokens and words of the examples `rows`, the true and the predicted
-    label.
-
-    out: the model's outputs for these rows; None where it has no head for the task.
-    """
-    task, encoded = session.task, session.encoded
-    predicted = [None] * len(rows) if out is None else list(predictions(task, out))
-
-    def name(value: Any) -> str | None:
-        if value is None:
-            return None
-        return f"{float(value):.2f}" if task.is_regression else task.labels[int(value)]
-
-    return [
-        {
-            "example": row,
-            "label": name(session.validation.labels[row]),
-            "prediction": name(predicted[at]),
-            "tokens": session.model.tokenizer.convert_ids_to_tokens(
-                encoded.columns["input_ids"][row]
-            ),
-            "segments": encoded.segments[row],
-            "special": encoded.special[row],
-            "words": words,
-        }
-        for at, (row, words) in enumerate(
-            zip(rows.tolist(), session.word_numbers(rows), strict=True)
-        )
-    ]

@@ -22,7 +22,8 @@ from headscope.ablation.effects import (
 )
 from headscope.ablation.variants import MEMORY
 from headscope.axes import HeadSet, all_heads, set_name
-from headscope.commands.session import Session, cut_note, example_maps, example_rows, shown
+from headscope.commands.kept_examples import example_maps, example_rows, shown
+from headscope.commands.session import Session, cut_note
 from headscope.engine import local
 from headscope.errors import HeadscopeError
 from headscope.measures import MEASURES, OWN_PASS, Moments
@@ -69,9 +70,9 @@ def train_checkpoint(
             notes[:] = [n for n in notes if "trained in parts" not in n] + [
                 f"{note}, the gradients added up"
             ]
-            say(f"note: {notes[-1]}", quiet=session.quiet)
+            say(f"note: {notes[-1]}", quiet=session.settings.quiet)
 
-        with progress("fine-tuning", steps, quiet=session.quiet) as advance:
+        with progress("fine-tuning", steps, quiet=session.settings.quiet) as advance:
             train(
                 session.model,
                 session.task,
@@ -81,7 +82,7 @@ def train_checkpoint(
                 state=state,
                 advance=advance,
                 on_resume=lambda step: say(
-                    f"resuming training at step {step} of {steps}", quiet=session.quiet
+                    f"resuming training at step {step} of {steps}", quiet=session.settings.quiet
                 ),
                 on_split=tell_split,
             )
@@ -95,11 +96,19 @@ def score(
 ) -> tuple[list[dict[str, Any]], Logits]:
     """The `scores` rows of a model on the session's validation examples, and its outputs."""
     out = logits(
-        model, session.encoded, batch_tokens=session.batch_tokens, precision=session.precision
+        model,
+        session.encoded,
+        batch_tokens=session.settings.batch_tokens,
+        precision=session.settings.precision,
     )
     train_labels, labels = session.train.labels, session.validation.labels
     rows = score_rows_of(
-        session.task, train_labels, labels, out, configuration=configuration, seed=session.seed
+        session.task,
+        train_labels,
+        labels,
+        out,
+        configuration=configuration,
+        seed=session.settings.seed,
     )
     return rows, out
 
@@ -112,7 +121,7 @@ def measure_heads(
     """
     words = session.words()
     collector = _collector(session, names)
-    with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
+    with progress("measuring heads", len(session.encoded), quiet=session.settings.quiet) as advance:
         sums = run_measures(
             session.model,
             session.encoded,
@@ -120,13 +129,15 @@ def measure_heads(
             words=words,
             faithful=faithful,
             also=collector.see if collector else None,
-            batch_tokens=session.batch_tokens,
-            precision=session.precision,
+            batch_tokens=session.settings.batch_tokens,
+            precision=session.settings.precision,
             advance=advance,
         )
     _write_heads(session, session.model, run, names, sums)
     if collector:
-        write_patterns(run, {"as given": collector.classes}, **_named(session), seed=session.seed)
+        write_patterns(
+            run, {"as given": collector.classes}, **_named(session), seed=session.settings.seed
+        )
     return _empty_note(sums)
 
 
@@ -144,7 +155,7 @@ def compare_heads(
     """
     words = session.words()
     first, second = _collector(session, names), _collector(session, names)
-    with progress("measuring heads", len(session.encoded), quiet=session.quiet) as advance:
+    with progress("measuring heads", len(session.encoded), quiet=session.settings.quiet) as advance:
         found = compare(
             before,
             after,
@@ -153,8 +164,8 @@ def compare_heads(
             words=words,
             faithful=faithful,
             also=(first.see, second.see) if first and second else None,
-            batch_tokens=session.batch_tokens,
-            precision=session.precision,
+            batch_tokens=session.settings.batch_tokens,
+            precision=session.settings.precision,
             advance=advance,
         )
     ids = _named(session)
@@ -168,7 +179,7 @@ def compare_heads(
     run.table("change", rows, **ids)
     if first and second:
         classes = {"before": first.classes, "after": second.classes}
-        write_patterns(run, classes, **_named(session), seed=session.seed)
+        write_patterns(run, classes, **_named(session), seed=session.settings.seed)
     return _empty_note(found.after)
 
 
@@ -204,14 +215,16 @@ def importance_rows(session: Session, model: Model) -> list[dict[str, Any]]:
     """
     if not model.trained_head or model.hf.config.num_labels != session.task.outputs:
         return []
-    with progress("gradient importance", len(session.encoded), quiet=session.quiet) as advance:
+    with progress(
+        "gradient importance", len(session.encoded), quiet=session.settings.quiet
+    ) as advance:
         moments = gradient_importance(
             model,
             session.task,
             session.encoded,
             session.validation.labels,
-            batch_tokens=session.batch_tokens,
-            precision=session.precision,
+            batch_tokens=session.settings.batch_tokens,
+            precision=session.settings.precision,
             advance=advance,
         )
     unit = "squared error" if session.task.is_regression else "nats"
@@ -227,9 +240,9 @@ def alike(session: Session, model: Model, run: Run) -> None:
     head's cluster.
     """
     limit = min(LIKENESS_EXAMPLES, len(session.encoded))
-    with progress("how alike heads are", limit, quiet=session.quiet) as advance:
+    with progress("how alike heads are", limit, quiet=session.settings.quiet) as advance:
         distances = likeness(
-            model, session.encoded, limit=limit, seed=session.seed, advance=advance
+            model, session.encoded, limit=limit, seed=session.settings.seed, advance=advance
         )
     heads = all_heads(model.layers, model.heads)
     groups = clusters(distances, min(CLUSTERS, len(heads)))
@@ -312,7 +325,7 @@ def disable_sets(
     """
     replicas = replicas or (model,)
     if mode == "mean":
-        rows = batches(session.encoded.lengths, session.batch_tokens)
+        rows = batches(session.encoded.lengths, session.settings.batch_tokens)
         means = model.measure_means(session.encoded.batch(r, model.hf.device) for r in rows)
         for one in replicas:
             one.means = means.to(one.hf.device)
@@ -335,11 +348,11 @@ def disable_sets(
             # All sets, so that they are stacked alike whatever is left and however many share the
             # work.
             done=[name for name, _ in sets if name not in own],
-            batch_tokens=session.batch_tokens,
-            precision=session.precision,
+            batch_tokens=session.settings.batch_tokens,
+            precision=session.settings.precision,
             memory=memory,
             before=before,
-            note=lambda text: say(text, quiet=session.quiet),
+            note=lambda text: say(text, quiet=session.settings.quiet),
         )
         for name, out, change in scored:
             run.part("disabled", file[name], {"logits": out, "change": np.array([change])})
@@ -351,7 +364,7 @@ def disable_sets(
         done=done,
         label="disabling heads",
         kind=lambda heads: min(heads).layer,
-        quiet=session.quiet,
+        quiet=session.settings.quiet,
     )
     parts = run.finished_parts("disabled")
     after = {
@@ -359,13 +372,19 @@ def disable_sets(
         for name, _ in sets
     }
     table = effects(
-        session.task, session.validation.labels, before, after, sets, mode=mode, seed=session.seed
+        session.task,
+        session.validation.labels,
+        before,
+        after,
+        sets,
+        mode=mode,
+        seed=session.settings.seed,
     )
     run.table("disabled", table, model=session.model.name, task=session.task.name)
     if len(sets) > 1:
         outputs = {name: logits for name, (logits, _) in after.items()}
         tested = selection_rows(
-            session.task, session.validation.labels, before, outputs, seed=session.seed
+            session.task, session.validation.labels, before, outputs, seed=session.settings.seed
         )
         run.table("selection", tested, model=session.model.name, task=session.task.name)
 
@@ -395,7 +414,7 @@ def write_predictors(session: Session, run: Run) -> None:
         for name in ("heads", "patterns", "disabled")
         if (frame := run.read(name)) is not None
     }
-    if rows := predictors(tables, session.seed):
+    if rows := predictors(tables, session.settings.seed):
         run.table("predictors", rows, model=session.model.name, task=session.task.name)
 
 
@@ -436,7 +455,7 @@ def keep_maps(
 
     out: the outputs of `model`, where they are there already.
     """
-    rows = shown(len(session.encoded), session.seed)
+    rows = shown(len(session.encoded), session.settings.seed)
     kept = load_file(run.path / "maps.safetensors") if run.has("maps.safetensors") else {}
     kept |= {
         f"{state}/{row}": maps for row, maps in example_maps(model, session.encoded, rows).items()
@@ -446,7 +465,9 @@ def keep_maps(
         return
     own = out[rows] if out is not None else None
     if own is None and model.trained_head and model.hf.config.num_labels == session.task.outputs:
-        own = logits(model, only(session.encoded, rows.tolist()), batch_tokens=session.batch_tokens)
+        own = logits(
+            model, only(session.encoded, rows.tolist()), batch_tokens=session.settings.batch_tokens
+        )
     run.table(
         "examples",
         example_rows(session, rows, own),

@@ -2,93 +2,88 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from headscope.commands.common import STUDY_EXAMPLES, begin, open_session
-from headscope.commands.options import (
-    BatchSize,
-    BatchTokens,
-    DataDir,
-    Epochs,
-    Examples,
-    MaxLength,
-    Mode,
-    ModelName,
-    Out,
-    Overwrite,
-    OwnLearningRate,
-    Precision,
-    Quiet,
-    Seed,
-    TaskName,
-    TrainExamples,
-)
+from headscope.commands import options
 from headscope.commands.outcome import Outcome, score_lines
 from headscope.commands.report import report
+from headscope.commands.settings import TaskSettings, command
+from headscope.names import AFTER, BEFORE, FINE_TUNED, UNTRAINED
 from headscope.progress import say
 
+STUDY_EXAMPLES = 1000
+"""How many validation examples `study` takes at most by default (paper, section 4)."""
 
-def study(
-    *,
-    model: ModelName = "minilm",
-    task: TaskName = "builtin",
-    out: Out = Path("runs/demo"),
-    data: DataDir = None,
-    epochs: Epochs = 3,
-    batch_size: BatchSize = 32,
-    lr: OwnLearningRate = None,
-    mode: Mode = "uniform",
-    train_examples: TrainExamples = None,
-    examples: Examples = None,
-    seed: Seed = 0,
-    precision: Precision = "auto",
-    max_length: MaxLength = 128,
-    batch_tokens: BatchTokens = 2048,
-    quiet: Quiet = False,
-    overwrite: Overwrite = False,
-) -> Outcome:
+
+@dataclass(frozen=True, kw_only=True)
+class Study(TaskSettings):
+    """What `headscope study` is asked."""
+
+    command = "study"
+
+    model: options.ModelName = "minilm"
+    task: options.TaskName = "builtin"
+    out: options.Out = Path("runs/demo")
+    epochs: options.Epochs = 3
+    batch_size: options.BatchSize = 32
+    lr: options.OwnLearningRate = None
+    mode: options.Mode = "uniform"
+    train_examples: options.TrainExamples = None
+
+
+@command(Study)
+def study(asked: Study) -> Outcome:
     """Analyse one task as a whole: fine-tune, measure, disable every head in turn, report.
 
     Without arguments it runs on the embedded model and task, with no network.
     """
-    given = dict(locals())
     from headscope.ablation.effects import parse_sets
     from headscope.commands import steps
+    from headscope.commands.session import begin, open_session
     from headscope.figures.effects import draw
     from headscope.measures import known
     from headscope.model.loading import load
     from headscope.training.loop import Recipe, check_labels, usual_lr
 
     names = known()
-    say(f"headscope study: {model} on {task}", quiet=quiet)
-    session = open_session(given, examples=examples, at_most=STUDY_EXAMPLES)
-    rate = usual_lr(session.model.hf.config.hidden_size) if lr is None else lr
-    recipe = Recipe(epochs=epochs, batch_size=batch_size, lr=rate, seed=seed, precision=precision)
+    say(f"headscope study: {asked.model} on {asked.task}", quiet=asked.quiet)
+    session = open_session(
+        asked, asked.model, train_examples=asked.train_examples, at_most=STUDY_EXAMPLES
+    )
+    recipe = Recipe(
+        epochs=asked.epochs,
+        batch_size=asked.batch_size,
+        lr=usual_lr(session.model.hf.config.hidden_size) if asked.lr is None else asked.lr,
+        seed=asked.seed,
+        precision=asked.precision,
+    )
     check_labels(session.task, session.train.labels)
     request = session.request(
-        "study", measures=names, epochs=epochs, batch_size=batch_size, lr=rate, mode=mode
+        measures=names,
+        epochs=asked.epochs,
+        batch_size=asked.batch_size,
+        lr=recipe.lr,
+        mode=asked.mode,
     )
-    run, complete = begin(session, out, request, overwrite)
+    run = begin(asked, request)
     page = run.path / "report.html"
-    if complete:
+    if run.is_complete:
         return report(run.path, out=page)
-    ids = {"model": session.model.name, "task": session.task.name}
-    untrained, _ = steps.score(session, session.model, "pretrained, no fine-tuning")
-    steps.keep_maps(session, session.model, run, "before")
+    untrained, _ = steps.score(session, session.model, UNTRAINED)
+    steps.keep_maps(session, session.model, run, BEFORE)
     checkpoint = run.path / "checkpoint"
     notes = steps.train_checkpoint(session, recipe, checkpoint, run)
     tuned = load(checkpoint, labels=session.task.outputs)
-    scores, before = steps.score(session, tuned, "pretrained + fine-tuned")
-    run.table("scores", [*untrained, *scores], **ids)
+    scores, outputs = steps.score(session, tuned, FINE_TUNED)
+    run.table("scores", [*untrained, *scores], **session.names)
     for line in score_lines(scores):
-        say(line, quiet=quiet)
-    steps.keep_maps(session, tuned, run, "after", before)
-    pretrained = load(model)
-    notes += steps.compare_heads(session, pretrained, tuned, run, names)
-    steps.disable_sets(
-        session, tuned, run, parse_sets("each", tuned.layers, tuned.heads), before, mode
-    )
+        say(line, quiet=asked.quiet)
+    steps.keep_maps(session, tuned, run, AFTER, outputs)
+    notes += steps.compare_heads(session, load(asked.model), tuned, run, names)
+    every = parse_sets("each", tuned.layers, tuned.heads)
+    steps.disable_sets(session, tuned, run, every, outputs, asked.mode)
     steps.write_predictors(session, run)
-    run.finish(session.record(request, tuned, given, notes))
+    run.finish(session.record(request, tuned, notes))
     draw(run.path)
     return report(run.path, out=page)

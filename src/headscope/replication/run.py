@@ -9,28 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headscope.commands.common import STUDY_EXAMPLES, begin, open_session
-from headscope.commands.options import (
-    BatchSize,
-    DataDir,
-    Epochs,
-    Examples,
-    FrameNet,
-    ModelName,
-    Out,
-    OwnLearningRate,
-    Precision,
-    Quiet,
-    Seeds,
-    TaskList,
-    TrainExamples,
-    Workers,
-)
+from headscope.commands import options
 from headscope.commands.outcome import Outcome
 from headscope.commands.report import report
+from headscope.commands.settings import Settings, TaskSettings, command
+from headscope.commands.study import STUDY_EXAMPLES
 from headscope.errors import HeadscopeError, unknown
 from headscope.progress import say
 from headscope.reference import reference
@@ -58,81 +45,126 @@ FRAME_TABLES = ("relations", "span_heads", "span_examples")
 _TIMED = 32
 
 
-def paper(
-    *,
-    model: ModelName,
-    out: Out,
-    data: DataDir = None,
-    tasks: TaskList = "all",
-    seeds: Seeds = 1,
-    epochs: Epochs = 3,
-    batch_size: BatchSize = 32,
-    lr: OwnLearningRate = None,
-    train_examples: TrainExamples = None,
-    examples: Examples = None,
-    precision: Precision = "auto",
-    framenet: FrameNet = None,
-    workers: Workers = 1,
-    quiet: Quiet = False,
-) -> Outcome:
-    """Run the whole paper: seven tasks in three configurations, its figures, and a verdict on each
-    claim.
+@dataclass(frozen=True, kw_only=True)
+class Paper(Settings):
+    """What `headscope paper` is asked."""
+
+    command = "paper"
+
+    model: options.ModelName
+    out: options.Out
+    data: options.DataDir = None
+    tasks: options.TaskList = "all"
+    seeds: options.Seeds = 1
+    epochs: options.Epochs = 3
+    batch_size: options.BatchSize = 32
+    lr: options.OwnLearningRate = None
+    train_examples: options.TrainExamples = None
+    examples: options.Examples = None
+    precision: options.Precision = "auto"
+    framenet: options.FrameNet = None
+    workers: options.Workers = 1
+
+
+class TaskOfThePaper(TaskSettings):
+    """A task of the paper, as far as its plan asks for it."""
+
+    command = "paper"
+
+
+@command(Paper)
+def paper(asked: Paper) -> Outcome:
+    """Run the whole paper: seven tasks in three configurations, its figures, and its six claims.
 
     Says its plan and what it will cost first, and resumes what it had begun. Several workers do
     several parts at once.
     """
-    for flag, count in (("seeds", seeds), ("workers", workers)):
-        if count < 1:
-            raise HeadscopeError(f"--{flag} must be at least 1, got {count}")
+    from headscope.commands.session import begin
+
+    names = chosen_tasks(asked.tasks)
+    check_frames(asked)
+    first = open_task(asked, names[0])
+    seconds = seconds_an_example(first)
+    parts = [*frame_parts(asked), *parts_of_task(asked, first)]
+    for name in names[1:]:
+        parts += parts_of_task(asked, open_task(asked, name))
+    request = first.request(**requested(asked, names))
+    run = begin(first.settings, request)
+    page = run.path / "report.html"
+    if run.is_complete:
+        return Outcome(page, claim_lines(run), f"open {page} in a browser")
+    for line in plan_lines(parts, seconds):
+        say(line, quiet=asked.quiet)
+    run_parts(parts, run.path, asked.workers, seconds, quiet=asked.quiet)
+    write(run, first, [part.folder for part in parts], names)
+    run.finish(first.record(request, first.model, repeat=asked.command_line()))
+    report(run.path, out=page, quiet=True)
+    following = f"open {page} in a browser; the tables are Parquet files in {asked.out}"
+    return Outcome(page, claim_lines(run), following)
+
+
+def check_frames(asked: Paper) -> None:
+    """Read the FrameNet release, so that a mistake is said at once; what it holds is cached."""
     from headscope.commands.session import cache_folder
     from headscope.corpora import read
 
-    names = chosen_tasks(tasks)
-    scored = {"data": data, "examples": examples, "precision": precision, "quiet": quiet}
-    analysed = {**scored, "examples": examples or STUDY_EXAMPLES}
-    recipe = {"epochs": epochs, "batch_size": batch_size, "train_examples": train_examples}
-    parts: list[Part] = []
-    if framenet is not None:
-        read(
-            [f"framenet:{framenet}"], cache=cache_folder() / "corpora", quiet=quiet
-        )  # A mistake is said at once.
-        parts.append(frame_part(model, framenet, {"precision": precision, "quiet": quiet}))
-    seconds, first = 0.0, None
-    for name in names:
-        given = {"model": model, "task": name, **_DEFAULTS, **scored, **recipe}
-        session = open_session(given, examples=examples)
-        first = first or session
-        seconds = seconds or _seconds_an_example(session)
-        rate = lr if lr is not None else _rate(session)
-        parts += task_parts(
-            session, model, {**recipe, "lr": rate}, scored, analysed, seeds, framenet is not None
-        )
-    if first is None:
-        raise HeadscopeError("there is no task to run")
-    asked: dict[str, Any] = {
-        "tasks": list(names),
-        "seeds": seeds,
-        **recipe,
-        "lr": lr,
-        "examples": examples,
-    }
-    # Runs begun before there was such a part are still known by their request.
-    asked |= {} if framenet is None else {"framenet": str(framenet)}
-    request = first.request("paper", **asked)
-    run, complete = begin(first, out, request, overwrite=False)
-    page = run.path / "report.html"
-    if complete:
-        return Outcome(page, claim_lines(run), f"open {page} in a browser")
-    for line in plan_lines(parts, seconds):
-        say(line, quiet=quiet)
-    run_parts(parts, run.path, workers, seconds, quiet=quiet)
-    write(run, first, [part.folder for part in parts], names)
-    arguments = {"model": model, "out": out, "data": data, **asked, "tasks": tasks}
-    run.finish(first.record(request, first.model, arguments))
-    report(run.path, out=page, quiet=True)
-    return Outcome(
-        page, claim_lines(run), f"open {page} in a browser; the tables are Parquet files in {out}"
+    if asked.framenet is not None:
+        read([f"framenet:{asked.framenet}"], cache=cache_folder() / "corpora", quiet=asked.quiet)
+
+
+def open_task(asked: Paper, name: str) -> Session:
+    """The session of a task of the paper."""
+    from headscope.commands.session import open_session
+
+    settings = TaskOfThePaper(
+        task=name,
+        out=asked.out,
+        data=asked.data,
+        examples=asked.examples,
+        precision=asked.precision,
+        quiet=asked.quiet,
     )
+    return open_session(settings, asked.model, train_examples=asked.train_examples)
+
+
+def frame_parts(asked: Paper) -> list[Part]:
+    """The part that finds the heads of frames, where it is asked for."""
+    if asked.framenet is None:
+        return []
+    frames = {"precision": asked.precision, "quiet": asked.quiet}
+    return [frame_part(asked.model, asked.framenet, frames)]
+
+
+def parts_of_task(asked: Paper, session: Session) -> list[Part]:
+    """The parts of one task."""
+    scored = {
+        "data": asked.data,
+        "examples": asked.examples,
+        "precision": asked.precision,
+        "quiet": asked.quiet,
+    }
+    analysed = {**scored, "examples": asked.examples or STUDY_EXAMPLES}
+    recipe = {**training(asked), "lr": _rate(session) if asked.lr is None else asked.lr}
+    has_frames = asked.framenet is not None
+    return task_parts(session, asked.model, recipe, scored, analysed, asked.seeds, has_frames)
+
+
+def training(asked: Paper) -> dict[str, int | None]:
+    """How the models of all tasks are trained."""
+    return {
+        "epochs": asked.epochs,
+        "batch_size": asked.batch_size,
+        "train_examples": asked.train_examples,
+    }
+
+
+def requested(asked: Paper, names: Sequence[str]) -> dict[str, object]:
+    """What was asked, beside what every command is asked."""
+    request: dict[str, object] = {"tasks": list(names), "seeds": asked.seeds, **training(asked)}
+    request |= {"lr": asked.lr, "examples": asked.examples}
+    if asked.framenet is not None:
+        request["framenet"] = str(asked.framenet)
+    return request
 
 
 def claim_lines(run: Run) -> tuple[str, ...]:
@@ -142,16 +174,13 @@ def claim_lines(run: Run) -> tuple[str, ...]:
     )
 
 
-_DEFAULTS: dict[str, Any] = {"seed": 0, "batch_tokens": 2048, "max_length": 128}
-
-
 def _rate(session: Session) -> float:
     from headscope.training.loop import usual_lr
 
     return usual_lr(session.model.hf.config.hidden_size)
 
 
-def _seconds_an_example(session: Session) -> float:
+def seconds_an_example(session: Session) -> float:
     """How long an example takes forward on this machine, from a few of them."""
     from headscope.model.encoding import only
     from headscope.model.passes import logits

@@ -1,0 +1,103 @@
+"""The content of run.json: what was run, on what, with which versions, and how to repeat it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from headscope.model.loading import Model
+
+_PACKAGES = (
+    "headscope",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "polars",
+)
+_NOT_OPTIONS = ("command", "headscope", "model", "task", "data")
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """What the examples were: the task with its classes and metrics, or a corpus."""
+
+    name: str
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """Where the examples came from, and how many there were."""
+
+    source: str
+    hash: str
+    train: int
+    validation: int
+
+
+def record(
+    named: Model,
+    model: Model,
+    request: Mapping[str, Any],
+    *,
+    task: TaskRecord,
+    data: DataRecord,
+    notes: tuple[str, ...],
+    definitions: Mapping[str, str],
+    repeat: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """The content of run.json.
+
+    Args:
+        named: The model as the user named it.
+        model: The model that was scored or measured, whose hash is kept.
+        request: What was asked.
+        task: What the examples were.
+        data: Where they came from.
+        notes: What the user must know: what was left out, cut or not measured.
+        definitions: A sentence per measure.
+        repeat: The command line that repeats the run.
+        seconds: How long it took.
+    """
+    return {
+        "command": str(request["command"]),
+        "headscope": version("headscope"),
+        "model": {
+            "name": named.name,
+            "path": named.path,
+            "hash": model.hash,
+            "family": model.family,
+            "layers": model.layers,
+            "heads": model.heads,
+        },
+        "task": asdict(task),
+        "data": asdict(data),
+        "options": {name: request[name] for name in request if name not in _NOT_OPTIONS},
+        "seed": request["seed"],
+        "device": _device(model),
+        "versions": {name: version(name) for name in _PACKAGES}
+        | {"python": platform.python_version()},
+        "seconds": round(seconds, 1),
+        "notes": list(notes),
+        "definitions": dict(definitions),
+        "repeat": repeat,
+    }
+
+
+def _device(model: Model) -> str:
+    """What computed: the GPU's name, or the processor with its threads."""
+    if model.hf.device.type == "cuda":
+        return torch.cuda.get_device_name(model.hf.device)
+    threads = torch.get_num_threads()
+    return f"{model.hf.device.type}, {threads} thread{'s' if threads > 1 else ''}"
