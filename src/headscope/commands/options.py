@@ -1,12 +1,15 @@
-"""The arguments of the commands: their types and help texts, each said once."""
+"""The types of the commands' arguments, each with its help text."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+# The model and the data.
 ModelName = Annotated[str, Parameter(help="A hub name, a folder, or the embedded model minilm.")]
-Before = Annotated[str, Parameter(help="The model as it was: a hub name, a folder, or minilm.")]
+Before = Annotated[
+    str, Parameter(help="The model before fine-tuning: a hub name, a folder, or minilm.")
+]
 After = Annotated[str, Parameter(help="The fine-tuned model.")]
 TaskName = Annotated[
     str,
@@ -15,13 +18,142 @@ TaskName = Annotated[
 DataDir = Annotated[
     Path | None,
     Parameter(
-        help="Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; else HEADSCOPE_DATA, else the hub."
+        help="Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default "
+        "HEADSCOPE_DATA, else the hub."
     ),
 ]
+CorpusName = Annotated[
+    str | tuple[str, ...],
+    Parameter(
+        help="framenet:DIR, a release; ud:FILE..., treebanks in CoNLL-U or their folder; "
+        "tsv:FILE, relations of your own.",
+        consume_multiple=True,
+    ),
+]
+Examples = Annotated[
+    int | None, Parameter(help="At most so many validation examples, drawn from the seed.")
+]
+TrainExamples = Annotated[
+    int | None, Parameter(help="At most so many training examples, drawn from the seed.")
+]
+MaxLength = Annotated[
+    int, Parameter(help="Longer examples are cut to so many tokens, and counted.")
+]
+
+# Where results go.
 Out = Annotated[
     Path,
     Parameter(help="The run folder to write; the same command resumes what it had begun there."),
 ]
+Overwrite = Annotated[bool, Parameter(help="Replace another run in the folder.", negative="")]
+Quiet = Annotated[bool, Parameter(help="Show no progress.", negative="")]
+
+# How it is computed.
+Seed = Annotated[
+    int,
+    Parameter(
+        help="Random seed for subsampling, new weights, the order of batches and resampling."
+    ),
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    Parameter(help="auto: bfloat16 to train where the hardware has it, float32 to score."),
+]
+BatchTokens = Annotated[
+    int, Parameter(help="Tokens in a batch when scoring and measuring, padding included.")
+]
+Devices = Annotated[
+    str | None,
+    Parameter(
+        help="Devices that share the work, as in cuda:0,cuda:1; by default the first GPU, else "
+        "the processor."
+    ),
+]
+Memory = Annotated[
+    float, Parameter(help="GiB of the model's states to keep; what does not fit is recomputed.")
+]
+Workers = Annotated[
+    int,
+    Parameter(help="How many processes work on the parts at once; several can share a GPU."),
+]
+
+# Training.
+Init = Annotated[
+    Literal["pretrained", "random", "none"],
+    Parameter(
+        help="pretrained: fine-tune; random: train from random weights; none: a new head, no "
+        "training."
+    ),
+]
+Epochs = Annotated[int, Parameter(help="Passes over the training data.")]
+BatchSize = Annotated[int, Parameter(help="Examples in a training step.")]
+LearningRate = Annotated[
+    float, Parameter(help="Peak learning rate; small encoders need more, about 1e-4.")
+]
+OwnLearningRate = Annotated[
+    float | None,
+    Parameter(help="Peak learning rate; by default one that suits the encoder's width."),
+]
+
+# What is measured.
+Measures = Annotated[str, Parameter(help="Names of measures joined by commas, or all.")]
+WordsFrom = Annotated[
+    str,
+    Parameter(
+        help="Where the words of a text and their tags come from: auto, gold, spacy, "
+        "spacy:PIPELINE, or plain."
+    ),
+]
+Language = Annotated[str, Parameter(help="The language of the texts, as in en or fi.")]
+Faithful = Annotated[
+    bool,
+    Parameter(
+        help="Where the paper's notebook differs, compute as it does, its slips included.",
+        negative="",
+    ),
+]
+
+# Which heads are disabled, and how.
+HeadsSpec = Annotated[
+    str,
+    Parameter(
+        help="each; layers; all-but-one (of a layer, in turn); random or random:5 (20 sets of 5); "
+        "top:MEASURE:5 (the five heads with the largest value in the run --measured); or sets such "
+        "as L1H2,L7H6, separated by semicolons."
+    ),
+]
+Measured = Annotated[
+    Path | None, Parameter(help="The run folder whose measures --heads top:MEASURE:5 goes by.")
+]
+Mode = Annotated[
+    Literal["uniform", "zero", "mean"],
+    Parameter(
+        help="uniform: attend to every real token alike, as in the paper; zero: no output; mean: "
+        "the head's mean output."
+    ),
+]
+Part = Annotated[
+    str,
+    Parameter(
+        help="validation; train; or K/N, the K-th of N random parts of the validation set, as in "
+        "1/2 and 2/2."
+    ),
+]
+
+# The paper.
+TaskList = Annotated[str, Parameter(help="Tasks of the paper joined by commas, or all.")]
+Seeds = Annotated[
+    int, Parameter(help="How many seeds to fine-tune with, from 0; the analysis takes the first.")
+]
+FrameNet = Annotated[
+    Path | None,
+    Parameter(
+        help="A FrameNet release, to see which heads carry frames, and whether tasks need them "
+        "(claim C3)."
+    ),
+]
+
+# The report.
 Page = Annotated[Path | None, Parameter(help="The HTML file to write; report.html by default.")]
 FigureFolder = Annotated[
     Path | None,
@@ -33,97 +165,8 @@ FigureStyle = Annotated[
     Literal["plain", "acl"],
     Parameter(help="acl: the widths and the font of ACL's style, without titles."),
 ]
-Init = Annotated[
-    Literal["pretrained", "random", "none"],
-    Parameter(
-        help="pretrained: fine-tune; random: train from random weights; none: a new head, no training."
-    ),
-]
-Epochs = Annotated[int, Parameter(help="Passes over the training data.")]
-BatchSize = Annotated[int, Parameter(help="Examples in a training step.")]
-LearningRate = Annotated[
-    float, Parameter(help="Peak learning rate; small encoders want more, about 1e-4.")
-]
-OwnLearningRate = Annotated[
-    float | None,
-    Parameter(help="Peak learning rate; by default one that suits the encoder's width."),
-]
-WordsFrom = Annotated[
-    str,
-    Parameter(
-        help="auto, gold, spacy, spacy:PIPELINE, or plain: who says what the words of a text are."
-    ),
-]
-Language = Annotated[str, Parameter(help="The language of the texts, as in en or fi.")]
-Faithful = Annotated[
-    bool,
-    Parameter(
-        help="The forms of the paper's notebook, its slips included, where it differs.", negative=""
-    ),
-]
-Measures = Annotated[str, Parameter(help="Names of measures joined by commas, or all.")]
-HeadsSpec = Annotated[
-    str,
-    Parameter(
-        help="each; layers; all-but-one (of a layer, in turn); random or random:5 (20 sets of 5); top:MEASURE:5 (the "
-        "five with the most of it in the run --measured); or sets such as L1H2,L7H6 with ; "
-        "between them."
-    ),
-]
-Measured = Annotated[
-    Path | None, Parameter(help="The run folder whose measures --heads top:MEASURE:5 goes by.")
-]
-Part = Annotated[
-    str,
-    Parameter(
-        help="validation; train; or K/N, the K-th of N random parts of the validation set, as in 1/2 and 2/2."
-    ),
-]
-Devices = Annotated[
-    str | None,
-    Parameter(
-        help="Devices that share the work, as in cuda:0,cuda:1; by default the first GPU, else the processor."
-    ),
-]
-Memory = Annotated[
-    float, Parameter(help="GiB of the model's states to keep; what does not fit is computed again.")
-]
-Mode = Annotated[
-    Literal["uniform", "zero", "mean"],
-    Parameter(
-        help="uniform: 1/L to every real token, as in the paper; zero: no output; mean: the mean output."
-    ),
-]
-Examples = Annotated[
-    int | None, Parameter(help="At most so many validation examples, drawn from the seed.")
-]
-TrainExamples = Annotated[
-    int | None, Parameter(help="At most so many training examples, drawn from the seed.")
-]
-Seed = Annotated[int, Parameter(help="Decides everything that is drawn.")]
-Precision = Annotated[
-    Literal["auto", "fp32", "bf16"],
-    Parameter(help="auto: bfloat16 to train where the hardware has it, float32 to score."),
-]
-MaxLength = Annotated[
-    int, Parameter(help="Longer examples are cut to so many tokens, and counted.")
-]
-BatchTokens = Annotated[
-    int, Parameter(help="Tokens in a batch when scoring and measuring, padding included.")
-]
-Quiet = Annotated[bool, Parameter(help="Show no progress.", negative="")]
-Overwrite = Annotated[bool, Parameter(help="Replace another run in the folder.", negative="")]
-Annotator = Annotated[
-    str, Parameter(help="Who labels; each annotator has an order of maps and labels of their own.")
-]
-Round = Annotated[
-    Literal[1, 2, 3],
-    Parameter(help="1: first pass; 2: second, blind pass; 3: settle what two passes disagree on."),
-]
-Count = Annotated[int, Parameter(help="How many maps to draw, in strata of length and layer.")]
-Port = Annotated[int, Parameter(help="Port on 127.0.0.1; 0 takes a free one.")]
-Browser = Annotated[bool, Parameter(help="Open the page in the browser.")]
-Agreement = Annotated[bool, Parameter(help="Print how far the passes agree, and end.", negative="")]
+
+# Annotating maps.
 AnnotationOut = Annotated[
     Path, Parameter(help="The folder of the annotated set: maps.parquet and labels.jsonl.")
 ]
@@ -133,31 +176,19 @@ OwnModel = Annotated[
 OwnTask = Annotated[
     str | None, Parameter(help="Draw maps on the validation examples of this task.")
 ]
+Count = Annotated[int, Parameter(help="How many maps to draw, in strata of length and layer.")]
 Family = Annotated[
     str | None,
-    Parameter(help="The pre-trained model that the model descends from; itself by default."),
+    Parameter(help="The pre-trained model that MODEL descends from; by default MODEL itself."),
 ]
-TaskList = Annotated[str, Parameter(help="Tasks of the paper joined by commas, or all.")]
-Seeds = Annotated[
-    int,
-    Parameter(help="How many seeds to fine-tune with, from 0 on; the analysis takes the first."),
+Annotator = Annotated[
+    str,
+    Parameter(help="Who labels; each annotator has an order of maps and labels of their own."),
 ]
-Workers = Annotated[
-    int,
-    Parameter(
-        help="How many parts to do at once, each in a process of its own; several can share a GPU."
-    ),
+Round = Annotated[
+    Literal[1, 2, 3],
+    Parameter(help="1: first pass; 2: second, blind pass; 3: settle what two passes disagree on."),
 ]
-CorpusName = Annotated[
-    str | tuple[str, ...],
-    Parameter(
-        help="framenet:DIR, a release; ud:FILE..., treebanks in CoNLL-U or their folder; tsv:FILE, one's own links.",
-        consume_multiple=True,
-    ),
-]
-FrameNet = Annotated[
-    Path | None,
-    Parameter(
-        help="A FrameNet release, to see which heads carry frames, and whether tasks need them (C3)."
-    ),
-]
+Agreement = Annotated[bool, Parameter(help="Print how far the passes agree, and end.", negative="")]
+Port = Annotated[int, Parameter(help="Port on 127.0.0.1; 0 takes a free one.")]
+Browser = Annotated[bool, Parameter(help="Open the page in the browser.")]
