@@ -104,7 +104,7 @@ def analysed(model: str, data: Path, folder: Path, tokens: int) -> tuple[Path, S
         {len(one) for one in session.encoded.segments} == {tokens},
         f"every pair has {tokens} tokens",
     )
-    run, tuned = Run(path, {}), load(whole / "checkpoint", labels=session.task.outputs)
+    run, tuned = Run(path), load(whole / "checkpoint", labels=session.task.outputs)
     steps.keep_maps(session, session.model, run, "before")
     steps.keep_maps(session, tuned, run, "after")
     return path, pairs

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from safetensors.numpy import save_file
 
 from headscope.annotation.records import AnnotatedMap, quantise
 from headscope.axes import Head
+from headscope.results.record import DataRecord, ModelRecord, Record, TaskRecord
 
 LAYERS, HEADS = 3, 5
 
@@ -40,6 +42,28 @@ META = {
     "notes": ["2 of 40 examples were cut at 64 tokens."],
     "repeat": "headscope study --model /m/tiny --task pairs --out run",
 }
+
+
+def record(**same: Any) -> Record:
+    """The record of a run that scored a tiny model."""
+    return replace(
+        Record(
+            command="disable",
+            headscope="0.1.0",
+            model=ModelRecord("tiny-bert", "/m/tiny", "ab12", "bert", LAYERS, HEADS),
+            task=TaskRecord("pairs", ("different", "same"), ("accuracy",), ("a", "b")),
+            data=DataRecord("built in", "cd34", 200, 40),
+            options={"mode": "uniform"},
+            seed=7,
+            device="cpu, 1 thread",
+            versions={"torch": "2.13.0"},
+            seconds=61.5,
+            notes=(),
+            definitions={},
+            repeat="headscope disable --model /m/tiny --task pairs --out run",
+        ),
+        **same,
+    )
 
 
 def disabled(

@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+import runs
 from headscope.errors import HeadscopeError
-from headscope.results.run import Run, read_json
+from headscope.results.record import read_json
+from headscope.results.run import Run
 
 REQUEST = {"command": "disable", "model": "abc", "heads": ["L1H1"], "seed": 0}
 
@@ -22,20 +24,21 @@ def test_begun_then_resumed_then_complete(tmp_path: Path) -> None:
     again = Run.begin(tmp_path / "run", REQUEST)
     assert again.is_resumed
     assert again.finished_parts("disabled")["L1H1"]["logits"].tolist() == [[0, 1], [2, 3], [4, 5]]
-    again.table(
-        "scores", [{"value": 1.5, "low": None}, {"value": 2.5, "low": 1.0}], model="m", task="t"
-    )
-    assert again.has("scores")
-    again.finish({"command": "disable"})
+    place = {"layer": 1, "head": 1, "measure": "entropy"}
+    number = {"value": 0.5, "low": 0.1, "high": 0.9, "n": 9, "unit": "nats"}
+    rows = [{**place, **number, "before": before, "after": 2.5} for before in (None, 1.0)]
+    again.table("change", rows, model="m", task="t")
+    assert again.has("change")
+    again.finish(runs.record())
     assert Run.begin(tmp_path / "run", REQUEST).is_complete
-    assert read_json(tmp_path / "run" / "run.json")["started"] == run.begun["started"]
-    table = pl.read_parquet(tmp_path / "run" / "scores.parquet")
-    assert table.columns == ["model", "task", "value", "low"]
-    assert table["low"].to_list() == [None, 1.0]
+    assert read_json(tmp_path / "run" / "run.json")["started"] == run.started
+    table = pl.read_parquet(tmp_path / "run" / "change.parquet")
+    assert table.columns == ["model", "task", *rows[0]]
+    assert table["before"].to_list() == [None, 1.0]
 
 
 def test_another_run_is_refused_and_replaced_on_request(tmp_path: Path) -> None:
-    Run.begin(tmp_path, REQUEST).finish({})
+    Run.begin(tmp_path, REQUEST).finish(runs.record())
     with pytest.raises(
         HeadscopeError,
         match="holds another run .it differs in model, seed.: give another folder, or --overwrite",
@@ -61,7 +64,7 @@ def test_files_of_the_user_are_never_touched(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run.begin(tmp_path, REQUEST)
-    run.table("scores", [{"value": 1}], model="m", task="t")
+    run.table("corpus", [{"what": "links", "value": 1, "unit": "count"}], model="m", task="t")
 
     def full(self: Path, data: bytes) -> int:
         with self.open("wb") as file:
@@ -70,9 +73,9 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
-        run.table("scores", [{"value": 2}], model="m", task="t")
+        run.table("corpus", [{"what": "links", "value": 2, "unit": "count"}], model="m", task="t")
     monkeypatch.undo()
-    assert pl.read_parquet(tmp_path / "scores.parquet")["value"].to_list() == [1]
+    assert pl.read_parquet(tmp_path / "corpus.parquet")["value"].to_list() == [1]
     assert not [p for p in tmp_path.iterdir() if p.name.endswith(".tmp")]
 
 

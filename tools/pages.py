@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from headscope.results.run import read_json
+from headscope.results.record import read_json
 
 ROOT = Path(__file__).parents[1]
 RUNS, PAGES = ROOT / "runs" / "results", ROOT / "docs" / "results"

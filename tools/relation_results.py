@@ -24,7 +24,7 @@ import headscope
 from headscope.corpora import read
 from headscope.figures.heatmaps import save
 from headscope.results.numbers import p_value
-from headscope.results.run import read_json
+from headscope.results.record import read_json
 from pages import PAGES, ROOT, RUNS, interval, table
 
 TREEBANKS = (

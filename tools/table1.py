@@ -21,7 +21,7 @@ import headscope
 from headscope.reference import reference
 from headscope.replication.plan import INITS
 from headscope.replication.run import over_seeds
-from headscope.results.run import read_json
+from headscope.results.record import read_json
 from pages import PAGES, RUNS, interval, table
 
 TASKS = ("mrpc", "stsb", "sst2", "qqp", "rte", "qnli", "mnli")

@@ -1,8 +1,8 @@
 """headscope: what every attention head of a BERT-like encoder does, and whether the task needs it.
 
-`headscope.load(name_or_dir)` gives a model whose heads can be observed and disabled; `study`,
-`finetune`, `measure`, `disable` and `report` are the commands of the same names. Everything is
-imported when it is first used.
+`headscope.load(name_or_dir)` gives a model whose heads can be observed and disabled,
+`headscope.open_run(dir)` the tables of a run; `study`, `finetune`, `measure`, `disable` and
+`report` are the commands of the same names. Everything is imported when it is first used.
 """
 
 from importlib import import_module
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from headscope.errors import HeadscopeError
     from headscope.model.loading import Model, load
     from headscope.replication.run import paper
+    from headscope.results.saved import SavedRun, open_run
 
 __all__ = [
-    "Head", "HeadscopeError", "Model", "annotate", "compare", "disable", "finetune", "load", "measure", "paper",
-    "patterns", "relations", "report", "study",
+    "Head", "HeadscopeError", "Model", "SavedRun", "annotate", "compare", "disable", "finetune", "load", "measure",
+    "open_run", "paper", "patterns", "relations", "report", "study",
 ]  # fmt: skip
 
 _COMMANDS = (
@@ -42,7 +43,9 @@ _HOME = {
     "Head": "axes",
     "HeadscopeError": "errors",
     "Model": "model.loading",
+    "SavedRun": "results.saved",
     "load": "model.loading",
+    "open_run": "results.saved",
     "paper": "replication.run",
     **{name: f"commands.{name}" for name in _COMMANDS},
 }

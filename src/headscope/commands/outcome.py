@@ -37,9 +37,7 @@ def score_lines(rows: list[dict[str, Any]]) -> tuple[str, ...]:
 
 def saved_score_lines(run: Run) -> tuple[str, ...]:
     """The scores that a run has written."""
-    import polars as pl
-
-    return score_lines(pl.read_parquet(run.path / "scores.parquet").to_dicts())
+    return score_lines(run.rows("scores"))
 
 
 def finding_lines(run: Path) -> tuple[str, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from headscope.model.loading import Model
+from headscope.results.record import DataRecord, ModelRecord, Record, TaskRecord
 
 _PACKAGES = (
     "headscope",
@@ -25,26 +25,6 @@ _PACKAGES = (
 _NOT_OPTIONS = ("command", "headscope", "model", "task", "data")
 
 
-@dataclass(frozen=True)
-class TaskRecord:
-    """What the examples were: the task with its classes and metrics, or a corpus."""
-
-    name: str
-    labels: tuple[str, ...]
-    metrics: tuple[str, ...]
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class DataRecord:
-    """Where the examples came from, and how many there were."""
-
-    source: str
-    hash: str
-    train: int
-    validation: int
-
-
 def record(
     named: Model,
     model: Model,
@@ -56,7 +36,7 @@ def record(
     definitions: Mapping[str, str],
     repeat: str,
     seconds: float,
-) -> dict[str, Any]:
+) -> Record:
     """The content of run.json.
 
     Args:
@@ -70,29 +50,29 @@ def record(
         repeat: The command line that repeats the run.
         seconds: How long it took.
     """
-    return {
-        "command": str(request["command"]),
-        "headscope": version("headscope"),
-        "model": {
-            "name": named.name,
-            "path": named.path,
-            "hash": model.hash,
-            "family": model.family,
-            "layers": model.layers,
-            "heads": model.heads,
-        },
-        "task": asdict(task),
-        "data": asdict(data),
-        "options": {name: request[name] for name in request if name not in _NOT_OPTIONS},
-        "seed": request["seed"],
-        "device": _device(model),
-        "versions": {name: version(name) for name in _PACKAGES}
+    return Record(
+        command=str(request["command"]),
+        headscope=version("headscope"),
+        model=ModelRecord(
+            name=named.name,
+            path=named.path,
+            hash=model.hash,
+            family=model.family,
+            layers=model.layers,
+            heads=model.heads,
+        ),
+        task=task,
+        data=data,
+        options={name: request[name] for name in request if name not in _NOT_OPTIONS},
+        seed=request["seed"],
+        device=_device(model),
+        versions={name: version(name) for name in _PACKAGES}
         | {"python": platform.python_version()},
-        "seconds": round(seconds, 1),
-        "notes": list(notes),
-        "definitions": dict(definitions),
-        "repeat": repeat,
-    }
+        seconds=round(seconds, 1),
+        notes=notes,
+        definitions=definitions,
+        repeat=repeat,
+    )
 
 
 def _device(model: Model) -> str:

@@ -40,12 +40,13 @@ def relations(asked: Relations) -> Outcome:
     The corpus is framenet:DIR (a release), ud:FILE... (treebanks), or tsv:FILE (sentence, span,
     span, relation).
     """
-    from headscope.commands.record import DataRecord, TaskRecord, record
+    from headscope.commands.record import record
     from headscope.commands.session import begin, cache_folder
     from headscope.corpora import read
     from headscope.linguistics import passes
     from headscope.linguistics.definitions import definitions
     from headscope.model.loading import load
+    from headscope.results.record import DataRecord, TaskRecord
 
     began = time.monotonic()
     quiet = asked.quiet

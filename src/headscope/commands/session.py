@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headscope.commands.record import DataRecord, TaskRecord, record
+from headscope.commands.record import record
 from headscope.commands.settings import RunSettings, TaskSettings, WordSource
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
@@ -21,6 +21,7 @@ from headscope.measures.comparison import COSINE
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.loading import Init, Model, load
 from headscope.progress import say
+from headscope.results.record import DataRecord, Record, TaskRecord
 from headscope.results.run import Run
 from headscope.tasks import find
 from headscope.tasks.base import Task
@@ -118,7 +119,7 @@ class Session:
         model: Model,
         notes: tuple[str, ...] = (),
         repeat: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> Record:
         """The content of run.json.
 
         Args:

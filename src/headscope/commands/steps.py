@@ -436,7 +436,7 @@ def named_heads(spec: str, measured: Path | None) -> str:
         raise HeadscopeError(
             f"--heads {spec!r} is not understood: write top:MEASURE:COUNT, as in top:entropy:5"
         )
-    frame = None if measured is None else Run(measured, {}).read("heads")
+    frame = None if measured is None else Run(measured).read("heads")
     if frame is None:
         where = (
             "--measured RUN is needed" if measured is None else f"{measured} holds no heads.parquet"

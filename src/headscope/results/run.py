@@ -1,14 +1,13 @@
 """The run folder: the only writer of results.
 
 `begun.json` says what was asked and is written first; tables are Parquet, arrays safetensors, each
-written whole under another name and then renamed; `run.json` is written last, so its presence means
-that the run is complete.
+whole or not there; `run.json` is written last, so its presence means that the run is complete.
 """
 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -20,18 +19,25 @@ import polars as pl
 from safetensors.numpy import load_file, save
 
 from headscope.errors import HeadscopeError
+from headscope.files import replacing
+from headscope.results.record import BEGUN, DONE, Record, read_json
+from headscope.results.tables import TABLES
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-BEGUN, DONE = "begun.json", "run.json"
-
 
 class Run:
-    """One run folder, open for writing. Use `Run.begin`."""
+    """One run folder, open for writing. Use `Run.begin`.
 
-    def __init__(self, path: Path, begun: dict[str, Any]) -> None:
-        self.path, self.begun = path, begun
+    Args:
+        path: The folder.
+        started: When the run began, in ISO 8601.
+    """
+
+    def __init__(self, path: Path, started: str = "") -> None:
+        self.path = path
+        self.started = started
 
     @classmethod
     def begin(cls, path: Path, request: Mapping[str, Any], *, overwrite: bool = False) -> "Run":
@@ -47,9 +53,8 @@ class Run:
         if overwrite and path.is_dir():
             _clear(path)
         if not path.is_dir() or not any(path.iterdir()):
-            path.mkdir(parents=True, exist_ok=True)
-            begun = {"request": wanted, "started": datetime.now(UTC).isoformat(timespec="seconds")}
-            run = cls(path, begun)
+            run = cls(path, datetime.now(UTC).isoformat(timespec="seconds"))
+            begun = {"request": wanted, "started": run.started}
             run._write(BEGUN, json.dumps(begun, indent=1).encode())
             return run
         if not (path / BEGUN).is_file():
@@ -64,7 +69,7 @@ class Run:
                 f"{', '.join(differ) or 'its version'}): give another folder, or --overwrite to "
                 "replace it"
             )
-        return cls(path, begun)
+        return cls(path, str(begun.get("started")))
 
     @property
     def is_complete(self) -> bool:
@@ -77,15 +82,8 @@ class Run:
         return any(p.name != BEGUN for p in self.path.iterdir())
 
     def _write(self, name: str, data: bytes) -> None:
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.tmp")
-        try:
+        with replacing(self.path / name) as unfinished:
             unfinished.write_bytes(data)
-            unfinished.replace(target)
-        except OSError:
-            unfinished.unlink(missing_ok=True)
-            raise
 
     def has(self, name: str) -> bool:
         """Whether a table or file of that name has been written."""
@@ -99,16 +97,32 @@ class Run:
         model: str,
         task: str,
     ) -> None:
-        """Write a tidy table of rows; the columns `model` and `task` come in front."""
+        """Write a table of rows; the columns `model` and `task` come in front.
+
+        Raises:
+            ValueError: No such table is defined, or the rows are not of this table.
+        """
         same = {"model": model, "task": task}
         content = [same | as_columns(row) for row in rows]
         self.frame(name, pl.DataFrame(content, infer_schema_length=None))
 
     def frame(self, name: str, frame: pl.DataFrame) -> None:
-        """Write a table that is one already."""
+        """Write a table that is one already.
+
+        Raises:
+            ValueError: No such table is defined, or the frame is not this table.
+        """
+        if name not in TABLES:
+            raise ValueError(
+                f"no table {name!r} is defined: add it to headscope.results.definitions"
+            )
+        table = TABLES[name]
+        if frame.is_empty() and not frame.columns:
+            frame = table.empty()
+        table.check(frame)
         buffer = BytesIO()
         frame.write_parquet(buffer)
-        self._write(f"{name}.parquet", buffer.getvalue())
+        self._write(table.file, buffer.getvalue())
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of a table that was written before; none if it was not."""
@@ -141,11 +155,9 @@ class Run:
         """Save the result of one work item, so that a resumed run need not do it again."""
         self.arrays(f"parts/{group}/{name}", arrays)
 
-    def finish(self, record: Mapping[str, Any]) -> None:
+    def finish(self, record: Record) -> None:
         """Write `run.json`: the run is complete."""
-        self._write(
-            DONE, json.dumps({**record, "started": self.begun["started"]}, indent=1).encode()
-        )
+        self._write(DONE, replace(record, started=self.started).to_json().encode())
 
 
 def as_columns(row: "Mapping[str, Any] | DataclassInstance") -> dict[str, Any]:
@@ -164,16 +176,3 @@ def _clear(path: Path) -> None:
             f"--overwrite: {path} holds files that are not of a run, so nothing was removed"
         )
     shutil.rmtree(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises HeadscopeError if it is damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise HeadscopeError(
-            f"{path} cannot be read ({error}): remove the folder, or use --overwrite"
-        ) from error
-    if not isinstance(value, dict):
-        raise HeadscopeError(f"{path} is damaged: remove the folder, or use --overwrite")
-    return value

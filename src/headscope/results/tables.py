@@ -1,10 +1,23 @@
-"""What the tables of a run folder hold."""
+"""The one registry of tables: what every command writes, what the reader and the report expect."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from headscope.results.definitions import ablation, heads, paper, relations, scores
+from headscope.results.schema import Table
+
+TABLES: Mapping[str, Table] = MappingProxyType(
+    {
+        table.name: table
+        for room in (scores, heads, ablation, relations, paper)
+        for table in room.TABLES
+    }
+)
+"""Every table by its name."""
 
 Tables = Mapping[str, pl.DataFrame]
 """Tables by name."""

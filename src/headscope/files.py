@@ -1,0 +1,32 @@
+"""Files that are whole or not there: written beside their place, brought to the disk, then renamed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """A path to write to in place of `path`, which keeps its old content until the block ends well.
+
+    Args:
+        path: The file that is to have the new content. Its folder is made.
+        shared: Whether other processes may write the same file at the same time; each then has an
+            unfinished file of its own, which stays behind if the process is killed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = f".{os.getpid()}" if shared else ""
+    unfinished = path.with_name(f".{path.name}{owner}.tmp")
+    try:
+        yield unfinished
+        move(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def move(file: Path, path: Path) -> None:
+    """Rename a file once its content is on the disk: after a power cut it is whole or not there."""
+    with file.open("rb+") as content:
+        os.fsync(content.fileno())
+    file.replace(path)

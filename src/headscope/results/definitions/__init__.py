@@ -1,0 +1,1 @@
+"""The tables of every command, a file per room that computes them."""

@@ -1,0 +1,55 @@
+"""Tables that only `headscope paper` and `headscope annotate` write."""
+
+import polars as pl
+
+from headscope.results.schema import (
+    COUNT,
+    HEAD,
+    LAYER,
+    MODEL,
+    TASK,
+    TEXT,
+    TRUTH,
+    Column,
+    Table,
+)
+
+CLAIMS = Table(
+    name="claims",
+    meaning="A row per claim of the paper, with the verdict of this run.",
+    columns=(
+        MODEL,
+        TASK,
+        Column("claim", TEXT, "", "The claim by number, from C1 to C6."),
+        Column("text", TEXT, "", "The claim in a sentence."),
+        Column("verdict", TEXT, "", "Supported, partly supported, not supported, or not tested."),
+        Column("evidence", TEXT, "", "The numbers that the verdict goes by."),
+        Column("caveat", TEXT, "", "What stands against reading more into it."),
+    ),
+    required=("claim", "verdict"),
+    commands=("paper",),
+    always=("paper",),
+    called="the verdicts on the paper's claims",
+)
+
+ANNOTATED = Table(
+    name="maps",
+    meaning="A row per attention map of an annotated set, which is labelled by looking at it.",
+    columns=(
+        Column("id", TEXT, "", "The name of the map; a label refers to it."),
+        MODEL,
+        Column("family", TEXT, "", "The pre-trained weights that the model descends from."),
+        LAYER,
+        HEAD,
+        Column("source", TEXT, "", "The task or treebank that the example is of."),
+        Column("example", COUNT, "number from 0", "The example."),
+        Column("drawn", TEXT, "", "How the map was chosen: at random, or as a candidate."),
+        Column("special", pl.List(TRUTH), "", "Per token: whether it is a special token."),
+        Column("segments", pl.List(COUNT), "", "Per token: 0 in the first text, 1 in the second."),
+        Column("map", pl.Binary(), "255ths", "Square roots of the weights, a byte each, by row."),
+    ),
+    required=("id", "layer", "head", "special", "segments", "map"),
+    commands=("annotate",),
+)
+
+TABLES = (CLAIMS, ANNOTATED)

@@ -1,0 +1,120 @@
+"""What `run.json` says: what was run, on what, with which versions, and how to do it again."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from headscope.errors import HeadscopeError
+
+BEGUN, DONE = "begun.json", "run.json"
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """The model as the user named it, and the hash and sizes of the one that was measured."""
+
+    name: str
+    path: str
+    hash: str
+    family: str
+    layers: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """The task, or the corpus as a task without labels."""
+
+    name: str
+    labels: Sequence[str]
+    metrics: Sequence[str]
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """Where the examples come from, the hash of their content, and how many were used."""
+
+    source: str
+    hash: str
+    train: int
+    validation: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """The content of `run.json`; a run that has one is complete.
+
+    Args:
+        command: Name of the command.
+        headscope: Version that ran it.
+        options: What else was asked for.
+        seed: Seed of every random choice.
+        device: What computed.
+        versions: Versions of packages by name.
+        seconds: Duration of the run.
+        notes: What the user must know of the data.
+        definitions: Definitions of the measures by name.
+        repeat: The command line that repeats the run.
+        started: When the run began, in ISO 8601.
+    """
+
+    command: str
+    headscope: str
+    model: ModelRecord
+    task: TaskRecord
+    data: DataRecord
+    options: Mapping[str, object]
+    seed: int
+    device: str
+    versions: Mapping[str, str]
+    seconds: float
+    notes: Sequence[str]
+    definitions: Mapping[str, str]
+    repeat: str
+    started: str = ""
+
+    def to_json(self) -> str:
+        """The record as it is written."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """The record in a file. Keys that another version added are left out.
+
+        Raises:
+            HeadscopeError: The file is missing or damaged.
+        """
+        content = read_json(path)
+        try:
+            return cls(
+                **_fields(cls, content)
+                | {
+                    "model": ModelRecord(**_fields(ModelRecord, content["model"])),
+                    "task": TaskRecord(**_fields(TaskRecord, content["task"])),
+                    "data": DataRecord(**_fields(DataRecord, content["data"])),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise HeadscopeError(
+                f"{path} is damaged: remove the folder, or use --overwrite"
+            ) from error
+
+
+def _fields(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: content[field.name] for field in fields(kind)}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises HeadscopeError if it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HeadscopeError(
+            f"{path} cannot be read ({error}): remove the folder, or use --overwrite"
+        ) from error
+    if not isinstance(value, dict):
+        raise HeadscopeError(f"{path} is damaged: remove the folder, or use --overwrite")
+    return value
