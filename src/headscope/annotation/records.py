@@ -17,8 +17,10 @@ from jaxtyping import Float, UInt8
 
 from headscope.axes import Head
 from headscope.errors import HeadscopeError
+from headscope.files import replacing
+from headscope.results.tables import TABLES
 
-MAPS, LABELS = "maps.parquet", "labels.jsonl"
+MAPS, LABELS = TABLES["maps"].file, "labels.jsonl"
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,10 @@ def write_maps(folder: Path, maps: Sequence[AnnotatedMap]) -> None:
         }
         for one in maps
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{MAPS}.tmp"
-    pl.DataFrame(rows, infer_schema_length=None).write_parquet(
-        unfinished, compression="zstd", compression_level=19
-    )
-    unfinished.replace(folder / MAPS)
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    TABLES["maps"].check(frame)
+    with replacing(folder / MAPS) as unfinished:
+        frame.write_parquet(unfinished, compression="zstd", compression_level=19)
 
 
 def read_maps(folder: Path) -> list[AnnotatedMap]:

