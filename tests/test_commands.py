@@ -36,35 +36,35 @@ def studied(bare: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_study_writes_every_table_and_a_report(studied: Path) -> None:
     heads = families.LAYERS * families.HEADS
-    disabled = pl.read_parquet(studied / "disabled.parquet")
+    run = headscope.open_run(studied)
+    disabled = run.tables["disabled"]
     assert disabled.filter(metric="accuracy")["set"].n_unique() == heads
     assert set(disabled["metric"]) == {"accuracy", "f1"}
     assert disabled["n"].unique().to_list() == [40]
     assert (disabled["activation_change"] > 0).all()
     assert (disabled["p_corrected"] >= disabled["p"]).all()
-    measured = pl.read_parquet(studied / "heads.parquet")
+    measured = run.tables["heads"]
     assert measured.group_by("measure").len()["len"].unique().to_list() == [heads]
     assert {"entropy", "distance", "attention_to_cls", "attention_to_sep"} <= set(
         measured["measure"]
     )
     assert measured.filter(pl.col("low") > pl.col("value")).is_empty()
-    scores = pl.read_parquet(studied / "scores.parquet")
+    scores = run.tables["scores"]
     assert set(scores["configuration"]) == {"pretrained, no fine-tuning", "pretrained + fine-tuned"}
     for table in (disabled, measured, scores):
         assert {"model", "task", "value", "low", "high", "n", "unit"} <= set(table.columns)
-    record = json.loads((studied / "run.json").read_text())
-    assert record["model"]["layers"] == families.LAYERS
-    assert record["data"]["validation"] == 40
-    assert record["repeat"].startswith("headscope study --model ")
-    assert "in nats" in record["definitions"]["entropy"]
-    assert record["definitions"]["cosine_to_pretrained"].startswith(
+    assert run.record.model.layers == families.LAYERS
+    assert run.record.data.validation == 40
+    assert run.record.repeat.startswith("headscope study --model ")
+    assert "in nats" in run.record.definitions["entropy"]
+    assert run.record.definitions["cosine_to_pretrained"].startswith(
         "Cosine of the two maps of a head"
     )
-    assert record["device"].startswith(("cpu, ", "NVIDIA"))
+    assert run.record.device.startswith(("cpu, ", "NVIDIA"))
     maps = load_file(studied / "maps.safetensors")
     assert {key.split("/")[0] for key in maps} == {"before", "after"}
-    assert len(pl.read_parquet(studied / "examples.parquet")) == 16 == len(maps) // 2
-    signals = pl.read_parquet(studied / "predictors.parquet")
+    assert len(run.tables["examples"]) == 16 == len(maps) // 2
+    signals = run.tables["predictors"]
     assert {"gradient_importance", "entropy", "share_vertical", "layer"} <= set(signals["measure"])
     assert set(signals["effect"]) == {"loss_moved", "loss", "accuracy", "f1"}
     assert signals["n"].unique().to_list() == [heads]

@@ -1,6 +1,5 @@
 """`headscope relations` from end to end on a tiny model: tables, resuming, what is left out, refusals."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,8 @@ def test_a_treebank_gives_every_table(
     said = capsys.readouterr()
     assert "sentences read: 60" in said.err
     assert "det: L" in said.out
-    every = pl.read_parquet(out / "relations.parquet")
+    run = headscope.open_run(out)
+    every = run.tables["relations"]
     heads = families.LAYERS * families.HEADS
     accuracy = every.filter(measure="accuracy", relation="det")
     assert accuracy.height == 2 * heads
@@ -81,18 +81,17 @@ def test_a_treebank_gives_every_table(
         "n",
         "unit",
     } <= set(every.columns)
-    best = pl.read_parquet(out / "relations_best.parquet")
+    best = run.tables["relations_best"]
     assert {"det", "nsubj", "amod"} <= set(best["relation"])
     assert (best["p_corrected"] >= best["p"]).all()
     assert best.filter(relation="det")["offset"].to_list() in ([1], [2])
-    assert set(pl.read_parquet(out / "patterns.parquet")["task"]) == {"ud:en_own-ud-dev"}
-    explained = pl.read_parquet(out / "explained.parquet")
+    assert set(run.tables["patterns"]["task"]) == {"ud:en_own-ud-dev"}
+    explained = run.tables["explained"]
     assert set(explained["relation"]) == {"nsubj", "obj"}
     assert explained["value"].is_between(0, 1).all()
-    record = json.loads((out / "run.json").read_text())
-    assert record["command"] == "relations"
-    assert f"--corpus ud:{treebank}" in record["repeat"]
-    assert "accuracy_excess" in record["definitions"]
+    assert run.record.command == "relations"
+    assert f"--corpus ud:{treebank}" in run.record.repeat
+    assert "accuracy_excess" in run.record.definitions
 
 
 def test_a_broken_run_goes_on_to_the_same_tables(

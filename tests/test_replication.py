@@ -273,20 +273,21 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
         "are above the 99th percentile" in first.lines[2]
         or "is above the 99th percentile" in first.lines[2]
     )
-    assert pl.read_parquet(tmp_path / "run" / "dispensable.parquet")["drawn"].sum() > 0
+    tables = headscope.open_run(tmp_path / "run").tables
+    assert tables["dispensable"]["drawn"].sum() > 0
     assert first.path.read_text().count("The paper's claims</h") == 1
-    table = pl.read_parquet(tmp_path / "run" / "table1.parquet")
+    table = tables["table1"]
     assert table.height == 2 * 3 * (1 + 2)
     assert set(table["comparable"]) == {"another model: not comparable"}
-    assert pl.read_parquet(tmp_path / "run" / "seeds.parquet")["n"].to_list() == [2] * 9
+    assert tables["seeds"]["n"].to_list() == [2] * 9
     model = load(tiny)
     heads = model.layers * model.heads
-    effects = pl.read_parquet(tmp_path / "run" / "seeds_disabled.parquet")
+    effects = tables["seeds_disabled"]
     assert effects.filter(metric="accuracy").group_by("task").len()["len"].to_list() == [
         heads,
         heads,
     ]
-    signals = pl.read_parquet(tmp_path / "run" / "predictors.parquet")
+    signals = tables["predictors"]
     assert set(signals["task"]) <= {"rte", "mrpc"}
     assert effects["n"].unique().to_list() == [2]
     again = headscope.paper(**given)

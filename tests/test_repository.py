@@ -85,14 +85,15 @@ def test_the_readme_shows_files_that_exist() -> None:
             )
 
 
-def test_the_page_of_measures_is_what_the_code_says() -> None:
+@pytest.mark.parametrize("name", ["measures", "tables"])
+def test_a_page_of_the_docs_is_what_the_code_says(name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import measures_page; print(measures_page.page(), end='')"],
+        [sys.executable, "-c", f"import {name}_page as made; print(made.page(), end='')"],
         cwd=ROOT / "tools",
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == (ROOT / "docs" / "measures.md").read_text(), (
-        "run python tools/measures_page.py"
+    assert done.stdout == (ROOT / "docs" / f"{name}.md").read_text(), (
+        f"run python tools/{name}_page.py"
     )

@@ -86,6 +86,7 @@ def test_a_damaged_record_is_explained(tmp_path: Path) -> None:
         HeadscopeError, match="cannot be read .*: remove the folder, or use --overwrite"
     ):
         Run.begin(tmp_path, REQUEST)
-    (tmp_path / "begun.json").write_text(json.dumps([1]))
-    with pytest.raises(HeadscopeError, match="is damaged"):
-        Run.begin(tmp_path, REQUEST)
+    for content in ([1], {"request": REQUEST}):
+        (tmp_path / "begun.json").write_text(json.dumps(content))
+        with pytest.raises(HeadscopeError, match="is damaged"):
+            Run.begin(tmp_path, REQUEST)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, brought to the disk, then renamed."""
+"""Files that are whole or not there: written beside their place, then renamed."""
 
 import os
 from collections.abc import Iterator

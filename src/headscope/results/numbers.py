@@ -7,8 +7,10 @@ def number(value: float | None, unit: str | None = "", signed: bool = False, mor
     """A number as text: points to a tenth, others to a hundredth, `more` digits on request or where
     that hides it.
 
-    >>> number(81.13, "points"), number(-0.74, "points", signed=True), number(-0.04, "points"), number(0.2, "nats")
-    ('81.1', '−0.7', '−0.04', '0.20')
+    >>> number(81.13, "points"), number(-0.74, "points", signed=True)
+    ('81.1', '−0.7')
+    >>> number(-0.04, "points"), number(0.2, "nats")
+    ('−0.04', '0.20')
     """
     if value is None:
         return "–"
@@ -25,4 +27,6 @@ def number(value: float | None, unit: str | None = "", signed: bool = False, mor
 
 def p_value(p: float | None) -> str:
     """A p value to three digits, `< 0.001` below that."""
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

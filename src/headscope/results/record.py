@@ -1,4 +1,6 @@
-"""What `run.json` says: what was run, on what, with which versions, and how to do it again."""
+"""What `run.json` says (what was run, on what, with which versions, and how to do it again), and
+`begun.json` before it.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +11,27 @@ from typing import Any
 from headscope.errors import HeadscopeError
 
 BEGUN, DONE = "begun.json", "run.json"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The content of `begun.json`: what was asked, and when, in ISO 8601."""
+
+    request: Mapping[str, object]
+    started: str
+
+    def to_json(self) -> str:
+        """The record as it is written."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def read(cls, path: Path) -> "Begun":
+        """The record in a file. Raises HeadscopeError if it is damaged."""
+        content = read_json(path)
+        try:
+            return cls(**_fields(cls, content))
+        except TypeError as error:
+            raise _damaged(path) from error
 
 
 @dataclass(frozen=True)
@@ -98,13 +121,11 @@ class Record:
                 }
             )
         except (KeyError, TypeError) as error:
-            raise HeadscopeError(
-                f"{path} is damaged: remove the folder, or use --overwrite"
-            ) from error
+            raise _damaged(path) from error
 
 
 def _fields(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: content[field.name] for field in fields(kind)}
+    return {field.name: content[field.name] for field in fields(kind) if field.name in content}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -116,5 +137,9 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} cannot be read ({error}): remove the folder, or use --overwrite"
         ) from error
     if not isinstance(value, dict):
-        raise HeadscopeError(f"{path} is damaged: remove the folder, or use --overwrite")
+        raise _damaged(path)
     return value
+
+
+def _damaged(path: Path) -> HeadscopeError:
+    return HeadscopeError(f"{path} is damaged: remove the folder, or use --overwrite")

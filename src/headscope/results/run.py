@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save
 
 from headscope.errors import HeadscopeError
 from headscope.files import replacing
-from headscope.results.record import BEGUN, DONE, Record, read_json
+from headscope.results.record import BEGUN, DONE, Begun, Record
 from headscope.results.tables import TABLES
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Run:
         self.started = started
 
     @classmethod
-    def begin(cls, path: Path, request: Mapping[str, Any], *, overwrite: bool = False) -> "Run":
+    def begin(cls, path: Path, request: Mapping[str, object], *, overwrite: bool = False) -> "Run":
         """Open `path` for this request: new, or begun before by the same request and resumed.
 
         request: what was asked, as JSON; two runs with equal requests give equal results.
@@ -54,22 +54,21 @@ class Run:
             _clear(path)
         if not path.is_dir() or not any(path.iterdir()):
             run = cls(path, datetime.now(UTC).isoformat(timespec="seconds"))
-            begun = {"request": wanted, "started": run.started}
-            run._write(BEGUN, json.dumps(begun, indent=1).encode())
+            run._write(BEGUN, Begun(wanted, run.started).to_json().encode())
             return run
         if not (path / BEGUN).is_file():
             raise HeadscopeError(
                 f"--out {path} holds files that are not of a run: give an empty or a new folder"
             )
-        begun = read_json(path / BEGUN)
-        if begun.get("request") != wanted:
-            differ = [k for k in wanted if wanted[k] != begun.get("request", {}).get(k)]
+        begun = Begun.read(path / BEGUN)
+        if begun.request != wanted:
+            differ = [key for key in wanted if wanted[key] != begun.request.get(key)]
             raise HeadscopeError(
                 f"--out {path} holds another run (it differs in "
                 f"{', '.join(differ) or 'its version'}): give another folder, or --overwrite to "
                 "replace it"
             )
-        return cls(path, str(begun.get("started")))
+        return cls(path, begun.started)
 
     @property
     def is_complete(self) -> bool:
@@ -136,20 +135,16 @@ class Run:
 
     def arrays(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write named arrays as safetensors."""
-        self._write(
-            f"{name}.safetensors", save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
-        )
+        contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+        self._write(f"{name}.safetensors", save(contiguous))
 
     def finished_parts(self, group: str) -> dict[str, dict[str, npt.NDArray[Any]]]:
         """The arrays of every work item of `group` that an earlier or this run finished, by the
         item's name.
         """
-        folder = self.path / "parts" / group
-        return (
-            {p.stem: load_file(p) for p in sorted(folder.glob("*.safetensors"))}
-            if folder.is_dir()
-            else {}
-        )
+        # A folder that is not there has no files.
+        files = sorted((self.path / "parts" / group).glob("*.safetensors"))
+        return {file.stem: load_file(file) for file in files}
 
     def part(self, group: str, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Save the result of one work item, so that a resumed run need not do it again."""

@@ -3,7 +3,7 @@ it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -145,18 +145,38 @@ class Table:
         return frame.select(read)
 
 
+def text(name: str, meaning: str) -> Column:
+    """A column of words."""
+    return Column(name, TEXT, "", meaning)
+
+
+def count(name: str, unit: str, meaning: str) -> Column:
+    """A column of integers."""
+    return Column(name, COUNT, unit, meaning)
+
+
+def number(name: str, unit: str, meaning: str) -> Column:
+    """A column of numbers with a fraction."""
+    return Column(name, NUMBER, unit, meaning)
+
+
+def optional(column: Column) -> Column:
+    """The same column in a table whose rows may be without a value."""
+    return replace(column, nullable=True)
+
+
 def columns_of(table: Table, names: Iterable[str]) -> tuple[Column, ...]:
     """Some columns of a table, for another table that shares them."""
     by_name = {column.name: column for column in table.columns}
     return tuple(by_name[name] for name in names)
 
 
-MODEL = Column("model", TEXT, "", "The model, as it was named or by its folder.")
-TASK = Column("task", TEXT, "", "The task, or the corpus whose relations are looked at.")
-LAYER = Column("layer", COUNT, "number from 1", "The layer of the head.")
-HEAD = Column("head", COUNT, "number from 1", "The head in its layer.")
-MEASURE = Column("measure", TEXT, "", "What `value` is; see docs/measures.md.")
-LOW = Column("low", NUMBER, AS_UNIT, "Lower end of the 95% confidence interval of the value.")
-HIGH = Column("high", NUMBER, AS_UNIT, "Upper end of the 95% confidence interval of the value.")
-UNIT = Column("unit", TEXT, "", "The unit of `value` and its interval.")
-EXAMPLES = Column("n", COUNT, "examples", "How many examples the value is computed from.")
+MODEL = text("model", "The model, as it was named or by its folder.")
+TASK = text("task", "The task, or the corpus whose relations are looked at.")
+LAYER = count("layer", "number from 1", "The layer of the head.")
+HEAD = count("head", "number from 1", "The head in its layer.")
+MEASURE = text("measure", "What `value` is; see docs/measures.md.")
+LOW = number("low", AS_UNIT, "Lower end of the 95% confidence interval of `value`.")
+HIGH = number("high", AS_UNIT, "Upper end of the 95% confidence interval of `value`.")
+UNIT = text("unit", "The unit of `value` and its interval.")
+EXAMPLES = count("n", "examples", "How many examples `value` is computed from.")

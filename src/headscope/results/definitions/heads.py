@@ -2,7 +2,6 @@
 
 from headscope.results.schema import (
     AS_UNIT,
-    COUNT,
     EXAMPLES,
     HEAD,
     HIGH,
@@ -10,15 +9,17 @@ from headscope.results.schema import (
     LOW,
     MEASURE,
     MODEL,
-    NUMBER,
     TASK,
-    TEXT,
     UNIT,
-    Column,
     Table,
+    count,
+    number,
+    optional,
+    text,
 )
 
 PLACE = (MODEL, TASK, LAYER, HEAD)
+_SPREAD = "standard deviations"
 STATE = "The model that was measured: before or after fine-tuning, or as given."
 
 HEADS = Table(
@@ -27,7 +28,7 @@ HEADS = Table(
     columns=(
         *PLACE,
         MEASURE,
-        Column("value", NUMBER, AS_UNIT, "The mean of the measure over the examples."),
+        number("value", AS_UNIT, "The mean of the measure over the examples."),
         LOW,
         HIGH,
         EXAMPLES,
@@ -45,15 +46,13 @@ CHANGE = Table(
     columns=(
         *PLACE,
         MEASURE,
-        Column("value", NUMBER, AS_UNIT, "`after` minus `before`; or the cosine of the maps."),
+        number("value", AS_UNIT, "`after` minus `before`; or the cosine of the maps."),
         LOW,
         HIGH,
         EXAMPLES,
         UNIT,
-        Column(
-            "before", NUMBER, AS_UNIT, "The measure before; none for the cosine.", nullable=True
-        ),
-        Column("after", NUMBER, AS_UNIT, "The measure after; none for the cosine.", nullable=True),
+        optional(number("before", AS_UNIT, "The measure before; none for the cosine.")),
+        optional(number("after", AS_UNIT, "The measure after; none for the cosine.")),
     ),
     required=("layer", "head", "measure", "value"),
     commands=("study", "compare", "paper"),
@@ -63,23 +62,21 @@ CHANGE = Table(
 
 PATTERNS = Table(
     name="patterns",
-    meaning="A row per pattern, and per head, per layer, and for the whole model: its share of maps.",
+    meaning="A row per pattern and per head, layer or whole model: the share of its maps.",
     columns=(
         MODEL,
         TASK,
-        Column("state", TEXT, "", STATE),
-        Column("layer", COUNT, "number from 1", "None for the whole model.", nullable=True),
-        Column(
-            "head", COUNT, "number from 1", "None for a layer and for the model.", nullable=True
-        ),
-        Column("class", TEXT, "", "The pattern: one of the five classes of docs/patterns.md."),
-        Column("measure", TEXT, "", "`share` as counted, or `share_corrected` for confusion."),
-        Column("value", NUMBER, AS_UNIT, "The share of the maps that have this pattern."),
+        text("state", STATE),
+        optional(count("layer", "number from 1", "The layer; none for the whole model.")),
+        optional(count("head", "number from 1", "The head; none for a whole layer or the model.")),
+        text("class", "The pattern: one of the five classes of docs/patterns.md."),
+        text("measure", "`share` as counted, or `share_corrected` for the classifier's confusion."),
+        number("value", "share of maps", "The share of the maps that have this pattern."),
         LOW,
         HIGH,
-        Column("n", COUNT, "maps", "How many maps were classified."),
+        count("n", "maps", "How many maps were classified."),
         UNIT,
-        Column("examples", COUNT, "examples", "How many examples these maps are of."),
+        count("examples", "examples", "How many examples these maps are of."),
     ),
     required=("state", "class", "measure", "value"),
     commands=("study", "measure", "compare", "relations", "paper"),
@@ -93,14 +90,14 @@ HETEROGENEOUS = Table(
     columns=(
         MODEL,
         TASK,
-        Column("state", TEXT, "", STATE),
+        text("state", STATE),
         LAYER,
         HEAD,
-        Column("group", COUNT, "number from 1", "The group of the head, the largest group first."),
-        Column("name", TEXT, "", "What the group is called, by its outstanding measure."),
-        Column("measure", TEXT, "", "The measure in which the group stands out most."),
-        Column("value", NUMBER, AS_UNIT, "The group's mean of it, minus that of all heads."),
-        Column("share", NUMBER, "share of maps", "The share of the head's maps in this class."),
+        count("group", "number from 1", "The group of the head, the largest group first."),
+        text("name", "What the group is called, by its outstanding measure."),
+        text("measure", "The measure in which the group stands out most."),
+        number("value", _SPREAD, "The group's mean of it, minus that of all heads."),
+        number("share", "share of maps", "The share of the head's maps in this class."),
         UNIT,
     ),
     required=("layer", "head", "group", "name"),
@@ -114,12 +111,12 @@ LIKENESS = Table(
     meaning="A row per pair of heads: how far their maps differ.",
     columns=(
         *PLACE,
-        Column("other_layer", COUNT, "number from 1", "The layer of the other head."),
-        Column("other_head", COUNT, "number from 1", "The other head in its layer."),
-        Column("cluster", COUNT, "", "The cluster of the head."),
-        Column("other_cluster", COUNT, "", "The cluster of the other head."),
-        Column("measure", TEXT, "", "The divergence: Jensen-Shannon's."),
-        Column("value", NUMBER, AS_UNIT, "Its mean over rows and examples, from 0 to ln 2."),
+        count("other_layer", "number from 1", "The layer of the other head."),
+        count("other_head", "number from 1", "The other head in its layer."),
+        count("cluster", "", "The cluster of the head."),
+        count("other_cluster", "", "The cluster of the other head."),
+        text("measure", "The divergence, which is Jensen and Shannon's."),
+        number("value", "nats", "Its mean over rows and examples, from 0 to ln 2."),
         EXAMPLES,
         UNIT,
     ),

@@ -3,13 +3,11 @@
 import polars as pl
 
 from headscope.results.schema import (
-    AS_UNIT,
     COUNT,
     EXAMPLES,
     HIGH,
     LOW,
     MODEL,
-    NUMBER,
     TASK,
     TEXT,
     TRUTH,
@@ -17,11 +15,15 @@ from headscope.results.schema import (
     Column,
     Table,
     columns_of,
+    count,
+    number,
+    optional,
+    text,
 )
 
-METRIC = Column("metric", TEXT, "", "The metric, such as accuracy.")
-CONFIGURATION = Column("configuration", TEXT, "", "How the model was initialised and trained.")
-MAJORITY = Column("majority", NUMBER, "points", "The score of always answering the majority class.")
+METRIC = text("metric", "The metric, such as accuracy.")
+CONFIGURATION = text("configuration", "How the weights were initialised and trained.")
+MAJORITY = number("majority", "points", "The score of always answering the majority class.")
 
 SCORES = Table(
     name="scores",
@@ -31,8 +33,8 @@ SCORES = Table(
         TASK,
         CONFIGURATION,
         METRIC,
-        Column("seed", COUNT, "", "The seed of training and resampling."),
-        Column("value", NUMBER, AS_UNIT, "The score, 100 times the metric."),
+        count("seed", "", "The seed of training and resampling."),
+        number("value", "points", "The score: 100 times the metric."),
         LOW,
         HIGH,
         EXAMPLES,
@@ -50,9 +52,11 @@ TABLE1 = Table(
     meaning="A row per score, beside the same score in table 1 of the paper.",
     columns=(
         *SCORES.columns,
-        Column("paper", NUMBER, "points", "The score in the paper.", nullable=True),
-        Column("difference", NUMBER, "points", "`value` minus `paper`.", nullable=True),
-        Column("comparable", TEXT, "", "Whether the paper's score is of the same model."),
+        optional(number("paper", "points", "The score that the paper reports, if it does.")),
+        optional(
+            number("difference", "points", "`value` minus `paper`, for the paper's own model.")
+        ),
+        text("comparable", "Whether the paper's score is of the same model."),
     ),
     required=SCORES.required,
     commands=("paper",),
@@ -63,12 +67,12 @@ SEEDS = Table(
     meaning="A row per task, configuration and metric: the mean score over several seeds.",
     columns=(
         *columns_of(SCORES, ("model", "task", "configuration", "metric")),
-        Column("value", NUMBER, AS_UNIT, "The mean score, with Student's t interval over seeds."),
+        number("value", "points", "The mean score, with Student's t interval over seeds."),
         LOW,
         HIGH,
-        Column("n", COUNT, "as `of` says", "How many scores the mean is taken over."),
+        count("n", "as `of` says", "How many scores the mean is taken over."),
         UNIT,
-        Column("of", TEXT, "", "What `n` counts: seeds."),
+        text("of", "What `n` counts: seeds."),
         MAJORITY,
     ),
     required=("configuration", "metric", "value"),
@@ -81,9 +85,9 @@ EXAMPLE_ROWS = Table(
     columns=(
         MODEL,
         TASK,
-        Column("example", COUNT, "number from 0", "The example among those that were scored."),
-        Column("label", TEXT, "", "The true label, or the score of a regression."),
-        Column("prediction", TEXT, "", "The answer of the model.", nullable=True),
+        count("example", "number from 0", "The example among those that were scored."),
+        text("label", "The true label, or the score of a regression."),
+        optional(text("prediction", "The answer of the model, if it has a trained head.")),
         Column("tokens", pl.List(TEXT), "", "The tokens of the input."),
         Column("segments", pl.List(COUNT), "", "Per token: 0 in the first text, 1 in the second."),
         Column("special", pl.List(TRUTH), "", "Per token: whether it is a special token."),
