@@ -33,7 +33,7 @@ class SavedTables(Mapping[str, pl.DataFrame]):
             HeadscopeError: The file is damaged.
         """
         if name not in self._read:
-            if name not in list(self):
+            if name not in self:
                 raise MissingTableError(str(unknown(f"table of {self._path}", name, self)))
             path = self._path / TABLES[name].file
             try:
@@ -44,11 +44,14 @@ class SavedTables(Mapping[str, pl.DataFrame]):
                 ) from error
         return self._read[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in list(self)
+
     def __iter__(self) -> Iterator[str]:
         return (name for name, table in TABLES.items() if (self._path / table.file).is_file())
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return len(list(self))
 
     def __repr__(self) -> str:
         return f"tables {', '.join(self) or 'none'}"
