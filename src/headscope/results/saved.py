@@ -51,7 +51,7 @@ class SavedTables(Mapping[str, pl.DataFrame]):
         return (name for name, table in TABLES.items() if (self._path / table.file).is_file())
 
     def __len__(self) -> int:
-        return len(list(self))
+        return sum(1 for _ in self)
 
     def __repr__(self) -> str:
         return f"tables {', '.join(self) or 'none'}"

@@ -180,3 +180,8 @@ LOW = number("low", AS_UNIT, "Lower end of the 95% confidence interval of `value
 HIGH = number("high", AS_UNIT, "Upper end of the 95% confidence interval of `value`.")
 UNIT = text("unit", "The unit of `value` and its interval.")
 EXAMPLES = count("n", "examples", "How many examples `value` is computed from.")
+SOURCE = (MODEL, TASK)
+PLACE = (*SOURCE, LAYER, HEAD)
+INTERVAL = (LOW, HIGH)
+MEAN = (*INTERVAL, EXAMPLES, UNIT)
+"""What follows a mean over examples."""

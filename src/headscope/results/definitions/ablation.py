@@ -4,10 +4,8 @@ from headscope.results.definitions.scores import METRIC
 from headscope.results.schema import (
     AS_UNIT,
     EXAMPLES,
-    HIGH,
-    LOW,
-    MODEL,
-    TASK,
+    INTERVAL,
+    SOURCE,
     TRUTH,
     UNIT,
     Column,
@@ -25,8 +23,7 @@ DISABLED = Table(
     name="disabled",
     meaning="A row per metric and set of heads: what disabling the set changes.",
     columns=(
-        MODEL,
-        TASK,
+        *SOURCE,
         text("set", "The heads that are disabled together, or the layer."),
         optional(
             count("layer", "number from 1", "The layer, if the set is one head or one whole layer.")
@@ -82,8 +79,7 @@ SEEDS_DISABLED = Table(
     columns=(
         *columns_of(DISABLED, ("model", "task", "set", "layer", "head", "mode", "metric")),
         number("value", "points", "The mean change, with Student's t interval over seeds."),
-        LOW,
-        HIGH,
+        *INTERVAL,
         number("p", "probability", "p-value of Student's t test that the mean is 0."),
         number(
             "p_corrected",
@@ -108,8 +104,7 @@ SELECTION = Table(
     name="selection",
     meaning="A row per metric: whether the best of the disabled sets gains more than noise.",
     columns=(
-        MODEL,
-        TASK,
+        *SOURCE,
         METRIC,
         count("sets", "sets", "How many sets the best was chosen from."),
         text("best", "The set with the highest score."),
@@ -135,13 +130,11 @@ PREDICTORS = Table(
     name="predictors",
     meaning="A row per measure and effect: how well the measure ranks heads by their effect.",
     columns=(
-        MODEL,
-        TASK,
+        *SOURCE,
         text("measure", "The measure, the share of a pattern, or `layer`."),
         text("effect", "`loss_moved`, `loss`, or the metric that disabling lowers."),
         number("value", "rank correlation", "Spearman's correlation over the heads."),
-        LOW,
-        HIGH,
+        *INTERVAL,
         count("n", "heads", "How many heads have both."),
         UNIT,
         number("p", "probability", "p-value of no correlation (Student's t)."),

@@ -7,7 +7,7 @@ from headscope.results.schema import (
     HEAD,
     LAYER,
     MODEL,
-    TASK,
+    SOURCE,
     TRUTH,
     Column,
     Table,
@@ -19,8 +19,7 @@ CLAIMS = Table(
     name="claims",
     meaning="A row per claim of the paper, with the verdict of this run.",
     columns=(
-        MODEL,
-        TASK,
+        *SOURCE,
         text("claim", "The claim by number, from C1 to C6."),
         text("text", "The claim in a sentence."),
         text("verdict", "Supported, partly supported, not supported, or not tested."),
