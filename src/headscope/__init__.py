@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from headscope.commands.report import report
     from headscope.commands.study import study
     from headscope.errors import HeadscopeError
-    from headscope.model.loading import Model, load
+    from headscope.model.loading import load
+    from headscope.model.model import Model
     from headscope.replication.run import paper
 
 __all__ = [
@@ -41,7 +42,7 @@ _COMMANDS = (
 _HOME = {
     "Head": "axes",
     "HeadscopeError": "errors",
-    "Model": "model.loading",
+    "Model": "model.model",
     "load": "model.loading",
     "paper": "replication.run",
     **{name: f"commands.{name}" for name in _COMMANDS},

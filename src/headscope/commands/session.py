@@ -20,7 +20,8 @@ from headscope.examples import Split
 from headscope.measures import definition
 from headscope.measures.comparison import COSINE
 from headscope.model.encoding import MAX_LENGTH, Encoded, encode, only
-from headscope.model.loading import Init, Model, load
+from headscope.model.loading import Init, load
+from headscope.model.model import Model
 from headscope.model.passes import LayerMaps, stream
 from headscope.model.precision import Precision
 from headscope.tasks import find
