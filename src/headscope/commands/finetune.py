@@ -46,7 +46,8 @@ def finetune(
     """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder."""
     given = dict(locals())
     from headscope.commands import steps
-    from headscope.training.loop import Recipe, check_labels
+    from headscope.training.loop import check_labels
+    from headscope.training.recipe import Recipe
 
     recipe = Recipe(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, precision=precision)
     session = open_session(

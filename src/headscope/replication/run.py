@@ -146,7 +146,7 @@ _DEFAULTS: dict[str, Any] = {"seed": 0, "batch_tokens": 2048, "max_length": 128}
 
 
 def _rate(session: Session) -> float:
-    from headscope.training.loop import usual_lr
+    from headscope.training.recipe import usual_lr
 
     return usual_lr(session.model.hf.config.hidden_size)
 
