@@ -310,19 +310,19 @@ def test_the_check_at_load_can_fail(
 
 @pytest.mark.parametrize("second", [None, PAIRS[2]])
 def test_the_maps_of_a_text_equal_eagers(folder: Path, model: Model, second: str | None) -> None:
-    found = model.maps(TEXTS[1], second)
+    text_maps = model.maps(TEXTS[1], second)
     batch = model.tokenizer(TEXTS[1], second, return_tensors="pt")
     with torch.no_grad():
         eager = plain(folder, "eager")(**batch, output_attentions=True).attentions
     tokens = batch["input_ids"].shape[1]
-    assert found.maps.shape == (families.LAYERS, families.HEADS, tokens, tokens)
+    assert text_maps.maps.shape == (families.LAYERS, families.HEADS, tokens, tokens)
     expected = torch.cat(eager).numpy()
-    np.testing.assert_allclose(found.maps, expected, atol=1e-6, rtol=1e-5)
-    assert found.tokens == tuple(model.tokenizer.convert_ids_to_tokens(batch["input_ids"][0]))
-    marks = (0, found.tokens.index("</s>"), tokens - 1)
-    assert [i for i, special in enumerate(found.special) if special] == sorted(set(marks))
+    np.testing.assert_allclose(text_maps.maps, expected, atol=1e-6, rtol=1e-5)
+    assert text_maps.tokens == tuple(model.tokenizer.convert_ids_to_tokens(batch["input_ids"][0]))
+    marks = (0, text_maps.tokens.index("</s>"), tokens - 1)
+    assert [i for i, special in enumerate(text_maps.special) if special] == sorted(set(marks))
     border = marks[1] + 1
-    assert found.segments == (0,) * border + (1,) * (tokens - border)
+    assert text_maps.segments == (0,) * border + (1,) * (tokens - border)
     if second is None:
         assert border == tokens
 
@@ -345,8 +345,8 @@ def test_a_text_that_is_too_long_for_maps_is_refused(tiny: Path) -> None:
 
 
 def test_the_maps_of_a_text_have_patterns(tiny: Path) -> None:
-    found = load(tiny).maps(TEXTS[1], PAIRS[2])
+    text_maps = load(tiny).maps(TEXTS[1], PAIRS[2])
     patterns = headscope.patterns.classify(
-        found.maps, special=found.special, segments=found.segments
+        text_maps.maps, special=text_maps.special, segments=text_maps.segments
     )
     assert patterns.labels.shape == (families.LAYERS, families.HEADS)

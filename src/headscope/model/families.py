@@ -87,8 +87,10 @@ def family_of(model_type: str) -> Family:
 
 
 def refuse(name: str, config: PretrainedConfig) -> None:
-    """Raises HeadscopeError for a model whose heads cannot be tapped: its family is refused, or it
-    is a decoder.
+    """Refuse a model whose heads cannot be tapped.
+
+    Raises:
+        HeadscopeError: Its family is refused, or it is a decoder.
     """
     usable = ", ".join(known for known in FAMILIES.names() if not FAMILIES.get(known).refused)
     family = family_of(config.model_type)

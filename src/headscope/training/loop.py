@@ -24,8 +24,10 @@ _SHOWN_LOSSES = 50
 
 
 def check_labels(task: Task, labels: Labels) -> None:
-    """Raises HeadscopeError when all training examples have the same label: there is nothing to
-    learn.
+    """Refuse training examples that leave nothing to learn.
+
+    Raises:
+        HeadscopeError: They all have the same label.
     """
     if len(labels) and bool((labels == labels[0]).all()):
         label = f"{labels[0]:g}" if task.is_regression else repr(task.labels[int(labels[0])])

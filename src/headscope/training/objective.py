@@ -52,10 +52,12 @@ class Objective:
         device = self.model.hf.device
         total = 0.0
         for start in range(0, len(rows), part_size):
-            part = rows[start : start + part_size]
+            part_rows = rows[start : start + part_size]
             with training_autocast(self.precision, device):
-                logits = self.model.hf(**self.examples.batch(part, device)).logits
-            loss = self._loss(logits.float(), self.targets[part]) * (len(part) / len(rows))
+                logits = self.model.hf(**self.examples.batch(part_rows, device)).logits
+            loss = self._loss(logits.float(), self.targets[part_rows])
+            # The mean over all rows is the sum of the parts' means, each by its share of the rows.
+            loss = loss * (len(part_rows) / len(rows))
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         return total
