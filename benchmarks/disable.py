@@ -32,7 +32,8 @@ from torch import Tensor
 from headscope.ablation.effects import Logits, parse_sets, variant_logits
 from headscope.axes import HeadSet
 from headscope.model.encoding import Encoded, batches, encode
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS
 from headscope.tasks import find
 from headscope.tasks.files import load_data

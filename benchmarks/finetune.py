@@ -26,13 +26,15 @@ from tempfile import TemporaryDirectory
 import torch
 
 from headscope.examples import Split
+from headscope.model.embedded import EMBEDDED, embedded_path
 from headscope.model.encoding import MAX_LENGTH, encode
-from headscope.model.loading import EMBEDDED, embedded_path, load
+from headscope.model.loading import load
 from headscope.model.precision import training_autocast
 from headscope.tasks import find
 from headscope.tasks.base import Task
 from headscope.tasks.files import load_data
-from headscope.training.loop import Recipe, train
+from headscope.training.loop import train
+from headscope.training.recipe import Recipe
 
 
 def clocks() -> tuple[float, float]:

@@ -28,7 +28,8 @@ import torch
 from headscope.figures.heatmaps import save
 from headscope.measures import MEASURES, measure
 from headscope.model.encoding import Encoded, batches, encode, only
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector

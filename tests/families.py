@@ -95,7 +95,9 @@ def make(family: str, folder: Path, labels: int = 2, **more: Any) -> Path:
     import torch
 
     torch.manual_seed(17)
-    config = AutoConfig.for_model(family, **{**SIZES, **OWN[family], "num_labels": labels, **more})
+    config = AutoConfig.for_model(
+        family, **{**SIZES, **OWN.get(family, {}), "num_labels": labels, **more}
+    )
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     tokenizer(family in TYPED).save_pretrained(folder)
     return folder

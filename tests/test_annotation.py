@@ -29,7 +29,8 @@ from headscope.annotation.server import Server
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.encoding import Encoded, encode
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 from headscope.model.passes import Batch, LayerMaps, stream
 from headscope.names import CLASSES
 

@@ -5,6 +5,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from headscope.axes import Head
 from headscope.errors import HeadscopeError, InterventionError
 from headscope.model.attention import MODES, Call, Mode
 from headscope.model.check import check
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 
 TEXTS = [
     "The nurse thanked the pilot.",
@@ -303,11 +305,48 @@ def test_the_check_at_load_can_fail(
     monkeypatch.setitem(masks, "headscope", masks["headscope"])
     damage(model, what)
     with pytest.raises(InterventionError, match=message):
-        check(
-            model.hf,
-            model.tap,
-            model.tokenizer,
-            "tiny",
-            (model.layers, model.heads),
-            model.max_length,
-        )
+        check(model)
+
+
+@pytest.mark.parametrize("second", [None, PAIRS[2]])
+def test_the_maps_of_a_text_equal_eagers(folder: Path, model: Model, second: str | None) -> None:
+    text_maps = model.maps(TEXTS[1], second)
+    batch = model.tokenizer(TEXTS[1], second, return_tensors="pt")
+    with torch.no_grad():
+        eager = plain(folder, "eager")(**batch, output_attentions=True).attentions
+    tokens = batch["input_ids"].shape[1]
+    assert text_maps.maps.shape == (families.LAYERS, families.HEADS, tokens, tokens)
+    expected = torch.cat(eager).numpy()
+    np.testing.assert_allclose(text_maps.maps, expected, atol=1e-6, rtol=1e-5)
+    assert text_maps.tokens == tuple(model.tokenizer.convert_ids_to_tokens(batch["input_ids"][0]))
+    marks = (0, text_maps.tokens.index("</s>"), tokens - 1)
+    assert [i for i, special in enumerate(text_maps.special) if special] == sorted(set(marks))
+    border = marks[1] + 1
+    assert text_maps.segments == (0,) * border + (1,) * (tokens - border)
+    if second is None:
+        assert border == tokens
+
+
+def test_the_maps_of_a_text_are_those_of_the_disabled_model(tiny: Path) -> None:
+    model = load(tiny)
+    whole = model.maps(TEXTS[1]).maps
+    with model.disabled("L2H3"):
+        disabled = model.maps(TEXTS[1]).maps
+    np.testing.assert_array_equal(disabled[:2], whole[:2])
+    assert not np.allclose(disabled[2], whole[2], atol=1e-3)
+    np.testing.assert_array_equal(model.maps(TEXTS[1]).maps, whole)
+
+
+def test_a_text_that_is_too_long_for_maps_is_refused(tiny: Path) -> None:
+    model = load(tiny)
+    with pytest.raises(HeadscopeError, match="has more than the 139 tokens that .* can read"):
+        model.maps("nurse " * 150)
+    assert model.maps("nurse " * 130).maps.shape[-1] == 132
+
+
+def test_the_maps_of_a_text_have_patterns(tiny: Path) -> None:
+    text_maps = load(tiny).maps(TEXTS[1], PAIRS[2])
+    patterns = headscope.patterns.classify(
+        text_maps.maps, special=text_maps.special, segments=text_maps.segments
+    )
+    assert patterns.labels.shape == (families.LAYERS, families.HEADS)

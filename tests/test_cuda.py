@@ -20,7 +20,8 @@ from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
 from headscope.tasks import find
 from headscope.tasks.files import load_data
-from headscope.training.loop import Recipe, train
+from headscope.training.loop import train
+from headscope.training.recipe import Recipe
 from headscope.words.align import align, tag
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -19,7 +19,8 @@ from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.attention import MODES, Mode
 from headscope.model.encoding import Encoded, batches, encode
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 from headscope.model.passes import logits
 
 LIKE_BERT = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "ernie", "data2vec-text")

@@ -2,6 +2,7 @@
 
 # mypy: disable-error-code="arg-type"
 
+import doctest
 import itertools
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,16 @@ from headscope import cli
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.encoding import Encoded, encode
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 from headscope.tasks import find
 from headscope.tasks.base import Task
-from headscope.training import loop as finetuning
-from headscope.training.loop import (
-    Recipe,
-    epoch_batches,
-    learning_rate,
-    save_checkpoint,
-    train,
-    usual_lr,
-)
+from headscope.training import recipe
+from headscope.training.checkpoint import save_checkpoint
+from headscope.training.loop import _optimiser, check_labels, train
+from headscope.training.objective import Objective
+from headscope.training.recipe import Recipe, epoch_batches, learning_rate, usual_lr
+from headscope.training.state import resume
 
 TASK = find("sst2")
 SPLIT = Split(
@@ -69,6 +68,12 @@ def test_the_learning_rate_by_hand() -> None:
     assert max(rates) == 1.0
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert (usual_lr(768), usual_lr(384)) == (2e-5, 1e-4)
+
+
+def test_doctests() -> None:
+    found = doctest.testmod(recipe)
+    assert found.attempted
+    assert not found.failed
 
 
 def fresh(folder: Path) -> tuple[Model, Encoded]:
@@ -163,8 +168,6 @@ def test_training_learns_and_the_checkpoint_loads_anywhere(tiny: Path, tmp_path:
 
 
 def test_decay_spares_vectors(tiny: Path) -> None:
-    from headscope.training.loop import _optimiser
-
     model = load(tiny)
     decayed, spared = _optimiser(model, Recipe()).param_groups
     names = {id(p): n for n, p in model.hf.named_parameters()}
@@ -212,21 +215,21 @@ def test_a_diverged_run_keeps_the_last_good_state_and_ends_the_same_way_again(
     recipe = Recipe(batch_size=8, lr=3e-3, precision="fp32")
     state = tmp_path / "state.safetensors"
     passes = 0
-    as_it_is = finetuning._gradients
+    as_it_is = Objective.add_gradients
 
-    def broken(model: Model, *given: Any) -> float:
+    def broken(self: Objective, rows: list[int], part_size: int) -> float:
         nonlocal passes
         passes += 1
-        loss = as_it_is(model, *given)
+        loss = as_it_is(self, rows, part_size)
         # From the tenth step on, as after an update that was too large: also when a second run comes there.
         if passes < 10:
             return loss
         if what == "the loss":
             return bad
-        next(model.hf.parameters()).grad[0, 0] = bad  # type: ignore[index]
+        next(self.model.hf.parameters()).grad[0, 0] = bad  # type: ignore[index]
         return loss
 
-    monkeypatch.setattr(finetuning, "_gradients", broken)
+    monkeypatch.setattr(Objective, "add_gradients", broken)
     model, encoded = fresh(tiny)
     sentence = (
         rf"training diverged at step 10 of 21 \({what} is not finite\): take a learning rate under 0.003 with --lr, and "
@@ -244,7 +247,7 @@ def test_a_diverged_run_keeps_the_last_good_state_and_ends_the_same_way_again(
     assert passes == 10
     assert all(torch.equal(tensor, kept[name]) for name, tensor in load_file(state).items())
     # What was kept is a run that goes on well where nothing is wrong.
-    monkeypatch.setattr(finetuning, "_gradients", as_it_is)
+    monkeypatch.setattr(Objective, "add_gradients", as_it_is)
     healed, _ = fresh(tiny)
     assert len(train(healed, TASK, encoded, SPLIT.labels, recipe, state=state)) == 13
 
@@ -263,9 +266,7 @@ def test_no_state_is_saved_of_weights_that_were_not_tried(tiny: Path, tmp_path: 
             save_every=0.0,
         )
     other, _ = fresh(tiny)
-    finetuning._resume(
-        state, other, finetuning._optimiser(other, Recipe()), Recipe(lr=1e20, precision="fp32")
-    )
+    resume(state, other, _optimiser(other, Recipe()), Recipe(lr=1e20, precision="fp32"))
     assert all(bool(p.isfinite().all()) for p in other.hf.parameters())
 
 
@@ -283,9 +284,8 @@ def test_the_gradient_of_the_parts_is_that_of_the_whole(
     found = []
     for parts in (len(rows), size):
         model.hf.zero_grad()
-        loss = finetuning._gradients(
-            model, find(task), encoded, target, rows, Recipe(precision="fp32"), parts
-        )
+        objective = Objective(model, encoded, target, find(task).is_regression, "fp32")
+        loss = objective.add_gradients(rows, parts)
         found.append(
             (
                 loss,
@@ -387,9 +387,9 @@ def test_one_label_in_train_is_refused(task: Task, label: float, named: str) -> 
     labels = np.full(9, label, np.float64 if task.is_regression else np.int64)
     sentence = f"all 9 training examples of {task.name} have the label {named}, so there is nothing to learn: give"
     with pytest.raises(HeadscopeError, match=sentence):
-        finetuning.check_labels(task, labels)
+        check_labels(task, labels)
     labels[3] -= 1 if label else -1
-    finetuning.check_labels(task, labels)
+    check_labels(task, labels)
 
 
 def test_one_label_in_train_is_exit_code_2(

@@ -16,7 +16,8 @@ from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures.gradient import gradient_importance, normalised
 from headscope.model.encoding import Encoded, encode, only
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 from headscope.tasks.base import Task
 
 FIRST = (

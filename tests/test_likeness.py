@@ -19,7 +19,8 @@ from headscope.examples import Split
 from headscope.measures import similarity as module
 from headscope.measures.similarity import clusters, divergences, layout, likeness
 from headscope.model.encoding import Encoded, encode, only
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 
 FIRST = (
     "The nurse thanked the pilot.",

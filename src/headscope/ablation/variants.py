@@ -23,7 +23,7 @@ from headscope.ablation.guard import Guard
 from headscope.axes import Head, HeadSet
 from headscope.model.attention import Mode
 from headscope.model.encoding import Encoded, batches, only
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.progress import say
 

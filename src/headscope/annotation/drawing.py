@@ -9,7 +9,7 @@ from headscope.annotation.records import AnnotatedMap, quantise
 from headscope.axes import Head
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded, only
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.model.passes import LayerMaps, stream
 from headscope.patterns.map_features import PROFILES, Frame, edge, row_profiles
 

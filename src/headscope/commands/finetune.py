@@ -27,7 +27,8 @@ def finetune(asked: FineTuning) -> Outcome:
     """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder."""
     from headscope.commands import steps
     from headscope.commands.session import begin, open_session
-    from headscope.training.loop import Recipe, check_labels
+    from headscope.training.loop import check_labels
+    from headscope.training.recipe import Recipe
 
     recipe = Recipe(
         epochs=asked.epochs,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from headscope.commands.session import Session
 from headscope.model.encoding import Encoded, only
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.model.passes import LayerMaps, stream
 from headscope.tasks.metrics import predictions
 

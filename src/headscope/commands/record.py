@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.results.record import DataRecord, ModelRecord, Record, TaskRecord
 
 _PACKAGES = (

@@ -19,7 +19,8 @@ from headscope.examples import Split
 from headscope.measures import definition
 from headscope.measures.comparison import COSINE
 from headscope.model.encoding import Encoded, encode, only
-from headscope.model.loading import Init, Model, load
+from headscope.model.loading import Init, load
+from headscope.model.model import Model
 from headscope.progress import say
 from headscope.results.record import DataRecord, Record, TaskRecord
 from headscope.results.run import Run

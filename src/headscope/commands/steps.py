@@ -33,7 +33,8 @@ from headscope.measures.gradient import gradient_importance, normalised
 from headscope.measures.similarity import clusters, likeness
 from headscope.model.attention import Mode
 from headscope.model.encoding import batches, encode, only
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 from headscope.model.passes import logits
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
@@ -41,7 +42,9 @@ from headscope.patterns.rows import PATTERNS, write_patterns
 from headscope.progress import progress, say
 from headscope.results.run import Run
 from headscope.stats.proxies import predictors
-from headscope.training.loop import CHECKPOINT_DONE, Recipe, save_checkpoint, train
+from headscope.training.checkpoint import CHECKPOINT_DONE, save_checkpoint
+from headscope.training.loop import train
+from headscope.training.recipe import Recipe
 
 IMPORTANCE, LIKENESS = "gradient_importance", "likeness"
 LIKENESS_EXAMPLES, CLUSTERS = 100, 8

@@ -44,7 +44,8 @@ def study(asked: Study) -> Outcome:
     from headscope.figures.effects import draw
     from headscope.measures import known
     from headscope.model.loading import load
-    from headscope.training.loop import Recipe, check_labels, usual_lr
+    from headscope.training.loop import check_labels
+    from headscope.training.recipe import Recipe, usual_lr
 
     names = known()
     say(f"headscope study: {asked.model} on {asked.task}", quiet=asked.quiet)

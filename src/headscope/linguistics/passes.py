@@ -25,7 +25,7 @@ from headscope.linguistics.dependencies import (
 )
 from headscope.linguistics.spans import Spans
 from headscope.model.encoding import Encoded, encode, only
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS, LayerMaps, stream
 from headscope.model.precision import Precision
 from headscope.patterns.classifier import load_classifier

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS, Batch, LayerMaps, stream
 from headscope.model.precision import Precision
 from headscope.progress import Advance, silent

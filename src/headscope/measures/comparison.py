@@ -12,7 +12,7 @@ from torch import Tensor
 from headscope.errors import HeadscopeError
 from headscope.measures.base import Moments, See, Tally, find_measures, preparing, values_of
 from headscope.model.encoding import Encoded, batches
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS, LayerMaps, batch_of, see_batch
 from headscope.model.precision import Precision
 from headscope.progress import Advance, silent

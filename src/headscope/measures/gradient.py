@@ -19,7 +19,7 @@ from headscope.examples import Labels
 from headscope.measures.base import Moments
 from headscope.model.attention import Call
 from headscope.model.encoding import Encoded, batches
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.progress import Advance, silent

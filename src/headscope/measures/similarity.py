@@ -15,7 +15,7 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded, only
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.model.passes import LayerMaps, stream
 from headscope.model.precision import Precision
 from headscope.progress import Advance, silent

@@ -16,7 +16,7 @@ from torch import Tensor
 from headscope.errors import HeadscopeError
 from headscope.model.attention import Call
 from headscope.model.encoding import Encoded, batches
-from headscope.model.loading import Model
+from headscope.model.model import Model
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.projections import gram
 from headscope.progress import Advance, silent

@@ -15,10 +15,9 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
-        capabilities = torch.backends.cpu.get_cpu_capability()
-        cpu = torch.cpu
-        return capabilities.startswith("AVX512") and bool(
-            cpu._is_amx_tile_supported() or cpu._is_avx512_bf16_supported()
+        wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+        return wide and (
+            torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
         )
     return False
 
@@ -27,13 +26,15 @@ def training_autocast(precision: Precision, device: torch.device) -> AbstractCon
     """The context to train in: `auto` is bfloat16 autocast where the hardware has it, else
     float32.
     """
-    wanted = precision == "bf16" or (precision == "auto" and has_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+    return _autocast(device, precision == "bf16" or (precision == "auto" and has_bf16(device)))
 
 
 def scoring_autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """The context to score and measure in: `auto` is float32, since a rounded logit can flip a
     prediction.
     """
-    wanted = precision == "bf16"
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+    return _autocast(device, precision == "bf16")
+
+
+def _autocast(device: torch.device, in_bf16: bool) -> AbstractContextManager[object]:
+    return torch.autocast(device.type, torch.bfloat16) if in_bf16 else nullcontext()

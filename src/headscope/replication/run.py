@@ -175,7 +175,7 @@ def claim_lines(run: Run) -> tuple[str, ...]:
 
 
 def _rate(session: Session) -> float:
-    from headscope.training.loop import usual_lr
+    from headscope.training.recipe import usual_lr
 
     return usual_lr(session.model.hf.config.hidden_size)
 

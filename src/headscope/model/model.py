@@ -1,0 +1,243 @@
+"""An encoder whose heads can be observed and disabled. `loading.load` makes one."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from headscope.axes import Head, check_inside, head_set
+from headscope.errors import HeadscopeError, unknown
+from headscope.examples import Split
+from headscope.model.attention import MODES, Call, Edit, Mode, Observer
+from headscope.model.encoding import encode
+from headscope.model.families import family_of
+from headscope.model.projections import split
+
+
+@dataclass(frozen=True)
+class TextMaps:
+    """The attention maps of one text or pair of texts.
+
+    Attributes:
+        maps: Fraction of a row's mass on each key; rows sum to 1.
+        tokens: The pieces, [token].
+        special: Which tokens are [CLS] or [SEP], [token].
+        segments: Which text a token belongs to, 0 or 1, [token].
+    """
+
+    maps: Float[np.ndarray, "layer head query key"]
+    tokens: tuple[str, ...]
+    special: tuple[bool, ...]
+    segments: tuple[int, ...]
+
+
+class Model:
+    """An encoder with its tokenizer, whose attention heads can be observed and disabled.
+
+    Attributes:
+        hf: The ordinary Hugging Face model: call it, train it, save it.
+        tokenizer: Its tokenizer.
+        name: The model as the user named it.
+        path: The folder or hub name that its files come from.
+        trained_head: Whether the checkpoint brought its own classification head.
+        layers: How many layers it has.
+        heads: How many heads a layer has.
+        tap: Who observes its attention, and what is disabled.
+        means: The heads' mean outputs, once `measure_means` has run.
+    """
+
+    def __init__(
+        self,
+        hf: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerFast,
+        name: str,
+        path: str,
+        trained_head: bool,
+    ) -> None:
+        self.hf = hf
+        self.tokenizer = tokenizer
+        self.name = name
+        self.path = path
+        self.trained_head = trained_head
+        self.layers = int(hf.config.num_hidden_layers)
+        self.heads = int(hf.config.num_attention_heads)
+        self.tap = family_of(self.family).attach(hf)
+        self.means: Float[Tensor, "layer head d"] | None = None
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}: {self.family}, {self.layers} layers x {self.heads} heads)"
+
+    @property
+    def family(self) -> str:
+        """transformers' `model_type`."""
+        return str(self.hf.config.model_type)
+
+    @property
+    def has_head(self) -> bool:
+        """Whether a classification head sits on the encoder."""
+        return self.hf.base_model is not self.hf
+
+    @cached_property
+    def _positions(self) -> int:
+        return family_of(self.family).positions(self.hf, self.tap, self.tokenizer)
+
+    @property
+    def max_length(self) -> int:
+        """How many tokens the model can read, [CLS] and [SEP] included."""
+        return min(self._positions, int(self.tokenizer.model_max_length))
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the weights' names and bytes, first 16 hex digits, without a head that is
+        not trained yet.
+
+        Read once: after training, load again.
+        """
+        digest = hashlib.sha256()
+        trained = self.hf if self.trained_head else self.hf.base_model
+        for name, tensor in sorted(trained.state_dict().items()):
+            digest.update(name.encode())
+            weights = tensor.detach().cpu().contiguous().flatten()
+            digest.update(weights.view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:16]
+
+    @cached_property
+    def _output_layers(self) -> list[nn.Linear]:
+        find = family_of(self.family).output_layers
+        return find(self.hf, self.tap, self.tokenizer, self.name)
+
+    @property
+    def projections(self) -> list[Float[Tensor, "hidden head d"]]:
+        """The output projection of every layer's attention by head: head h adds `projections[l][:,
+        h] @ z_h`.
+
+        Views of the weights as they are now.
+
+        Raises:
+            InterventionError: In a layer they are not found.
+        """
+        return [split(linear, self.heads) for linear in self._output_layers]
+
+    @torch.inference_mode()
+    def maps(self, text: str, second: str | None = None) -> TextMaps:
+        """The attention maps of a text, or of a pair of texts.
+
+        >>> maps = model.maps("The nurse thanked the pilot.")     # doctest: +SKIP
+        >>> maps.maps.shape, maps.tokens[:3]                      # doctest: +SKIP
+        ((6, 12, 8, 8), ('[CLS]', 'the', 'nurse'))
+
+        Args:
+            text: The text.
+            second: The second text of a pair.
+
+        Raises:
+            HeadscopeError: The model cannot read that many tokens.
+        """
+        example = Split((text,), None if second is None else (second,), np.zeros(1, np.int64))
+        encoded = encode(example, self.tokenizer, self.max_length)
+        if encoded.truncated:
+            raise HeadscopeError(
+                f"the text has more than the {self.max_length} tokens that {self.name} can read: "
+                "give a shorter one"
+            )
+        layers: list[Tensor] = []
+
+        def keep(call: Call) -> None:
+            layers.append(call.maps[0].float().cpu())
+
+        with self.observed(keep):
+            self.hf.base_model(**encoded.batch([0], self.hf.device))
+        return TextMaps(
+            maps=torch.stack(layers).numpy(),
+            tokens=tuple(self.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][0])),
+            special=tuple(encoded.special[0]),
+            segments=tuple(encoded.segments[0]),
+        )
+
+    @contextmanager
+    def disabled(
+        self, heads: str | Head | Iterable[Head | str], mode: Mode | str = "uniform"
+    ) -> Iterator[Edit]:
+        """While the context is open, these heads do not attend. Runs under SDPA; nests; restores
+        after an exception.
+
+        >>> with model.disabled("L1H2,L7H6"):                     # doctest: +SKIP
+        ...     logits = model.hf(**batch).logits
+
+        Args:
+            heads: The heads, counted from 1.
+            mode: "uniform" spreads a head's attention evenly over the real tokens, 1/L each,
+                padding excluded (Kovaleva et al. 2019, section 4.6); "zero" makes its output 0;
+                "mean" makes it the head's mean output over a data set (call `measure_means` first).
+                In an inner context the inner mode wins.
+
+        Yields:
+            An `Edit` whose `change` says, after the first forward pass, how far each head's output
+            moved.
+
+        Raises:
+            HeadscopeError: A head does not exist.
+            InterventionError: The model ran and a head was not met.
+        """
+        modes: dict[str, Mode] = {known: known for known in MODES}
+        if mode not in modes:
+            raise unknown("mode", mode, MODES)
+        wanted = head_set(heads)
+        check_inside(wanted, self.layers, self.heads)
+        if mode == "mean" and self.means is None:
+            raise HeadscopeError(
+                "mode 'mean' needs the heads' mean outputs: call model.measure_means(batches) first"
+            )
+        by_layer: dict[int, list[int]] = {}
+        for head in sorted(wanted):
+            layer, index = head.index
+            by_layer.setdefault(layer, []).append(index)
+        device = self.hf.device
+        tensors = {
+            layer: torch.tensor(indices, device=device) for layer, indices in by_layer.items()
+        }
+        with self.tap.edited(Edit(tensors, modes[mode], self.means)) as edit:
+            yield edit
+
+    @contextmanager
+    def observed(self, observer: Observer) -> Iterator[None]:
+        """While the context is open, `observer` is called with every layer's `attention.Call`, in
+        order.
+        """
+        with self.tap.observed(observer):
+            yield
+
+    @torch.no_grad()
+    def measure_means(self, batches: Iterable[dict[str, Tensor]]) -> Float[Tensor, "layer head d"]:
+        """The mean output of every head over all real tokens of the batches; kept for
+        `disabled(mode="mean")`.
+
+        Args:
+            batches: What the model is called with, every value [batch, token].
+        """
+        sums: list[Tensor] = []
+        tokens = 0
+
+        def add(call: Call) -> None:
+            nonlocal tokens
+            total = call.output[call.real].double().sum(0)  # [head, d]
+            if call.layer == len(sums):
+                sums.append(torch.zeros_like(total))
+            sums[call.layer] += total
+            if call.layer == 0:
+                tokens += int(call.real.sum())
+
+        with self.observed(add):
+            for batch in batches:
+                self.hf(**batch)
+        if not tokens:
+            raise HeadscopeError("the mean output of the heads needs at least one batch, got none")
+        self.means = torch.stack([total / tokens for total in sums]).float()
+        return self.means

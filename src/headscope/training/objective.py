@@ -1,0 +1,96 @@
+"""The loss of a model on a task's training examples, and its gradient."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from headscope.errors import HeadscopeError
+from headscope.examples import Labels
+from headscope.model.encoding import Encoded
+from headscope.model.model import Model
+from headscope.model.precision import Precision, training_autocast
+from headscope.tasks.base import Task
+from headscope.training.state import random_state, set_random_state
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Mean cross entropy, or for a regression the mean squared error.
+
+    Attributes:
+        model: Its gradients are added up in its parameters.
+        examples: The training examples.
+        targets: Class indices, or scores for a regression, on the model's device.
+        regression: Whether the targets are scores.
+        precision: Which number format to compute in.
+    """
+
+    model: Model
+    examples: Encoded
+    targets: Shaped[Tensor, "example"]
+    regression: bool
+    precision: Precision
+
+    @classmethod
+    def of(
+        cls, model: Model, task: Task, examples: Encoded, labels: Labels, precision: Precision
+    ) -> "Objective":
+        """The objective of a task with these labels."""
+        dtype = torch.float32 if task.is_regression else torch.long
+        targets = torch.tensor(labels, dtype=dtype, device=model.hf.device)
+        return cls(model, examples, targets, task.is_regression, precision)
+
+    def add_gradients(self, rows: list[int], part_size: int) -> float:
+        """Add the gradient of the mean loss over the examples `rows` to that of the parameters, in
+        parts of at most `part_size` examples.
+
+        Returns:
+            The loss.
+        """
+        device = self.model.hf.device
+        total = 0.0
+        for start in range(0, len(rows), part_size):
+            part_rows = rows[start : start + part_size]
+            with training_autocast(self.precision, device):
+                logits = self.model.hf(**self.examples.batch(part_rows, device)).logits
+            loss = self._loss(logits.float(), self.targets[part_rows])
+            # The mean over all rows is the sum of the parts' means, each by its share of the rows.
+            loss = loss * (len(part_rows) / len(rows))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        return total
+
+    def add_fitting_gradients(self, rows: list[int], part_size: int) -> tuple[float, int]:
+        """As `add_gradients`, in parts of half the size as often as a GPU's memory is too small.
+
+        Returns:
+            The loss, and the size of the parts.
+
+        Raises:
+            HeadscopeError: The memory is too small for a single example.
+        """
+        hf = self.model.hf
+        random = random_state(hf.device)
+        while True:
+            try:
+                return self.add_gradients(rows, part_size), part_size
+            except torch.OutOfMemoryError:
+                if min(part_size, len(rows)) == 1:
+                    raise HeadscopeError(
+                        f"the GPU's memory is too small to train {self.model.name} on a single "
+                        f"example of {self.examples.lengths[rows].max()} tokens: take a smaller "
+                        "--max-length, a smaller model, or a GPU with more memory"
+                    ) from None
+            # Out of the handler, whose traceback would keep what the failed pass had allocated.
+            part_size = (min(part_size, len(rows)) + 1) // 2
+            hf.zero_grad(set_to_none=True)
+            if hf.device.type == "cuda":
+                torch.cuda.empty_cache()
+            set_random_state(random)
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if self.regression:
+            return torch.nn.functional.mse_loss(logits[:, 0], targets)
+        return torch.nn.functional.cross_entropy(logits, targets)
