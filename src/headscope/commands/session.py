@@ -21,13 +21,14 @@ from headscope.measures import definition
 from headscope.measures.comparison import COSINE
 from headscope.model.encoding import MAX_LENGTH, Encoded, encode, only
 from headscope.model.loading import Init, Model, load
-from headscope.model.passes import LayerMaps, stream
+from headscope.model.passes import Batch, LayerMaps, run_pass
 from headscope.model.precision import Precision
 from headscope.tasks import find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
 from headscope.tasks.metrics import predictions
-from headscope.words.align import Aligned, align, tag
+from headscope.words.align import Aligned, align
+from headscope.words.sources import tag
 
 _SHOWN = 16
 GENERATED = (2000, 300)
@@ -346,20 +347,29 @@ def shown(n: int, seed: int, count: int = _SHOWN) -> npt.NDArray[np.int64]:
     return np.sort(drawn).astype(np.int64)
 
 
+class _MapKeeper:
+    """Keeps the maps of every example of a pass, in 255ths, one example a batch."""
+
+    def __init__(self) -> None:
+        self.maps: dict[int, list[npt.NDArray[np.uint8]]] = {}
+
+    def prepare(self, batch: Batch) -> list[npt.NDArray[np.uint8]]:
+        """The list that takes the example's layers."""
+        return self.maps.setdefault(int(batch.examples.item()), [])
+
+    def see(self, maps: LayerMaps, prepared: list[npt.NDArray[np.uint8]]) -> None:
+        """Keep a layer."""
+        prepared.append((maps.maps[0] * 255).round().byte().cpu().numpy())
+
+
 def example_maps(
     model: Model, encoded: Encoded, rows: npt.NDArray[np.int64]
 ) -> dict[int, npt.NDArray[np.uint8]]:
     """The maps of single examples, in 255ths: example -> [layer, head, query, key]."""
-    out: dict[int, list[npt.NDArray[np.uint8]]] = {}
-    for row in rows.tolist():
-        part: list[npt.NDArray[np.uint8]] = []
-
-        def keep(maps: LayerMaps, part: list[npt.NDArray[np.uint8]] = part) -> None:
-            part.append((maps.maps[0] * 255).round().byte().cpu().numpy())
-
-        stream(model, only(encoded, [row]), keep)
-        out[row] = part
-    return {row: np.stack(part) for row, part in out.items()}
+    keeper = _MapKeeper()
+    # No example fits a budget of one token, so each is a batch, and nothing is padded.
+    run_pass(model, only(encoded, rows.tolist()), [keeper], batch_tokens=1)
+    return {row: np.stack(keeper.maps[index]) for index, row in enumerate(rows.tolist())}
 
 
 def example_rows(
