@@ -27,15 +27,17 @@ import torch
 
 from headscope.figures.heatmaps import save
 from headscope.measures import MEASURES, measure
+from headscope.measures.base import MeasureObserver, Measuring
 from headscope.model.encoding import Encoded, batches, encode, only
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS
+from headscope.model.passes import BATCH_TOKENS, run_pass
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
 from headscope.tasks import find
 from headscope.tasks.files import load_data
-from headscope.words.align import Aligned, align, tag
+from headscope.words.align import Aligned, align
+from headscope.words.sources import tag
 
 
 @torch.inference_mode()
@@ -109,13 +111,12 @@ def main() -> None:
     bare(model, encoded)
     before = peak()
     collector = Collector(load_classifier(), len(encoded), model.layers, model.heads)
+    measures = MeasureObserver(Measuring(names, words), model.layers, model.heads)
     times: dict[str, list[float]] = {"bare": [], "measured": [], "patterns": []}
     for _ in range(given.rounds):
         times["bare"].append(seconds(lambda: bare(model, encoded)))
         times["measured"].append(seconds(lambda: measure(model, encoded, names, words=words)))
-        times["patterns"].append(
-            seconds(lambda: measure(model, encoded, names, words=words, also=collector.see))
-        )
+        times["patterns"].append(seconds(lambda: run_pass(model, encoded, [measures, collector])))
     ratios = [m / b for b, m in zip(times["bare"], times["measured"], strict=True)]
     added = [p / m for m, p in zip(times["measured"], times["patterns"], strict=True)]
     for name, values in times.items():

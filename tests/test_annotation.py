@@ -31,7 +31,7 @@ from headscope.examples import Split
 from headscope.model.encoding import Encoded, encode
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, stream
+from headscope.model.passes import Batch, LayerMaps, run_pass
 from headscope.names import CLASSES
 
 VERTICAL, DIAGONAL, BOTH, BLOCK, HETEROGENEOUS = CLASSES
@@ -313,14 +313,14 @@ def invented(batch: Batch, layer: int) -> torch.Tensor:
 
 @pytest.fixture
 def invented_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    def see_batch(
-        model: Model, inputs: Any, batch: Batch, see: Callable[[LayerMaps], None], **given: object
+    def observe_batch(
+        model: Model, inputs: Any, batch: Batch, show: Callable[[LayerMaps], None], **given: object
     ) -> None:
         for layer in range(model.layers):
             maps = invented(batch, layer)
-            see(LayerMaps(layer, batch, maps, torch.ones(*maps.shape[:3], 2)))
+            show(LayerMaps(layer, batch, maps, torch.ones(*maps.shape[:3], 2)))
 
-    monkeypatch.setattr(headscope.model.passes, "see_batch", see_batch)
+    monkeypatch.setattr(headscope.model.passes, "observe_batch", observe_batch)
 
 
 @pytest.mark.usefixtures("invented_maps")
@@ -360,7 +360,7 @@ def test_padding_does_not_decide_what_is_a_candidate(
     monkeypatch.setattr(drawing, "_A_HEAD", 100)
     monkeypatch.setattr(drawing, "_CANDIDATE_EXAMPLES", 100)
     for batch_tokens in (1, 10_000):
-        monkeypatch.setattr(drawing, "stream", partial(stream, batch_tokens=batch_tokens))
+        monkeypatch.setattr(drawing, "run_pass", partial(run_pass, batch_tokens=batch_tokens))
         found.append({one.id for one in draw_blocks(model, encoded, ORIGIN, 1000, seed=1)})
     assert found[0] == found[1]
     assert found[0]

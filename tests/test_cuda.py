@@ -15,14 +15,15 @@ from headscope.measures import OWN_PASS, known, measure
 from headscope.model.attention import Mode
 from headscope.model.encoding import encode
 from headscope.model.loading import load
-from headscope.model.passes import logits
+from headscope.model.passes import logits, run_pass
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
 from headscope.tasks import find
 from headscope.tasks.files import load_data
 from headscope.training.loop import train
 from headscope.training.recipe import Recipe
-from headscope.words.align import align, tag
+from headscope.words.align import align
+from headscope.words.sources import tag
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -56,7 +57,7 @@ def test_patterns_are_those_of_the_processor(folder: Path, rows: Split) -> None:
         model = load(folder, device=device)
         encoded = encode(rows, model.tokenizer)
         collector = Collector(load_classifier(), len(encoded), model.layers, model.heads)
-        measure(model, encoded, ["entropy"], also=collector.see)
+        run_pass(model, encoded, [collector])
         found.append(collector.classes)
     # A map on the border of two classes can fall on either side.
     assert (found[0] != found[1]).mean() < 0.01

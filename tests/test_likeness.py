@@ -1,4 +1,4 @@
-"""How alike heads are: against SciPy's Jensen-Shannon distance row by row, and maps and planes worked by hand."""
+"""How alike heads are: against SciPy's Jensen-Shannon distance row by row, and maps worked by hand."""
 
 import math
 from pathlib import Path
@@ -17,7 +17,7 @@ import families
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures import similarity as module
-from headscope.measures.similarity import clusters, divergences, layout, likeness
+from headscope.measures.similarity import clusters, divergences, likeness
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.loading import load
 from headscope.model.model import Model
@@ -151,21 +151,3 @@ def test_clusters_by_hand() -> None:
     for count in (0, 7):
         with pytest.raises(HeadscopeError, match=f"6 heads make 1 to 6 clusters, not {count}"):
             clusters(distances, count)
-
-
-@given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=1, max_size=7))
-def test_points_of_a_plane_are_found_again(drawn: list[tuple[float, float]]) -> None:
-    points = np.array(drawn)
-    squared = ((points[:, None] - points) ** 2).sum(-1)
-    found = layout(squared)
-    assert found.shape == (len(points), 2)
-    np.testing.assert_allclose(((found[:, None] - found) ** 2).sum(-1), squared, atol=1e-6)
-    np.testing.assert_allclose(found.mean(0), 0, atol=1e-6)
-    assert found[:, 0].var() >= found[:, 1].var() - 1e-9
-
-
-def test_a_square_on_its_side() -> None:
-    # A rhombus with diagonals 4 and 2: the longer one lies along x.
-    points = np.array([[0.0, 2.0], [1.0, 0.0], [0.0, -2.0], [-1.0, 0.0]])
-    found = layout(((points[:, None] - points) ** 2).sum(-1))
-    np.testing.assert_allclose(np.abs(found), [[2, 0], [0, 1], [2, 0], [0, 1]], atol=1e-7)

@@ -86,11 +86,8 @@ def batch_of(maps: Sequence[torch.Tensor]) -> tuple[Batch, torch.Tensor]:
 
 def seen(accumulator: Any, maps: Sequence[torch.Tensor]) -> None:
     batch, stacked = batch_of(maps)
-    accumulator.see(
-        LayerMaps(
-            0, accumulator.prepare(batch), stacked, torch.zeros(1, len(maps), len(maps[0]), 1)
-        )
-    )
+    layer = LayerMaps(0, batch, stacked, torch.zeros(1, len(maps), len(maps[0]), 1))
+    accumulator.see(layer, accumulator.prepare(batch))
 
 
 def dependencies() -> Dependencies:
@@ -248,7 +245,7 @@ def test_results_do_not_depend_on_padding() -> None:
         for x in (batch.real, batch.special, batch.segment, batch.ids)
     )
     padded = Batch(batch.examples, real, special, segment, ids)
-    long.see(LayerMaps(0, long.prepare(padded), wide, torch.zeros(1, 2, 12, 1)))
+    long.see(LayerMaps(0, padded, wide, torch.zeros(1, 2, 12, 1)), long.prepare(padded))
     for key, sums in short.sums.items():
         np.testing.assert_allclose(sums.mean, long.sums[key].mean, err_msg=str(key))
 

@@ -4,7 +4,6 @@
 
 import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,14 +17,13 @@ import families
 from headscope.errors import HeadscopeError
 from headscope.examples import Split, Word
 from headscope.measures import MEASURES, measure
-from headscope.measures.base import Moments, find_measures, values_of
+from headscope.measures.base import Measuring, Moments, Prepared
 from headscope.measures.comparison import compare, cosine
-from headscope.measures.features import _notebook_words, class_masks, notebook_masks
+from headscope.measures.features import class_masks, notebook_masks, notebook_words
 from headscope.measures.pairs import (
     controls,
     crossed,
     linked,
-    related_tokens,
     same_words,
     token_pairs,
 )
@@ -34,7 +32,9 @@ from headscope.model.loading import load
 from headscope.model.passes import Batch, LayerMaps
 from headscope.tasks import find
 from headscope.tasks.files import load_data
-from headscope.words.align import CLASSES, Aligned, align, tag
+from headscope.words.align import Aligned, align
+from headscope.words.classes import CLASSES
+from headscope.words.sources import tag
 
 Values = dict[str, np.ndarray]
 
@@ -69,15 +69,12 @@ def by_hand(maps: Tensor) -> LayerMaps:
     segment = torch.tensor([[0] * 7 + [1] * 4])
     ids = torch.tensor([PIECES])
     batch = Batch(np.array([3]), torch.ones(1, LENGTH, dtype=torch.bool), special, segment, ids)
-    extra: dict[str, Any] = {}
-    for prepare in (class_masks, notebook_masks, related_tokens, same_words):
-        extra |= prepare(batch, [HAND])
-    batch = Batch(batch.examples, batch.real, special, segment, ids, extra)
     return LayerMaps(0, batch, maps[None, None], torch.ones(1, 1, LENGTH, 2))
 
 
 def value(name: str, maps: Tensor) -> float:
-    return float(MEASURES.get(name).update(by_hand(maps))[0, 0])
+    layer = by_hand(maps)
+    return float(MEASURES.get(name).values(layer, Prepared(layer.batch, [HAND]))[0, 0])
 
 
 def test_uniform_attention_by_hand() -> None:
@@ -148,23 +145,22 @@ def test_a_control_is_another_pair_at_the_same_distance(seed: int) -> None:
 @given(st.integers(0, 10_000))
 def test_the_control_of_the_same_word_is_another_word_of_the_other_text(seed: int) -> None:
     batch = by_hand(torch.eye(LENGTH)).batch
-    extra = same_words(
+    pairs_of = same_words(
         Batch(np.array([seed]), batch.real, batch.special, batch.segment, batch.ids), [HAND]
     )
     text = {t: (w, HAND.text[w]) for w, own in enumerate(HAND.tokens) for t in own}
-    every = extra["pairs/same_word_across"]
+    every = pairs_of.every
     pairs = {
         (text[q][0], text[k][0])
         for q, k in zip(every.query.tolist(), every.key.tolist(), strict=True)
     }
     assert pairs == {(0, 6), (6, 0), (1, 5), (5, 1)}
-    control = extra["pairs/same_word_across/control"]
+    control = pairs_of.control
     for q, k in zip(control.query.tolist(), control.key.tolist(), strict=True):
         assert text[q][1] != text[k][1]
         assert (text[q][0], text[k][0]) not in pairs
         assert HAND.words[text[k][0]].upos != "PUNCT"
-    for kind in ("", "/matched", "/control"):
-        own = extra[f"pairs/same_word_across{kind}"]
+    for own in (every, pairs_of.matched, control):
         # A pair weighs 1 / pairs / the word's own tokens, and stands once for each token of the other word.
         shares = zip(own.weight.tolist(), own.key.tolist(), strict=True)
         assert sum(w / len(HAND.tokens[text[k][0]]) for w, k in shares) == pytest.approx(1)
@@ -361,13 +357,12 @@ def test_merged_shards_are_the_whole(case: Case) -> None:
 
 def test_measures_change_nothing_and_do_not_see_padding(case: Case) -> None:
     names = MEASURES.names()
-    chosen = find_measures(names)
     maps = torch.rand(LENGTH, LENGTH).softmax(-1)
     layer = by_hand(maps)
     before = layer.maps.clone()
-    values = values_of(
-        [m for m, n in zip(chosen, names, strict=True) if not n.startswith("norm_")], layer
-    )
+    prepared = Prepared(layer.batch, [HAND])
+    chosen = Measuring([n for n in names if not n.startswith("norm_")], case.words)
+    values = chosen.values(layer, prepared)
     assert torch.equal(layer.maps, before)
     assert values.isfinite().any()
 
@@ -390,13 +385,14 @@ def test_the_notebook_counts_examples_without_the_class_as_nothing(case: Case) -
 
 
 def test_the_notebooks_classes_leak_by_hand() -> None:
-    extra = by_hand(torch.eye(LENGTH)).batch.extra
+    batch = by_hand(torch.eye(LENGTH)).batch
+    ours, notebook = class_masks(batch, [HAND]), notebook_masks(batch, [HAND])
     # Nouns are tokens 1, 2 and 9. Subjects are "nurses" (1, 2) and "she" (7): piece 12 stands at 9 too.
-    assert extra["class/subject"][0].nonzero().flatten().tolist() == [1, 2, 7]
-    assert extra["notebook/subject"][0].nonzero().flatten().tolist() == [1, 2, 7, 9]
+    assert ours["subject"][0].nonzero().flatten().tolist() == [1, 2, 7]
+    assert notebook["subject"][0].nonzero().flatten().tolist() == [1, 2, 7, 9]
     leaky = Aligned((word("north", "NOUN"), word("it", "PRON", "expl")), (0, 0), ((1,), (2,)))
-    assert [w.form for w, _ in _notebook_words(leaky, "negation")] == ["north"]
-    assert [w.form for w, _ in _notebook_words(leaky, "subject")] == ["it"]
+    assert [w.form for w, _ in notebook_words(leaky, "negation")] == ["north"]
+    assert [w.form for w, _ in notebook_words(leaky, "subject")] == ["it"]
 
 
 # ------------------------------------------------------------------- change

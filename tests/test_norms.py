@@ -20,10 +20,11 @@ import families
 from headscope.errors import HeadscopeError, InterventionError
 from headscope.examples import Split
 from headscope.measures import MEASURES, definition, measure
+from headscope.measures.base import Prepared
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, stream
+from headscope.model.passes import Batch, LayerMaps, run_pass
 from headscope.model.projections import gram, output_layers
 
 FIRST = (
@@ -190,6 +191,10 @@ def test_equal_to_vectors_weighted_one_by_one(folder: Path, model: Model) -> Non
     assert np.abs(plain["entropy"].compute()[0] - slow[..., 2].mean(0)).max() > 0.01
 
 
+def values_of(name: str, maps: LayerMaps) -> Tensor:
+    return MEASURES.get(name).values(maps, Prepared(maps.batch, []))
+
+
 def layer_maps(
     maps: Tensor, values: Tensor, grams: Tensor | None, special: list[list[int]], real: Tensor
 ) -> LayerMaps:
@@ -213,31 +218,31 @@ def test_a_map_worked_by_hand() -> None:
     real = torch.tensor([[True, True, True, False]])
     maps = layer_maps(torch.tensor([[rows]]), values, torch.eye(2)[None], [[0, 2]], real)
     # Shares by row: (3/4, 1/4, 0), (0, 1/3, 2/3), (0, 0, 1).
-    assert MEASURES.get("norm_attention_to_cls").update(maps).item() == pytest.approx(0.25)
-    assert MEASURES.get("norm_attention_to_sep").update(maps).item() == pytest.approx(5 / 9)
+    assert values_of("norm_attention_to_cls", maps).item() == pytest.approx(0.25)
+    assert values_of("norm_attention_to_sep", maps).item() == pytest.approx(5 / 9)
     entropies = [math.log(4) - 0.75 * math.log(3), math.log(3) - 2 / 3 * math.log(2), 0]
-    assert MEASURES.get("norm_entropy").update(maps).item() == pytest.approx(sum(entropies) / 3)
+    assert values_of("norm_entropy", maps).item() == pytest.approx(sum(entropies) / 3)
     # Columns receive 1/6, 1/3 and 1/2.
-    assert MEASURES.get("sink_rate").update(maps).item() == 1
+    assert values_of("sink_rate", maps).item() == 1
     # A projection that stretches the first direction tenfold: (30/31, 1/31, 0), (0, 1/21, 20/21), (0, 0, 1).
     stretched = layer_maps(
         maps.maps, values, torch.diag(torch.tensor([100.0, 1.0]))[None], [[0, 2]], real
     )
-    assert MEASURES.get("norm_attention_to_cls").update(stretched).item() == pytest.approx(10 / 31)
-    assert MEASURES.get("norm_attention_to_sep").update(stretched).item() == pytest.approx(41 / 63)
+    assert values_of("norm_attention_to_cls", stretched).item() == pytest.approx(10 / 31)
+    assert values_of("norm_attention_to_sep", stretched).item() == pytest.approx(41 / 63)
 
 
 def test_a_head_that_moves_nothing_and_a_text_without_sep_have_no_value() -> None:
     uniform = torch.full((1, 1, 3, 3), 1 / 3)
     real = torch.ones(1, 3, dtype=torch.bool)
     still = layer_maps(uniform, torch.zeros(1, 1, 3, 2), torch.eye(2)[None], [[0, 2]], real)
-    assert all(math.isnan(MEASURES.get(name).update(still).item()) for name in NORMS)
+    assert all(math.isnan(values_of(name, still).item()) for name in NORMS)
     alone = layer_maps(uniform, torch.ones(1, 1, 3, 2), torch.eye(2)[None], [[0]], real)
-    assert math.isnan(MEASURES.get("norm_attention_to_sep").update(alone).item())
-    assert MEASURES.get("norm_attention_to_cls").update(alone).item() == pytest.approx(1 / 3)
+    assert math.isnan(values_of("norm_attention_to_sep", alone).item())
+    assert values_of("norm_attention_to_cls", alone).item() == pytest.approx(1 / 3)
     without = layer_maps(uniform, torch.ones(1, 1, 3, 2), None, [[0]], real)
     with pytest.raises(HeadscopeError, match="the norms of projected values need the model"):
-        MEASURES.get("norm_entropy").update(without)
+        values_of("norm_entropy", without)
 
 
 @pytest.mark.parametrize(("n", "sink"), [(2, 1.0), (3, 1.0), (5, 0.0), (11, 0.0)])
@@ -249,7 +254,7 @@ def test_uniform_attention_is_a_sink_in_tiny_texts_alone(n: int, sink: float) ->
         [[0]],
         torch.ones(1, n, dtype=torch.bool),
     )
-    assert MEASURES.get("sink_rate").update(maps).item() == sink
+    assert values_of("sink_rate", maps).item() == sink
 
 
 @st.composite
@@ -275,14 +280,14 @@ def test_equal_lengths_leave_attention_alone_and_scale_is_nothing(
     )
     for name, plain in zip(NORMS, ("attention_to_cls", "attention_to_sep", "entropy"), strict=True):
         torch.testing.assert_close(
-            MEASURES.get(name).update(same), MEASURES.get(plain).update(same), atol=2e-5, rtol=1e-4
+            values_of(name, same), values_of(plain, same), atol=2e-5, rtol=1e-4
         )
     first = layer_maps(maps, values, eye, special, real)
     scaled = layer_maps(maps, values * scale, eye, special, real)
     for name in NORMS:
         torch.testing.assert_close(
-            MEASURES.get(name).update(first),
-            MEASURES.get(name).update(scaled),
+            values_of(name, first),
+            values_of(name, scaled),
             atol=2e-5,
             rtol=1e-4,
         )
@@ -304,13 +309,17 @@ def test_independent_of_batch_padding_order_and_shards(bert: Model) -> None:
 
 
 def test_measures_compute_in_float32_where_the_model_runs_in_bfloat16(bert: Model) -> None:
+    class Autocast:
+        def prepare(self, batch: Batch) -> list[bool]:
+            assert len(batch.examples) == len(pairs(bert))
+            return enabled
+
+        def see(self, maps: LayerMaps, prepared: list[bool]) -> None:
+            assert maps.maps.dtype == torch.float32
+            prepared.append(torch.is_autocast_enabled("cpu"))
+
     enabled: list[bool] = []
-    stream(
-        bert,
-        pairs(bert),
-        lambda _maps: enabled.append(torch.is_autocast_enabled("cpu")),
-        precision="bf16",
-    )
+    run_pass(bert, pairs(bert), [Autocast()], precision="bf16")
     assert enabled == [False] * families.LAYERS
     half = measure(bert, pairs(bert), NAMES, precision="bf16")
     full = measure(bert, pairs(bert), NAMES)

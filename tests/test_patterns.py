@@ -20,7 +20,7 @@ from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.encoding import encode
 from headscope.model.loading import load
-from headscope.model.passes import stream
+from headscope.model.passes import Batch, LayerMaps, run_pass
 from headscope.patterns import CLASSES
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import FEWEST, Collector
@@ -311,6 +311,19 @@ def test_what_does_not_fit_the_map_gets_a_sentence(tmp_path: Path) -> None:
         patterns.classify(np.eye(5), classifier=tmp_path / "weights")
 
 
+class Kept:
+    """The maps of every example, one example a batch."""
+
+    def __init__(self) -> None:
+        self.maps: dict[int, list[np.ndarray]] = {}
+
+    def prepare(self, batch: Batch) -> list[np.ndarray]:
+        return self.maps.setdefault(int(batch.examples[0]), [])
+
+    def see(self, maps: LayerMaps, prepared: list[np.ndarray]) -> None:
+        prepared.append(maps.maps[0].numpy())
+
+
 def test_a_pass_gives_the_classes_that_classify_gives_in_any_batch(tiny: Path) -> None:
     model = load(tiny)
     texts = tuple("abcdefgh"[:k] * 3 for k in range(1, 9))
@@ -323,17 +336,12 @@ def test_a_pass_gives_the_classes_that_classify_gives_in_any_batch(tiny: Path) -
     found = []
     for batch_tokens in (1, 100_000):
         collector = Collector(load_classifier(), len(encoded), model.layers, model.heads)
-        stream(model, encoded, collector.see, batch_tokens=batch_tokens, precision="fp32")
+        run_pass(model, encoded, [collector], batch_tokens=batch_tokens, precision="fp32")
         found.append(collector.classes)
     assert (found[0] == found[1]).all()
-    kept: dict[int, list[np.ndarray]] = {}
-    stream(
-        model,
-        encoded,
-        lambda m: kept.setdefault(int(m.batch.examples[0]), []).append(m.maps[0].numpy()),
-        batch_tokens=1,
-    )
-    for example, maps in kept.items():
+    kept = Kept()
+    run_pass(model, encoded, [kept], batch_tokens=1)
+    for example, maps in kept.maps.items():
         long_enough = len(encoded.segments[example]) >= FEWEST
         given = patterns.classify(
             np.stack(maps), special=encoded.special[example], segments=encoded.segments[example]
@@ -351,7 +359,7 @@ def test_examples_that_are_too_short_have_no_class(tiny: Path) -> None:
     encoded = encode(Split(("a", "a b c d e f"), None, np.zeros(2, np.int64)), model.tokenizer)
     assert encoded.lengths[0] < FEWEST <= encoded.lengths[1]
     collector = Collector(load_classifier(), 2, model.layers, model.heads)
-    stream(model, encoded, collector.see)
+    run_pass(model, encoded, [collector])
     assert (collector.classes[0] == -1).all()
     assert (collector.classes[1] >= 0).all()
 

@@ -104,12 +104,12 @@ def test_a_broken_run_goes_on_to_the_same_tables(
     seen = 0
     look = Dependencies.see
 
-    def broken(self: Dependencies, maps: Any) -> None:
+    def broken(self: Dependencies, maps: Any, prepared: Any) -> None:
         nonlocal seen
         seen += 1
         if seen > families.LAYERS + 1:
             raise KeyboardInterrupt
-        look(self, maps)
+        look(self, maps, prepared)
 
     with monkeypatch.context() as patch:
         patch.setattr(Dependencies, "see", broken)

@@ -25,7 +25,10 @@ from headscope.model.embedded import embedded_path
 from headscope.model.encoding import encode
 from headscope.tasks.builtin import generate
 from headscope.words import spacy_tags as tagging
-from headscope.words.align import CLASSES, NEGATIONS, Aligned, align, matches, segment, tag
+from headscope.words.align import Aligned, align
+from headscope.words.classes import CLASSES, NEGATIONS, matches
+from headscope.words.segment import segment
+from headscope.words.sources import tag
 
 E5 = Path(tempfile.gettempdir()) / "models" / "e5-en"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -659,7 +662,7 @@ def test_words_import_no_spacy_and_no_attention() -> None:
     import subprocess
     import sys
 
-    code = "import sys, headscope.words.align; print([m for m in ('spacy', 'headscope.model.attention', 'headscope.model.loading', 'headscope.model.passes') if m in sys.modules])"
+    code = "import sys, headscope.words.sources; print([m for m in ('spacy', 'headscope.model.attention', 'headscope.model.loading', 'headscope.model.passes') if m in sys.modules])"
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout

@@ -1,8 +1,10 @@
 """Draw maps at random in strata: third of the layers x length of the example, evenly."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from headscope.annotation.records import AnnotatedMap, quantise
@@ -10,13 +12,16 @@ from headscope.axes import Head
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded, only
 from headscope.model.model import Model
-from headscope.model.passes import LayerMaps, stream
+from headscope.model.passes import Batch, LayerMaps, run_pass
 from headscope.patterns.map_features import PROFILES, Frame, edge, row_profiles
 
 LENGTHS = ((8, 16), (17, 32), (33, 64), (65, 128))
 """The strata of lengths, in tokens, both ends included."""
 _CANDIDATE_EXAMPLES, _A_HEAD = 40, 4
 _EDGE, _MASS, _INSIDE, _IN_BAND, _IN_STRIPES = 0.2, 0.06, 0.6, 0.5, 0.5
+
+Place = tuple[int, int, int]
+"""Where a map is: example, layer and head, from 0."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +52,16 @@ def draw(
     ]
     if not strata:
         raise HeadscopeError("no example has between 8 and 128 tokens: choose another task")
-    thirds = [
-        part for part in np.array_split(np.arange(model.layers), min(3, model.layers)) if len(part)
-    ]
-    cells = [(rows, layers) for rows in strata for layers in thirds]
-    chosen: dict[tuple[int, int, int], None] = {}
+    layers = np.arange(model.layers)
+    thirds = [third for third in np.array_split(layers, min(3, model.layers)) if len(third)]
+    cells = [(rows, third) for rows in strata for third in thirds]
     order = rng.permutation(len(cells))
-    for at in range(20 * count):
-        rows, layers = cells[order[at % len(cells)]]
-        chosen[int(rng.choice(rows)), int(rng.choice(layers)), int(rng.integers(model.heads))] = (
-            None
-        )
+    # A dictionary for its order: the same map may be drawn twice.
+    chosen: dict[Place, None] = {}
+    for turn in range(20 * count):
+        rows, third = cells[order[turn % len(cells)]]
+        place = (int(rng.choice(rows)), int(rng.choice(third)), int(rng.integers(model.heads)))
+        chosen[place] = None
         if len(chosen) == count:
             break
     return _take(model, encoded, origin, list(chosen), "random")
@@ -76,72 +80,104 @@ def draw_blocks(
     half. At most 4 maps a head.
     """
     pairs = [
-        i for i, own in enumerate(encoded.segments) if len(set(own)) > 1 and 8 <= len(own) <= 128
+        row
+        for row, segments in enumerate(encoded.segments)
+        if len(set(segments)) > 1 and 8 <= len(segments) <= 128
     ]
     rng = np.random.default_rng(seed)
     rows = sorted(rng.permutation(pairs)[:_CANDIDATE_EXAMPLES].tolist())
-    found: list[tuple[int, int, int]] = []
+    finder = _BlockFinder()
+    run_pass(model, only(encoded, rows), [finder])
+    by_head: dict[tuple[int, int], list[Place]] = {}
+    for index in rng.permutation(len(finder.places)).tolist():
+        example, layer, head = finder.places[index]
+        of_head = by_head.setdefault((layer, head), [])
+        if len(of_head) < _A_HEAD:
+            of_head.append((rows[example], layer, head))
+    candidates = [place for places in by_head.values() for place in places]
+    picked = rng.permutation(len(candidates))[:count].tolist()
+    return _take(model, encoded, origin, [candidates[index] for index in picked], "block candidate")
 
-    def see(maps: LayerMaps) -> None:
-        batch = maps.batch
-        frame = Frame.of(batch.real, batch.special, batch.segment)
-        contrast, least, mass = edge(maps.maps, frame).unbind(-1)
-        profiles = row_profiles(maps.maps, frame)
-        named = dict(zip(PROFILES, profiles.unbind(-1), strict=True))
-        near, stripes = (
-            named[name].sum(-1) / batch.real.sum(-1)[:, None] for name in ("wide_band", "stripes")
-        )
-        own, other = named["own_text"], named["other_text"]
-        second = frame.second[:, None]
+
+class _BlockFinder:
+    """Finds the maps of a pass that may be blocks, by the thresholds of `draw_blocks`."""
+
+    def __init__(self) -> None:
+        self.places: list[Place] = []
+
+    def prepare(self, batch: Batch) -> Frame:
+        """The frame of the batch."""
+        return Frame.of(batch.real, batch.special, batch.segment)
+
+    def see(self, maps: LayerMaps, prepared: Frame) -> None:
+        """Look at one layer of one batch."""
+        contrast, least, mass = edge(maps.maps, prepared).unbind(-1)
+        profiles = row_profiles(maps.maps, prepared).unbind(-1)
+        of_rows = dict(zip(PROFILES, profiles, strict=True))
+        tokens = maps.real.sum(-1)[:, None]
+        in_band = of_rows["wide_band"].sum(-1) / tokens
+        in_stripes = of_rows["stripes"].sum(-1) / tokens
+        kept, given_away = of_rows["own_text"], of_rows["other_text"]
+        second = prepared.second[:, None]
+        # Of what words of either text give to words, the part that stays: [text, batch, head].
         inside = torch.stack(
-            [(own * text).sum(-1) / ((own + other) * text).sum(-1) for text in (second, 1 - second)]
+            [
+                (kept * text).sum(-1) / ((kept + given_away) * text).sum(-1)
+                for text in (second, 1 - second)
+            ]
         )
-        block = (
-            (contrast > _EDGE) & (least > _EDGE / 2) & (mass > _MASS) & (inside.amin(0) > _INSIDE)
-        )
-        block &= (near < _IN_BAND) & (stripes < _IN_STRIPES)
-        found.extend((rows[batch.examples[b]], maps.layer, h) for b, h in block.nonzero().tolist())
-
-    stream(model, only(encoded, rows), see)
-    chosen: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-    for at in rng.permutation(len(found)).tolist():
-        own = chosen.setdefault(found[at][1:], [])
-        if len(own) < _A_HEAD:
-            own.append(found[at])
-    drawn = [one for own in chosen.values() for one in own]
-    picked = rng.permutation(len(drawn))[:count].tolist()
-    return _take(model, encoded, origin, [drawn[at] for at in picked], "block candidate")
+        is_block = (contrast > _EDGE) & (least > _EDGE / 2) & (mass > _MASS)
+        is_block &= inside.amin(0) > _INSIDE
+        is_block &= (in_band < _IN_BAND) & (in_stripes < _IN_STRIPES)
+        for row, head in is_block.nonzero().tolist():
+            self.places.append((int(maps.batch.examples[row]), maps.layer, head))
 
 
 def _take(
-    model: Model, encoded: Encoded, origin: Origin, chosen: list[tuple[int, int, int]], drawn: str
+    model: Model, encoded: Encoded, origin: Origin, chosen: list[Place], drawn: str
 ) -> list[AnnotatedMap]:
+    """The maps at the chosen places, to annotate."""
     rows = sorted({example for example, _, _ in chosen})
-    wanted: dict[tuple[int, int], list[int]] = {}
-    for example, layer, head in chosen:
-        wanted.setdefault((example, layer), []).append(head)
-    out: list[AnnotatedMap] = []
+    taker = _MapTaker((rows.index(example), layer, head) for example, layer, head in chosen)
+    run_pass(model, only(encoded, rows), [taker])
+    maps = []
+    for (index, layer, head), quantised in taker.maps.items():
+        name, example = Head.at(layer, head), rows[index]
+        maps.append(
+            AnnotatedMap(
+                id=f"{origin.model}/{origin.source}/{example}/{name}",
+                model=origin.model,
+                family=origin.family,
+                head=name,
+                source=origin.source,
+                example=example,
+                drawn=drawn,
+                special=tuple(encoded.special[example]),
+                segments=tuple(encoded.segments[example]),
+                quantised=quantised,
+            )
+        )
+    return maps
 
-    def see(maps: LayerMaps) -> None:
-        for b, at in enumerate(maps.batch.examples.tolist()):
-            example = rows[at]
-            tokens = len(encoded.segments[example])
-            for head in wanted.get((example, maps.layer), ()):
-                name = Head.at(maps.layer, head)
-                out.append(
-                    AnnotatedMap(
-                        id=f"{origin.model}/{origin.source}/{example}/{name}",
-                        model=origin.model,
-                        family=origin.family,
-                        head=name,
-                        source=origin.source,
-                        example=example,
-                        drawn=drawn,
-                        special=tuple(encoded.special[example]),
-                        segments=tuple(encoded.segments[example]),
-                        quantised=quantise(maps.maps[b, head, :tokens, :tokens].cpu().numpy()),
-                    )
-                )
 
-    stream(model, only(encoded, rows), see)
-    return out
+class _MapTaker:
+    """Takes the maps at some places from a pass, in 8 bits."""
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        self.maps: dict[Place, npt.NDArray[np.uint8]] = {}
+        self._heads: dict[tuple[int, int], list[int]] = {}
+        for example, layer, head in places:
+            self._heads.setdefault((example, layer), []).append(head)
+
+    def prepare(self, batch: Batch) -> list[int]:
+        """The number of tokens of each example of the batch."""
+        lengths: list[int] = batch.real.sum(-1).tolist()
+        return lengths
+
+    def see(self, maps: LayerMaps, prepared: list[int]) -> None:
+        """Take what is wanted of one layer of one batch."""
+        rows = zip(maps.batch.examples.tolist(), maps.maps, prepared, strict=True)
+        for example, of_example, tokens in rows:
+            for head in self._heads.get((example, maps.layer), ()):
+                weights = of_example[head, :tokens, :tokens].cpu().numpy()
+                self.maps[example, maps.layer, head] = quantise(weights)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from headscope.commands.session import Session
 from headscope.model.encoding import Encoded, only
 from headscope.model.model import Model
-from headscope.model.passes import LayerMaps, stream
+from headscope.model.passes import Batch, LayerMaps, run_pass
+from headscope.results.tables import Map
 from headscope.tasks.metrics import predictions
 
 _SHOWN = 16
@@ -21,20 +22,27 @@ def shown(n: int, seed: int, count: int = _SHOWN) -> npt.NDArray[np.int64]:
     return np.sort(drawn).astype(np.int64)
 
 
-def example_maps(
-    model: Model, encoded: Encoded, rows: npt.NDArray[np.int64]
-) -> dict[int, npt.NDArray[np.uint8]]:
-    """The maps of single examples, in 255ths: example -> [layer, head, query, key]."""
-    out: dict[int, list[npt.NDArray[np.uint8]]] = {}
-    for row in rows.tolist():
-        part: list[npt.NDArray[np.uint8]] = []
+class _MapKeeper:
+    """Keeps the maps of every example of a pass, in 255ths, one example a batch."""
 
-        def keep(maps: LayerMaps, part: list[npt.NDArray[np.uint8]] = part) -> None:
-            part.append((maps.maps[0] * 255).round().byte().cpu().numpy())
+    def __init__(self) -> None:
+        self.maps: dict[int, list[Map]] = {}
 
-        stream(model, only(encoded, [row]), keep)
-        out[row] = part
-    return {row: np.stack(part) for row, part in out.items()}
+    def prepare(self, batch: Batch) -> list[Map]:
+        """The list that takes the example's layers."""
+        return self.maps.setdefault(int(batch.examples.item()), [])
+
+    def see(self, maps: LayerMaps, prepared: list[Map]) -> None:
+        """Keep a layer."""
+        prepared.append((maps.maps[0] * 255).round().byte().cpu().numpy())
+
+
+def example_maps(model: Model, encoded: Encoded, rows: npt.NDArray[np.int64]) -> dict[int, Map]:
+    """The maps of single examples by the example's index."""
+    keeper = _MapKeeper()
+    # No example fits a budget of one token, so each is a batch, and nothing is padded.
+    run_pass(model, only(encoded, rows.tolist()), [keeper], batch_tokens=1)
+    return {row: np.stack(keeper.maps[index]) for index, row in enumerate(rows.tolist())}
 
 
 def example_rows(

@@ -27,7 +27,8 @@ from headscope.results.run import Run
 from headscope.tasks import find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
-from headscope.words.align import Aligned, align, tag
+from headscope.words.align import Aligned, align
+from headscope.words.sources import tag
 
 ANY_WORDS = WordSource()
 GENERATED = (2000, 300)

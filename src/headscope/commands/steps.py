@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file
 
@@ -26,19 +27,29 @@ from headscope.commands.kept_examples import example_maps, example_rows, shown
 from headscope.commands.session import Session, cut_note
 from headscope.engine import local
 from headscope.errors import HeadscopeError
-from headscope.measures import MEASURES, OWN_PASS, Moments
-from headscope.measures import measure as run_measures
-from headscope.measures.comparison import COSINE, compare
-from headscope.measures.gradient import gradient_importance, normalised
-from headscope.measures.similarity import clusters, likeness
+from headscope.measures import OWN_PASS
+from headscope.measures.base import MeasureObserver, Measuring, Moments
+from headscope.measures.comparison import NOTEBOOK_WIDTH, ComparisonObserver
+from headscope.measures.gradient import IMPORTANCE, gradient_importance
+from headscope.measures.rows import (
+    HeadRow,
+    LikenessRow,
+    change_rows,
+    head_rows,
+    importance_rows,
+    likeness_rows,
+    values_by_head,
+)
+from headscope.measures.similarity import LIKENESS, clusters, likeness
 from headscope.model.attention import Mode
 from headscope.model.encoding import batches, encode, only
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import logits
+from headscope.model.passes import logits, run_pair_pass, run_pass
+from headscope.names import AFTER, AS_GIVEN, BEFORE
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
-from headscope.patterns.rows import PATTERNS, write_patterns
+from headscope.patterns.rows import PATTERNS, heterogeneous_rows, pattern_rows
 from headscope.progress import progress, say
 from headscope.results.run import Run
 from headscope.stats.proxies import predictors
@@ -46,7 +57,6 @@ from headscope.training.checkpoint import CHECKPOINT_DONE, save_checkpoint
 from headscope.training.loop import train
 from headscope.training.recipe import Recipe
 
-IMPORTANCE, LIKENESS = "gradient_importance", "likeness"
 LIKENESS_EXAMPLES, CLUSTERS = 100, 8
 
 
@@ -119,29 +129,27 @@ def score(
 def measure_heads(
     session: Session, run: Run, names: list[str], *, faithful: bool = False
 ) -> tuple[str, ...]:
-    """Write `heads`: every named measure of every head, one pass for all; and `likeness` if named.
-    Returns notes.
+    """Write `heads`: every named measure of every head, one pass for all; and the tables of
+    `likeness` and `patterns` if named. Returns notes.
     """
-    words = session.words()
-    collector = _collector(session, names)
+    model = session.model
+    measuring = Measuring(_one_pass(names), session.words(), faithful=faithful)
+    measures = MeasureObserver(measuring, model.layers, model.heads)
+    patterns = _collectors(session, names)
     with progress("measuring heads", len(session.encoded), quiet=session.settings.quiet) as advance:
-        sums = run_measures(
-            session.model,
+        run_pass(
+            model,
             session.encoded,
-            _one_pass(names),
-            words=words,
-            faithful=faithful,
-            also=collector.see if collector else None,
+            [measures, *patterns],
             batch_tokens=session.settings.batch_tokens,
             precision=session.settings.precision,
             advance=advance,
         )
-    _write_heads(session, session.model, run, names, sums)
-    if collector:
-        write_patterns(
-            run, {"as given": collector.classes}, **_named(session), seed=session.settings.seed
-        )
-    return _empty_note(sums)
+    measured = measures.moments()
+    rows = _write_heads(session, model, run, names, measured)
+    for collector in patterns:
+        _write_patterns(session, run, {AS_GIVEN: collector.classes}, rows)
+    return _empty_note(measured)
 
 
 def compare_heads(
@@ -156,45 +164,37 @@ def compare_heads(
     """Write `heads`, the measures of `after`, and `change`, what differs from `before`. Returns
     notes.
     """
-    words = session.words()
-    first, second = _collector(session, names), _collector(session, names)
+    measuring = Measuring(_one_pass(names), session.words(), faithful=faithful)
+    measures = ComparisonObserver(measuring, after.layers, after.heads, padding=faithful)
+    patterns_before, patterns_after = _collectors(session, names), _collectors(session, names)
     with progress("measuring heads", len(session.encoded), quiet=session.settings.quiet) as advance:
-        found = compare(
+        run_pair_pass(
             before,
             after,
             session.encoded,
-            _one_pass(names),
-            words=words,
-            faithful=faithful,
-            also=(first.see, second.see) if first and second else None,
+            [measures],
+            of_before=patterns_before,
+            of_after=patterns_after,
+            width=NOTEBOOK_WIDTH if faithful else 0,
             batch_tokens=session.settings.batch_tokens,
             precision=session.settings.precision,
             advance=advance,
         )
-    ids = _named(session)
-    _write_heads(session, after, run, names, found.after)
-    was = {(r["measure"], r["layer"], r["head"]): r["value"] for r in _moment_rows(found.before)}
-    now = {(r["measure"], r["layer"], r["head"]): r["value"] for r in _moment_rows(found.after)}
-    rows = [{**row, "before": None, "after": None} for row in _moment_rows({COSINE: found.cosine})]
-    for row in _moment_rows(found.difference):
-        key = (row["measure"], row["layer"], row["head"])
-        rows.append({**row, "before": was[key], "after": now[key]})
-    run.table("change", rows, **ids)
-    if first and second:
-        classes = {"before": first.classes, "after": second.classes}
-        write_patterns(run, classes, **_named(session), seed=session.settings.seed)
-    return _empty_note(found.after)
+    comparison = measures.comparison()
+    rows = _write_heads(session, after, run, names, comparison.after)
+    run.table("change", change_rows(comparison), **session.names)
+    for first, second in zip(patterns_before, patterns_after, strict=True):
+        classes = {BEFORE: first.classes, AFTER: second.classes}
+        _write_patterns(session, run, classes, rows)
+    return _empty_note(comparison.after)
 
 
-def _collector(session: Session, names: list[str]) -> Collector | None:
+def _collectors(session: Session, names: list[str]) -> list[Collector]:
+    """An observer of patterns if they are named, else none."""
     if PATTERNS not in names:
-        return None
+        return []
     model = session.model
-    return Collector(load_classifier(), len(session.encoded), model.layers, model.heads)
-
-
-def _named(session: Session) -> dict[str, str]:
-    return {"model": session.model.name, "task": session.task.name}
+    return [Collector(load_classifier(), len(session.encoded), model.layers, model.heads)]
 
 
 def _one_pass(names: list[str]) -> list[str]:
@@ -202,20 +202,35 @@ def _one_pass(names: list[str]) -> list[str]:
 
 
 def _write_heads(
-    session: Session, model: Model, run: Run, names: list[str], sums: Mapping[str, Moments]
-) -> None:
-    rows = _moment_rows(sums)
+    session: Session, model: Model, run: Run, names: list[str], measured: Mapping[str, Moments]
+) -> list[HeadRow]:
+    """Write `heads`, and `likeness` if named. Returns the rows of `heads`."""
+    rows = head_rows(measured)
     if IMPORTANCE in names:
-        rows += importance_rows(session, model)
-    run.table("heads", rows, model=session.model.name, task=session.task.name)
+        rows += _importance(session, model)
+    run.table("heads", rows, **session.names)
     if LIKENESS in names:
-        alike(session, model, run)
+        run.table("likeness", _likeness(session, model), **session.names)
+    return rows
 
 
-def importance_rows(session: Session, model: Model) -> list[dict[str, Any]]:
-    """The `heads` rows of gradient importance, plain and with layers normalised alike; none without
-    a trained head.
-    """
+def _write_patterns(
+    session: Session,
+    run: Run,
+    classes: Mapping[str, npt.NDArray[np.int8]],
+    measured: Sequence[HeadRow],
+) -> None:
+    """Write `patterns` and, of the last state, `heterogeneous`; keep the classes of all maps."""
+    rows = pattern_rows(classes, load_classifier().groups, session.settings.seed)
+    run.arrays(PATTERNS, {state.replace(" ", "_"): found for state, found in classes.items()})
+    run.table(PATTERNS, rows, **session.names)
+    groups = heterogeneous_rows(rows, list(classes)[-1], values_by_head(measured))
+    if groups:
+        run.table("heterogeneous", groups, **session.names)
+
+
+def _importance(session: Session, model: Model) -> list[HeadRow]:
+    """The `heads` rows of gradient importance; none without a trained head."""
     if not model.trained_head or model.hf.config.num_labels != session.task.outputs:
         return []
     with progress(
@@ -230,71 +245,18 @@ def importance_rows(session: Session, model: Model) -> list[dict[str, Any]]:
             precision=session.settings.precision,
             advance=advance,
         )
-    unit = "squared error" if session.task.is_regression else "nats"
-    plain = moments.compute()
-    rows = _rows_of(IMPORTANCE, unit, moments.n, *plain)
-    return rows + _rows_of(
-        f"{IMPORTANCE}_normalised", "share of the layer's norm", moments.n, *normalised(*plain)
-    )
+    return importance_rows(moments, "squared error" if session.task.is_regression else "nats")
 
 
-def alike(session: Session, model: Model, run: Run) -> None:
-    """Write `likeness`: the divergence of every two heads' maps, on up to 100 examples, and each
-    head's cluster.
-    """
+def _likeness(session: Session, model: Model) -> list[LikenessRow]:
+    """The `likeness` rows: the divergence of every two heads' maps, on up to 100 examples."""
     limit = min(LIKENESS_EXAMPLES, len(session.encoded))
     with progress("how alike heads are", limit, quiet=session.settings.quiet) as advance:
         distances = likeness(
             model, session.encoded, limit=limit, seed=session.settings.seed, advance=advance
         )
     heads = all_heads(model.layers, model.heads)
-    groups = clusters(distances, min(CLUSTERS, len(heads)))
-    rows = [
-        {
-            "layer": one.layer,
-            "head": one.head,
-            "other_layer": other.layer,
-            "other_head": other.head,
-            "cluster": int(groups[a]),
-            "other_cluster": int(groups[b]),
-            "measure": "jensen_shannon",
-            "value": float(distances[a, b]),
-            "n": limit,
-            "unit": "nats",
-        }
-        for a, one in enumerate(heads)
-        for b, other in enumerate(heads)
-        if a < b
-    ]
-    run.table("likeness", rows, model=session.model.name, task=session.task.name)
-
-
-def _moment_rows(sums: Mapping[str, Moments]) -> list[dict[str, Any]]:
-    """A row per head and measure; measures that no example has are left out."""
-    rows = []
-    for name, moments in sums.items():
-        if moments.n.any():
-            unit = "cosine" if name == COSINE else MEASURES.get(name).unit
-            rows += _rows_of(name, unit, moments.n, *moments.compute())
-    return rows
-
-
-def _rows_of(
-    measure: str, unit: str, n: Any, mean: Any, low: Any, high: Any
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "layer": head.layer,
-            "head": head.head,
-            "measure": measure,
-            "value": mean[head.index],
-            "low": low[head.index],
-            "high": high[head.index],
-            "n": int(n[head.index]),
-            "unit": unit,
-        }
-        for head in all_heads(*mean.shape)
-    ]
+    return likeness_rows(distances, clusters(distances, min(CLUSTERS, len(heads))), heads, limit)
 
 
 def _empty_note(sums: Mapping[str, Moments]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from headscope.corpora.base import Corpus, Link, Sentence, content_hash
 from headscope.errors import HeadscopeError
 from headscope.examples import Word
-from headscope.words.align import segment
+from headscope.words.segment import segment
 
 COLUMNS = ("sentence", "source", "target", "relation")
 _OFFSETS = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")

@@ -9,7 +9,7 @@ finds beyond that, it does not find by distance.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +98,17 @@ class _Links:
         return cls(example, dependent, head, group, cluster, alike, hits)
 
 
+@dataclass(frozen=True)
+class PreparedLinks:
+    """What `Dependencies` needs of a batch: its words, its links, and how many pairs of words there
+    are at every distance.
+    """
+
+    words: WordFrame
+    links: _Links
+    pairs: Float[Tensor, "batch distance"]
+
+
 class Dependencies:
     """Sums of all quantities while a pass runs. `sums[direction, quantity]` is `Clustered` with a
     group for each half of the sentences and relation: group half * relations + relation.
@@ -123,20 +134,17 @@ class Dependencies:
         }
         self.offsets: npt.NDArray[np.float64] = np.zeros((layers, heads, 2 * LONGEST_OFFSET + 1))
 
-    def prepare(self, batch: Batch) -> Batch:
-        """What `stream` calls once a batch."""
+    def prepare(self, batch: Batch) -> PreparedLinks:
+        """The words and links of the batch."""
         device = batch.real.device
         frame = WordFrame.of([self._words[i] for i in batch.examples], batch.real.shape[1], device)
         rows = [(at, self._links[i], int(self._half[i])) for at, i in enumerate(batch.examples)]
         links = _Links.of(rows, self._best, device)
-        return replace(
-            batch,
-            extra={**batch.extra, "words": frame, "links": links, "pairs": pairs_at(frame.there)},
-        )
+        return PreparedLinks(frame, links, pairs_at(frame.there))
 
-    def see(self, maps: LayerMaps) -> None:
+    def see(self, maps: LayerMaps, prepared: PreparedLinks) -> None:
         """Add one layer of one batch."""
-        frame, links = maps.batch.extra["words"], maps.batch.extra["links"]
+        frame, links, pairs = prepared.words, prepared.links, prepared.pairs
         between = word_maps(maps.maps, frame)
         attends, attended = between.argmax(-1), between.argmax(-2)
         counts = at_distance(attends, frame.there)
@@ -145,7 +153,6 @@ class Dependencies:
             return
         sums = diagonal_sums(between)
         b, dep, head = links.example, links.dependent, links.head
-        pairs = maps.batch.extra["pairs"]
         for direction, mass, found, at_mass, at_hits in (
             ("to_head", between[b, :, dep, head], attends, head - dep, counts),
             (

@@ -5,6 +5,7 @@ passes over them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,12 @@ from headscope.linguistics.dependencies import (
 from headscope.linguistics.spans import Spans
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS, LayerMaps, stream
+from headscope.model.passes import BATCH_TOKENS, LayerMaps, Observer, run_pass
 from headscope.model.precision import Precision
+from headscope.names import AS_GIVEN, CLASSES, DIAGONAL, VERTICAL_DIAGONAL
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
-from headscope.patterns.rows import write_patterns
+from headscope.patterns.rows import PATTERNS, pattern_rows, shares_of_heads
 from headscope.progress import Advance, silent
 from headscope.results.run import Run
 from headscope.words.align import align
@@ -221,16 +223,15 @@ def dependencies(
         **ids,
     )
     run.table("offsets", tables.offset_rows(looks), **ids)
-    write_patterns(run, {"as given": np.concatenate(classes)}, **ids, seed=seed)
-    diagonal: dict[tuple[int, int], float] = {}
-    for row in run.rows("patterns"):
-        if (
-            row["head"]
-            and row["measure"] == "share"
-            and row["class"] in ("diagonal", "vertical+diagonal")
-        ):
-            key = (row["layer"], row["head"])
-            diagonal[key] = diagonal.get(key, 0.0) + row["value"]
+    of_maps = np.concatenate(classes)
+    shares = pattern_rows({AS_GIVEN: of_maps}, load_classifier().groups, seed)
+    run.arrays(PATTERNS, {AS_GIVEN.replace(" ", "_"): of_maps})
+    run.table(PATTERNS, shares, **ids)
+    is_diagonal = [CLASSES.index(name) for name in (DIAGONAL, VERTICAL_DIAGONAL)]
+    diagonal = {
+        (head.layer, head.head): float(share[is_diagonal].sum())
+        for head, share in shares_of_heads(shares, AS_GIVEN).items()
+    }
     core = [name for name in names if name.split(":")[0] in ("nsubj", "csubj", "obj", "iobj")]
     if rows_of := tables.explained(every, diagonal, core):
         run.table("explained", rows_of, **ids)
@@ -243,16 +244,13 @@ def _pass(
     passing: Passing,
     collector: Collector | None = None,
 ) -> None:
-    def see(maps: LayerMaps) -> None:
-        found.see(maps)
-        if collector is not None:
-            collector.see(maps)
-
-    stream(
+    observers: list[Observer[LayerMaps, Any]] = [found]
+    if collector is not None:
+        observers.append(collector)
+    run_pass(
         model,
         encoded,
-        see,
-        prepare=found.prepare,
+        observers,
         batch_tokens=passing.batch_tokens,
         precision=passing.precision,
         advance=passing.advance,

@@ -9,7 +9,7 @@ same maximum, no relation.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -109,8 +109,8 @@ class Spans:
             (len(words), len(relations), layers, heads), np.nan, np.float32
         )
 
-    def prepare(self, batch: Batch) -> Batch:
-        """What `stream` calls once a batch."""
+    def prepare(self, batch: Batch) -> _Pairs:
+        """The pairs of tokens of the batch."""
         pairs: list[tuple[int, int, int, int]] = []
         parts: list[Pair] = []
         owners: list[int] = []
@@ -131,12 +131,11 @@ class Spans:
             .reshape(-1, width)
             .unbind(1)
         ]
-        found = _Pairs(*columns)
-        return replace(batch, extra={**batch.extra, "spans": found})
+        return _Pairs(*columns)
 
-    def see(self, maps: LayerMaps) -> None:
+    def see(self, maps: LayerMaps, prepared: _Pairs) -> None:
         """Add one layer of one batch."""
-        p: _Pairs = maps.batch.extra["spans"]
+        p = prepared
         if not len(p.owner):
             return
         largest = _largest(maps.maps[p.example, :, p.query, p.key], p.part, len(p.link))

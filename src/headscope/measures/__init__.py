@@ -2,6 +2,9 @@
 `MEASURES.register(name)`.
 """
 
+import re
+from typing import Any
+
 from headscope.errors import unknown
 
 # Importing a module registers its measures; this is the order in which people meet them.
@@ -13,24 +16,34 @@ from headscope.measures import norms as _norms  # noqa: F401
 from headscope.measures import sink as _sink  # noqa: F401
 
 # isort: on
-from headscope.measures.base import MEASURES, Measure, Moments, measure
-from headscope.measures.gradient import gradient_importance
-from headscope.measures.similarity import likeness as likeness_of_heads
-from headscope.patterns.collect import Collector as pattern_of_heads  # noqa: N813 - it reads as what it gives
+from headscope.measures.base import MEASURES, Measure, Moments, WordMeasure, measure
+from headscope.measures.comparison import COSINE, cosine
+from headscope.measures.gradient import IMPORTANCE, gradient_importance
+from headscope.measures.similarity import LIKENESS
+from headscope.measures.similarity import likeness as _likeness
+from headscope.patterns.collect import Collector
+from headscope.patterns.rows import PATTERNS
 
-__all__ = ["MEASURES", "OWN_PASS", "Measure", "Moments", "definition", "known", "measure"]
+__all__ = [
+    "MEASURES",
+    "OWN_PASS",
+    "Measure",
+    "Moments",
+    "WordMeasure",
+    "definition",
+    "known",
+    "measure",
+]
 
-OWN_PASS = {
-    "gradient_importance": gradient_importance,
-    "likeness": likeness_of_heads,
-    "patterns": pattern_of_heads,
-}
-"""What is no number per example and head: gradients, all pairs of heads, the classes of maps."""
+OWN_PASS = {IMPORTANCE: gradient_importance, LIKENESS: _likeness, PATTERNS: Collector}
+"""What is not a number per example and head: gradients, all pairs of heads, the classes of maps."""
 
 
 def known(spec: str = "all") -> list[str]:
-    """The names of measures that "all" or a list joined by commas means. Raises HeadscopeError for
-    an unknown one.
+    """The names of measures that "all" or a list joined by commas means.
+
+    Raises:
+        HeadscopeError: A measure is unknown.
     """
     every = [*MEASURES.names(), *OWN_PASS]
     names = every if spec == "all" else [name.strip() for name in spec.split(",")]
@@ -44,11 +57,15 @@ def definition(name: str) -> str:
     """What a measure is, in a sentence: the docstring of the function that computes it, with its
     unit.
     """
-    from headscope.measures.comparison import COSINE, cosine
-
     if name == COSINE:
-        return f"{' '.join((cosine.__doc__ or '').split())} Mean over examples (paper, section 4.3). Unit: cosine."
+        return f"{_prose(cosine)} Mean over examples (paper, section 4.3). Unit: cosine."
     if name in OWN_PASS:
-        return " ".join((OWN_PASS[name].__doc__ or "").split("Raises")[0].split())
-    one = MEASURES.get(name)
-    return f"{' '.join((one.update.__doc__ or '').split())} Unit: {one.unit}."
+        return _prose(OWN_PASS[name])
+    chosen = MEASURES.get(name)
+    return f"{_prose(chosen.update)} Unit: {chosen.unit}."
+
+
+def _prose(documented: Any) -> str:
+    """A docstring in one line, without its sections (Args, Returns, ...)."""
+    text = re.split(r"\n\s*(?:Args|Attributes|Returns|Raises):", documented.__doc__ or "")[0]
+    return " ".join(text.split())

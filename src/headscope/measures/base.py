@@ -1,8 +1,8 @@
 """What a measure is, and one pass over the data for any number of them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,39 +13,86 @@ from torch import Tensor
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS, Batch, LayerMaps, stream
+from headscope.model.passes import BATCH_TOKENS, Batch, LayerMaps, run_pass
 from headscope.model.precision import Precision
 from headscope.progress import Advance, silent
 from headscope.registry import Registry
 from headscope.stats.paired import mean_interval
 from headscope.words.align import Aligned
 
-Prepare = Callable[[Batch, Sequence[Aligned]], Mapping[str, Any]]
-"""(batch, the words of its examples) -> what the measures of this kind find in `batch.extra`."""
+Values = Float[Tensor, "batch head"]
+T = TypeVar("T")
+Preparation = Callable[[Batch, Sequence[Aligned]], T]
+"""(batch, the words of its examples) -> what measures need of these words: masks, pairs of tokens.
+"""
 
-See = Callable[[LayerMaps], None]
-"""Is shown one layer of one batch after the other."""
+
+class Prepared:
+    """What preparations made of one batch.
+
+    A preparation runs when a measure first asks for it, and once: measures share its work.
+
+    Args:
+        batch: The batch.
+        words: The words of its examples, one entry an example.
+    """
+
+    def __init__(self, batch: Batch, words: Sequence[Aligned]) -> None:
+        self._batch = batch
+        self._words = words
+        self._made: dict[Preparation[Any], Any] = {}
+
+    def get(self, preparation: Preparation[T]) -> T:
+        """What this preparation made of the batch."""
+        if preparation not in self._made:
+            self._made[preparation] = preparation(self._batch, self._words)
+        made: T = self._made[preparation]
+        return made
 
 
 @dataclass(frozen=True)
 class Measure:
     """A number per head and example, averaged over examples.
 
-    `update(maps)` gives the values [batch, head] of one layer of one batch, NaN where an example
-    has none; it must not change what it is given. `unit` is the value's unit. The docstring of
-    `update` is the definition that the report shows. `prepare`, for a measure that asks for words
-    or pairs of tokens, makes from a batch and its examples' words what `update` finds in
-    `maps.batch.extra`; measures that share it share its work.
+    Attributes:
+        unit: The number's unit.
+        update: One layer's maps of one batch -> the values [batch, head], NaN where an example has
+            none. It must not change the maps. Its docstring is the definition that the report
+            shows.
     """
 
     unit: str
-    update: Callable[[LayerMaps], Float[Tensor, "batch head"]]
-    prepare: Prepare | None = None
+    update: Callable[[LayerMaps], Values]
+
+    def values(self, maps: LayerMaps, prepared: Prepared) -> Values:  # noqa: ARG002
+        """The measure of every head on every example of the batch."""
+        return self.update(maps)
 
 
-MEASURES: Registry[Measure] = Registry("measure")
+@dataclass(frozen=True)
+class WordMeasure(Generic[T]):
+    """A measure that looks at words or pairs of tokens.
 
-FAITHFUL: dict[str, Measure] = {}
+    Attributes:
+        unit: The number's unit.
+        update: As that of `Measure`; its second argument is what `preparation` made of the batch.
+        preparation: Finds what the measure looks at, once a batch. Measures with the same
+            preparation share its work.
+    """
+
+    unit: str
+    update: Callable[[LayerMaps, T], Values]
+    preparation: Preparation[T]
+
+    def values(self, maps: LayerMaps, prepared: Prepared) -> Values:
+        """The measure of every head on every example of the batch."""
+        return self.update(maps, prepared.get(self.preparation))
+
+
+AnyMeasure = Measure | WordMeasure[Any]
+MEASURES: Registry[AnyMeasure] = Registry("measure")
+
+FAITHFUL: dict[str, AnyMeasure] = {}
 """The forms of the paper's notebook, where it differs from the paper or from what is right, by the
 measure's name.
 """
@@ -53,18 +100,17 @@ measure's name.
 
 @dataclass(frozen=True)
 class Moments:
-    """Counts, sums and sums of squares over examples, [layer, head]; they merge by addition, exact
-    in shards.
+    """Counts, sums and sums of squares over examples, [layer, head]. Exact in shards: they add up.
+
+    Attributes:
+        n: How many examples have a value.
+        total: The sum of the values.
+        squares: The sum of their squares.
     """
 
     n: npt.NDArray[np.float64]
     total: npt.NDArray[np.float64]
     squares: npt.NDArray[np.float64]
-
-    @classmethod
-    def zero(cls, layers: int, heads: int) -> "Moments":
-        """No examples yet."""
-        return cls(*(np.zeros((layers, heads)) for _ in range(3)))
 
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.n + other.n, self.total + other.total, self.squares + other.squares)
@@ -76,55 +122,102 @@ class Moments:
         return mean_interval(self.n, self.total, self.squares)
 
 
-class Tally:
-    """Sums over examples of several measures while a pass runs; `moments` when it has ended."""
+class MomentSums:
+    """The moments of several measures, added up layer by layer while a pass runs.
+
+    Args:
+        names: The measures' names.
+        layers: The model's layers.
+        heads: The heads of a layer.
+    """
 
     def __init__(self, names: Sequence[str], layers: int, heads: int) -> None:
-        self.names = list(names)
-        self._sums = np.zeros((3, len(self.names), layers, heads))
+        self._names = list(names)
+        # [moment, measure, layer, head]
+        self._sums = np.zeros((3, len(self._names), layers, heads))
 
     def add(self, layer: int, values: Float[Tensor, "measure batch head"]) -> None:
         """Count the values of one layer of one batch; NaN is no value."""
-        given = values.double().cpu().numpy()
-        there = ~np.isnan(given)
-        kept = np.where(there, given, 0.0)
-        for at, part in enumerate((there, kept, kept**2)):
-            self._sums[at, :, layer] += part.sum(1)
+        numbers = values.double().cpu().numpy()
+        has_value = ~np.isnan(numbers)
+        numbers = np.where(has_value, numbers, 0.0)
+        self._sums[0, :, layer] += has_value.sum(1)
+        self._sums[1, :, layer] += numbers.sum(1)
+        self._sums[2, :, layer] += (numbers**2).sum(1)
 
     def moments(self) -> dict[str, Moments]:
-        """The sums so far, by measure."""
-        return {name: Moments(*self._sums[:, at].copy()) for at, name in enumerate(self.names)}
+        """The moments so far, by measure."""
+        n, total, squares = self._sums.copy()
+        return {
+            name: Moments(n[measure], total[measure], squares[measure])
+            for measure, name in enumerate(self._names)
+        }
 
 
-def preparing(
-    measures: Sequence[Measure], words: Sequence[Aligned] | None
-) -> Callable[[Batch], Batch]:
-    """What `stream` calls once a batch, so that the measures find their words and pairs of tokens.
+class Measuring:
+    """Measures by name, with the words that they look at.
 
-    words: the words of every example. Raises HeadscopeError when a measure needs them and there are
-    none.
+    Args:
+        names: The measures' names.
+        words: The words of every example (`words.align`), for measures that look at words.
+        faithful: Whether to take the forms of the paper's notebook where there is one.
+
+    Raises:
+        HeadscopeError: A measure is unknown, or looks at words and there are none.
     """
-    asked = list(dict.fromkeys(m.prepare for m in measures if m.prepare is not None))
-    if asked and words is None:
-        raise HeadscopeError(
-            "these measures look at words: give the words of the examples (words.align)"
-        )
 
-    def prepare(batch: Batch) -> Batch:
-        if words is None or not asked:
-            return batch
-        own = [words[i] for i in batch.examples]
-        extra: dict[str, Any] = {}
-        for one in asked:
-            extra.update(one(batch, own))
-        return replace(batch, extra=extra)
+    def __init__(
+        self, names: Sequence[str], words: Sequence[Aligned] | None, *, faithful: bool = False
+    ) -> None:
+        self.names = list(names)
+        measures = [MEASURES.get(name) for name in names]
+        if faithful:
+            measures = [
+                FAITHFUL.get(name, measure) for name, measure in zip(names, measures, strict=True)
+            ]
+        if words is None and any(isinstance(measure, WordMeasure) for measure in measures):
+            raise HeadscopeError(
+                "these measures look at words: give the words of the examples (words.align)"
+            )
+        self._measures = measures
+        self._words = words
 
-    return prepare
+    def prepare(self, batch: Batch) -> Prepared:
+        """The words of the batch, for whatever measure asks for them."""
+        words = [] if self._words is None else [self._words[row] for row in batch.examples]
+        return Prepared(batch, words)
+
+    def values(self, maps: LayerMaps, prepared: Prepared) -> Float[Tensor, "measure batch head"]:
+        """All measures of one layer of one batch."""
+        if not self._measures:
+            return maps.maps.new_empty(0, *maps.maps.shape[:2])
+        return torch.stack([measure.values(maps, prepared) for measure in self._measures])
 
 
-def values_of(measures: Sequence[Measure], maps: LayerMaps) -> Float[Tensor, "measure batch head"]:
-    """The values of all measures for one layer of one batch."""
-    return torch.stack([one.update(maps) for one in measures])
+class MeasureObserver:
+    """Sums up measures over the examples of a pass.
+
+    Args:
+        measuring: The measures.
+        layers: The model's layers.
+        heads: The heads of a layer.
+    """
+
+    def __init__(self, measuring: Measuring, layers: int, heads: int) -> None:
+        self._measuring = measuring
+        self._sums = MomentSums(measuring.names, layers, heads)
+
+    def prepare(self, batch: Batch) -> Prepared:
+        """The words of the batch."""
+        return self._measuring.prepare(batch)
+
+    def see(self, maps: LayerMaps, prepared: Prepared) -> None:
+        """Measure one layer of one batch."""
+        self._sums.add(maps.layer, self._measuring.values(maps, prepared))
+
+    def moments(self) -> dict[str, Moments]:
+        """What was measured, by name."""
+        return self._sums.moments()
 
 
 def measure(
@@ -134,43 +227,37 @@ def measure(
     *,
     words: Sequence[Aligned] | None = None,
     faithful: bool = False,
-    also: See | None = None,
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
     advance: Advance = silent,
 ) -> dict[str, Moments]:
     """All the named measures in one pass.
 
-    words: the words of every example (`words.align`), for measures that look at words. faithful:
-    the forms of the paper's notebook where there is one. also: is shown the same maps. Raises
-    HeadscopeError for an unknown name.
+    Args:
+        model: The model.
+        encoded: The examples.
+        names: The measures' names.
+        words: The words of every example (`words.align`), for measures that look at words.
+        faithful: Whether to take the forms of the paper's notebook where there is one.
+        batch_tokens: The most tokens in a batch, padding included.
+        precision: The model's precision; measures compute in float32.
+        advance: Is told how many examples are done.
+
+    Returns:
+        The moments of every measure over the examples, by name.
+
+    Raises:
+        HeadscopeError: A measure is unknown, or looks at words and there are none.
     """
-    chosen = find_measures(names, faithful=faithful)
-    tally = Tally(names, model.layers, model.heads)
-
-    def see(maps: LayerMaps) -> None:
-        if chosen:
-            tally.add(maps.layer, values_of(chosen, maps))
-        if also is not None:
-            also(maps)
-
-    stream(
+    observer = MeasureObserver(
+        Measuring(names, words, faithful=faithful), model.layers, model.heads
+    )
+    run_pass(
         model,
         encoded,
-        see,
-        prepare=preparing(chosen, words),
+        [observer],
         batch_tokens=batch_tokens,
         precision=precision,
         advance=advance,
     )
-    return tally.moments()
-
-
-def find_measures(names: Sequence[str], *, faithful: bool = False) -> list[Measure]:
-    """The measures of these names, in the notebook's form where one is asked for and there is
-    one.
-    """
-    found = [MEASURES.get(name) for name in names]
-    return [
-        FAITHFUL.get(name, one) if faithful else one for name, one in zip(names, found, strict=True)
-    ]
+    return observer.moments()

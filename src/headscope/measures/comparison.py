@@ -5,15 +5,10 @@ measure's difference.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from headscope.errors import HeadscopeError
-from headscope.measures.base import Moments, See, Tally, find_measures, preparing, values_of
-from headscope.model.encoding import Encoded, batches
+from headscope.measures.base import Measuring, Moments, MomentSums, Prepared, Values
+from headscope.model.encoding import Encoded
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS, LayerMaps, batch_of, see_batch
+from headscope.model.passes import BATCH_TOKENS, Batch, LayerMaps, PairMaps, run_pair_pass
 from headscope.model.precision import Precision
 from headscope.progress import Advance, silent
 from headscope.words.align import Aligned
@@ -25,8 +20,13 @@ NOTEBOOK_WIDTH = 200
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same examples: every measure before, after, and their paired difference;
-    and the cosine.
+    """Two models on the same examples.
+
+    Attributes:
+        before: Every measure of the first model.
+        after: Every measure of the second.
+        difference: After minus before, example by example.
+        cosine: The cosine of the two maps.
     """
 
     before: dict[str, Moments]
@@ -35,9 +35,7 @@ class Comparison:
     cosine: Moments
 
 
-def cosine(
-    before: LayerMaps, after: LayerMaps, *, padding: bool = False
-) -> Float[Tensor, "batch head"]:
+def cosine(before: LayerMaps, after: LayerMaps, *, padding: bool = False) -> Values:
     """Cosine of the two maps of a head, flattened: sum_ij a_ij b_ij / (|a| |b|); 1 if nothing
     changed.
 
@@ -47,7 +45,53 @@ def cosine(
     if not padding:
         rows = before.real[:, None, :, None].to(a.dtype)
         a, b = a * rows, b * rows
-    return (a * b).sum((2, 3)) / (a.square().sum((2, 3)).sqrt() * b.square().sum((2, 3)).sqrt())
+    norms = a.square().sum((2, 3)).sqrt() * b.square().sum((2, 3)).sqrt()
+    return (a * b).sum((2, 3)) / norms
+
+
+class ComparisonObserver:
+    """Compares the measures and the maps of two models over the examples of a pass.
+
+    Args:
+        measuring: The measures.
+        layers: The models' layers.
+        heads: The heads of a layer.
+        padding: Whether the cosine counts the rows of the padding, as in the notebook.
+    """
+
+    def __init__(
+        self, measuring: Measuring, layers: int, heads: int, *, padding: bool = False
+    ) -> None:
+        self._measuring = measuring
+        self._padding = padding
+        self._before = MomentSums(measuring.names, layers, heads)
+        self._after = MomentSums(measuring.names, layers, heads)
+        self._difference = MomentSums(measuring.names, layers, heads)
+        self._cosine = MomentSums([COSINE], layers, heads)
+
+    def prepare(self, batch: Batch) -> Prepared:
+        """The words of the batch."""
+        return self._measuring.prepare(batch)
+
+    def see(self, maps: PairMaps, prepared: Prepared) -> None:
+        """Compare one layer of one batch."""
+        layer = maps.after.layer
+        before = self._measuring.values(maps.before, prepared)
+        after = self._measuring.values(maps.after, prepared)
+        cosines = cosine(maps.before, maps.after, padding=self._padding)
+        self._before.add(layer, before)
+        self._after.add(layer, after)
+        self._difference.add(layer, after - before)
+        self._cosine.add(layer, cosines[None])
+
+    def comparison(self) -> Comparison:
+        """What was found."""
+        return Comparison(
+            before=self._before.moments(),
+            after=self._after.moments(),
+            difference=self._difference.moments(),
+            cosine=self._cosine.moments()[COSINE],
+        )
 
 
 def compare(
@@ -58,59 +102,38 @@ def compare(
     *,
     words: Sequence[Aligned] | None = None,
     faithful: bool = False,
-    also: tuple[See, See] | None = None,
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
     advance: Advance = silent,
 ) -> Comparison:
-    """Run both models over the same batches, one batch at a time; the maps of one batch are held,
-    all its layers.
+    """Run both models over the same batches and compare the named measures and the maps.
 
-    faithful: the notebook's forms, with maps padded to 200 tokens. also: are shown the same maps,
-    before and after. Raises HeadscopeError when the two differ in shape.
+    Args:
+        before: The first model.
+        after: The second, its own fine-tuned form.
+        encoded: The examples.
+        names: The measures' names.
+        words: The words of every example (`words.align`), for measures that look at words.
+        faithful: Whether to take the notebook's forms, with maps padded to 200 tokens.
+        batch_tokens: The most tokens in a batch, padding included.
+        precision: The models' precision; measures compute in float32.
+        advance: Is told how many examples are done.
+
+    Raises:
+        HeadscopeError: The two models differ in their layers or heads, a measure is unknown, or
+            looks at words and there are none.
     """
-    shape = (before.layers, before.heads)
-    if shape != (after.layers, after.heads):
-        raise HeadscopeError(
-            f"{before.name} has {before.layers} x {before.heads} heads, {after.name} "
-            f"{after.layers} x {after.heads}: compare a model with its own fine-tuned form"
-        )
-    chosen = find_measures(names, faithful=faithful)
-    prepare = preparing(chosen, words)
-    first, second, difference = (Tally(names, *shape) for _ in range(3))
-    cosines = Tally([COSINE], *shape)
-    for rows in batches(encoded.lengths, batch_tokens):
-        width = NOTEBOOK_WIDTH if faithful else 0
-        inputs, plain = batch_of(encoded, rows, before.hf.device, width)
-        batch = prepare(plain)
-        kept: list[LayerMaps] = []
-        values: list[Tensor] = []
-
-        def see_before(
-            maps: LayerMaps, kept: list[LayerMaps] = kept, values: list[Tensor] = values
-        ) -> None:
-            kept.append(maps)
-            values.append(
-                values_of(chosen, maps) if chosen else maps.maps.new_empty(0, *maps.maps.shape[:2])
-            )
-            first.add(maps.layer, values[-1])
-            if also is not None:
-                also[0](maps)
-
-        def see_after(
-            maps: LayerMaps, kept: list[LayerMaps] = kept, values: list[Tensor] = values
-        ) -> None:
-            own = values_of(chosen, maps) if chosen else values[maps.layer]
-            second.add(maps.layer, own)
-            difference.add(maps.layer, own - values[maps.layer])
-            cosines.add(maps.layer, cosine(kept[maps.layer], maps, padding=faithful)[None])
-            if also is not None:
-                also[1](maps)
-
-        with torch.inference_mode():
-            see_batch(before, inputs, batch, see_before, precision=precision)
-            see_batch(after, inputs, batch, see_after, precision=precision)
-        advance(len(rows))
-    return Comparison(
-        first.moments(), second.moments(), difference.moments(), cosines.moments()[COSINE]
+    observer = ComparisonObserver(
+        Measuring(names, words, faithful=faithful), before.layers, before.heads, padding=faithful
     )
+    run_pair_pass(
+        before,
+        after,
+        encoded,
+        [observer],
+        width=NOTEBOOK_WIDTH if faithful else 0,
+        batch_tokens=batch_tokens,
+        precision=precision,
+        advance=advance,
+    )
+    return observer.comparison()

@@ -3,125 +3,87 @@ rows and from [CLS].
 
 The value of an example is the column mean over all real rows, maximum over the tokens of the class;
 the mean is over the examples that have the class. The notebook gives 0 to examples without it (but
-for negation), and takes for a class every token whose piece occurs in one of its words: `FAITHFUL`
+for negation), and takes for a class every token whose id occurs in one of its words: `FAITHFUL`
 has that form.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from headscope.examples import Word
-from headscope.measures.base import FAITHFUL, MEASURES, Measure
+from headscope.measures.base import FAITHFUL, MEASURES, Measure, Values, WordMeasure
+from headscope.measures.tokens import most_in
 from headscope.model.passes import Batch, LayerMaps
-from headscope.words.align import CLASSES, Aligned
+from headscope.words.align import Aligned
+from headscope.words.classes import CLASSES
 
-Values = Float[Tensor, "batch head"]
 Mask = Bool[Tensor, "batch token"]
-_NEGATION_PARTS = ("not", "n't", "no", "nor", "never", "neither", "none")
+ClassMasks = dict[str, Mask]
+"""Which tokens belong to each class of words, by the names of `CLASSES`."""
+
+_NOTEBOOK_NEGATIONS = ("not", "n't", "no", "nor", "never", "neither", "none")
 
 
-def class_masks(batch: Batch, words: Sequence[Aligned]) -> Mapping[str, Any]:
-    """The tokens of every class of words: `class/noun` and so on, [batch, token]."""
-    return {
-        f"class/{name}": _mask(batch, [_tokens(one, name) for one in words]) for name in CLASSES
-    }
+def class_masks(batch: Batch, words: Sequence[Aligned]) -> ClassMasks:
+    """Which tokens of the batch belong to each class of words."""
+    masks = {}
+    for name, is_in_class in CLASSES.items():
+        mask = torch.zeros(batch.real.shape, dtype=torch.bool)
+        for row, aligned in enumerate(words):
+            mask[row, _tokens_where(is_in_class, aligned)] = True
+        masks[name] = mask.to(batch.real.device)
+    return masks
 
 
-def notebook_masks(batch: Batch, words: Sequence[Aligned]) -> Mapping[str, Any]:
-    """The tokens of every class as the notebook finds them: `notebook/noun` and so on, [batch,
-    token].
+def _tokens_where(condition: Callable[[Word], bool], aligned: Aligned) -> list[int]:
+    """The tokens of the words that meet the condition."""
+    return [
+        token
+        for word, tokens in zip(aligned.words, aligned.tokens, strict=True)
+        if condition(word)
+        for token in tokens
+    ]
 
-    Every token of the input whose piece occurs in a word of the class; a negation is a word that
+
+def notebook_masks(batch: Batch, words: Sequence[Aligned]) -> ClassMasks:
+    """Which tokens of the batch belong to each class of words as the notebook finds them.
+
+    Every token of the input whose id occurs in a word of the class; a negation is a word that
     contains one; a spaCy `agent` or `expl` counts as subject, an `attr` or `oprd` as object.
     """
     masks = {}
     for name in CLASSES:
         rows = []
-        for example, aligned in enumerate(words):
-            own = [t for _, part in _notebook_words(aligned, name) for t in part]
-            pieces = batch.ids[example][own] if own else batch.ids.new_empty(0)
-            found = (
-                torch.isin(batch.ids[example], pieces)
-                & batch.real[example]
-                & ~batch.special[example]
-            )
-            rows.append(found)
-        masks[f"notebook/{name}"] = torch.stack(rows)
+        for ids, aligned in zip(batch.ids, words, strict=True):
+            tokens = [token for _, own in notebook_words(aligned, name) for token in own]
+            rows.append(torch.isin(ids, ids[tokens] if tokens else ids.new_empty(0)))
+        masks[name] = torch.stack(rows) & batch.real & ~batch.special
     return masks
 
 
-def _notebook_words(aligned: Aligned, name: str) -> list[tuple[Word, tuple[int, ...]]]:
+def notebook_words(aligned: Aligned, name: str) -> list[tuple[Word, tuple[int, ...]]]:
     """The words of a class as the notebook counts them, with their tokens."""
-    pairs = list(zip(aligned.words, aligned.tokens, strict=True))
-    first = {text: aligned.text.index(text) for text in set(aligned.text)}
-
-    def counts(at: int, word: Word) -> bool:
-        governor = aligned.words[first[aligned.text[at]] + word.head] if word.head >= 0 else None
-        agent = (
-            word.relation == "case" and governor is not None and governor.relation == "obl:agent"
+    words = aligned.words
+    governors = aligned.governors
+    chosen = []
+    for word, governor, tokens in zip(words, governors, aligned.tokens, strict=True):
+        # What spaCy calls an agent is the "by" of a passive.
+        is_agent = (
+            word.relation == "case"
+            and governor is not None
+            and words[governor].relation == "obl:agent"
         )
-        if name == "subject" and (word.relation == "expl" or agent):
-            return True
-        if name == "object" and word.relation == "xcomp":
-            return True
-        if name == "negation" and any(part in word.form.casefold() for part in _NEGATION_PARTS):
-            return True
-        return CLASSES[name](word)
-
-    return [pair for at, pair in enumerate(pairs) if counts(at, pair[0])]
-
-
-def _tokens(aligned: Aligned, name: str) -> list[int]:
-    is_in = CLASSES[name]
-    return [
-        t
-        for word, own in zip(aligned.words, aligned.tokens, strict=True)
-        if is_in(word)
-        for t in own
-    ]
-
-
-def _mask(batch: Batch, tokens: Sequence[Sequence[int]]) -> Mask:
-    mask = torch.zeros(batch.real.shape, dtype=torch.bool)
-    for example, own in enumerate(tokens):
-        mask[example, list(own)] = True
-    return mask.to(batch.real.device)
-
-
-def most_in(received: Float[Tensor, "batch head token"], mask: Mask) -> Values:
-    """The largest of `received` over the tokens of `mask`; NaN for an example that has none."""
-    most = received.masked_fill(~mask[:, None], -1.0).amax(-1)
-    return torch.where(most < 0, torch.nan, most)
-
-
-def _article(name: str) -> str:
-    return name if name == "punctuation" else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
-
-
-def _to_class(name: str) -> Callable[[LayerMaps], Values]:
-    def update(maps: LayerMaps) -> Values:
-        return most_in(maps.received, maps.batch.extra[f"class/{name}"])
-
-    update.__doc__ = (
-        f"Attention to {_article(name)}: max over the {name} tokens j of (1/L) sum_i a_ij, a "
-        "fraction of mass; mean over the examples that have one (paper, section 4.4)."
-    )
-    return update
-
-
-def _from_cls(name: str) -> Callable[[LayerMaps], Values]:
-    def update(maps: LayerMaps) -> Values:
-        return most_in(maps.maps[:, :, 0], maps.batch.extra[f"class/{name}"])
-
-    update.__doc__ = (
-        f"Attention of [CLS] to {_article(name)}: max over the {name} tokens j of a_0j, a "
-        "fraction of mass; mean over the examples that have one (paper, section 4.5, figure 7)."
-    )
-    return update
+        also_counts = {
+            "subject": word.relation == "expl" or is_agent,
+            "object": word.relation == "xcomp",
+            "negation": any(part in word.form.casefold() for part in _NOTEBOOK_NEGATIONS),
+        }
+        if also_counts.get(name, False) or CLASSES[name](word):
+            chosen.append((word, tokens))
+    return chosen
 
 
 def from_cls_to_cls(maps: LayerMaps) -> Values:
@@ -133,30 +95,50 @@ def from_cls_to_sep(maps: LayerMaps) -> Values:
     """Attention of [CLS] to [SEP]: the larger a_0j of the [SEP]s, a fraction of mass (paper,
     section 4.5, figure 7).
     """
-    return most_in(maps.maps[:, :, 0], separators(maps.batch))
+    return most_in(maps.maps[:, :, 0], maps.batch.separators)
 
 
-def separators(batch: Batch) -> Mask:
-    """Every special token but the first: [SEP]."""
-    sep = batch.special.clone()
-    sep[:, 0] = False
-    return sep
+def _to_class(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
+    def update(maps: LayerMaps, masks: ClassMasks) -> Values:
+        return most_in(maps.received, masks[name])
+
+    update.__doc__ = (
+        f"Attention to {_article(name)}: max over the {name} tokens j of (1/L) sum_i a_ij, a "
+        "fraction of mass; mean over the examples that have one (paper, section 4.4)."
+    )
+    return update
 
 
-def _notebook(name: str) -> Callable[[LayerMaps], Values]:
-    def update(maps: LayerMaps) -> Values:
-        value = most_in(maps.received, maps.batch.extra[f"notebook/{name}"])
-        return value if name == "negation" else value.nan_to_num(0.0)
+def _from_cls(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
+    def update(maps: LayerMaps, masks: ClassMasks) -> Values:
+        return most_in(maps.maps[:, :, 0], masks[name])
+
+    update.__doc__ = (
+        f"Attention of [CLS] to {_article(name)}: max over the {name} tokens j of a_0j, a "
+        "fraction of mass; mean over the examples that have one (paper, section 4.5, figure 7)."
+    )
+    return update
+
+
+def _in_notebook(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
+    def update(maps: LayerMaps, masks: ClassMasks) -> Values:
+        values = most_in(maps.received, masks[name])
+        return values if name == "negation" else values.nan_to_num(0.0)
 
     return update
 
 
+def _article(name: str) -> str:
+    if name == "punctuation":
+        return name
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
+_MASS = "fraction of mass"
 for _name in CLASSES:
-    _measure = Measure("fraction of mass", _to_class(_name), class_masks)
-    MEASURES.register(f"attention_to_{_name}")(_measure)
-    MEASURES.register(f"from_cls_to_{_name}")(
-        Measure("fraction of mass", _from_cls(_name), class_masks)
-    )
-    FAITHFUL[f"attention_to_{_name}"] = Measure(_measure.unit, _notebook(_name), notebook_masks)
-MEASURES.register("from_cls_to_cls")(Measure("fraction of mass", from_cls_to_cls))
-MEASURES.register("from_cls_to_sep")(Measure("fraction of mass", from_cls_to_sep))
+    _to, _from = f"attention_to_{_name}", f"from_cls_to_{_name}"
+    MEASURES.register(_to)(WordMeasure(_MASS, _to_class(_name), class_masks))
+    MEASURES.register(_from)(WordMeasure(_MASS, _from_cls(_name), class_masks))
+    FAITHFUL[_to] = WordMeasure(_MASS, _in_notebook(_name), notebook_masks)
+MEASURES.register("from_cls_to_cls")(Measure(_MASS, from_cls_to_cls))
+MEASURES.register("from_cls_to_sep")(Measure(_MASS, from_cls_to_sep))

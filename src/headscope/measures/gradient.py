@@ -16,7 +16,7 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.examples import Labels
-from headscope.measures.base import Moments
+from headscope.measures.base import Moments, MomentSums
 from headscope.model.attention import Call
 from headscope.model.encoding import Encoded, batches
 from headscope.model.model import Model
@@ -25,6 +25,7 @@ from headscope.model.precision import Precision, scoring_autocast
 from headscope.progress import Advance, silent
 from headscope.tasks.base import Task
 
+IMPORTANCE = "gradient_importance"
 Table = Float[np.ndarray, "layer head"]
 
 
@@ -45,45 +46,55 @@ def gradient_importance(
     losses are added over a batch, never averaged, so an example's value does not depend on its
     batch. No gradient of a weight is computed.
 
-    Raises HeadscopeError: a model without a classification head, or with one for another number of
-    labels; labels that are not one per example, or no labels of the task.
+    Raises:
+        HeadscopeError: The model has no classification head, or one for another number of labels;
+            the labels are not one per example, or no labels of the task.
     """
     _check(model, task, encoded, labels)
     device = model.hf.device
-    target = torch.tensor(
-        labels, dtype=torch.float32 if task.is_regression else torch.long, device=device
-    )
-    sums = np.zeros((3, model.layers, model.heads))
+    dtype = torch.float32 if task.is_regression else torch.long
+    target = torch.tensor(labels, dtype=dtype, device=device)
+    sums = MomentSums([IMPORTANCE], model.layers, model.heads)
     with _frozen(model), torch.inference_mode(False), torch.enable_grad():
         for rows in batches(encoded.lengths, batch_tokens):
             inputs = encoded.batch(rows, device)
-            outputs: list[Tensor] = []
-
-            def keep(call: Call, outputs: list[Tensor] = outputs) -> None:
-                # Below the first layer nothing needs a gradient, so there the graph has to begin.
-                outputs.append(
-                    call.output if call.output.requires_grad else call.output.requires_grad_()
-                )
-
-            with model.observed(keep), scoring_autocast(precision, device):
+            outputs = _HeadOutputs()
+            with model.observed(outputs.keep), scoring_autocast(precision, device):
                 logits = model.hf(**inputs).logits.float()
-            gradients = torch.autograd.grad(_loss(task, logits, target[rows]), outputs)
+            gradients = torch.autograd.grad(_loss(task, logits, target[rows]), outputs.by_layer)
             real = inputs["attention_mask"][:, :, None, None]
-            for layer, (output, gradient) in enumerate(zip(outputs, gradients, strict=True)):
+            layers = zip(outputs.by_layer, gradients, strict=True)
+            for layer, (output, gradient) in enumerate(layers):
+                # [batch, token, head, d]
                 product = output.detach().float() * gradient.float() * real
-                values = product.sum((1, 3)).abs().double().cpu().numpy()
-                for at, part in enumerate((np.ones_like(values), values, values**2)):
-                    sums[at, layer] += part.sum(0)
+                sums.add(layer, product.sum((1, 3)).abs()[None])
             advance(len(rows))
-    return Moments(*sums)
+    return sums.moments()[IMPORTANCE]
+
+
+class _HeadOutputs:
+    """The outputs of all heads in one forward pass, each [batch, token, head, d]."""
+
+    def __init__(self) -> None:
+        self.by_layer: list[Tensor] = []
+
+    def keep(self, call: Call) -> None:
+        output = call.output
+        # Below the first layer nothing needs a gradient, so there the graph has to begin.
+        self.by_layer.append(output if output.requires_grad else output.requires_grad_())
 
 
 def normalised(mean: Table, low: Table, high: Table) -> tuple[Table, Table, Table]:
-    """What `Moments.compute` gave, each layer divided by the L2 norm of its means over heads
-    (Michel et al. 2019).
+    """Importance with each layer divided by the L2 norm of its means over heads (Michel et al.
+    2019).
 
     Layers can be compared then: all have the norm 1, or stay 0 where no head matters. The norm is
-    taken as known, so the intervals do not hold its own uncertainty.
+    taken as known, so the intervals do not hold its uncertainty.
+
+    Args:
+        mean: The mean over examples, with its interval, as from `Moments.compute`.
+        low: The interval's lower end.
+        high: The interval's upper end.
     """
     norm = np.linalg.norm(mean, axis=1, keepdims=True)
     norm = np.where(norm > 0, norm, 1.0)
@@ -98,9 +109,7 @@ def _loss(task: Task, logits: Tensor, target: Tensor) -> Tensor:
 
 @contextmanager
 def _frozen(model: Model) -> Iterator[None]:
-    """Without dropout, and without gradients of weights, while the context is open; as it was after
-    it.
-    """
+    """While the context is open: no dropout, and no gradients of weights. Then as it was."""
     training = model.hf.training
     trainable = [p for p in model.hf.parameters() if p.requires_grad]
     try:

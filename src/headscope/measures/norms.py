@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from headscope.measures.base import MEASURES, Measure
+from headscope.measures.base import MEASURES, Measure, Values
+from headscope.measures.tokens import most_in
 from headscope.model.passes import LayerMaps
-
-Values = Float[Tensor, "batch head"]
 
 
 def norm_attention_to_cls(maps: LayerMaps) -> Values:
@@ -29,10 +28,7 @@ def norm_attention_to_sep(maps: LayerMaps) -> Values:
     larger of the two in a pair, where f(x_j) is the token's value after the head's output
     projection (Kobayashi et al. 2020).
     """
-    sep = maps.batch.special.clone()
-    sep[:, 0] = False
-    there = sep.any(-1)[:, None]
-    return torch.where(there, _received(maps).masked_fill(~sep[:, None], -1.0).amax(-1), torch.nan)
+    return most_in(_received(maps), maps.batch.separators)
 
 
 def norm_entropy(maps: LayerMaps) -> Values:
@@ -44,9 +40,10 @@ def norm_entropy(maps: LayerMaps) -> Values:
     total = moved.sum(-1)
     # With p = m / s: -sum p ln p = ln s - (sum m ln m) / s. The logarithm of a clamped number is
     # faster than entr.
-    sums = (moved.clamp_min(torch.finfo(moved.dtype).tiny).log_() * moved).sum(-1)
+    logarithms = moved.clamp_min(torch.finfo(moved.dtype).tiny).log_()
+    entropies = total.log() - (logarithms * moved).sum(-1) / total
     # A padded row may move nothing, and NaN times 0 is NaN.
-    return maps.over_queries((total.log() - sums / total).masked_fill(~maps.real[:, None], 0.0))
+    return maps.over_queries(entropies.masked_fill(~maps.real[:, None], 0.0))
 
 
 def _moved(maps: LayerMaps) -> Float[Tensor, "batch head query key"]:

@@ -1,34 +1,43 @@
 """Token to token: from a verb to its subject and back, between nouns and pronouns (paper, section
-4.5), and from a word to the same word in the other sentence (paper, section 5), each beside a
-control.
+4.5), and from a word to the same word in the other text (paper, section 5), each beside a control.
 
 The control is what the paper lacked: the same head's attention to another word at the same
-distance, or to another word of the other sentence. Three measures come of each relation: the
-attention over all its pairs, that of the controls, and the `excess` of the pairs that have a
-control over theirs.
+distance, or to another word of the other text. Three measures come of each relation: the attention
+over all its pairs, that of the controls, and the `excess` of the pairs that have a control over
+theirs.
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from headscope.examples import Word
-from headscope.measures.base import MEASURES, Measure
+from headscope.measures.base import MEASURES, Preparation, T, Values, WordMeasure
 from headscope.model.passes import Batch, LayerMaps
-from headscope.words.align import Aligned, matches
+from headscope.words.align import Aligned
+from headscope.words.classes import matches
 
-Values = Float[Tensor, "batch head"]
-Relation = Callable[[Word, Word], bool]
-WordPair = tuple[int, int]
+Pair = tuple[int, int]
+"""Two words or two tokens of an example: the one that attends, and the one attended to."""
+
+NOUNS = ("NOUN", "PROPN")
+PRONOUNS = ("PRON",)
+VERBS = ("VERB", "AUX")
 
 
-class Pairs(NamedTuple):
-    """Pairs of tokens of a batch: which example, query and key, and what each weighs in its
-    example's mean.
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of tokens of a batch.
+
+    Attributes:
+        example: The pair's row in the batch.
+        query: The token that attends.
+        key: The token attended to.
+        weight: What the pair weighs in its example's sum.
     """
 
     example: Int[Tensor, "pair"]
@@ -37,158 +46,225 @@ class Pairs(NamedTuple):
     weight: Float[Tensor, "pair"]
 
 
-def _is_subject_of(verb: Word, other: Word) -> bool:
-    return other.is_subject and verb.upos in ("VERB", "AUX")
+@dataclass(frozen=True)
+class ControlledPairs:
+    """The pairs of a relation in a batch: all, those that have a control, and their controls."""
+
+    every: Pairs
+    matched: Pairs
+    control: Pairs
 
 
-def linked(aligned: Aligned, reverse: bool) -> list[WordPair]:
+RelatedPairs = dict[str, ControlledPairs]
+"""The pairs of each of `RELATIONS`, by its name."""
+
+
+class _PairList:
+    """Collects the pairs of a batch, example by example."""
+
+    def __init__(self) -> None:
+        self._example: list[int] = []
+        self._query: list[int] = []
+        self._key: list[int] = []
+        self._weight: list[float] = []
+
+    def add(self, example: int, pair: Pair, weight: float = 1.0) -> None:
+        """Add a pair of tokens of the example at this row of the batch."""
+        self._example.append(example)
+        self._query.append(pair[0])
+        self._key.append(pair[1])
+        self._weight.append(weight)
+
+    def add_words(self, example: int, aligned: Aligned, pairs: Sequence[Pair]) -> None:
+        """Add the tokens of pairs of words, so that the sum is a mean over the pairs.
+
+        A pair gives the mean over the first word's tokens of the sum over the second's.
+        """
+        for pair in pairs:
+            weight = 1.0 / len(pairs) / len(aligned.tokens[pair[0]])
+            for tokens in token_pairs(aligned, [pair]):
+                self.add(example, tokens, weight)
+
+    def pairs(self, device: torch.device) -> Pairs:
+        """All pairs so far, as tensors."""
+        return Pairs(
+            example=torch.tensor(self._example, dtype=torch.long, device=device),
+            query=torch.tensor(self._query, dtype=torch.long, device=device),
+            key=torch.tensor(self._key, dtype=torch.long, device=device),
+            weight=torch.tensor(self._weight, dtype=torch.float32, device=device),
+        )
+
+
+# ---- which pairs
+
+
+def linked(aligned: Aligned, reverse: bool) -> list[Pair]:
     """(verb, its subject) by the dependency that links them, as indices of words; or the other way
     round.
     """
-    found = []
-    first = _first_of_text(aligned)
-    for at, word in enumerate(aligned.words):
-        governor = first[aligned.text[at]] + word.head
-        if word.head >= 0 and _is_subject_of(aligned.words[governor], word):
-            found.append((at, governor) if reverse else (governor, at))
-    return found
+    pairs = []
+    for index, (word, governor) in enumerate(zip(aligned.words, aligned.governors, strict=True)):
+        if governor is None or not word.is_subject:
+            continue
+        if aligned.words[governor].upos in VERBS:
+            pairs.append((index, governor) if reverse else (governor, index))
+    return pairs
 
 
-def _first_of_text(aligned: Aligned) -> dict[int, int]:
-    first: dict[int, int] = {}
-    for at, text in enumerate(aligned.text):
-        first.setdefault(text, at)
-    return first
-
-
-def crossed(aligned: Aligned, one: tuple[str, ...], other: tuple[str, ...]) -> list[WordPair]:
-    """Every (word of `one`'s part of speech, word of `other`'s) of the same text, as indices of
-    words.
+def crossed(aligned: Aligned, first: tuple[str, ...], second: tuple[str, ...]) -> list[Pair]:
+    """Every two words of one text whose parts of speech are in `first` and in `second`, as indices
+    of words.
     """
     tags = [word.upos for word in aligned.words]
+    queries = [index for index, tag in enumerate(tags) if tag in first]
+    keys = [index for index, tag in enumerate(tags) if tag in second]
     return [
-        (a, b)
-        for a, tag in enumerate(tags)
-        if tag in one
-        for b, against in enumerate(tags)
-        if against in other and a != b and aligned.text[a] == aligned.text[b]
+        (query, key)
+        for query in queries
+        for key in keys
+        if query != key and aligned.text[query] == aligned.text[key]
     ]
 
 
-NOUNS, PRONOUNS = ("NOUN", "PROPN"), ("PRON",)
-RELATIONS: dict[str, tuple[str, Callable[[Aligned], list[WordPair]]]] = {
-    "verb_to_subject": ("from a verb to its subject", lambda a: linked(a, reverse=False)),
-    "subject_to_verb": ("from a subject to its verb", lambda a: linked(a, reverse=True)),
-    "noun_to_pronoun": (
-        "from a noun to a pronoun of the same text",
-        lambda a: crossed(a, NOUNS, PRONOUNS),
-    ),
-    "pronoun_to_noun": (
-        "from a pronoun to a noun of the same text",
-        lambda a: crossed(a, PRONOUNS, NOUNS),
-    ),
-}
-
-
-def token_pairs(aligned: Aligned, pairs: Iterable[WordPair]) -> list[WordPair]:
+def token_pairs(aligned: Aligned, pairs: Iterable[Pair]) -> list[Pair]:
     """The pairs of tokens that pairs of words are made of."""
-    return [(q, k) for a, b in pairs for q in aligned.tokens[a] for k in aligned.tokens[b]]
+    tokens = aligned.tokens
+    return [(query, key) for a, b in pairs for query in tokens[a] for key in tokens[b]]
 
 
-def controls(aligned: Aligned, pairs: Sequence[WordPair], seed: int) -> list[WordPair | None]:
-    """For each pair of tokens one of two other words of one text at the same signed distance, drawn
-    from the seed.
+@dataclass(frozen=True)
+class Relation:
+    """A relation between words of one text.
 
-    None where there is none. A control is never itself a pair of the relation.
+    Attributes:
+        name: The name of its measure.
+        direction: From what word to what word, in words.
+        find: The pairs of words of an example that stand in it.
     """
-    place = {t: (at, aligned.text[at]) for at, own in enumerate(aligned.tokens) for t in own}
-    related, rng = set(pairs), random.Random(seed)
-    by_distance: dict[int, list[WordPair]] = {}
-    out: list[WordPair | None] = []
+
+    name: str
+    direction: str
+    find: Callable[[Aligned], list[Pair]]
+
+
+RELATIONS = (
+    Relation(
+        "verb_to_subject",
+        "from a verb to its subject",
+        lambda aligned: linked(aligned, reverse=False),
+    ),
+    Relation(
+        "subject_to_verb",
+        "from a subject to its verb",
+        lambda aligned: linked(aligned, reverse=True),
+    ),
+    Relation(
+        "noun_to_pronoun",
+        "from a noun to a pronoun of the same text",
+        lambda aligned: crossed(aligned, NOUNS, PRONOUNS),
+    ),
+    Relation(
+        "pronoun_to_noun",
+        "from a pronoun to a noun of the same text",
+        lambda aligned: crossed(aligned, PRONOUNS, NOUNS),
+    ),
+)
+
+
+# ---- their controls
+
+
+def controls(aligned: Aligned, pairs: Sequence[Pair], seed: int) -> list[Pair | None]:
+    """For each pair of tokens one of two other words of one text at the same signed distance.
+
+    A control is drawn from the seed, and is never itself a pair of the relation; None where there
+    is none.
+    """
+    word_of = {token: word for word, own in enumerate(aligned.tokens) for token in own}
+    related = set(pairs)
+    rng = random.Random(seed)
+    by_distance: dict[int, list[Pair]] = {}
+    drawn: list[Pair | None] = []
     for query, key in pairs:
         distance = key - query
         if distance not in by_distance:
             by_distance[distance] = [
-                (q, q + distance)
-                for q, (word, text) in place.items()
-                if (other := place.get(q + distance)) is not None
-                and other[1] == text
-                and other[0] != word
-                and (q, q + distance) not in related
+                (token, token + distance)
+                for token, word in word_of.items()
+                if (other := word_of.get(token + distance)) is not None
+                and other != word
+                and aligned.text[other] == aligned.text[word]
+                and (token, token + distance) not in related
             ]
-        candidates = by_distance[distance]
-        out.append(candidates[int(rng.random() * len(candidates))] if candidates else None)
-    return out
+        drawn.append(_drawn(by_distance[distance], rng))
+    return drawn
 
 
-def pack(batch: Batch, rows: Sequence[Sequence[tuple[int, int, float]]]) -> Pairs:
-    """(query, key, weight) per example -> tensors on the batch's device."""
-    flat = [(e, q, k, w) for e, row in enumerate(rows) for q, k, w in row]
-    device = batch.real.device
-    example, query, key = (
-        torch.tensor([f[i] for f in flat], dtype=torch.long, device=device) for i in range(3)
-    )
-    return Pairs(example, query, key, torch.tensor([float(f[3]) for f in flat], device=device))
+def _drawn(candidates: Sequence[T], rng: random.Random) -> T | None:
+    """One of the candidates; None of none, and then nothing is drawn."""
+    return candidates[int(rng.random() * len(candidates))] if candidates else None
 
 
-def related_tokens(batch: Batch, words: Sequence[Aligned]) -> Mapping[str, Any]:
+def related_tokens(batch: Batch, words: Sequence[Aligned]) -> RelatedPairs:
     """For every relation its pairs of tokens, those that have a control, and the controls."""
-    extra: dict[str, Any] = {}
-    for name, (_, find) in RELATIONS.items():
-        every, matched, control = [], [], []
-        for at, aligned in enumerate(words):
-            pairs = token_pairs(aligned, find(aligned))
-            drawn = controls(aligned, pairs, seed=int(batch.examples[at]))
-            every.append([(q, k, 1.0) for q, k in pairs])
-            matched.append(
-                [(q, k, 1.0) for (q, k), c in zip(pairs, drawn, strict=True) if c is not None]
-            )
-            control.append([(*c, 1.0) for c in drawn if c is not None])
-        for kind, rows in (("", every), ("/matched", matched), ("/control", control)):
-            extra[f"pairs/{name}{kind}"] = pack(batch, rows)
-    return extra
+    device = batch.real.device
+    related = {}
+    for relation in RELATIONS:
+        every, matched, control = _PairList(), _PairList(), _PairList()
+        for row, aligned in enumerate(words):
+            pairs = token_pairs(aligned, relation.find(aligned))
+            drawn = controls(aligned, pairs, seed=int(batch.examples[row]))
+            for pair, other in zip(pairs, drawn, strict=True):
+                every.add(row, pair)
+                if other is not None:
+                    matched.add(row, pair)
+                    control.add(row, other)
+        related[relation.name] = ControlledPairs(
+            every.pairs(device), matched.pairs(device), control.pairs(device)
+        )
+    return related
 
 
-def same_words(batch: Batch, words: Sequence[Aligned]) -> Mapping[str, Any]:
+def same_words(batch: Batch, words: Sequence[Aligned]) -> ControlledPairs:
     """Pairs (word, the same word in the other text), both ways, and for each another word of that
     other text.
 
     The weights make an example's value the mean over its pairs of the mean over the word's own
     tokens of the sum over the other word's.
     """
-    every, matched, control = [], [], []
-    for at, aligned in enumerate(words):
-        rng = random.Random(int(batch.examples[at]))
-        found = [p for p in matches(aligned) if aligned.tokens[p[0]] and aligned.tokens[p[1]]]
-        both = [*found, *((b, a) for a, b in found)]
-        other: list[WordPair | None] = []
-        for a, b in both:
-            same = {y for x, y in both if x == a}
-            rest = [
-                w
-                for w, text in enumerate(aligned.text)
-                if text == aligned.text[b]
-                and w not in same
-                and aligned.tokens[w]
-                and aligned.words[w].upos != "PUNCT"
-            ]
-            other.append((a, rest[int(rng.random() * len(rest))]) if rest else None)
-        every.append(_weighted(aligned, both))
-        matched.append(
-            _weighted(aligned, [p for p, c in zip(both, other, strict=True) if c is not None])
-        )
-        control.append(_weighted(aligned, [c for c in other if c is not None]))
-    kinds = (("", every), ("/matched", matched), ("/control", control))
-    return {f"pairs/same_word_across{kind}": pack(batch, rows) for kind, rows in kinds}
+    device = batch.real.device
+    every, matched, control = _PairList(), _PairList(), _PairList()
+    for row, aligned in enumerate(words):
+        rng = random.Random(int(batch.examples[row]))
+        pairs = matches(aligned)
+        pairs += [(second, first) for first, second in pairs]
+        drawn = [_drawn(_other_words(aligned, pair, pairs), rng) for pair in pairs]
+        with_control = [
+            (pair, (pair[0], other))
+            for pair, other in zip(pairs, drawn, strict=True)
+            if other is not None
+        ]
+        every.add_words(row, aligned, pairs)
+        matched.add_words(row, aligned, [pair for pair, _ in with_control])
+        control.add_words(row, aligned, [other for _, other in with_control])
+    return ControlledPairs(every.pairs(device), matched.pairs(device), control.pairs(device))
 
 
-def _weighted(aligned: Aligned, pairs: Sequence[WordPair]) -> list[tuple[int, int, float]]:
+def _other_words(aligned: Aligned, pair: Pair, pairs: Sequence[Pair]) -> list[int]:
+    """The words of the text that `pair` points to that are not the same word, but punctuation."""
+    word, match = pair
+    same = {key for query, key in pairs if query == word}
     return [
-        (q, k, 1.0 / len(pairs) / len(aligned.tokens[a]))
-        for a, b in pairs
-        for q in aligned.tokens[a]
-        for k in aligned.tokens[b]
+        index
+        for index, text in enumerate(aligned.text)
+        if text == aligned.text[match]
+        and index not in same
+        and aligned.tokens[index]
+        and aligned.words[index].upos != "PUNCT"
     ]
+
+
+# ---- what a head gives them
 
 
 def at_pairs(maps: LayerMaps, pairs: Pairs) -> Float[Tensor, "pair head"]:
@@ -198,78 +274,83 @@ def at_pairs(maps: LayerMaps, pairs: Pairs) -> Float[Tensor, "pair head"]:
 
 def largest(maps: LayerMaps, pairs: Pairs) -> Values:
     """The maximum over an example's pairs; NaN where it has none."""
-    out = maps.maps.new_full(maps.maps.shape[:2], -1.0)
-    index = pairs.example[:, None].expand(-1, out.shape[1])
-    out = out.scatter_reduce(0, index, at_pairs(maps, pairs), "amax")
-    return torch.where(out < 0, torch.nan, out)
+    shape = maps.maps.shape[:2]
+    index = pairs.example[:, None].expand(-1, shape[1])
+    most = maps.maps.new_full(shape, -1.0)
+    most = most.scatter_reduce(0, index, at_pairs(maps, pairs), "amax")
+    return torch.where(most < 0, torch.nan, most)
 
 
-def weighted_mean(maps: LayerMaps, pairs: Pairs) -> Values:
+def weighted_sum(maps: LayerMaps, pairs: Pairs) -> Values:
     """The weighted sum over an example's pairs; NaN where it has none."""
-    out = maps.maps.new_zeros(maps.maps.shape[:2])
-    out = out.index_add(0, pairs.example, at_pairs(maps, pairs) * pairs.weight[:, None])
-    has = torch.zeros(len(out), dtype=torch.bool, device=out.device).index_fill(
-        0, pairs.example, True
-    )
-    return torch.where(has[:, None], out, torch.nan)
-
-
-Reduce = Callable[[LayerMaps, Pairs], Values]
-
-
-def _value(reduce: Reduce, key: str, doc: str) -> Callable[[LayerMaps], Values]:
-    def update(maps: LayerMaps) -> Values:
-        return reduce(maps, maps.batch.extra[key])
-
-    update.__doc__ = doc
-    return update
-
-
-def _excess(reduce: Reduce, key: str, doc: str) -> Callable[[LayerMaps], Values]:
-    def update(maps: LayerMaps) -> Values:
-        return reduce(maps, maps.batch.extra[f"{key}/matched"]) - reduce(
-            maps, maps.batch.extra[f"{key}/control"]
-        )
-
-    update.__doc__ = doc
-    return update
+    shape = maps.maps.shape[:2]
+    weighted = at_pairs(maps, pairs) * pairs.weight[:, None]
+    sums = maps.maps.new_zeros(shape).index_add(0, pairs.example, weighted)
+    has_pair = torch.zeros(shape[0], dtype=torch.bool, device=sums.device)
+    has_pair = has_pair.index_fill(0, pairs.example, True)
+    return torch.where(has_pair[:, None], sums, torch.nan)
 
 
 def _register(
-    name: str, what: str, how: str, control: str, reduce: Reduce, prepare: Any, source: str
+    name: str,
+    direction: str,
+    formula: str,
+    control: str,
+    source: str,
+    reduce: Callable[[LayerMaps, Pairs], Values],
+    preparation: Preparation[T],
+    pairs_of: Callable[[T], ControlledPairs],
 ) -> None:
-    key = f"pairs/{name}"
-    docs = {
-        name: f"Attention {what}: {how}, a fraction of mass; mean over the examples that have one ({source}).",
-        f"{name}_control": f"The same for {control}, drawn at random: what the head does without the relation.",
-        f"{name}_excess": f"Attention {what} less that of its control, over the pairs that have one.",
-    }
-    updates = {
-        name: _value(reduce, key, docs[name]),
-        f"{name}_control": _value(reduce, f"{key}/control", docs[f"{name}_control"]),
-        f"{name}_excess": _excess(reduce, key, docs[f"{name}_excess"]),
-    }
-    for own, update in updates.items():
-        MEASURES.register(own)(Measure("fraction of mass", update, prepare))
+    """Register the three measures of a relation."""
+
+    def attention(maps: LayerMaps, prepared: T) -> Values:
+        return reduce(maps, pairs_of(prepared).every)
+
+    def control_attention(maps: LayerMaps, prepared: T) -> Values:
+        return reduce(maps, pairs_of(prepared).control)
+
+    def excess(maps: LayerMaps, prepared: T) -> Values:
+        pairs = pairs_of(prepared)
+        return reduce(maps, pairs.matched) - reduce(maps, pairs.control)
+
+    attention.__doc__ = (
+        f"Attention {direction}: {formula}, a fraction of mass; mean over the examples that have "
+        f"one ({source})."
+    )
+    control_attention.__doc__ = (
+        f"The same for {control}, drawn at random: what the head does without the relation."
+    )
+    excess.__doc__ = (
+        f"Attention {direction} minus that of its control, over the pairs that have one."
+    )
+    for suffix, update in (
+        ("", attention),
+        ("_control", control_attention),
+        ("_excess", excess),
+    ):
+        measure = WordMeasure("fraction of mass", update, preparation)
+        MEASURES.register(f"{name}{suffix}")(measure)
 
 
-for _name, (_what, _) in RELATIONS.items():
+for _relation in RELATIONS:
     _register(
-        _name,
-        _what,
-        "max over the pairs (i, j) of a_ij",
-        "two other words at the same distance",
-        largest,
-        related_tokens,
-        "paper, section 4.5",
+        name=_relation.name,
+        direction=_relation.direction,
+        formula="max over the pairs (i, j) of a_ij",
+        control="two other words at the same distance",
+        source="paper, section 4.5",
+        reduce=largest,
+        preparation=related_tokens,
+        pairs_of=itemgetter(_relation.name),
     )
 _register(
-    "same_word_across",
-    "from a word to the same word in the other text",
-    "sum over the other word's tokens j of the mean over its own tokens i of a_ij, mean over "
-    "such words of both texts",
-    "another word of the other text",
-    weighted_mean,
-    same_words,
-    "paper, section 5",
+    name="same_word_across",
+    direction="from a word to the same word in the other text",
+    formula="sum over the other word's tokens j of the mean over its own tokens i of a_ij, mean "
+    "over such words of both texts",
+    control="another word of the other text",
+    source="paper, section 5",
+    reduce=weighted_sum,
+    preparation=same_words,
+    pairs_of=lambda pairs: pairs,
 )

@@ -1,5 +1,5 @@
-"""How alike heads are: the Jensen-Shannon divergence between their maps, clusters and a plane
-(Clark et al. 2019, section 6).
+"""How similar heads are: the Jensen-Shannon divergence between their maps, and clusters (Clark et
+al. 2019, section 6).
 
 Two heads differ by the mean over rows of JS(p, q) = H((p + q) / 2) - (H(p) + H(q)) / 2, with
 natural logarithms: 0 for equal rows, ln 2 for rows that share no token. This is the divergence, not
@@ -16,10 +16,11 @@ from torch import Tensor
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded, only
 from headscope.model.model import Model
-from headscope.model.passes import LayerMaps, stream
+from headscope.model.passes import Batch, LayerMaps, run_pass
 from headscope.model.precision import Precision
 from headscope.progress import Advance, silent
 
+LIKENESS = "likeness"
 _CELLS = 2**19
 """How many numbers are compared at once: 2 MiB, which stay in the processor's cache."""
 
@@ -31,23 +32,46 @@ def divergences(maps: Float[Tensor, "head query key"]) -> Float[Tensor, "a b"]:
     heads, rows = maps.shape[:2]
     flat = maps.flatten(1)
     size = max(1, _CELLS // flat.shape[1])
-    own = torch.cat(
-        [_negative_entropy(flat[start : start + size]) for start in range(0, heads, size)]
-    )
+    blocks = [slice(start, start + size) for start in range(0, heads, size)]
+    minus_entropy = torch.cat([_negative_entropy(flat[block]) for block in blocks])
     half = flat / 2
-    out = flat.new_zeros((heads, heads))
+    upper = flat.new_zeros((heads, heads))
     for a in range(heads - 1):
         for start in range(a + 1, heads, size):
-            part = slice(start, start + size)
-            out[a, part] = (own[a] + own[part]) / 2 - _negative_entropy(half[part] + half[a])
+            block = slice(start, start + size)
+            of_each = (minus_entropy[a] + minus_entropy[block]) / 2
+            upper[a, block] = of_each - _negative_entropy(half[block] + half[a])
     # Equal maps may come out a rounding error below 0.
-    return (out + out.T).clamp_min(0.0) / rows
+    return (upper + upper.T).clamp_min(0.0) / rows
 
 
 def _negative_entropy(flat: Float[Tensor, "map cell"]) -> Float[Tensor, "map"]:
     logarithms = flat.clamp_min(torch.finfo(flat.dtype).tiny).log_()
     sums: Tensor = torch.linalg.vecdot(flat, logarithms)
     return sums
+
+
+class DivergenceObserver:
+    """Adds up the divergences of all heads over the examples of a pass, one example a batch.
+
+    Attributes:
+        total: The sum over examples of `divergences`, heads in the order L1H1, L1H2, ...
+    """
+
+    def __init__(self, layers: int, heads: int) -> None:
+        self.total: Float[np.ndarray, "a b"] = np.zeros((layers * heads, layers * heads))
+        self._layers = layers
+
+    def prepare(self, batch: Batch) -> list[Tensor]:  # noqa: ARG002
+        """The example's maps so far, a layer an entry."""
+        return []
+
+    def see(self, maps: LayerMaps, prepared: list[Tensor]) -> None:
+        """Keep a layer; after the last, compare the heads of all layers."""
+        # The batch is one example, without padding: all of its rows are real.
+        prepared.append(maps.maps[0])
+        if len(prepared) == self._layers:
+            self.total += divergences(torch.cat(prepared)).double().cpu().numpy()
 
 
 def likeness(
@@ -65,7 +89,8 @@ def likeness(
     In nats, from 0 (alike) to ln 2. Over all examples, or `limit` of them drawn from `seed`. One
     example is run at a time, so there is never more than its own maps.
 
-    Raises HeadscopeError when there is no example, or `limit` allows none.
+    Raises:
+        HeadscopeError: There is no example, or `limit` allows none.
     """
     if not len(encoded) or limit < 1:
         raise HeadscopeError(
@@ -74,34 +99,31 @@ def likeness(
     rows = np.arange(len(encoded))
     if limit < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
-    heads = model.layers * model.heads
-    total = np.zeros((heads, heads))
-    layers: list[Tensor] = []
-
-    def see(maps: LayerMaps) -> None:
-        # The batch is one example, without padding: all of its rows are real.
-        layers.append(maps.maps[0])
-        if len(layers) == model.layers:
-            # In place: `total` belongs to this call alone.
-            np.add(total, divergences(torch.cat(layers)).double().cpu().numpy(), out=total)
-            layers.clear()
-
-    stream(
+    observer = DivergenceObserver(model.layers, model.heads)
+    run_pass(
         model,
         only(encoded, rows.tolist()),
-        see,
+        [observer],
+        # No example fits this budget, so each is a batch.
         batch_tokens=1,
         precision=precision,
         advance=advance,
     )
-    return total / len(rows)
+    return observer.total / len(rows)
 
 
 def clusters(distances: Float[np.ndarray, "a a"], count: int) -> Int[np.ndarray, "a"]:
-    """`count` groups of heads by average linkage, numbered from 1 in the order of their first
-    heads.
+    """Groups of heads by average linkage.
 
-    Raises HeadscopeError when `count` is not between 1 and the number of heads.
+    Args:
+        distances: The divergence of every two heads.
+        count: How many groups to make.
+
+    Returns:
+        The number of each head's group, from 1 in the order of the groups' first heads.
+
+    Raises:
+        HeadscopeError: `count` is not between 1 and the number of heads.
     """
     if not 1 <= count <= len(distances):
         raise HeadscopeError(
@@ -114,25 +136,8 @@ def clusters(distances: Float[np.ndarray, "a a"], count: int) -> Int[np.ndarray,
 
     tree = linkage(squareform(distances, checks=False), "average")
     groups = cut_tree(tree, n_clusters=count)[:, 0]
+    # SciPy's numbers are arbitrary: number the groups anew by their first heads.
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     number = np.empty(len(first), dtype=np.int64)
     number[np.argsort(first)] = np.arange(1, len(first) + 1)
     return number[inverse]
-
-
-def layout(distances: Float[np.ndarray, "a a"]) -> Float[np.ndarray, "a xy"]:
-    """The heads as points in a plane, by classical multidimensional scaling; x spreads them most.
-
-    The squared distance of two points comes near what `likeness` gave: the square root of a mean
-    Jensen-Shannon divergence is a Euclidean distance, the divergence itself is none. The larger end
-    of each axis is positive.
-    """
-    centred = distances - distances.mean(0)
-    centred = centred - centred.mean(1, keepdims=True)
-    values, vectors = np.linalg.eigh(-(centred + centred.T) / 4)
-    points = np.zeros((len(distances), 2))
-    kept = vectors[:, :-3:-1] * np.sqrt(np.maximum(values[:-3:-1], 0.0))
-    points[:, : kept.shape[1]] = kept * np.sign(
-        kept[np.abs(kept).argmax(0), np.arange(kept.shape[1])]
-    )
-    return points

@@ -2,10 +2,7 @@
 3.2).
 """
 
-from jaxtyping import Float
-from torch import Tensor
-
-from headscope.measures.base import MEASURES, Measure
+from headscope.measures.base import MEASURES, Measure, Values
 from headscope.model.passes import LayerMaps
 
 EPSILON = 0.3
@@ -13,7 +10,7 @@ EPSILON = 0.3
 """
 
 
-def sink_rate(maps: LayerMaps) -> Float[Tensor, "batch head"]:
+def sink_rate(maps: LayerMaps) -> Values:
     """Share of examples in which max_j of the mean over the real rows i of a_ij is over 0.3: in
     which one token, any token, is a sink (Gu et al. 2025, who look at the first token of decoders;
     a text of 3 tokens always has one).

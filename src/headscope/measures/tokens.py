@@ -3,13 +3,19 @@
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from headscope.measures.base import MEASURES, Measure
+from headscope.measures.base import MEASURES, Measure, Values
 from headscope.model.passes import LayerMaps
 
-Values = Float[Tensor, "batch head"]
+
+def most_in(
+    received: Float[Tensor, "batch head token"], mask: Bool[Tensor, "batch token"]
+) -> Values:
+    """The largest of `received` over the tokens of `mask`; NaN for an example that has none."""
+    most = received.masked_fill(~mask[:, None], -1.0).amax(-1)
+    return torch.where(most < 0, torch.nan, most)
 
 
 def entropy(maps: LayerMaps) -> Values:
@@ -17,17 +23,19 @@ def entropy(maps: LayerMaps) -> Values:
     attention.
     """
     # Twice as fast as torch.special.entr; a weight of 0 gives 0 as it should.
-    return maps.over_queries(
-        -(maps.maps.clamp_min(torch.finfo(maps.maps.dtype).tiny).log_().mul_(maps.maps)).sum(-1)
-    )
+    tiny = torch.finfo(maps.maps.dtype).tiny
+    products = maps.maps.clamp_min(tiny).log_().mul_(maps.maps)
+    return maps.over_queries(-products.sum(-1))
 
 
 def distance(maps: LayerMaps) -> Values:
     """Mean over the real rows i of sum_j a_ij |i - j|, in tokens: 0 for a head that looks at the
     token itself.
     """
-    at = torch.arange(maps.maps.shape[-1], device=maps.maps.device, dtype=maps.maps.dtype)
-    return maps.over_queries((maps.maps * (at[:, None] - at).abs()).sum(-1))
+    weights = maps.maps
+    position = torch.arange(weights.shape[-1], device=weights.device, dtype=weights.dtype)
+    distances = (position[:, None] - position).abs()
+    return maps.over_queries((weights * distances).sum(-1))
 
 
 def attention_to_cls(maps: LayerMaps) -> Values:
@@ -41,10 +49,7 @@ def attention_to_sep(maps: LayerMaps) -> Values:
     """Mean over the real rows of the attention to [SEP]; the larger of the two in a pair (paper,
     section 4.4).
     """
-    sep = maps.batch.special.clone()
-    sep[:, 0] = False
-    received = maps.received.masked_fill(~sep[:, None], -1.0).amax(-1)
-    return torch.where(received < 0, torch.nan, received)
+    return most_in(maps.received, maps.batch.separators)
 
 
 MEASURES.register("entropy")(Measure("nats", entropy))

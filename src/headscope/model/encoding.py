@@ -1,10 +1,8 @@
-"""Texts to token ids, and batches of like length: the largest saving of all is not to compute
-padding.
-"""
+"""Texts to token ids, and batches of like length: not computing padding saves the most."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,16 +12,21 @@ from torch import Tensor
 from headscope.examples import Split
 
 MAX_LENGTH = 128
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Examples as token ids, without padding. `columns` holds what the model takes (`input_ids`,
-    `token_type_ids`).
+    """Examples as token ids, without padding. Lists are [example][token].
 
-    `segments` and `special` mark for every token which text it belongs to (0, 1) and whether it is
-    [CLS] or [SEP]; `offsets` are its character offsets in that text; `truncated` counts the
-    examples that were longer than the limit.
+    Attributes:
+        columns: What the model takes, by name: `input_ids`, `token_type_ids`.
+        segments: Which text a token belongs to, 0 or 1.
+        special: Whether a token is [CLS] or [SEP].
+        offsets: A token's start and end in its text, in characters.
+        truncated: How many examples were longer than `max_length`.
+        max_length: The most tokens of an example.
+        pad: The padding value of each column.
     """
 
     columns: dict[str, list[list[int]]]
@@ -39,117 +42,144 @@ class Encoded:
 
     @property
     def lengths(self) -> Int[np.ndarray, "example"]:
-        """Tokens per example, [example]."""
-        return np.array([len(s) for s in self.segments], dtype=np.int64)
+        """Tokens per example."""
+        return np.array([len(tokens) for tokens in self.segments], dtype=np.int64)
 
     def batch(
         self, rows: Sequence[int], device: torch.device | str = "cpu", width: int = 0
     ) -> dict[str, Tensor]:
-        """The examples `rows` with their attention mask, padded to the longest of them and at least
-        to `width`.
+        """The model's arguments for the examples `rows`, with their attention mask.
 
-        Every value is [batch, token].
+        Args:
+            rows: Row numbers of examples.
+            device: Where the tensors go.
+            width: Pad to at least so many tokens; always to the longest of the examples.
+
+        Returns:
+            Each argument by name, [batch, token].
         """
-        width = max(width, *(len(self.segments[i]) for i in rows))
-        out = {}
+        lengths = [len(self.segments[row]) for row in rows]
+        width = max(width, *lengths)
+        arguments = {}
         for name, column in self.columns.items():
-            padded = [column[i] + [self.pad[name]] * (width - len(column[i])) for i in rows]
-            out[name] = torch.tensor(padded, device=device)
-        mask = [[1] * len(self.segments[i]) + [0] * (width - len(self.segments[i])) for i in rows]
-        out["attention_mask"] = torch.tensor(mask, device=device)
-        return out
+            ids = padded([column[row] for row in rows], width, self.pad[name])
+            arguments[name] = torch.tensor(ids, device=device)
+        mask = padded([[1] * length for length in lengths], width, 0)
+        arguments["attention_mask"] = torch.tensor(mask, device=device)
+        return arguments
+
+
+def padded(rows: Sequence[Sequence[T]], width: int, fill: T) -> list[list[T]]:
+    """The rows, each filled up at its end to `width` entries.
+
+    >>> padded([[1, 2], [3]], 3, 0)
+    [[1, 2, 0], [3, 0, 0]]
+    """
+    return [[*row, *[fill] * (width - len(row))] for row in rows]
 
 
 def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encoded:
-    """Encode every example; an example over `max_length` tokens is cut (the longer text first) and
-    counted.
+    """Encode every example.
+
+    Args:
+        split: The examples.
+        tokenizer: A fast tokenizer of transformers.
+        max_length: The most tokens of an example; of a longer one the longer text is cut first.
+
+    Returns:
+        The encoded examples, in the order of the split.
     """
     texts = (list(split.first), None if split.second is None else list(split.second))
     whole = tokenizer(
         *texts, truncation=False, padding=False, add_special_tokens=True, verbose=False
     )
-    long = [i for i, ids in enumerate(whole["input_ids"]) if len(ids) > max_length]
+    encodings = list(whole.encodings)
     columns = {
         name: whole[name]
         for name in tokenizer.model_input_names
         if name in whole and name != "attention_mask"
     }
-    encodings = list(whole.encodings)
-    if long:
-        rows = [
-            [_beginning(column[i], encodings[i], which, max_length) for i in long]
-            if column is not None
-            else None
+    too_long = [row for row, ids in enumerate(whole["input_ids"]) if len(ids) > max_length]
+    if too_long:
+        beginnings = [
+            None
+            if column is None
+            else [_beginning(column[row], encodings[row], which, max_length) for row in too_long]
             for which, column in enumerate(texts)
         ]
-        cut = tokenizer(*rows, truncation=True, max_length=max_length, padding=False)
-        for at, i in enumerate(long):
-            encodings[i] = cut.encodings[at]
-            for name, column in columns.items():
-                column[i] = cut[name][at]
+        cut = tokenizer(*beginnings, truncation=True, max_length=max_length, padding=False)
+        for row, encoding in zip(too_long, cut.encodings, strict=True):
+            encodings[row] = encoding
+        for name, column in columns.items():
+            for row, ids in zip(too_long, cut[name], strict=True):
+                column[row] = ids
+        # The tokenizer would go on cutting whatever it is given.
         tokenizer.backend_tokenizer.no_truncation()
-    segments, special, offsets = [], [], []
-    for encoding in encodings:
-        marks = [bool(m) for m in encoding.special_tokens_mask]
-        special.append(marks)
-        segments.append(_segments(encoding.sequence_ids))
-        offsets.append(list(encoding.offsets))
     pad = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     return Encoded(
-        columns,
-        segments,
-        special,
-        offsets,
-        len(long),
-        max_length,
-        {n: pad.get(n, 0) for n in columns},
+        columns=columns,
+        segments=[_segments(encoding.sequence_ids) for encoding in encodings],
+        special=[[bool(mark) for mark in one.special_tokens_mask] for one in encodings],
+        offsets=[list(encoding.offsets) for encoding in encodings],
+        truncated=len(too_long),
+        max_length=max_length,
+        pad={name: pad.get(name, 0) for name in columns},
     )
 
 
 def _beginning(text: str, encoding: Any, which: int, tokens: int) -> str:
-    """The text as far as its first `tokens` tokens go: the tokenizer takes minutes to cut a pair of
-    very long texts.
+    """The text as far as its first `tokens` tokens go.
+
+    Cutting a pair of very long texts takes the tokenizer minutes.
     """
-    pairs = zip(encoding.sequence_ids, encoding.offsets, strict=True)
-    ends = [end for sequence, (_, end) in pairs if sequence == which]
+    places = zip(encoding.sequence_ids, encoding.offsets, strict=True)
+    ends = [end for sequence, (_, end) in places if sequence == which]
     return text[: ends[tokens]] if len(ends) > tokens else text
 
 
 def only(encoded: Encoded, rows: Sequence[int]) -> Encoded:
-    """The examples with these indices, in this order."""
+    """The examples with these row numbers, in this order."""
     return replace(
         encoded,
-        columns={name: [column[i] for i in rows] for name, column in encoded.columns.items()},
-        segments=[encoded.segments[i] for i in rows],
-        special=[encoded.special[i] for i in rows],
-        offsets=[encoded.offsets[i] for i in rows],
+        columns={name: [column[row] for row in rows] for name, column in encoded.columns.items()},
+        segments=[encoded.segments[row] for row in rows],
+        special=[encoded.special[row] for row in rows],
+        offsets=[encoded.offsets[row] for row in rows],
     )
 
 
 def _segments(sequence_ids: Sequence[int | None]) -> list[int]:
     """A special token belongs to the text before it: [CLS] a a [SEP] b b [SEP] is 0 0 0 0 1 1 1."""
-    out, current = [], 0
+    segments, current = [], 0
     for sequence in sequence_ids:
-        current = current if sequence is None else max(current, sequence)
-        out.append(current)
-    return out
+        if sequence is not None:
+            current = max(current, sequence)
+        segments.append(current)
+    return segments
 
 
 def batches(
     lengths: Sequence[int] | Int[np.ndarray, "example"], batch_tokens: int
 ) -> Iterator[list[int]]:
-    """Indices of examples in batches of like length, each of at most `batch_tokens` tokens, padding
-    included.
+    """Row numbers of examples in batches of like length.
 
-    The order within and between batches depends on the lengths alone. Every index comes exactly
-    once; an example longer than the budget is a batch of its own.
+    The order within and between batches depends on the lengths alone. Every row comes exactly once;
+    an example longer than the budget is a batch of its own.
+
+    Args:
+        lengths: Tokens per example.
+        batch_tokens: The most tokens of a batch, padding included.
+
+    >>> list(batches([5, 2, 9, 2], 10))
+    [[1, 3], [0], [2]]
     """
     order = np.argsort(np.asarray(lengths), kind="stable")
     batch: list[int] = []
-    for i in order.tolist():
-        if batch and (len(batch) + 1) * int(lengths[i]) > batch_tokens:
+    for row in order.tolist():
+        # Lengths ascend, so this example would be the longest of the batch.
+        if batch and (len(batch) + 1) * int(lengths[row]) > batch_tokens:
             yield batch
             batch = []
-        batch.append(i)
+        batch.append(row)
     if batch:
         yield batch

@@ -1,11 +1,14 @@
-"""Model and batches -> outputs, or maps one layer at a time. Batches are of like length, and
-nothing is kept.
+"""Examples through a model: its outputs, or its attention maps one layer at a time.
+
+`run_pass` shows the maps of one model to any number of observers, `run_pair_pass` those of two
+models side by side; the data runs through a model once. Batches hold examples of like length, and
+no map is kept longer than its batch.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +18,7 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.model.attention import Call
-from headscope.model.encoding import Encoded, batches
+from headscope.model.encoding import Encoded, batches, padded
 from headscope.model.model import Model
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.projections import gram
@@ -28,10 +31,12 @@ BATCH_TOKENS = 2048
 class Batch:
     """What is known of the tokens of one batch, the same for all its layers. Read only.
 
-    `examples` are the rows' indices in the data. `special` marks [CLS] and [SEP], `segment` says
-    which text a token belongs to, `ids` its piece; all, like `real` (no padding), are [batch,
-    token]. `extra` holds what a measure's `prepare` made of the batch, by name: class masks, pairs
-    of tokens.
+    Attributes:
+        examples: The examples' row numbers in the data.
+        real: Which tokens are not padding.
+        special: Which tokens are [CLS] or [SEP].
+        segment: Which text a token belongs to, 0 or 1.
+        ids: The token ids.
     """
 
     examples: Int[np.ndarray, "batch"]
@@ -39,15 +44,26 @@ class Batch:
     special: Bool[Tensor, "batch token"]
     segment: Int[Tensor, "batch token"]
     ids: Int[Tensor, "batch token"]
-    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def separators(self) -> Bool[Tensor, "batch token"]:
+        """Which tokens are [SEP]: every special token but the first."""
+        mask = self.special.clone()
+        mask[:, 0] = False
+        return mask
 
 
 @dataclass(frozen=True)
 class LayerMaps:
-    """What a measure sees: one layer's maps of one batch. Read only. `layer` counts from 0.
+    """One layer's attention maps of one batch. Read only.
 
-    `values` are the values before they are weighted, [batch, head, key, d]. `gram` gives, when it
-    is asked for, what stands for the layer's output projection in norms (`projections.gram`).
+    Attributes:
+        layer: The layer, counted from 0.
+        batch: What is known of the tokens.
+        maps: The attention weights; a row sums to 1, and padding receives nothing.
+        values: The heads' values before they are weighted.
+        gram: Gives, when it is called, what stands for the layer's output projection in norms
+            (`projections.gram`).
     """
 
     layer: int
@@ -58,26 +74,29 @@ class LayerMaps:
 
     @property
     def real(self) -> Bool[Tensor, "batch token"]:
-        """The tokens that are no padding."""
+        """Which tokens are not padding."""
         return self.batch.real
 
     @cached_property
     def received(self) -> Float[Tensor, "batch head key"]:
-        """The column means over the real rows: what fraction of all mass a token receives."""
+        """The fraction of all mass that each token receives: column means over the real rows."""
         weight = self.real.to(self.maps.dtype)
         weight = weight / weight.sum(-1, keepdim=True)
         return (weight[:, None, None] @ self.maps)[:, :, 0]
 
     @cached_property
     def value_norms(self) -> Float[Tensor, "batch head key"]:
-        """The length of what a token's value adds to the layer's output at weight 1: ||value_j
-        W_O^h||.
+        """The norm of what each token adds to the layer's output at weight 1: ||value_j W_O^h||.
+
+        Raises:
+            HeadscopeError: The maps did not come from a model, so `gram` is not known.
         """
         if self.gram is None:
             raise HeadscopeError(
-                "the norms of projected values need the model: get the maps from stream.stream"
+                "the norms of projected values need the model: get the maps from passes.run_pass"
             )
-        return (self.values @ self.gram() * self.values).sum(-1).clamp_min(0.0).sqrt()
+        squares = (self.values @ self.gram() * self.values).sum(-1)
+        return squares.clamp_min(0.0).sqrt()
 
     def over_queries(
         self, values: Float[Tensor, "batch head query"]
@@ -85,6 +104,192 @@ class LayerMaps:
         """The mean over the real rows of a value per row."""
         real = self.real[:, None].to(values.dtype)
         return (values * real).sum(-1) / real.sum(-1)
+
+
+@dataclass(frozen=True)
+class PairMaps:
+    """The same layer and batch of two models, as before and after fine-tuning. Read only."""
+
+    before: LayerMaps
+    after: LayerMaps
+
+
+Maps = TypeVar("Maps", contravariant=True)
+"""What an observer is shown: `LayerMaps` or `PairMaps`."""
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Observer(Protocol[Maps, T]):
+    """Something that is shown maps during a pass. It must not change them.
+
+    An observer keeps what it finds, and says it when the pass has ended.
+    """
+
+    def prepare(self, batch: Batch) -> T:
+        """Called once a batch, before its layers: what `see` needs besides maps, or None."""
+
+    def see(self, maps: Maps, prepared: T) -> None:
+        """Called once a layer of each batch, in order, with what `prepare` returned."""
+
+
+@torch.inference_mode()
+def run_pass(
+    model: Model,
+    encoded: Encoded,
+    observers: Sequence[Observer[LayerMaps, Any]],
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    precision: Precision = "auto",
+    advance: Advance = silent,
+) -> None:
+    """Run every example through the encoder once and show the observers the maps of each layer.
+
+    Args:
+        model: The model.
+        encoded: The examples.
+        observers: Each is shown the same maps, in this order.
+        batch_tokens: The most tokens in a batch, padding included.
+        precision: The model's precision; maps are shown in float32.
+        advance: Is told how many examples are done.
+    """
+    for rows in batches(encoded.lengths, batch_tokens):
+        inputs, batch = batch_of(encoded, rows, model.hf.device)
+        audience = _Audience(observers, batch)
+        observe_batch(model, inputs, batch, audience.show, precision=precision)
+        advance(len(rows))
+
+
+@torch.inference_mode()
+def run_pair_pass(
+    before: Model,
+    after: Model,
+    encoded: Encoded,
+    observers: Sequence[Observer[PairMaps, Any]],
+    *,
+    of_before: Sequence[Observer[LayerMaps, Any]] = (),
+    of_after: Sequence[Observer[LayerMaps, Any]] = (),
+    width: int = 0,
+    batch_tokens: int = BATCH_TOKENS,
+    precision: Precision = "auto",
+    advance: Advance = silent,
+) -> None:
+    """Run every example through two models and show the observers both maps of each layer.
+
+    The first model's maps of one batch are held, all layers, until the second has seen the batch.
+
+    Args:
+        before: The first model.
+        after: The second model, with as many layers and heads.
+        encoded: The examples.
+        observers: Each is shown the maps of both models.
+        of_before: Each is shown the maps of the first model.
+        of_after: Each is shown the maps of the second model.
+        width: Pad every batch to at least so many tokens.
+        batch_tokens: The most tokens in a batch, padding to `width` not counted.
+        precision: The models' precision; maps are shown in float32.
+        advance: Is told how many examples are done.
+
+    Raises:
+        HeadscopeError: The models differ in their layers or heads.
+    """
+    if (before.layers, before.heads) != (after.layers, after.heads):
+        raise HeadscopeError(
+            f"{before.name} has {before.layers} x {before.heads} heads, {after.name} "
+            f"{after.layers} x {after.heads}: compare a model with its own fine-tuned form"
+        )
+    for rows in batches(encoded.lengths, batch_tokens):
+        inputs, batch = batch_of(encoded, rows, before.hf.device, width)
+        pair = _PairBatch(
+            _Audience(observers, batch), _Audience(of_before, batch), _Audience(of_after, batch)
+        )
+        observe_batch(before, inputs, batch, pair.show_before, precision=precision)
+        observe_batch(after, inputs, batch, pair.show_after, precision=precision)
+        advance(len(rows))
+
+
+class _Audience:
+    """Observers with what each prepared of one batch."""
+
+    def __init__(self, observers: Sequence[Observer[Any, Any]], batch: Batch) -> None:
+        self._observers = [(observer, observer.prepare(batch)) for observer in observers]
+
+    def show(self, maps: LayerMaps | PairMaps) -> None:
+        for observer, prepared in self._observers:
+            observer.see(maps, prepared)
+
+
+class _PairBatch:
+    """One batch of a pair of models: holds the first model's maps until the second's come."""
+
+    def __init__(self, of_both: _Audience, of_before: _Audience, of_after: _Audience) -> None:
+        self._of_both = of_both
+        self._of_before = of_before
+        self._of_after = of_after
+        self._before: list[LayerMaps] = []
+
+    def show_before(self, maps: LayerMaps) -> None:
+        self._before.append(maps)
+        self._of_before.show(maps)
+
+    def show_after(self, maps: LayerMaps) -> None:
+        self._of_after.show(maps)
+        self._of_both.show(PairMaps(self._before[maps.layer], maps))
+
+
+def batch_of(
+    encoded: Encoded, rows: Sequence[int], device: torch.device, width: int = 0
+) -> tuple[dict[str, Tensor], Batch]:
+    """What the model takes of the examples `rows`, and what observers know of them.
+
+    Args:
+        encoded: All examples.
+        rows: The row numbers of the batch.
+        device: Where the tensors go.
+        width: Pad to at least so many tokens.
+
+    Returns:
+        The model's arguments, each [batch, token], and the batch.
+    """
+    inputs = encoded.batch(rows, device, width)
+    real = inputs["attention_mask"].bool()
+    special = padded([encoded.special[i] for i in rows], real.shape[1], False)
+    segment = padded([encoded.segments[i] for i in rows], real.shape[1], 0)
+    batch = Batch(
+        examples=np.array(rows),
+        real=real,
+        special=torch.tensor(special, device=device),
+        segment=torch.tensor(segment, device=device),
+        ids=inputs["input_ids"],
+    )
+    return inputs, batch
+
+
+@torch.inference_mode()
+def observe_batch(
+    model: Model,
+    inputs: dict[str, Tensor],
+    batch: Batch,
+    show: Callable[[LayerMaps], None],
+    *,
+    precision: Precision = "auto",
+) -> None:
+    """Run one batch through the encoder and call `show` with the maps of each layer, in order."""
+
+    def on_attention(call: Call) -> None:
+        maps = LayerMaps(
+            layer=call.layer,
+            batch=batch,
+            maps=call.maps.float(),
+            values=call.value.float(),
+            gram=lambda: gram(model.projections[call.layer]),
+        )
+        # The model may run in bfloat16; what is made of its maps may not.
+        with torch.autocast(model.hf.device.type, enabled=False):
+            show(maps)
+
+    with model.observed(on_attention), scoring_autocast(precision, model.hf.device):
+        model.hf.base_model(**inputs)
 
 
 @torch.inference_mode()
@@ -96,82 +301,24 @@ def logits(
     precision: Precision = "auto",
     advance: Advance = silent,
 ) -> npt.NDArray[np.float32]:
-    """The classification head's outputs for every example, in the order of the examples: [example,
-    output].
+    """The classification head's outputs for every example.
+
+    Returns:
+        The logits in the order of the examples, [example, output].
+
+    Raises:
+        HeadscopeError: There are no examples.
     """
-    out: npt.NDArray[np.float32] | None = None
-    for rows in batches(encoded.lengths, batch_tokens):
-        with scoring_autocast(precision, model.hf.device):
-            part = model.hf(**encoded.batch(rows, model.hf.device)).logits.float().cpu().numpy()
-        if out is None:
-            out = np.empty((len(encoded), part.shape[1]), dtype=np.float32)
-        out[rows] = part
-        advance(len(rows))
-    if out is None:
+    if not len(encoded):
         raise HeadscopeError("there are no examples to score: give at least one")
-    return out
-
-
-@torch.inference_mode()
-def stream(
-    model: Model,
-    encoded: Encoded,
-    see: Callable[[LayerMaps], None],
-    *,
-    prepare: Callable[[Batch], Batch] = lambda batch: batch,
-    batch_tokens: int = BATCH_TOKENS,
-    precision: Precision = "auto",
-    advance: Advance = silent,
-) -> None:
-    """Run every example through the model and hand `see` the maps of each layer of each batch,
-    once.
-
-    prepare: called once a batch, before its layers; what it returns is the `batch` that they come
-    with.
-    """
+    order: list[int] = []
+    outputs: list[npt.NDArray[np.float32]] = []
     for rows in batches(encoded.lengths, batch_tokens):
-        inputs, batch = batch_of(encoded, rows, model.hf.device)
-        see_batch(model, inputs, prepare(batch), see, precision=precision)
+        inputs = encoded.batch(rows, model.hf.device)
+        with scoring_autocast(precision, model.hf.device):
+            scored = model.hf(**inputs).logits
+        order += rows
+        outputs.append(scored.float().cpu().numpy())
         advance(len(rows))
-
-
-def batch_of(
-    encoded: Encoded, rows: list[int], device: torch.device, width: int = 0
-) -> tuple[dict[str, Tensor], Batch]:
-    """What the model takes of the examples `rows`, and what measures know of them; padded to at
-    least `width`.
-    """
-    inputs = encoded.batch(rows, device, width)
-    real = inputs["attention_mask"].bool()
-    special, segment = (
-        torch.tensor(
-            [own[i] + [0] * (real.shape[1] - len(own[i])) for i in rows], dtype=dtype, device=device
-        )
-        for own, dtype in ((encoded.special, torch.bool), (encoded.segments, torch.long))
-    )
-    return inputs, Batch(np.array(rows), real, special, segment, inputs["input_ids"])
-
-
-@torch.inference_mode()
-def see_batch(
-    model: Model,
-    inputs: dict[str, Tensor],
-    batch: Batch,
-    see: Callable[[LayerMaps], None],
-    *,
-    precision: Precision = "auto",
-) -> None:
-    """Run one batch through the encoder and hand `see` the maps of each layer, in order."""
-
-    def observe(call: Call) -> None:
-        maps, values = call.maps.float(), call.value.float()
-        # The model may run in bfloat16; what is made of its maps may not.
-        with torch.autocast(model.hf.device.type, enabled=False):
-            see(
-                LayerMaps(
-                    call.layer, batch, maps, values, lambda: gram(model.projections[call.layer])
-                )
-            )
-
-    with model.observed(observe), scoring_autocast(precision, model.hf.device):
-        model.hf.base_model(**inputs)
+    # Batches go by length: put every example back into its place.
+    return np.concatenate(outputs)[np.argsort(order)]

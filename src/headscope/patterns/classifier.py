@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -28,8 +28,10 @@ _CHUNK = 512
 
 @dataclass(frozen=True)
 class Patterns:
-    """What the classifier says of maps: a probability per class, [..., class], in the order of
-    `CLASSES`.
+    """What the classifier says of maps.
+
+    Attributes:
+        probabilities: The probability of each class in the order of `CLASSES`, [..., class].
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -44,30 +46,35 @@ class Patterns:
 class Classifier:
     """A trained network with what is known of its errors.
 
-    `groups` holds, for every group of annotated maps that belong together (a head of a family of
-    models), the confusion counts [true class, predicted class] of predictions by networks that saw
-    no map of that head and none of that model.
+    Attributes:
+        net: The network.
+        groups: For every group of annotated maps that belong together (a head of a family of
+            models), the confusion counts [true class, predicted class] of predictions by networks
+            that saw no map of that head and none of that model.
     """
 
     net: PatternNet
-    groups: npt.NDArray[np.int64]
+    groups: Int[np.ndarray, "group class class"]
 
     @torch.inference_mode()
     def scores(
         self, maps: Float[Tensor, "batch head query key"], frame: Frame
     ) -> Float[Tensor, "batch head class"]:
         """The log-probabilities of the classes of every map."""
-        found = features(maps, frame)
-        out: Tensor = self.net.to(found.device)(found.flatten(0, 1))
-        return out.view(*found.shape[:2], len(CLASSES))
+        of_maps = features(maps, frame)
+        # [batch * head, class]
+        scores: Tensor = self.net.to(of_maps.device)(of_maps.flatten(0, 1))
+        return scores.view(*of_maps.shape[:2], len(CLASSES))
 
 
 @cache
 def load_classifier(path: Path | None = None) -> Classifier:
-    """The classifier in the package, or one that `patterns.training` wrote. Raises HeadscopeError
-    if it is none.
+    """The classifier in the package, or one that tools/train_patterns.py wrote.
+
+    Raises:
+        HeadscopeError: The file holds no classifier of these classes.
     """
-    source = path or Path(str(files("headscope.patterns").joinpath(WEIGHTS)))
+    source = path or _shipped()
     try:
         with safe_open(source, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -91,13 +98,13 @@ def save_classifier(
     net: PatternNet, groups: npt.NDArray[np.int64], path: Path | None = None
 ) -> None:
     """Write a trained network and what is known of its errors, where `load_classifier` finds it."""
-    target = path or Path(str(files("headscope.patterns").joinpath(WEIGHTS)))
-    tensors = {**net.state_dict(), "confusion": torch.from_numpy(groups.astype(np.int16))}
-    save_file(
-        {k: v.contiguous() for k, v in tensors.items()},
-        target,
-        metadata={"classes": json.dumps(CLASSES)},
-    )
+    tensors = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    tensors["confusion"] = torch.from_numpy(groups.astype(np.int16)).contiguous()
+    save_file(tensors, path or _shipped(), metadata={"classes": json.dumps(CLASSES)})
+
+
+def _shipped() -> Path:
+    return Path(str(files("headscope.patterns").joinpath(WEIGHTS)))
 
 
 def classify(
@@ -112,37 +119,52 @@ def classify(
     >>> classify(np.eye(12)).labels.item()
     'diagonal'
 
-    maps: [..., query, key], one or many maps over the same tokens, rows summing to 1, without
-    padding. special: which tokens are [CLS] or [SEP]; the first and the last if it is not given.
-    segments: which text a token belongs to, 0 or 1; one text if it is not given, and then no map is
-    `block`. classifier: weights of your own instead of those in the package.
+    Args:
+        maps: One or many maps over the same tokens, [..., query, key], rows summing to 1, without
+            padding.
+        special: Which tokens are [CLS] or [SEP]; the first and the last if it is not given.
+        segments: Which text a token belongs to, 0 or 1; one text if it is not given, and then no
+            map is `block`.
+        classifier: A file of your own weights instead of those in the package.
 
-    Raises HeadscopeError for maps that are none: not square, one token, NaN, negative, rows that
-    don't sum to 1.
+    Raises:
+        HeadscopeError: The maps are not maps: not square, of one token, NaN, negative, or with rows
+            that do not sum to 1.
     """
     array = torch.as_tensor(
         np.asarray(maps.detach().float().cpu()) if isinstance(maps, Tensor) else np.asarray(maps)
     )
-    if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
-        raise HeadscopeError(
-            f"attention maps are square, [..., query, key], got the shape {tuple(array.shape)}: "
-            "give maps of a text with itself, a row for every token that attends"
-        )
-    tokens = array.shape[-1]
-    if tokens < 2:
-        raise HeadscopeError(
-            f"a map of {tokens} token has no pattern: give maps of at least two tokens"
-        )
+    _check_shape(array)
     array = array.float()
     _check_rows(array)
-    kinds = _kinds(special, segments, tokens)
-    flat = array.reshape(-1, tokens, tokens)
+    tokens = array.shape[-1]
+    if special is None:
+        special = [index in (0, tokens - 1) for index in range(tokens)]
+    if segments is None:
+        segments = [0] * tokens
+    marks = [bool(mark) for mark in special]
+    texts = [int(text) for text in segments]
+    _check_tokens(marks, texts, tokens)
     real = torch.ones(1, tokens, dtype=torch.bool)
-    frame = Frame.of(real, torch.tensor([kinds[0]]), torch.tensor([kinds[1]]))
+    frame = Frame.of(real, torch.tensor([marks]), torch.tensor([texts]))
     trained = load_classifier(classifier)
-    parts = [trained.scores(part[None], frame)[0] for part in torch.split(flat, _CHUNK)]
-    out = torch.cat(parts) if parts else torch.empty(0, len(CLASSES))
-    return Patterns(out.softmax(-1).reshape(*array.shape[:-2], len(CLASSES)).numpy())
+    # All maps are of one example: they stand in the place of heads.
+    chunks = torch.split(array.reshape(1, -1, tokens, tokens), _CHUNK, dim=1)
+    scores = torch.cat([trained.scores(chunk, frame) for chunk in chunks], 1)
+    probabilities = scores.softmax(-1).reshape(*array.shape[:-2], len(CLASSES))
+    return Patterns(probabilities.numpy())
+
+
+def _check_shape(maps: Tensor) -> None:
+    if maps.ndim < 2 or maps.shape[-1] != maps.shape[-2]:
+        raise HeadscopeError(
+            f"attention maps are square, [..., query, key], got the shape {tuple(maps.shape)}: "
+            "give maps of a text with itself, a row for every token that attends"
+        )
+    if maps.shape[-1] < 2:
+        raise HeadscopeError(
+            f"a map of {maps.shape[-1]} token has no pattern: give maps of at least two tokens"
+        )
 
 
 def _check_rows(maps: Tensor) -> None:
@@ -154,31 +176,22 @@ def _check_rows(maps: Tensor) -> None:
         raise HeadscopeError(
             "the maps hold negative values: give the weights after the softmax, not the scores"
         )
-    sums = maps.sum(-1)
-    if maps.numel() and bool(((sums - 1).abs() > _TOLERANCE).any()):
-        worst = float(sums.flatten()[(sums.flatten() - 1).abs().argmax()])
+    sums = maps.sum(-1).flatten()
+    off = (sums - 1).abs()
+    if len(off) and float(off.max()) > _TOLERANCE:
         raise HeadscopeError(
-            f"the rows of a map sum to 1, one sums to {worst:.3g}: cut the padding off, and give "
-            "queries as rows"
+            f"the rows of a map sum to 1, one sums to {float(sums[off.argmax()]):.3g}: cut the "
+            "padding off, and give queries as rows"
         )
 
 
-def _kinds(
-    special: Sequence[bool] | None, segments: Sequence[int] | None, tokens: int
-) -> tuple[list[bool], list[int]]:
-    marks = (
-        [i in (0, tokens - 1) for i in range(tokens)]
-        if special is None
-        else [bool(x) for x in special]
-    )
-    texts = [0] * tokens if segments is None else [int(x) for x in segments]
-    for name, given in (("special", marks), ("segments", texts)):
-        if len(given) != tokens:
+def _check_tokens(special: Sequence[bool], segments: Sequence[int], tokens: int) -> None:
+    for name, values in (("special", special), ("segments", segments)):
+        if len(values) != tokens:
             raise HeadscopeError(
-                f"{name} must have an entry for each of the {tokens} tokens, got {len(given)}"
+                f"{name} must have an entry for each of the {tokens} tokens, got {len(values)}"
             )
-    if not set(texts) <= {0, 1}:
+    if not set(segments) <= {0, 1}:
         raise HeadscopeError(
-            f"segments are 0 for the first text and 1 for the second, got {sorted(set(texts))}"
+            f"segments are 0 for the first text and 1 for the second, got {sorted(set(segments))}"
         )
-    return marks, texts

@@ -36,18 +36,28 @@ PROFILES = (
 )
 """What is taken from every row: see `row_profiles`."""
 FEATURES = 5 * len(PROFILES) + 5
-_STRIPES, _WIDE = 4, 3
+_STRIPES = 4
+"""How many of the strongest columns count as stripes in short maps."""
+_WIDE = 3
+"""How many tokens the wide band reaches to either side."""
 
 
 @dataclass(frozen=True)
 class Frame:
     """What is known of the tokens of a batch, the same for all maps of it.
 
-    `groups` averages rows into groups, [batch, group, token]. `kinds` marks words of the first
-    text, of the second, and [CLS] and [SEP], then gives the place and its square, as fractions of
-    the length: [batch, token, 5]. `stripes` says how many columns count as stripes, `place` where a
-    row is, `fixed` is [batch, 2]: length and whether it is a pair. `across` and `mirrored` are
-    those of `edge`, None where no example is a pair.
+    Attributes:
+        real: Which tokens are not padding.
+        groups: The weights that average rows into groups.
+        kinds: Marks words of the first text, words of the second, and [CLS] and [SEP]; then the
+            place of a word and its square, as fractions of the length.
+        second: Marks the tokens of the second text.
+        place: Where a row is, as a fraction of the length.
+        stripes: How many columns count as stripes.
+        fixed: The length and whether the example is a pair.
+        across: Pairs of words on both sides of the border (`mirrors`); None where no example is a
+            pair.
+        mirrored: Their mirror images; None where no example is a pair.
     """
 
     real: Bool[Tensor, "batch token"]
@@ -67,35 +77,50 @@ class Frame:
         special: Bool[Tensor, "batch token"],
         segment: Int[Tensor, "batch token"],
     ) -> "Frame":
-        """The frame of a batch: which tokens are no padding, which are [CLS] or [SEP], which text
-        they belong to.
+        """The frame of a batch.
+
+        Args:
+            real: Which tokens are not padding.
+            special: Which tokens are [CLS] or [SEP].
+            segment: Which text a token belongs to, 0 or 1.
         """
-        n = real.sum(-1)
-        width = n[:, None, None] / GROUPS
-        group = torch.arange(GROUPS, device=real.device)[:, None]
+        lengths = real.sum(-1)
         token = torch.arange(real.shape[1], device=real.device)
-        # By area: a group covers n/16 rows, fractions included, so that short maps work too.
-        overlap = torch.minimum(token + 1, (group + 1) * width) - torch.maximum(
-            token, group * width
-        )
-        groups = overlap.clamp_min(0.0) * real[:, None] / width
         second = ((segment > 0) & real).float()
-        word = (real & ~special).float()
-        place = token / n[:, None]
-        kinds = torch.stack(
-            [
-                word * (1 - second),
-                word * second,
-                (special & real).float(),
-                word * place,
-                word * place.square(),
-            ],
-            -1,
+        is_word = real & ~special
+        word = is_word.float()
+        place = token / lengths[:, None]
+        kinds = [
+            word * (1 - second),
+            word * second,
+            (special & real).float(),
+            word * place,
+            word * place.square(),
+        ]
+        across, mirrored = mirrors(is_word, segment) if bool(second.any()) else (None, None)
+        return cls(
+            real=real,
+            groups=_row_groups(real, lengths, token),
+            kinds=torch.stack(kinds, -1),
+            second=second,
+            place=place,
+            stripes=torch.maximum(lengths.clamp_max(_STRIPES), (lengths / 20).ceil().long()),
+            fixed=torch.stack([lengths.log2() / 9, second.amax(-1)], -1),
+            across=across,
+            mirrored=mirrored,
         )
-        stripes = torch.maximum(n.clamp_max(_STRIPES), (n / 20).ceil().long())
-        fixed = torch.stack([n.log2() / 9, second.amax(-1)], -1)
-        pairs = mirrors(word > 0, segment) if bool(second.any()) else (None, None)
-        return cls(real, groups, kinds, second, place, stripes, fixed, *pairs)
+
+
+def _row_groups(
+    real: Bool[Tensor, "batch token"], lengths: Int[Tensor, "batch"], token: Int[Tensor, "token"]
+) -> Float[Tensor, "batch group token"]:
+    """The weights that average the rows of a map into groups of neighbouring rows."""
+    # By area: a group covers n/16 rows, fractions included, so that short maps work too.
+    width = lengths[:, None, None] / GROUPS
+    group = torch.arange(GROUPS, device=real.device)[:, None]
+    start, end = group * width, (group + 1) * width
+    overlap = torch.minimum(token + 1, end) - torch.maximum(token, start)
+    return overlap.clamp_min(0.0) * real[:, None] / width
 
 
 def mirrors(
@@ -107,17 +132,19 @@ def mirrors(
     Only pairs for which there is such a word: the two masks hold equally many ones, at equal
     distances.
     """
-    n = word.shape[1]
-    at = torch.arange(n, device=word.device)
-    other = 2 * at[:, None] - at
-    inside = (other >= 0) & (other < n)
-    other = other.clamp(0, n - 1)
-    both = word[:, :, None] & word[:, None]
-    same = (segment[:, :, None] == segment[:, None]) & both
-    apart = both & ~same
-    # Turning a row around its token is its own inverse.
-    across = apart & same.gather(2, other.expand_as(same)) & inside
-    mirrored = same & apart.gather(2, other.expand_as(apart)) & inside
+    tokens = word.shape[1]
+    position = torch.arange(tokens, device=word.device)
+    # [query, key]: the place of the key's mirror image.
+    image = 2 * position[:, None] - position
+    is_inside = (image >= 0) & (image < tokens)
+    image = image.clamp(0, tokens - 1)
+    both_words = word[:, :, None] & word[:, None]
+    same_text = (segment[:, :, None] == segment[:, None]) & both_words
+    other_text = both_words & ~same_text
+    # Mirroring twice gives the row back, so one index serves both directions.
+    image = image.expand_as(same_text)
+    across = other_text & same_text.gather(2, image) & is_inside
+    mirrored = same_text & other_text.gather(2, image) & is_inside
     return across.float(), mirrored.float()
 
 
@@ -133,16 +160,19 @@ def edge(
     """
     if frame.across is None or frame.mirrored is None:
         return maps.new_zeros(*maps.shape[:2], 3)
+    # [batch, head, query]
     lost = (maps * frame.across[:, None]).sum(-1)
     kept = (maps * frame.mirrored[:, None]).sum(-1)
     second = frame.second[:, None]
-    halves = torch.stack([1 - second, second])
-    differing, total = ((kept - lost) * halves).sum(-1), ((kept + lost) * halves).sum(-1)
-    whole = total.sum(0)
-    least = (differing / total.clamp_min(1e-6)).amin(0)
-    return torch.stack(
-        [differing.sum(0) / whole.clamp_min(1e-6), least, whole / frame.real.sum(-1)[:, None]], -1
-    )
+    texts = torch.stack([1 - second, second])
+    # [text, batch, head]
+    differences = ((kept - lost) * texts).sum(-1)
+    sums = ((kept + lost) * texts).sum(-1)
+    total = sums.sum(0)
+    contrast = differences.sum(0) / total.clamp_min(1e-6)
+    least = (differences / sums.clamp_min(1e-6)).amin(0)
+    mass = total / frame.real.sum(-1)[:, None]
+    return torch.stack([contrast, least, mass], -1)
 
 
 def features(
@@ -152,13 +182,15 @@ def features(
     groups of rows; the edge between two texts (`edge`); the length (as a binary logarithm, in
     ninths) and whether the map is of a pair.
     """
+    # [batch, head, profile, group]
     grouped = (frame.groups[:, None] @ row_profiles(maps, frame)).mT
     ordered = grouped.sort(-1).values
     mean = grouped.mean(-1)
-    spread = ((grouped - mean[..., None]).square().sum(-1) / (GROUPS - 1)).sqrt()
-    parts = [mean, spread, *(ordered[..., at] for at in (3, 8, 12))]
+    variance = (grouped - mean[..., None]).square().sum(-1) / (GROUPS - 1)
+    # Of 16 groups: the lower quartile, the median and the upper quartile.
+    quartiles = [ordered[..., 3], ordered[..., 8], ordered[..., 12]]
     fixed = frame.fixed[:, None].expand(*maps.shape[:2], 2)
-    return torch.cat([*parts, edge(maps, frame), fixed], -1)
+    return torch.cat([mean, variance.sqrt(), *quartiles, edge(maps, frame), fixed], -1)
 
 
 def row_profiles(
@@ -180,31 +212,43 @@ def row_profiles(
     """
     real = frame.real[:, None].to(maps.dtype)
     maximum = maps.amax(-1)
+
+    # Diagonals: [offset, batch, head, query], and of the inner three the one that holds most.
     wide = torch.stack([_diagonal(maps, offset) for offset in range(-_WIDE, _WIDE + 1)])
-    offsets = wide[_WIDE - 1 : _WIDE + 2]
-    best = (offsets * real).sum(-1).argmax(0)
-    on_best = offsets.gather(0, best[None, ..., None].expand(1, *maps.shape[:3]))[0]
+    inner = wide[_WIDE - 1 : _WIDE + 2]
+    best = (inner * real).sum(-1).argmax(0)
+    on_best = inner.gather(0, best[None, ..., None].expand(1, *maps.shape[:3]))[0]
+
+    # Stripes: the weights on the columns that receive most, the strongest first, [..., stripe].
     received = (real[:, :, None] @ maps)[:, :, 0]
     most = min(int(frame.stripes.max()), maps.shape[-1])
     top = received.topk(most, -1).indices
-    counted = torch.arange(most, device=maps.device) < frame.stripes[:, None]
-    columns = (
-        maps.gather(-1, top[:, :, None].expand(*maps.shape[:3], most)) * counted[:, None, None]
-    )
+    is_stripe = torch.arange(most, device=maps.device) < frame.stripes[:, None]
+    columns = maps.gather(-1, top[:, :, None].expand(*maps.shape[:3], most))
+    columns = columns * is_stripe[:, None, None]
     four = nn.functional.pad(columns[..., :_STRIPES], (0, max(0, _STRIPES - most)))
+
+    # Mass on words, and how far away they are: sum_j a_ij (i - j)^2, by its binomial terms.
     first, second, special, place, square = (maps @ frame.kinds[:, None]).unbind(-1)
-    in_second, own_place = frame.second[:, None], frame.place[:, None]
     words = first + second
-    distance = (square - 2 * own_place * place + own_place.square() * words).clamp_min(0.0).sqrt()
+    query_place = frame.place[:, None]
+    squared_distance = square - 2 * query_place * place + query_place.square() * words
+    distance = squared_distance.clamp_min(0.0).sqrt()
+
+    # Of the query's own text: the mass on its words, their squared weights and their number.
+    in_second = frame.second[:, None]
+    first_squares, second_squares = (maps.square() @ frame.kinds[:, None, :, :2]).unbind(-1)
+    first_count, second_count = frame.kinds[:, :, :2].sum(1)[:, None, None].unbind(-1)
     own = first * (1 - in_second) + second * in_second
-    squares = (maps.square() @ frame.kinds[:, None, :, :2]).unbind(-1)
-    counts = frame.kinds[:, :, :2].sum(1)[:, None, None].unbind(-1)
-    own_squares, own_count = (a * (1 - in_second) + b * in_second for a, b in (squares, counts))
+    own_squares = first_squares * (1 - in_second) + second_squares * in_second
+    own_count = first_count * (1 - in_second) + second_count * in_second
+    evenness = own.square() / (own_squares * own_count).clamp_min(1e-12)
+
     profiles = [
-        offsets.sum(0),
+        inner.sum(0),
         wide.sum(0),
         on_best,
-        (offsets.amax(0) >= maximum).to(maps.dtype),
+        (inner.amax(0) >= maximum).to(maps.dtype),
         *four.unbind(-1),
         columns.sum(-1),
         special,
@@ -213,7 +257,7 @@ def row_profiles(
         own / words.clamp_min(1e-6),
         distance,
         (distance / words.clamp_min(1e-6).sqrt()).clamp_max(1.0),
-        (own.square() / (own_squares * own_count).clamp_min(1e-12)).clamp_max(1.0),
+        evenness.clamp_max(1.0),
         maximum,
     ]
     return torch.stack(profiles, -1) * real[..., None]

@@ -1,104 +1,163 @@
-"""Write what is known of patterns into the run folder: shares by model, layer and head, and groups
-of heads.
+"""The rows of the tables `patterns` and `heterogeneous`: shares by model, layer and head, and groups
+of heterogeneous heads.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float, Int
 
 from headscope.axes import Head, all_heads
-from headscope.patterns import CLASSES
-from headscope.patterns.classifier import load_classifier
+from headscope.names import CLASSES, HETEROGENEOUS
 from headscope.patterns.shares import Share, counted, shares
 from headscope.patterns.subgroups import groups
-from headscope.results.run import Run
 
 PATTERNS = "patterns"
+SHARE, CORRECTED = "share", "share_corrected"
+
+Classes = Int[np.ndarray, "example layer head"]
+"""The class of every map as an index in `CLASSES`, -1 for no class."""
 
 
-def write_patterns(
-    run: Run, classes: Mapping[str, npt.NDArray[np.int8]], *, model: str, task: str, seed: int
-) -> None:
-    """Write `patterns`: the share of every pattern in the model, its layers and heads, counted and
-    corrected.
+@dataclass(frozen=True)
+class PatternRow:
+    """The share of one class among the maps of a scope, with a 95% interval.
 
-    classes: by state of the model ("before", "after", "as given"), the class of every map [example,
-    layer, head]. They are kept as `patterns.safetensors`.
+    Attributes:
+        state: The state of the model: before or after fine-tuning, or as given.
+        layer: The layer, counted from 1; None where the scope is the model.
+        head: The head, counted from 1; None where the scope is a layer or the model.
+        class_: The class, one of `CLASSES`; the column's name is `class`.
+        measure: `share` as counted, or `share_corrected` for the classifier's confusion.
+        value: The share.
+        low: The interval's lower end.
+        high: The interval's upper end.
+        n: The maps counted.
+        examples: The examples they are of.
+        unit: The unit.
     """
-    confusion = load_classifier().groups
-    rows: list[dict[str, Any]] = []
-    for state, found in classes.items():
-        _, layers, heads = found.shape
-        scopes = [
-            (None, None),
-            *((layer + 1, None) for layer in range(layers)),
-            *((one.layer, one.head) for one in all_heads(layers, heads)),
-        ]
-        for (layer, head), one in zip(scopes, shares(counted(found), confusion, seed), strict=True):
-            rows += _share_rows(state, layer, head, one)
-    _write_groups(run, rows, state, model, task)
-    run.arrays(PATTERNS, {state.replace(" ", "_"): found for state, found in classes.items()})
-    run.table(PATTERNS, rows, model=model, task=task)
+
+    state: str
+    layer: int | None
+    head: int | None
+    class_: str
+    measure: str
+    value: float
+    low: float
+    high: float
+    n: int
+    examples: int
+    unit: str = "share of maps"
 
 
-def _write_groups(
-    run: Run, shares: list[dict[str, Any]], state: str, model: str, task: str
-) -> None:
-    """Write `heterogeneous`: a row per head most of whose maps are of that class, with its group by
-    its measures.
+@dataclass(frozen=True)
+class HeterogeneousRow:
+    """A head most of whose maps are heterogeneous, with its group.
+
+    Attributes:
+        state: The state of the model.
+        layer: The layer, counted from 1.
+        head: The head, counted from 1.
+        group: The group's number, from 1 for the largest.
+        name: What the group is called.
+        measure: The measure in which the group stands out most.
+        value: By how much, in standard deviations.
+        share: The share of the head's maps that are heterogeneous.
+        unit: The unit of `value`.
     """
-    by_head = [r for r in shares if r["head"] and r["state"] == state and r["measure"] == "share"]
-    most: dict[Head, dict[str, Any]] = {}
-    for row in by_head:
-        head = Head(row["layer"], row["head"])
-        if head not in most or row["value"] > most[head]["value"]:
-            most[head] = row
-    chosen = sorted(head for head, row in most.items() if row["class"] == "heterogeneous")
-    values: dict[str, dict[Head, float]] = {}
-    for row in run.rows("heads"):
-        values.setdefault(row["measure"], {})[Head(row["layer"], row["head"])] = row["value"]
-    table = [
-        {
-            "state": state,
-            "layer": head.layer,
-            "head": head.head,
-            "group": number,
-            "name": group.name,
-            "measure": group.measure,
-            "value": group.deviation,
-            "share": most[head]["value"],
-            "unit": "standard deviations",
-        }
-        for number, group in enumerate(groups(values, chosen), 1)
-        for head in group.heads
-    ]
-    if table:
-        run.table("heterogeneous", table, model=model, task=task)
+
+    state: str
+    layer: int
+    head: int
+    group: int
+    name: str
+    measure: str
+    value: float
+    share: float
+    unit: str = "standard deviations"
 
 
-def _share_rows(
-    state: str, layer: int | None, head: int | None, share: Share
-) -> list[dict[str, Any]]:
+def pattern_rows(
+    classes: Mapping[str, Classes], confusion: Int[np.ndarray, "group class class"], seed: int
+) -> list[PatternRow]:
+    """The share of every pattern in the model, its layers and its heads, counted and corrected.
+
+    Args:
+        classes: The classes of all maps, by state of the model.
+        confusion: The classifier's confusion counts, as `Classifier.groups`.
+        seed: Random seed of the resampling.
+    """
+    rows: list[PatternRow] = []
+    for state, of_maps in classes.items():
+        _, layers, heads = of_maps.shape
+        scopes: list[tuple[int | None, int | None]] = [(None, None)]
+        scopes += [(layer + 1, None) for layer in range(layers)]
+        scopes += [(head.layer, head.head) for head in all_heads(layers, heads)]
+        in_scopes = shares(counted(of_maps), confusion, seed)
+        for (layer, head), share in zip(scopes, in_scopes, strict=True):
+            rows += _share_rows(state, layer, head, share)
+    return rows
+
+
+def _share_rows(state: str, layer: int | None, head: int | None, share: Share) -> list[PatternRow]:
     kinds = (
-        ("share", share.raw, share.raw_low, share.raw_high),
-        ("share_corrected", share.corrected, share.low, share.high),
+        (SHARE, share.raw, share.raw_low, share.raw_high),
+        (CORRECTED, share.corrected, share.low, share.high),
     )
     return [
-        {
-            "state": state,
-            "layer": layer,
-            "head": head,
-            "class": name,
-            "measure": measure,
-            "value": float(value[at]),
-            "low": float(low[at]),
-            "high": float(high[at]),
-            "n": share.n,
-            "examples": share.examples,
-            "unit": "share of maps",
-        }
-        for measure, value, low, high in kinds
-        for at, name in enumerate(CLASSES)
+        PatternRow(
+            state=state,
+            layer=layer,
+            head=head,
+            class_=name,
+            measure=measure,
+            value=float(values[index]),
+            low=float(low[index]),
+            high=float(high[index]),
+            n=share.n,
+            examples=share.examples,
+        )
+        for measure, values, low, high in kinds
+        for index, name in enumerate(CLASSES)
+    ]
+
+
+def shares_of_heads(
+    rows: Sequence[PatternRow], state: str
+) -> dict[Head, Float[np.ndarray, "class"]]:
+    """The counted shares of the classes in every head, in the order of `CLASSES`."""
+    by_head: dict[Head, list[float]] = {}
+    for row in rows:
+        if row.state == state and row.measure == SHARE and row.layer and row.head:
+            by_head.setdefault(Head(row.layer, row.head), []).append(row.value)
+    return {head: np.array(values) for head, values in by_head.items()}
+
+
+def heterogeneous_rows(
+    rows: Sequence[PatternRow], state: str, measures: Mapping[str, Mapping[Head, float]]
+) -> list[HeterogeneousRow]:
+    """A row per head most of whose maps are heterogeneous, grouped by what the measures say of it.
+
+    Args:
+        rows: Those of `pattern_rows`.
+        state: The state of the model to look at.
+        measures: measure -> head -> value, over all heads of the model.
+    """
+    heterogeneous = CLASSES.index(HETEROGENEOUS)
+    by_head = shares_of_heads(rows, state)
+    chosen = sorted(head for head, values in by_head.items() if values.argmax() == heterogeneous)
+    return [
+        HeterogeneousRow(
+            state=state,
+            layer=head.layer,
+            head=head.head,
+            group=number,
+            name=group.name,
+            measure=group.measure,
+            value=group.deviation,
+            share=float(by_head[head][heterogeneous]),
+        )
+        for number, group in enumerate(groups(measures, chosen), 1)
+        for head in group.heads
     ]

@@ -20,8 +20,17 @@ _PRIOR = 0.5
 
 @dataclass(frozen=True)
 class Share:
-    """The share of every class among some maps, [class], with 95% intervals; `n` maps of `examples`
-    examples.
+    """The share of every class among some maps, with 95% intervals. Arrays are [class].
+
+    Attributes:
+        raw: The shares as counted.
+        raw_low: Their intervals' lower ends.
+        raw_high: Their intervals' upper ends.
+        corrected: The shares corrected for the classifier's confusion.
+        low: The lower ends of the corrected shares' intervals.
+        high: The upper ends of the corrected shares' intervals.
+        n: The maps counted.
+        examples: The examples they are of.
     """
 
     raw: Float[np.ndarray, "class"]
@@ -37,12 +46,30 @@ class Share:
 def confusion_rates(
     groups: Int[np.ndarray, "group class class"],
 ) -> Float[np.ndarray, "class class"]:
-    """Of every true class, the share that is predicted as each class, rows summing to 1.
+    """Of every true class, the share that is predicted as each class; rows sum to 1.
 
     Half a count is added on the diagonal, so that a class without a map counts as recognised.
+
+    Args:
+        groups: Counts [true class, predicted class] of every group of annotated maps.
     """
-    counts = groups.sum(0) + _PRIOR * np.eye(groups.shape[-1])
-    return np.asarray(counts / counts.sum(1, keepdims=True))
+    return _rates(groups.sum(0))
+
+
+def resampled_rates(
+    groups: Int[np.ndarray, "group class class"],
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> Float[np.ndarray, "resample class class"]:
+    """Confusion rates of annotated sets resampled by group."""
+    count = len(groups)
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    return _rates(np.einsum("rg,gij->rij", weights, groups))
+
+
+def _rates(counts: Int[np.ndarray, "*set class class"]) -> Float[np.ndarray, "*set class class"]:
+    smoothed = counts + _PRIOR * np.eye(counts.shape[-1])
+    return np.asarray(smoothed / smoothed.sum(-1, keepdims=True))
 
 
 def corrected(
@@ -56,23 +83,18 @@ def corrected(
 
 
 def simplex(x: Float[np.ndarray, "row class"]) -> Float[np.ndarray, "row class"]:
-    """The nearest point (Euclidean) whose entries are none negative and sum to 1, for every row."""
-    ordered = np.sort(x, -1)[:, ::-1]
-    excess = np.cumsum(ordered, -1) - 1
-    kept = (ordered - excess / np.arange(1, x.shape[-1] + 1) > 0).sum(-1)
+    """The nearest point (Euclidean) whose entries are none negative and sum to 1, for every row.
+
+    >>> simplex(np.array([[0.6, 0.6, -0.2]])).tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+    # The same number is taken off all entries, and what falls below 0 becomes 0. With the k largest
+    # kept, it is their sum minus 1, over k; k is the most entries that all stay above 0.
+    descending = np.sort(x, -1)[:, ::-1]
+    excess = np.cumsum(descending, -1) - 1
+    kept = (descending - excess / np.arange(1, x.shape[-1] + 1) > 0).sum(-1)
     cut = np.take_along_axis(excess, kept[:, None] - 1, -1) / kept[:, None]
     return np.asarray(np.maximum(x - cut, 0))
-
-
-def resampled_rates(
-    groups: Int[np.ndarray, "group class class"],
-    rng: np.random.Generator,
-    resamples: int = RESAMPLES,
-) -> Float[np.ndarray, "resample class class"]:
-    """Confusion rates of annotated sets resampled by group."""
-    weights = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=resamples)
-    counts = np.einsum("rg,gij->rij", weights, groups) + _PRIOR * np.eye(groups.shape[-1])
-    return np.asarray(counts / counts.sum(-1, keepdims=True))
 
 
 def shares(
@@ -82,30 +104,52 @@ def shares(
 ) -> list[Share]:
     """The shares in several scopes (a head, a layer, the model) of the same examples.
 
-    counts: how many maps of a class an example has in a scope; none where it is too short. Examples
-    are resampled whole, since the maps of one example are not independent, and alike in all scopes.
+    Examples are resampled whole, since the maps of one example are not independent, and alike in
+    all scopes.
+
+    Args:
+        counts: How many maps of a class an example has in a scope; none where it is too short.
+        groups: Counts [true class, predicted class] of every group of annotated maps.
+        seed: Random seed of the resampling.
     """
-    scopes, examples = counts.shape[:2]
+    examples = counts.shape[1]
     rng = np.random.default_rng(seed)
-    weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=RESAMPLES).astype(
-        np.float64
+    weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=RESAMPLES)
+    rates = confusion_rates(groups)
+    rates_drawn = resampled_rates(groups, rng)
+    # [scope, resample, class]
+    drawn = np.einsum("re,sec->src", weights.astype(np.float64), counts, optimize=True)
+    return [
+        _share(of_scope, drawn_in_scope, rates, rates_drawn)
+        for of_scope, drawn_in_scope in zip(counts, drawn, strict=True)
+    ]
+
+
+def _share(
+    counts: Int[np.ndarray, "example class"],
+    drawn: Float[np.ndarray, "resample class"],
+    rates: Float[np.ndarray, "class class"],
+    rates_drawn: Float[np.ndarray, "resample class class"],
+) -> Share:
+    """The shares in one scope; `drawn` holds the counts of the resamples."""
+    total = counts.sum(0)
+    raw = total / total.sum()
+    # A resample may miss the few examples that count.
+    counts_some = drawn.sum(1) > 0
+    raw_drawn = drawn[counts_some] / drawn[counts_some].sum(1, keepdims=True)
+    corrected_drawn = corrected(raw_drawn, rates_drawn[counts_some])
+    raw_low, raw_high = np.quantile(raw_drawn, [0.025, 0.975], axis=0)
+    low, high = np.quantile(corrected_drawn, [0.025, 0.975], axis=0)
+    return Share(
+        raw=raw,
+        raw_low=raw_low,
+        raw_high=raw_high,
+        corrected=corrected(raw[None], rates[None])[0],
+        low=low,
+        high=high,
+        n=int(total.sum()),
+        examples=int((counts.sum(1) > 0).sum()),
     )
-    rates, moved_rates = confusion_rates(groups), resampled_rates(groups, rng)
-    drawn = np.einsum("re,sec->src", weights, counts, optimize=True)
-    out = []
-    for at in range(scopes):
-        total = counts[at].sum(0)
-        raw = total / total.sum()
-        # A resample may miss the few examples that count.
-        there = drawn[at].sum(1) > 0
-        resampled = drawn[at][there] / drawn[at][there].sum(1, keepdims=True)
-        moved = corrected(resampled, moved_rates[there])
-        low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-        fixed_low, fixed_high = np.quantile(moved, [0.025, 0.975], axis=0)
-        fixed = corrected(raw[None], rates[None])[0]
-        of = int((counts[at].sum(1) > 0).sum())
-        out.append(Share(raw, low, high, fixed, fixed_low, fixed_high, int(total.sum()), of))
-    return out
 
 
 def counted(
@@ -114,7 +158,8 @@ def counted(
     """Maps by class and example in every scope: the model, then its layers, then its heads, layer
     by layer.
     """
-    hot = (classes[..., None] == np.arange(len(CLASSES))).astype(np.int64)
-    layers = np.moveaxis(hot.sum(2), 1, 0)
-    heads = hot.reshape(len(hot), -1, len(CLASSES)).swapaxes(0, 1)
+    # [example, layer, head, class]
+    one_hot = (classes[..., None] == np.arange(len(CLASSES))).astype(np.int64)
+    layers = np.moveaxis(one_hot.sum(2), 1, 0)
+    heads = one_hot.reshape(len(one_hot), -1, len(CLASSES)).swapaxes(0, 1)
     return np.concatenate([layers.sum(0)[None], layers, heads])

@@ -7,11 +7,12 @@ standard deviations, and grouped by Ward's linkage; the number of groups is that
 silhouette.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float, Int
 
 from headscope.axes import Head
 
@@ -33,13 +34,19 @@ NAMES = {
 }
 """The measures that groups are made by, and what a group is called that stands out in one."""
 EVIDENT = 1.0
-_MOST_GROUPS = 6
+"""A group has a name if it stands out by so many standard deviations."""
+_FEWEST_HEADS, _MOST_GROUPS = 4, 6
 
 
 @dataclass(frozen=True)
 class Group:
-    """Heads that are alike in their measures. `name` is that of the measure in which they stand out
-    most, by `deviation` standard deviations from the mean of all heads; "no one measure" below one.
+    """Heads that are alike in their measures.
+
+    Attributes:
+        heads: The heads, in order.
+        name: That of `measure`, or "no one measure" where the group does not stand out.
+        measure: The measure in which the heads stand out most.
+        deviation: By how much, in standard deviations from the mean of all heads.
     """
 
     heads: tuple[Head, ...]
@@ -48,46 +55,59 @@ class Group:
     deviation: float
 
 
-def groups(values: Mapping[str, Mapping[Head, float]], chosen: list[Head]) -> list[Group]:
-    """The groups among `chosen`, the largest first; values: measure -> head -> value, over all
-    heads of the model.
+def groups(values: Mapping[str, Mapping[Head, float]], chosen: Sequence[Head]) -> list[Group]:
+    """The groups among some heads, the largest first.
+
+    Args:
+        values: measure -> head -> value, over all heads of the model.
+        chosen: The heads to group.
     """
     measures = [
-        m
-        for m in NAMES
-        if m in values and all(np.isfinite(values[m].get(h, np.nan)) for h in chosen)
+        name
+        for name in NAMES
+        if name in values and all(np.isfinite(values[name].get(head, np.nan)) for head in chosen)
     ]
     if not chosen or not measures:
         return []
-    z = np.array([_deviations(values[m], chosen) for m in measures]).T
+    # [head, measure]
+    deviations = np.array([_deviations(values[name], chosen) for name in measures]).T
+    labels = _cut(deviations)
     found = []
-    for number in range(1, int((labels := _cut(z)).max()) + 1):
-        here = labels == number
-        mean = z[here].mean(0)
-        at = int(mean.argmax())
-        name = NAMES[measures[at]] if mean[at] >= EVIDENT else "no one measure"
-        heads = tuple(h for h, inside in zip(chosen, here, strict=True) if inside)
-        found.append(Group(heads, name, measures[at], float(mean[at])))
-    return sorted(found, key=lambda one: (-len(one.heads), one.heads))
+    for number in range(1, int(labels.max()) + 1):
+        is_member = labels == number
+        means = deviations[is_member].mean(0)
+        most = int(means.argmax())
+        measure, deviation = measures[most], float(means[most])
+        name = NAMES[measure] if deviation >= EVIDENT else "no one measure"
+        heads = tuple(itertools.compress(chosen, is_member))
+        found.append(Group(heads, name, measure, deviation))
+    return sorted(found, key=lambda group: (-len(group.heads), group.heads))
 
 
-def _deviations(values: Mapping[Head, float], chosen: list[Head]) -> list[float]:
-    every = np.array([v for v in values.values() if np.isfinite(v)])
+def _deviations(values: Mapping[Head, float], chosen: Sequence[Head]) -> Float[np.ndarray, "head"]:
+    """How far the chosen heads are from the mean of all heads, in standard deviations."""
+    every = np.array([value for value in values.values() if np.isfinite(value)])
     spread = float(every.std()) or 1.0
-    return [float((values[h] - every.mean()) / spread) for h in chosen]
+    return np.array([(values[head] - every.mean()) / spread for head in chosen])
 
 
-def _cut(z: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    if len(z) < 4:
-        return np.ones(len(z), np.int64)
+def _cut(deviations: Float[np.ndarray, "head measure"]) -> Int[np.ndarray, "head"]:
+    """The number of each head's group, from 1."""
+    heads = len(deviations)
+    together = np.ones(heads, np.int64)
+    if heads < _FEWEST_HEADS:
+        return together
     from scipy.cluster.hierarchy import fcluster, linkage
     from sklearn.metrics import silhouette_score
 
-    tree = linkage(z, "ward")
-    cuts = [
-        np.asarray(fcluster(tree, k, "maxclust"))
-        for k in range(2, min(_MOST_GROUPS, len(z) - 1) + 1)
-    ]
-    whole = [cut for cut in cuts if 1 < cut.max() < len(z)]
-    scores = [float(silhouette_score(z, cut)) for cut in whole]
-    return whole[int(np.argmax(scores))].astype(np.int64) if whole else np.ones(len(z), np.int64)
+    tree = linkage(deviations, "ward")
+    best, best_score = together, -np.inf
+    for count in range(2, min(_MOST_GROUPS, heads - 1) + 1):
+        labels = np.asarray(fcluster(tree, count, "maxclust")).astype(np.int64)
+        # Where heads are equal, fewer groups come out than were asked for.
+        if not 1 < labels.max() < heads:
+            continue
+        score = float(silhouette_score(deviations, labels))
+        if score > best_score:
+            best, best_score = labels, score
+    return best

@@ -156,10 +156,10 @@ class Run:
 
 
 def as_columns(row: "Mapping[str, Any] | DataclassInstance") -> dict[str, Any]:
-    """A row by column: a mapping as it is, a dataclass by its fields."""
+    """A row by column: a mapping as it is, a dataclass by its fields (`class_` is `class`)."""
     if isinstance(row, Mapping):
         return dict(row)
-    return {field.name: getattr(row, field.name) for field in fields(row)}
+    return {field.name.rstrip("_"): getattr(row, field.name) for field in fields(row)}
 
 
 def _clear(path: Path) -> None:

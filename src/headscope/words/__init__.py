@@ -1,3 +1,3 @@
-"""The words of a text: their boundaries, their tokens, their classes, and the same word in another
-text.
+"""The words of a text: where they come from, their tokens, their classes, and the same word in
+another text.
 """

@@ -1,0 +1,146 @@
+"""The rows of the tables `heads`, `change` and `likeness`, made of what was measured."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from headscope.axes import Head, all_heads
+from headscope.measures.base import MEASURES, Moments
+from headscope.measures.comparison import COSINE, Comparison
+from headscope.measures.gradient import IMPORTANCE, normalised
+
+Table = Float[np.ndarray, "layer head"]
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """A measure of a head: its mean over `n` examples with a 95% interval."""
+
+    layer: int
+    head: int
+    measure: str
+    value: float
+    low: float
+    high: float
+    n: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class ChangeRow(HeadRow):
+    """What differs between two models in a head: a measure's mean difference with its means before
+    and after, or the cosine of the maps, which has neither.
+    """
+
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True)
+class LikenessRow:
+    """How far the maps of two heads diverge, and the clusters of both."""
+
+    layer: int
+    head: int
+    other_layer: int
+    other_head: int
+    cluster: int
+    other_cluster: int
+    measure: str
+    value: float
+    n: int
+    unit: str
+
+
+def head_rows(measured: Mapping[str, Moments]) -> list[HeadRow]:
+    """A row per measure and head; measures that no example has are left out."""
+    rows = []
+    for name, moments in measured.items():
+        if moments.n.any():
+            unit = "cosine" if name == COSINE else MEASURES.get(name).unit
+            rows += _rows_of(name, unit, moments.n, *moments.compute())
+    return rows
+
+
+def importance_rows(importance: Moments, unit: str) -> list[HeadRow]:
+    """The rows of gradient importance, plain in the loss's unit and with layers normalised alike."""
+    plain = importance.compute()
+    n = importance.n
+    return [
+        *_rows_of(IMPORTANCE, unit, n, *plain),
+        *_rows_of(f"{IMPORTANCE}_normalised", "share of the layer's norm", n, *normalised(*plain)),
+    ]
+
+
+def change_rows(comparison: Comparison) -> list[ChangeRow]:
+    """A row per head of the cosine, then a row per measure and head of the difference."""
+    before = values_by_head(head_rows(comparison.before))
+    after = values_by_head(head_rows(comparison.after))
+    rows = []
+    for row in head_rows({COSINE: comparison.cosine, **comparison.difference}):
+        head = Head(row.layer, row.head)
+        change = ChangeRow(
+            **vars(row),
+            before=before.get(row.measure, {}).get(head),
+            after=after.get(row.measure, {}).get(head),
+        )
+        rows.append(change)
+    return rows
+
+
+def likeness_rows(
+    distances: Float[np.ndarray, "a a"], groups: Int[np.ndarray, "a"], heads: list[Head], n: int
+) -> list[LikenessRow]:
+    """A row per pair of heads.
+
+    Args:
+        distances: The divergence of every two heads, in nats.
+        groups: The cluster of every head.
+        heads: The heads in the order of the other two.
+        n: Over how many examples the divergence was averaged.
+    """
+    return [
+        LikenessRow(
+            layer=head.layer,
+            head=head.head,
+            other_layer=other.layer,
+            other_head=other.head,
+            cluster=int(groups[a]),
+            other_cluster=int(groups[b]),
+            measure="jensen_shannon",
+            value=float(distances[a, b]),
+            n=n,
+            unit="nats",
+        )
+        for a, head in enumerate(heads)
+        for b, other in enumerate(heads)
+        if a < b
+    ]
+
+
+def values_by_head(rows: Iterable[HeadRow]) -> dict[str, dict[Head, float]]:
+    """The values of rows: measure -> head -> value."""
+    values: dict[str, dict[Head, float]] = {}
+    for row in rows:
+        values.setdefault(row.measure, {})[Head(row.layer, row.head)] = row.value
+    return values
+
+
+def _rows_of(
+    measure: str, unit: str, n: Table, mean: Table, low: Table, high: Table
+) -> list[HeadRow]:
+    return [
+        HeadRow(
+            layer=head.layer,
+            head=head.head,
+            measure=measure,
+            value=float(mean[head.index]),
+            low=float(low[head.index]),
+            high=float(high[head.index]),
+            n=int(n[head.index]),
+            unit=unit,
+        )
+        for head in all_heads(*mean.shape)
+    ]
