@@ -29,10 +29,11 @@ from typing import Any
 
 import torch
 
-from headscope.commands import steps
+from headscope.commands.kept_examples import example_rows, kept_maps
 from headscope.examples import Split
 from headscope.model.encoding import encode
 from headscope.model.loading import load
+from headscope.names import AFTER, BEFORE
 from headscope.reporting.build import build
 from headscope.results.run import Run
 
@@ -105,8 +106,9 @@ def analysed(model: str, data: Path, folder: Path, tokens: int) -> tuple[Path, S
         f"every pair has {tokens} tokens",
     )
     run, tuned = Run(path), load(whole / "checkpoint", labels=session.task.outputs)
-    steps.keep_maps(session, session.model, run, "before")
-    steps.keep_maps(session, tuned, run, "after")
+    before, after = kept_maps(session, session.model, BEFORE), kept_maps(session, tuned, AFTER)
+    run.arrays("maps", before | after)
+    run.table("examples", example_rows(session, tuned), **session.names)
     return path, pairs
 
 

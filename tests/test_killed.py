@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import families
 from headscope import cli
-from headscope.commands import steps
+from headscope.commands import checkpoint, steps
 from headscope.training import loop
 
 EXAMPLES, BATCH, EPOCHS = 64, 8, 6
@@ -26,7 +26,7 @@ KILLED = """
 import os, signal, sys, threading, time
 import torch
 from headscope import cli
-from headscope.commands import steps
+from headscope.commands import checkpoint
 
 torch.set_num_threads(int(sys.argv[1]))
 at, delay = int(sys.argv[2]), float(sys.argv[3])
@@ -46,7 +46,7 @@ def train(*given, advance, **more):
             time.sleep(0.002)  # The end must not come before the kill, however busy the machine is.
     train_as_it_is(*given, advance=count, save_every=0.0, **more)
 
-train_as_it_is, steps.train = steps.train, train
+train_as_it_is, checkpoint.train = checkpoint.train, train
 cli.main(sys.argv[4:])
 """
 
@@ -105,7 +105,7 @@ def test_a_killed_training_ends_with_the_same_weights(
         made.append(len(as_it_is(*given, **more)))
 
     as_it_is = loop.train
-    monkeypatch.setattr(steps, "train", train)
+    monkeypatch.setattr(checkpoint, "train", train)
     capsys.readouterr()
     assert cli.run(command(bare, out)) == 0, case
     assert f"resuming training at step {position} of {STEPS}" in capsys.readouterr().err, case
@@ -133,7 +133,7 @@ def test_a_run_that_was_stopped_after_training_scores_what_was_trained(
         assert cli.run(command(bare, out)) == cli.INTERRUPTED
     assert (out / "config.json").exists()
     assert not (out / "scores.parquet").exists()
-    monkeypatch.setattr(steps, "train", None)
+    monkeypatch.setattr(checkpoint, "train", None)
     assert cli.run(command(bare, out)) == 0
     assert pl.read_parquet(out / "scores.parquet").equals(
         pl.read_parquet(unbroken / "scores.parquet")

@@ -21,7 +21,8 @@ class Comparing(MeasureSettings):
 @command(Comparing)
 def compare(asked: Comparing) -> Outcome:
     """Compare every head before and after fine-tuning: its maps' cosine, and every measure."""
-    from headscope.commands import steps
+    from headscope.commands.kept_examples import example_rows, kept_maps
+    from headscope.commands.measuring import compare_heads
     from headscope.commands.session import begin, open_session
     from headscope.measures import known
     from headscope.model.loading import load
@@ -38,10 +39,11 @@ def compare(asked: Comparing) -> Outcome:
     )
     run = begin(asked, request)
     if not run.is_complete:
-        notes = steps.compare_heads(
-            session, before, session.model, run, names, faithful=asked.faithful
-        )
-        steps.keep_maps(session, before, run, BEFORE)
-        steps.keep_maps(session, session.model, run, AFTER)
-        run.finish(session.record(request, session.model, notes))
+        after = session.model
+        measured = compare_heads(session, before, after, names, faithful=asked.faithful)
+        measured.write(run, session)
+        maps = kept_maps(session, before, BEFORE) | kept_maps(session, after, AFTER)
+        run.arrays("maps", maps)
+        run.table("examples", example_rows(session, after), **session.names)
+        run.finish(session.record(request, after, measured.notes))
     return Outcome(asked.out / "change.parquet", (), report_command(asked.out))

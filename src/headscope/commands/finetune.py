@@ -26,6 +26,7 @@ class FineTuning(TaskSettings):
 def finetune(asked: FineTuning) -> Outcome:
     """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder."""
     from headscope.commands import steps
+    from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
     from headscope.commands.session import begin, open_session
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe
@@ -51,7 +52,8 @@ def finetune(asked: FineTuning) -> Outcome:
     )
     run = begin(asked, request)
     if not run.is_complete:
-        notes = steps.train_checkpoint(session, recipe, run.path, run, none=not is_trained)
+        state = run.path / TRAINING_STATE
+        notes = make_checkpoint(session, recipe if is_trained else None, run.path, state)
         rows, _ = steps.score(session, session.model, CONFIGURATIONS[asked.init])
         run.table("scores", rows, **session.names)
         run.finish(session.record(request, session.model, notes))

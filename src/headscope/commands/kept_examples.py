@@ -1,25 +1,70 @@
-"""The examples that the report shows: which they are, their tokens and words, and their maps."""
+"""The examples that the report shows: their tokens, words, labels and predictions, and their maps."""
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from headscope.commands.session import Session
-from headscope.model.encoding import Encoded, only
+from headscope.model.encoding import only
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, run_pass
+from headscope.model.passes import Batch, LayerMaps, logits, run_pass
 from headscope.results.tables import Map
+from headscope.tasks.base import Task
 from headscope.tasks.metrics import predictions
 
-_SHOWN = 16
+KEPT = 16
+"""How many examples are kept."""
+
+Logits = npt.NDArray[np.float32]
 
 
-def shown(n: int, seed: int, count: int = _SHOWN) -> npt.NDArray[np.int64]:
-    """Which examples the report shows: `count` of the `n`, drawn from `seed`, in order."""
-    drawn = np.random.default_rng(seed).choice(n, min(n, count), replace=False)
+@dataclass(frozen=True)
+class ExampleRow:
+    """An example that the report shows, token by token.
+
+    Attributes:
+        example: Its index among the validation examples.
+        label: The name of its class, or its score.
+        prediction: The same as the model has it; None for a model without a head for the task.
+        tokens: Its subwords and special tokens.
+        segments: Which text a token belongs to, 0 or 1.
+        special: Whether a token is a special one.
+        words: The number of the word that a token belongs to, -1 for none.
+    """
+
+    example: int
+    label: str
+    prediction: str | None
+    tokens: list[str]
+    segments: list[int]
+    special: list[bool]
+    words: list[int]
+
+
+def kept(session: Session) -> npt.NDArray[np.int64]:
+    """The indices of the kept examples, drawn from the seed, in order."""
+    n = len(session.encoded)
+    drawn = np.random.default_rng(session.settings.seed).choice(n, min(n, KEPT), replace=False)
     return np.sort(drawn).astype(np.int64)
+
+
+def kept_maps(session: Session, model: Model, state: str) -> dict[str, Map]:
+    """The maps of the kept examples, as the report finds them.
+
+    Args:
+        session: The examples.
+        model: Whose maps.
+        state: The state of the model, as in `headscope.names`.
+
+    Returns:
+        Maps by `state/example`.
+    """
+    rows = kept(session).tolist()
+    keeper = _MapKeeper()
+    # No example fits a budget of one token, so each is a batch, and nothing is padded.
+    run_pass(model, only(session.encoded, rows), [keeper], batch_tokens=1)
+    return {f"{state}/{row}": np.stack(keeper.maps[index]) for index, row in enumerate(rows)}
 
 
 class _MapKeeper:
@@ -37,43 +82,50 @@ class _MapKeeper:
         prepared.append((maps.maps[0] * 255).round().byte().cpu().numpy())
 
 
-def example_maps(model: Model, encoded: Encoded, rows: npt.NDArray[np.int64]) -> dict[int, Map]:
-    """The maps of single examples by the example's index."""
-    keeper = _MapKeeper()
-    # No example fits a budget of one token, so each is a batch, and nothing is padded.
-    run_pass(model, only(encoded, rows.tolist()), [keeper], batch_tokens=1)
-    return {row: np.stack(keeper.maps[index]) for index, row in enumerate(rows.tolist())}
+def example_rows(session: Session, model: Model, outputs: Logits | None = None) -> list[ExampleRow]:
+    """The rows of the table `examples`.
 
-
-def example_rows(
-    session: Session, rows: npt.NDArray[np.int64], out: npt.NDArray[np.float32] | None
-) -> Sequence[dict[str, Any]]:
-    """The `examples` table: the tokens and words of the examples `rows`, the true and the predicted
-    label.
-
-    out: the model's outputs for these rows; None where it has no head for the task.
+    Args:
+        session: The examples.
+        model: Whose predictions.
+        outputs: Its outputs for all examples, where they are known already.
     """
-    task, encoded = session.task, session.encoded
-    predicted = [None] * len(rows) if out is None else list(predictions(task, out))
-
-    def name(value: Any) -> str | None:
-        if value is None:
-            return None
-        return f"{float(value):.2f}" if task.is_regression else task.labels[int(value)]
-
+    rows = kept(session)
+    labels = [_label(session.task, label) for label in session.validation.labels[rows]]
+    predicted = _predictions(session, model, outputs)
+    words = session.word_numbers(rows)
+    encoded = session.encoded
     return [
-        {
-            "example": row,
-            "label": name(session.validation.labels[row]),
-            "prediction": name(predicted[at]),
-            "tokens": session.model.tokenizer.convert_ids_to_tokens(
-                encoded.columns["input_ids"][row]
-            ),
-            "segments": encoded.segments[row],
-            "special": encoded.special[row],
-            "words": words,
-        }
-        for at, (row, words) in enumerate(
-            zip(rows.tolist(), session.word_numbers(rows), strict=True)
+        ExampleRow(
+            example=row,
+            label=labels[index],
+            prediction=predicted[index],
+            tokens=list(model.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][row])),
+            segments=encoded.segments[row],
+            special=encoded.special[row],
+            words=words[index],
         )
+        for index, row in enumerate(rows.tolist())
     ]
+
+
+def _predictions(session: Session, model: Model, outputs: Logits | None) -> list[str | None]:
+    """What the model says of the kept examples; None where it has no head for the task."""
+    rows = kept(session)
+    task = session.task
+    if outputs is not None:
+        chosen = outputs[rows]
+    elif model.trained_head and model.hf.config.num_labels == task.outputs:
+        chosen = logits(
+            model,
+            only(session.encoded, rows.tolist()),
+            batch_tokens=session.settings.batch_tokens,
+        )
+    else:
+        return [None] * len(rows)
+    return [_label(task, value) for value in predictions(task, chosen)]
+
+
+def _label(task: Task, value: np.int64 | np.float64) -> str:
+    """A label as a person reads it: a class by its name, a score to two digits."""
+    return f"{float(value):.2f}" if task.is_regression else task.labels[int(value)]

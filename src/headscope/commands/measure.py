@@ -20,7 +20,8 @@ class Measuring(MeasureSettings):
 @command(Measuring)
 def measure(asked: Measuring) -> Outcome:
     """Measure what every head attends to, in one pass over the validation data."""
-    from headscope.commands import steps
+    from headscope.commands.kept_examples import example_rows, kept_maps
+    from headscope.commands.measuring import measure_heads
     from headscope.commands.session import begin, open_session
     from headscope.measures import known
 
@@ -31,7 +32,9 @@ def measure(asked: Measuring) -> Outcome:
     )
     run = begin(asked, request)
     if not run.is_complete:
-        notes = steps.measure_heads(session, run, names, faithful=asked.faithful)
-        steps.keep_maps(session, session.model, run, GIVEN)
-        run.finish(session.record(request, session.model, notes))
+        measured = measure_heads(session, names, faithful=asked.faithful)
+        measured.write(run, session)
+        run.arrays("maps", kept_maps(session, session.model, GIVEN))
+        run.table("examples", example_rows(session, session.model), **session.names)
+        run.finish(session.record(request, session.model, measured.notes))
     return Outcome(asked.out / "heads.parquet", (), report_command(asked.out))

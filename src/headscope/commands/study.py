@@ -40,6 +40,9 @@ def study(asked: Study) -> Outcome:
     """
     from headscope.ablation.effects import parse_sets
     from headscope.commands import steps
+    from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
+    from headscope.commands.kept_examples import example_rows, kept_maps
+    from headscope.commands.measuring import compare_heads
     from headscope.commands.session import begin, open_session
     from headscope.figures.effects import draw
     from headscope.measures import known
@@ -72,19 +75,21 @@ def study(asked: Study) -> Outcome:
     if run.is_complete:
         return report(run.path, out=page)
     untrained, _ = steps.score(session, session.model, UNTRAINED)
-    steps.keep_maps(session, session.model, run, BEFORE)
+    maps = kept_maps(session, session.model, BEFORE)
     checkpoint = run.path / "checkpoint"
-    notes = steps.train_checkpoint(session, recipe, checkpoint, run)
+    notes = make_checkpoint(session, recipe, checkpoint, run.path / TRAINING_STATE)
     tuned = load(checkpoint, labels=session.task.outputs)
     scores, outputs = steps.score(session, tuned, FINE_TUNED)
     run.table("scores", [*untrained, *scores], **session.names)
     for line in score_lines(scores):
         say(line, quiet=asked.quiet)
-    steps.keep_maps(session, tuned, run, AFTER, outputs)
-    notes += steps.compare_heads(session, load(asked.model), tuned, run, names)
+    run.arrays("maps", maps | kept_maps(session, tuned, AFTER))
+    run.table("examples", example_rows(session, tuned, outputs), **session.names)
+    measured = compare_heads(session, load(asked.model), tuned, names, faithful=False)
+    tables = measured.write(run, session)
     every = parse_sets("each", tuned.layers, tuned.heads)
     steps.disable_sets(session, tuned, run, every, outputs, asked.mode)
     steps.write_predictors(session, run)
-    run.finish(session.record(request, tuned, notes))
+    run.finish(session.record(request, tuned, (*notes, *measured.notes)))
     draw(run.path)
     return report(run.path, out=page)

@@ -95,18 +95,21 @@ class Run:
         *,
         model: str,
         task: str,
-    ) -> None:
+    ) -> pl.DataFrame:
         """Write a table of rows; the columns `model` and `task` come in front.
+
+        Returns:
+            The table.
 
         Raises:
             ValueError: No such table is defined, or the rows are not of this table.
         """
         same = {"model": model, "task": task}
         content = [same | as_columns(row) for row in rows]
-        self.frame(name, pl.DataFrame(content, infer_schema_length=None))
+        return self.frame(name, pl.DataFrame(content, infer_schema_length=None))
 
-    def frame(self, name: str, frame: pl.DataFrame) -> None:
-        """Write a table that is one already.
+    def frame(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
+        """Write a table that is one already, and return it.
 
         Raises:
             ValueError: No such table is defined, or the frame is not this table.
@@ -122,6 +125,7 @@ class Run:
         buffer = BytesIO()
         frame.write_parquet(buffer)
         self._write(table.file, buffer.getvalue())
+        return frame
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of a table that was written before; none if it was not."""

@@ -1,0 +1,78 @@
+"""Fine-tune a session's model into a folder, or take up the weights that an earlier run left there."""
+
+from pathlib import Path
+
+from headscope.commands.session import Session, cut_note
+from headscope.model.encoding import Encoded, encode
+from headscope.model.loading import load
+from headscope.progress import progress, say
+from headscope.training.checkpoint import CHECKPOINT_DONE, save_checkpoint
+from headscope.training.loop import train
+from headscope.training.recipe import Recipe
+
+TRAINING_STATE = "training.safetensors"
+"""The file of a training in progress within a run folder."""
+
+
+def make_checkpoint(
+    session: Session, recipe: Recipe | None, checkpoint: Path, state: Path
+) -> tuple[str, ...]:
+    """Fine-tune the session's model in place and write it.
+
+    Args:
+        session: The model and the training examples.
+        recipe: How to train; None writes the model as it is, with its new head.
+        checkpoint: The folder to write. Where it is whole already, its weights are taken up.
+        state: The file of a training in progress, from which a broken one goes on.
+
+    Returns:
+        What the user must know: examples that were cut, a batch that was computed in parts.
+    """
+    encoded = encode(session.train, session.model.tokenizer, session.encoded.max_length)
+    notes = cut_note(encoded, "training")
+    if (checkpoint / CHECKPOINT_DONE).is_file():
+        _take_up(session, checkpoint)
+        return notes
+    if recipe is not None:
+        notes += _train(session, recipe, encoded, state)
+    save_checkpoint(session.model, session.task, checkpoint)
+    state.unlink(missing_ok=True)
+    return notes
+
+
+def _take_up(session: Session, checkpoint: Path) -> None:
+    device = str(session.model.hf.device)
+    trained = load(checkpoint, labels=session.task.outputs, device=device)
+    session.model.hf.load_state_dict(trained.hf.state_dict())
+
+
+def _train(session: Session, recipe: Recipe, encoded: Encoded, state: Path) -> tuple[str, ...]:
+    """Train; returns a note if the GPU's memory was too small for a batch."""
+    quiet = session.settings.quiet
+    steps = recipe.epochs * -(-len(encoded) // recipe.batch_size)
+    notes: list[str] = []
+
+    def note_split(size: int) -> None:
+        # Only the last, smallest size is kept.
+        notes[:] = [
+            f"the GPU's memory is too small for {recipe.batch_size} examples at once: trained in "
+            f"parts of {size}, the gradients added up"
+        ]
+        say(f"note: {notes[0]}", quiet=quiet)
+
+    def say_step(step: int) -> None:
+        say(f"resuming training at step {step} of {steps}", quiet=quiet)
+
+    with progress("fine-tuning", steps, quiet=quiet) as advance:
+        train(
+            session.model,
+            session.task,
+            encoded,
+            session.train.labels,
+            recipe,
+            state=state,
+            advance=advance,
+            on_resume=say_step,
+            on_split=note_split,
+        )
+    return tuple(notes)

@@ -1,0 +1,238 @@
+"""Measure every head of a session's model, or of two: one pass over the examples for all measures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from headscope.axes import all_heads
+from headscope.commands.session import Session
+from headscope.measures import OWN_PASS
+from headscope.measures.base import MeasureObserver, Measuring, Moments
+from headscope.measures.comparison import NOTEBOOK_WIDTH, ComparisonObserver
+from headscope.measures.gradient import IMPORTANCE, gradient_importance
+from headscope.measures.rows import (
+    ChangeRow,
+    HeadRow,
+    LikenessRow,
+    change_rows,
+    head_rows,
+    importance_rows,
+    likeness_rows,
+    values_by_head,
+)
+from headscope.measures.similarity import LIKENESS, clusters, likeness
+from headscope.model.model import Model
+from headscope.model.passes import run_pair_pass, run_pass
+from headscope.names import AFTER, AS_GIVEN, BEFORE
+from headscope.patterns.classifier import load_classifier
+from headscope.patterns.collect import Collector
+from headscope.patterns.rows import (
+    PATTERNS,
+    HeterogeneousRow,
+    PatternRow,
+    heterogeneous_rows,
+    pattern_rows,
+)
+from headscope.progress import progress
+from headscope.results.run import Run
+
+LIKENESS_EXAMPLES = 100
+CLUSTERS = 8
+
+Classes = Mapping[str, npt.NDArray[np.int8]]
+"""By state of the model: the class of every map, [example, layer, head]."""
+
+
+@dataclass(frozen=True)
+class HeadTables:
+    """What was measured of every head, as the rows of tables.
+
+    Attributes:
+        heads: The measures.
+        change: What differs from another model; none where there is one model.
+        likeness: How far the maps of every two heads diverge, where it was asked for.
+        patterns: The shares of the patterns, where they were asked for.
+        heterogeneous: The groups of heterogeneous heads.
+        classes: The patterns of single maps.
+        notes: What the user must know: which measures no example has.
+    """
+
+    heads: list[HeadRow]
+    change: list[ChangeRow]
+    likeness: list[LikenessRow]
+    patterns: list[PatternRow]
+    heterogeneous: list[HeterogeneousRow]
+    classes: Classes
+    notes: tuple[str, ...]
+
+    def write(self, run: Run, session: Session) -> dict[str, pl.DataFrame]:
+        """Write the tables that have rows, and the classes of single maps.
+
+        Returns:
+            The tables by name.
+        """
+        if self.classes:
+            arrays = {state.replace(" ", "_"): classes for state, classes in self.classes.items()}
+            run.arrays(PATTERNS, arrays)
+        tables = {"heads": run.table("heads", self.heads, **session.names)}
+        for name, rows in (
+            ("change", self.change),
+            ("likeness", self.likeness),
+            (PATTERNS, self.patterns),
+            ("heterogeneous", self.heterogeneous),
+        ):
+            if rows:
+                tables[name] = run.table(name, rows, **session.names)
+        return tables
+
+
+def measure_heads(session: Session, names: list[str], *, faithful: bool) -> HeadTables:
+    """Measure the session's model.
+
+    Args:
+        session: The model and the examples.
+        names: The measures (`headscope.measures.known`).
+        faithful: Compute as the paper's notebook does where it differs.
+    """
+    model = session.model
+    measuring = Measuring(_of_maps(names), session.words(), faithful=faithful)
+    measures = MeasureObserver(measuring, model.layers, model.heads)
+    collectors = _collectors(session, names)
+    settings = session.settings
+    with progress("measuring heads", len(session.encoded), quiet=settings.quiet) as advance:
+        run_pass(
+            model,
+            session.encoded,
+            [measures, *collectors],
+            batch_tokens=settings.batch_tokens,
+            precision=settings.precision,
+            advance=advance,
+        )
+    classes = {}
+    for collector in collectors:
+        classes = {AS_GIVEN: collector.classes}
+    return _tables(session, model, names, measures.moments(), [], classes)
+
+
+def compare_heads(
+    session: Session, before: Model, after: Model, names: list[str], *, faithful: bool
+) -> HeadTables:
+    """Measure two models on the same examples: `after`, and what differs from `before`.
+
+    Args:
+        session: The examples.
+        before: A model.
+        after: A model of the same shape.
+        names: The measures (`headscope.measures.known`).
+        faithful: Compute as the paper's notebook does where it differs.
+    """
+    measuring = Measuring(_of_maps(names), session.words(), faithful=faithful)
+    measures = ComparisonObserver(measuring, after.layers, after.heads, padding=faithful)
+    of_before = _collectors(session, names)
+    of_after = _collectors(session, names)
+    settings = session.settings
+    with progress("measuring heads", len(session.encoded), quiet=settings.quiet) as advance:
+        run_pair_pass(
+            before,
+            after,
+            session.encoded,
+            [measures],
+            of_before=of_before,
+            of_after=of_after,
+            width=NOTEBOOK_WIDTH if faithful else 0,
+            batch_tokens=settings.batch_tokens,
+            precision=settings.precision,
+            advance=advance,
+        )
+    comparison = measures.comparison()
+    classes = {}
+    for first, second in zip(of_before, of_after, strict=True):
+        classes = {BEFORE: first.classes, AFTER: second.classes}
+    change = change_rows(comparison)
+    return _tables(session, after, names, comparison.after, change, classes)
+
+
+def _tables(
+    session: Session,
+    model: Model,
+    names: Sequence[str],
+    measured: Mapping[str, Moments],
+    change: list[ChangeRow],
+    classes: Classes,
+) -> HeadTables:
+    """Put together what one pass measured, and make the passes that other measures need."""
+    heads = head_rows(measured)
+    if IMPORTANCE in names:
+        heads += _importance(session, model)
+    patterns = pattern_rows(classes, load_classifier().groups, session.settings.seed)
+    groups: list[HeterogeneousRow] = []
+    if classes:
+        last_state = list(classes)[-1]
+        groups = heterogeneous_rows(patterns, last_state, values_by_head(heads))
+    return HeadTables(
+        heads=heads,
+        change=change,
+        likeness=_likeness(session, model) if LIKENESS in names else [],
+        patterns=patterns,
+        heterogeneous=groups,
+        classes=classes,
+        notes=_empty_note(measured),
+    )
+
+
+def _collectors(session: Session, names: list[str]) -> list[Collector]:
+    """An observer of patterns if they are asked for, else none."""
+    if PATTERNS not in names:
+        return []
+    model = session.model
+    return [Collector(load_classifier(), len(session.encoded), model.layers, model.heads)]
+
+
+def _of_maps(names: list[str]) -> list[str]:
+    """The measures that are made of single maps."""
+    return [name for name in names if name not in OWN_PASS]
+
+
+def _importance(session: Session, model: Model) -> list[HeadRow]:
+    """The rows of gradient importance; none without a head that was trained on the task."""
+    if not model.trained_head or model.hf.config.num_labels != session.task.outputs:
+        return []
+    settings = session.settings
+    with progress("gradient importance", len(session.encoded), quiet=settings.quiet) as advance:
+        moments = gradient_importance(
+            model,
+            session.task,
+            session.encoded,
+            session.validation.labels,
+            batch_tokens=settings.batch_tokens,
+            precision=settings.precision,
+            advance=advance,
+        )
+    return importance_rows(moments, "squared error" if session.task.is_regression else "nats")
+
+
+def _likeness(session: Session, model: Model) -> list[LikenessRow]:
+    """How far the maps of every two heads diverge, on at most 100 examples."""
+    limit = min(LIKENESS_EXAMPLES, len(session.encoded))
+    settings = session.settings
+    with progress("how alike heads are", limit, quiet=settings.quiet) as advance:
+        distances = likeness(
+            model, session.encoded, limit=limit, seed=settings.seed, advance=advance
+        )
+    heads = all_heads(model.layers, model.heads)
+    return likeness_rows(distances, clusters(distances, min(CLUSTERS, len(heads))), heads, limit)
+
+
+def _empty_note(measured: Mapping[str, Moments]) -> tuple[str, ...]:
+    empty = [name for name, moments in measured.items() if not moments.n.any()]
+    if not empty:
+        return ()
+    is_untagged = "attention_to_noun" in empty and "attention_to_verb" in empty
+    hint = "; for parts of speech run pip install 'headscope[words]'" if is_untagged else ""
+    return (
+        "no example has what these measures look at, so they are left out: "
+        f"{', '.join(empty)}{hint}",
+    )
