@@ -24,6 +24,7 @@ from headscope.commands.options import (
 )
 from headscope.commands.outcome import Outcome, saved_score_lines
 from headscope.errors import HeadscopeError
+from headscope.names import AS_GIVEN
 
 
 def disable(
@@ -48,13 +49,14 @@ def disable(
 ) -> Outcome:
     """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains."""
     given = dict(locals())
-    from headscope.ablation.effects import parse_sets
+    from headscope.ablation.sets import parse_sets
     from headscope.commands import steps
+    from headscope.commands.ablation import disable_sets, named_heads, on_devices
     from headscope.commands.session import foreign_labels
 
     if not memory > 0:
         raise HeadscopeError(f"--memory must be larger than 0 GiB, got {memory:g}")
-    heads = steps.named_heads(heads, measured)
+    heads = named_heads(heads, measured)
     session = open_session(given, examples=examples, part=part)
     if not session.model.trained_head:
         raise HeadscopeError(
@@ -69,19 +71,10 @@ def disable(
     request = session.request("disable", heads=heads, mode=mode, part=part)
     run, complete = begin(session, out, request, overwrite)
     if not complete:
-        rows, before = steps.score(session, session.model, "as given")
+        rows, before = steps.score(session, session.model, AS_GIVEN)
         run.table("scores", rows, model=session.model.name, task=session.task.name)
-        replicas = steps.replicas(session, devices)
-        steps.disable_sets(
-            session,
-            session.model,
-            run,
-            sets,
-            before,
-            mode,
-            memory=int(memory * 2**30),
-            replicas=replicas,
-        )
+        models = [session.model] if devices is None else on_devices(session, devices)
+        disable_sets(session, models, run, sets, before, mode, memory=int(memory * 2**30))
         run.finish(session.record(request, session.model, given))
     following = f"headscope report {out} --out {out}/report.html"
     return Outcome(out / "disabled.parquet", saved_score_lines(run), following)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from headscope.commands.common import STUDY_EXAMPLES, begin, open_session
@@ -52,8 +53,9 @@ def study(
     Without arguments it runs on the embedded model and task, with no network.
     """
     given = dict(locals())
-    from headscope.ablation.effects import parse_sets
+    from headscope.ablation.sets import parse_sets
     from headscope.commands import steps
+    from headscope.commands.ablation import disable_sets
     from headscope.figures.effects import draw
     from headscope.measures import known
     from headscope.model.loading import load
@@ -80,14 +82,13 @@ def study(
     tuned = load(checkpoint, labels=session.task.outputs)
     scores, before = steps.score(session, tuned, "pretrained + fine-tuned")
     run.table("scores", [*untrained, *scores], **ids)
-    for line in score_lines(scores):
+    for line in score_lines([asdict(row) for row in scores]):
         say(line, quiet=quiet)
     steps.keep_maps(session, tuned, run, "after", before)
     pretrained = load(model)
     notes += steps.compare_heads(session, pretrained, tuned, run, names)
-    steps.disable_sets(
-        session, tuned, run, parse_sets("each", tuned.layers, tuned.heads), before, mode
-    )
+    sets = parse_sets("each", tuned.layers, tuned.heads)
+    disable_sets(session, [tuned], run, sets, before, mode)
     steps.write_predictors(session, run)
     run.finish(session.record(request, tuned, given, notes))
     draw(run.path)
