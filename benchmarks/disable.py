@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headscope.ablation.effects import Logits, parse_sets, variant_logits
+from headscope.ablation.scorer import Scorer
+from headscope.ablation.sets import parse_sets
 from headscope.axes import HeadSet
 from headscope.model.encoding import Encoded, batches, encode
 from headscope.model.loading import load
@@ -37,7 +38,7 @@ from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS
 from headscope.tasks import find
 from headscope.tasks.files import load_data
-from headscope.tasks.metrics import METRICS, predictions
+from headscope.tasks.metrics import METRICS, Logits, predictions
 
 Seconds = dict[str, list[float]]
 
@@ -148,18 +149,24 @@ def main() -> None:
     seconds: Seconds = defaultdict(lambda: [0.0, 0.0])
     outputs: dict[str, dict[str, Logits]] = defaultdict(dict)
     rounds = 0
-    runs = {
-        precision: variant_logits(
-            model, encoded, sets, given.mode, batch_tokens=given.batch_tokens, precision=precision
-        )
-        for precision in given.precision
-    }
+    runs = {}
+    for precision in given.precision:
+        with timed(seconds, precision):
+            scorer = Scorer(
+                model,
+                encoded,
+                given.mode,
+                batch_tokens=given.batch_tokens,
+                precision=precision,
+                layers_kept=1,
+            )
+            runs[precision] = scorer.score(sets)
     layer = 0
     for _ in sets:
         for precision, run in runs.items():
             with timed(seconds, precision):
                 one = next(run)
-            outputs[precision][one.name] = one.logits
+            outputs[precision][one.name] = one.outputs
         if not given.skip_loop:
             with timed(seconds, "loop"):
                 outputs["loop"][one.name] = loop(model, encoded, heads[one.name], given.mode)

@@ -13,9 +13,9 @@ from safetensors.numpy import load_file
 import families
 import headscope
 from headscope.commands.session import chosen_part, foreign_labels
-from headscope.engine import local
 from headscope.errors import HeadscopeError
 from headscope.model.loading import load
+from headscope.results.run import Run
 from headscope.tasks import find
 from headscope.tasks.files import load_data
 
@@ -104,26 +104,22 @@ def test_a_stopped_run_goes_on_and_gives_the_same_table(
     }
     headscope.disable(**given, out=tmp_path / "whole")
     scored: list[str] = []
-    original = local.run
+    original = Run.part
 
     def stop_after(count: int) -> Any:
-        def run(items: Any, works: Any, **options: Any) -> int:
-            def counted(left: Any) -> Any:
-                for name in works[0](left):
-                    scored.append(name)
-                    yield name
-                    if len(scored) == count:
-                        raise KeyboardInterrupt
+        def part(run: Run, group: str, name: str, arrays: Any) -> None:
+            original(run, group, name, arrays)
+            scored.append(name)
+            if len(scored) == count:
+                raise KeyboardInterrupt
 
-            return original(items, [counted], **options)
+        return part
 
-        return run
-
-    monkeypatch.setattr(local, "run", stop_after(4))
+    monkeypatch.setattr(Run, "part", stop_after(4))
     with pytest.raises(KeyboardInterrupt):
         headscope.disable(**given, out=tmp_path / "broken")
     assert not (tmp_path / "broken" / "run.json").exists()
-    monkeypatch.setattr(local, "run", stop_after(10**6))
+    monkeypatch.setattr(Run, "part", stop_after(10**6))
     headscope.disable(**given, out=tmp_path / "broken")
     assert len(scored) == len(set(scored)) == families.LAYERS * families.HEADS
     one, two = (

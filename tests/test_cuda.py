@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import families
-from headscope.ablation.effects import disabled_logits, variant_logits
+from headscope.ablation.forms import OneByOne
+from headscope.ablation.scorer import Scorer
 from headscope.axes import all_heads
 from headscope.examples import Split
 from headscope.measures import OWN_PASS, known, measure
@@ -80,16 +81,14 @@ def test_disabled_heads_are_those_of_the_explicit_form_and_of_the_processor(
     np.testing.assert_allclose(
         before, logits(here, encoded, precision="fp32"), rtol=1e-3, atol=1e-4
     )
-    scored = {
-        name: out
-        for name, out, _ in variant_logits(
-            there, encoded, sets, mode, before=before, precision="fp32"
-        )
-    }
+    scorer = Scorer(there, encoded, mode, unchanged=before, precision="fp32")
+    scored = {result.name: result.outputs for result in scorer.score(sets)}
     assert set(scored) == {name for name, _ in sets}
     for name, heads in sets:
-        slow, _ = disabled_logits(there, encoded, heads, mode, precision="fp32")
-        elsewhere, _ = disabled_logits(here, encoded, heads, mode, precision="fp32")
+        slow, elsewhere = (
+            OneByOne(model, encoded, mode, 2048, "fp32").score_set(name, heads).outputs
+            for model in (there, here)
+        )
         np.testing.assert_allclose(scored[name], slow, rtol=1e-3, atol=1e-4, err_msg=name)
         np.testing.assert_allclose(slow, elsewhere, rtol=1e-3, atol=1e-4, err_msg=name)
     # Nothing is left of it.

@@ -1,14 +1,15 @@
 """Sets of heads, and the table of what disabling them does: worked by hand."""
 
 import numpy as np
+import polars as pl
 import pytest
 
-from headscope.ablation.effects import effects, parse_sets, score_rows_of, top_heads
+from headscope.ablation.effects import effects
+from headscope.ablation.sets import SetResult, parse_sets, top_heads
 from headscope.axes import Head
 from headscope.errors import HeadscopeError
 from headscope.tasks import find
-
-Sets = list[tuple[str, frozenset[Head]]]
+from headscope.tasks.scores import score_rows_of
 
 
 def test_each_and_layers() -> None:
@@ -31,11 +32,11 @@ def test_several_sets_and_all_but_one() -> None:
 
 def test_the_heads_with_the_most_of_a_measure() -> None:
     values: dict[str, list[float | None]] = {"entropy": [3, 1, 2, 3], "distance": [0, 0, 9, None]}
-    table = [
+    table = pl.DataFrame(
         {"measure": measure, "layer": 1 + at // 2, "head": 1 + at % 2, "value": value}
         for measure, own in values.items()
         for at, value in enumerate(own)
-    ]
+    )
     # Of equal ones the lower head comes first; a head without a value is not there.
     assert top_heads(table, "entropy", 3) == [Head(1, 1), Head(2, 2), Head(2, 1)]
     with pytest.raises(HeadscopeError, match="the top 4 heads by distance cannot be had of 3"):
@@ -87,36 +88,33 @@ def test_effects_by_hand() -> None:
     task = find("mrpc")
     labels = np.array([1, 1, 1, 1, 0, 0, 0, 0, 1, 1])
     before = as_logits([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
-    sets: Sets = [
-        ("L1H1", frozenset([Head(1, 1)])),
-        ("L1H2,L2H1", frozenset([Head(1, 2), Head(2, 1)])),
-    ]
-    after = {
+    after = [
         # Eight right -> three right: six lost, one won.
-        "L1H1": (as_logits([0, 0, 0, 0, 1, 1, 0, 0, 1, 0]), 0.5),
-        "L1H2,L2H1": (before, 0.25),
-    }
-    rows = effects(task, labels, before, after, sets, mode="uniform", seed=0)
-    assert [(r["set"], r["metric"]) for r in rows] == [
+        SetResult("L1H1", frozenset([Head(1, 1)]), as_logits([0, 0, 0, 0, 1, 1, 0, 0, 1, 0]), 0.5),
+        SetResult("L1H2,L2H1", frozenset([Head(1, 2), Head(2, 1)]), before, 0.25),
+    ]
+    rows = effects(task, labels, before, after, mode="uniform", seed=0)
+    assert [(r.set, r.metric) for r in rows] == [
         ("L1H1", "accuracy"), ("L1H2,L2H1", "accuracy"), ("L1H1", "f1"), ("L1H2,L2H1", "f1"),
     ]  # fmt: skip
     worse, same = rows[:2]
-    assert (worse["baseline"], worse["value"], worse["delta"]) == pytest.approx((80, 30, -50))
-    assert worse["p"] == pytest.approx(2 * (1 + 7) / 2**7)
-    assert worse["p_corrected"] == pytest.approx(2 * worse["p"])
-    assert worse["low"] < -50 < worse["high"] < 0
-    assert (worse["layer"], worse["head"], worse["activation_change"]) == (1, 1, 0.5)
-    assert (same["delta"], same["p"], same["low"], same["high"]) == (0, 1, 0, 0)
-    assert (same["layer"], same["head"]) == (None, None)
-    assert {r["test"] for r in rows} == {"exact McNemar", "paired permutation"}
+    assert (worse.baseline, worse.value, worse.delta) == pytest.approx((80, 30, -50))
+    assert worse.p == pytest.approx(2 * (1 + 7) / 2**7)
+    assert worse.p_corrected == pytest.approx(2 * worse.p)
+    assert worse.low < -50 < worse.high < 0
+    assert (worse.layer, worse.head, worse.activation_change) == (1, 1, 0.5)
+    assert (same.delta, same.p, same.low, same.high) == (0, 1, 0, 0)
+    assert (same.layer, same.head) == (None, None)
+    assert {r.test for r in rows} == {"exact McNemar", "paired permutation"}
     # The loss of a right answer is ln(1 + 1/e), of a wrong one ln(1 + e): one more for each of the five lost on balance.
-    assert worse["loss_change"] == pytest.approx(0.5)
-    assert worse["loss_low"] < 0.5 < worse["loss_high"]
+    assert worse.loss_change == pytest.approx(0.5)
+    assert worse.loss_low < 0.5 < worse.loss_high
     # One of them was won: six lost and one won are seven moved.
-    assert (worse["loss_moved"], same["loss_moved"]) == (pytest.approx(0.7), 0)
-    assert (same["loss_change"], same["loss_low"], same["loss_high"]) == (0, 0, 0)
+    assert worse.loss_moved == pytest.approx(0.7)
+    assert same.loss_moved == 0
+    assert (same.loss_change, same.loss_low, same.loss_high) == (0, 0, 0)
     # F1 before: 2*4/(2*4+2); after: 2*1/(2*1+2+5).
-    assert rows[2]["delta"] == pytest.approx(100 * (2 / 9 - 8 / 10))
+    assert rows[2].delta == pytest.approx(100 * (2 / 9 - 8 / 10))
 
 
 def test_a_score_is_beside_its_majority_baseline() -> None:
@@ -130,6 +128,6 @@ def test_a_score_is_beside_its_majority_baseline() -> None:
         seed=0,
     )
     accuracy, f1 = rows
-    assert (accuracy["value"], accuracy["majority"], accuracy["n"]) == (75, 75, 4)
-    assert f1["majority"] == pytest.approx(100 * 6 / 7)
-    assert accuracy["low"] < 75 < accuracy["high"]
+    assert (accuracy.value, accuracy.majority, accuracy.n) == (75, 75, 4)
+    assert f1.majority == pytest.approx(100 * 6 / 7)
+    assert accuracy.low < 75 < accuracy.high

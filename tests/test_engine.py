@@ -1,53 +1,162 @@
-"""Work items: what is done is left out, kinds stay together, and a failure ends all workers and is told."""
+"""Executors: what is needed comes first, what is done is left out, and a failure stops only what needs it."""
 
+import os
+import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headscope.engine import local as engine
+import engine_items
+from headscope.engine.executor import Executor, Item, as_completed
+from headscope.engine.local import Local
+from headscope.engine.processes import Processes, WorkerLostError
+from headscope.errors import HeadscopeError
 
-ITEMS = [(f"{kind}{at}", kind) for kind in (1, 2, 3) for at in range(4)]
-Share = Sequence[tuple[str, int]]
+EXECUTORS: dict[str, Callable[[], Executor]] = {
+    "one worker": Local,
+    "two threads": lambda: Local({}, {}),
+    "two processes": lambda: Processes(2),
+}
 
 
-def test_workers_share_the_kinds_and_leave_out_what_is_done() -> None:
-    shares: list[list[str]] = []
+@pytest.fixture(params=list(EXECUTORS))
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    with EXECUTORS[request.param]() as made:
+        yield made
 
-    def work(share: Share) -> Iterator[str]:
-        shares.append([name for name, _ in share])
-        yield from shares[-1]
 
-    assert engine.run(ITEMS, [work], done={"10", "33"}, label="x", quiet=True) == 10
-    assert shares.pop() == [name for name, _ in ITEMS if name not in ("10", "33")]
-    assert (
-        engine.run(ITEMS, [work, work], done={"10"}, label="x", kind=lambda kind: kind, quiet=True)
-        == 11
+def item(function: Callable[..., object], called: str, *needs: str, **arguments: Any) -> Item:
+    return Item(called, f"{engine_items.__name__}:{function.__name__}", arguments, needs)
+
+
+def note(folder: Path, name: str, *needs: str) -> Item:
+    return item(engine_items.note, name, *needs, folder=folder, name=name)
+
+
+def ended(executor: Executor, items: list[Item], **options: Any) -> dict[str, Any]:
+    """What every item returned or raised, in the order in which they ended."""
+    found: dict[str, Any] = {}
+    for one, future in as_completed(items, executor, **options):
+        error = future.exception()
+        found[one.name] = future.result() if error is None else error
+    return found
+
+
+def test_needs_come_first_and_what_is_done_is_left_out(executor: Executor, tmp_path: Path) -> None:
+    begun: list[str] = []
+    items = [note(tmp_path, "c", "a", "b"), note(tmp_path, "b", "a", "old"), note(tmp_path, "a")]
+    items += [note(tmp_path, "old", "older"), note(tmp_path, "older")]
+    found = ended(
+        executor, items, done={"old", "older"}, on_start=lambda one: begun.append(one.name)
     )
-    assert sorted(shares) == [["11", "12", "13", "30", "31", "32", "33"], ["20", "21", "22", "23"]]
-    shares.clear()
-    # More workers than kinds; nothing left.
-    assert (
-        engine.run(ITEMS[:2], [work, work], done=(), label="x", kind=lambda kind: kind, quiet=True)
-        == 2
-    )
-    assert shares == [["10", "11"]]
-    assert engine.run(ITEMS, [work, work], done=dict(ITEMS), label="x", quiet=True) == 0
+    assert list(found) == begun == ["a", "b", "c"]
+    assert list(found.values()) == begun
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "c"}
+    assert ended(executor, items, done=[one.name for one in items]) == {}
+    assert ended(executor, []) == {}
 
 
-def test_a_failure_ends_the_other_workers_too() -> None:
+def test_a_failure_stops_only_what_needs_it(executor: Executor, tmp_path: Path) -> None:
+    items = [
+        item(engine_items.fail, "bad", text="out of luck"),
+        note(tmp_path, "child", "bad"),
+        note(tmp_path, "grandchild", "child"),
+        note(tmp_path, "other"),
+        note(tmp_path, "more", "other"),
+    ]
+    found = ended(executor, items)
+    assert sorted(found) == ["bad", "more", "other"]
+    assert isinstance(found["bad"], ValueError)
+    assert str(found["bad"]) == "out of luck"
+    assert {path.name for path in tmp_path.iterdir()} == {"more", "other"}
+
+
+def test_one_worker_keeps_the_order_and_several_begin_with_what_costs_most() -> None:
+    items = [Item(str(cost), "builtins:dict", {}, cost=cost) for cost in (2, 3, 5, 1)]
+    for executor, expected in ((Local(), "2 3 5 1"), (Local({}, {}), "5 3 2 1")):
+        begun: list[str] = []
+        with executor:
+            ended(executor, items, on_start=lambda one, begun=begun: begun.append(one.name))
+        assert " ".join(begun) == expected
+
+
+@pytest.mark.parametrize("needs", [("c",), ("nobody",), ("a",)])
+def test_what_can_never_begin_is_refused(needs: tuple[str, ...], tmp_path: Path) -> None:
+    items = [note(tmp_path, "a", *needs), note(tmp_path, "c", "a"), note(tmp_path, "b")]
+    with pytest.raises(HeadscopeError, match="need each other or one that does not exist: a, c"):
+        ended(Local(), items)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_worker_has_objects_of_its_own() -> None:
     made: list[str] = []
+    items = [item(engine_items.share, str(number), name=str(number)) for number in range(24)]
+    with Local({"device": "one", "made": made}, {"device": "two", "made": made}) as executor:
+        found = ended(executor, items)
+    assert {device for device, _ in found.values()} == {"one", "two"}
+    assert all(name == called for called, (_, name) in found.items())
+    assert sorted(made) == sorted(found)
 
-    def fails(share: Share) -> Iterator[str]:
-        yield share[0][0]
-        raise ValueError("out of memory")
 
-    def slow(share: Share) -> Iterator[str]:
-        for _ in range(1000):
-            time.sleep(0.005)
-            made.append("x")
-            yield "x"
+def test_whoever_gives_up_at_a_failure_ends_the_other_workers() -> None:
+    made: list[str] = []
+    items = [item(engine_items.fail, "bad", text="out of memory")]
+    items += [item(engine_items.share, str(number), name=str(number)) for number in range(1000)]
+    workers = [{"device": name, "made": made} for name in ("one", "two")]
+
+    def give_up_at_a_failure() -> None:
+        with Local(*workers) as executor:
+            for _, future in as_completed(items, executor):
+                future.result()
 
     with pytest.raises(ValueError, match="out of memory"):
-        engine.run(ITEMS, [fails, slow], done=(), label="x", kind=lambda kind: kind, quiet=True)
+        give_up_at_a_failure()
     assert len(made) < 1000
+
+
+def test_a_killed_worker_fails_its_item_and_the_rest_goes_on(tmp_path: Path) -> None:
+    items = [
+        item(engine_items.kill_self, "the heavy one", folder=tmp_path),
+        # At work while the other worker is killed, until the one that follows it has done its item.
+        item(engine_items.wait_for, "witness", folder=tmp_path, name="witness", awaited="later"),
+        note(tmp_path, "later"),
+        note(tmp_path, "never", "the heavy one"),
+    ]
+    with Processes(2) as executor:
+        found = ended(executor, items)
+    assert isinstance(found["the heavy one"], WorkerLostError)
+    assert "the worker that did the heavy one was killed" in str(found["the heavy one"])
+    assert {path.name for path in tmp_path.iterdir()} == {"begun", "witness", "later"}
+    # What is left is done by the next run, which leaves out what is done.
+    with Processes(2) as executor:
+        again = ended(executor, items[1:], done={"witness", "later", "the heavy one"})
+    assert list(again) == ["never"]
+
+
+def test_ctrl_c_ends_the_processes(tmp_path: Path) -> None:
+    with suppress(KeyboardInterrupt), Processes(1) as executor:
+        future = executor.submit(item(engine_items.sleep_on, "long", folder=tmp_path))
+        asleep = tmp_path / "asleep"
+        while not (asleep.exists() and asleep.read_text()):
+            time.sleep(0.01)
+        worker = int(asleep.read_text())
+        # A terminal sends it to the worker, too, which leaves it to the first process.
+        os.kill(worker, signal.SIGINT)
+        time.sleep(0.2)
+        assert not future.done()
+        raise KeyboardInterrupt
+    assert isinstance(future.exception(), WorkerLostError)
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def test_processes_share_out_the_threads() -> None:
+    workers = 2
+    items = [item(engine_items.threads, str(number)) for number in range(workers)]
+    with Processes(workers) as executor:
+        found = ended(executor, items)
+    assert set(found.values()) == {max(1, (os.cpu_count() or 1) // workers)}

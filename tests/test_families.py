@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.models.megatron_bert.modeling_megatron_bert import MegatronBertSelfAttention
 
 import families
-from headscope.ablation.encoder import Encoder
+from headscope.ablation.bert_layers import BertLayers
 from headscope.axes import Head
 from headscope.errors import HeadscopeError, InterventionError
 from headscope.model.attention import Tap, attend, open_tap
@@ -145,13 +145,13 @@ def test_a_family_says_where_its_projections_are(tiny: Path, register: Any) -> N
 
 def test_a_family_says_what_runs_layer_by_layer(tiny: Path, register: Any) -> None:
     model = load(tiny)
-    assert Encoder.fits(model)
+    assert BertLayers.fits(model)
     FAMILIES._items.pop("bert")
     register(Family("bert", layer_parts=()))
-    assert not Encoder.fits(model)
+    assert not BertLayers.fits(model)
     FAMILIES._items.pop("bert")
     register(Family("bert", layer_parts=("attention.self.no_such_part",)))
-    assert not Encoder.fits(model)
+    assert not BertLayers.fits(model)
 
 
 def test_a_family_that_nobody_named_has_the_defaults() -> None:

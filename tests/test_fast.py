@@ -2,6 +2,7 @@
 
 # mypy: disable-error-code="index, union-attr"
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 import torch
 
 import families
-from headscope.ablation import effects, variants
-from headscope.ablation import encoder as parts
-from headscope.ablation.effects import disabled_logits, parse_sets, variant_logits
-from headscope.ablation.guard import FACTOR, Guard
+from headscope.ablation import scorer as scoring
+from headscope.ablation import stacked
+from headscope.ablation.bert_layers import BertLayers
+from headscope.ablation.forms import OneByOne, Unit
+from headscope.ablation.rounding_guard import FACTOR, RoundingGuard
+from headscope.ablation.scorer import Scorer, score_together
+from headscope.ablation.sets import SetResult, parse_sets
 from headscope.axes import Head, HeadSet, all_heads, set_name
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
@@ -21,9 +25,11 @@ from headscope.model.attention import MODES, Mode
 from headscope.model.encoding import Encoded, batches, encode
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import logits
+from headscope.model.passes import BATCH_TOKENS, logits
+from headscope.model.precision import Precision
 
 LIKE_BERT = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "ernie", "data2vec-text")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "auto")
 TEXTS = (
     "The nurse thanked the pilot.",
     "No, it was the old pilot who thanked her on that very long day in May!",
@@ -82,29 +88,37 @@ def with_means(model: Model, encoded: Encoded) -> Model:
     return model
 
 
+def slowly(
+    model: Model, encoded: Encoded, heads: HeadSet, mode: Mode, batch_tokens: int = BATCH_TOKENS
+) -> SetResult:
+    """A set by model.disabled."""
+    return OneByOne(model, encoded, mode, batch_tokens, "fp32").score_set("x", heads)
+
+
 def compare(model: Model, encoded: Encoded, mode: Mode, **options: Any) -> None:
     """Every set's outputs and proof of change equal those of model.disabled."""
     sets = some_sets()
     notes: list[str] = []
-    scored = list(
-        variant_logits(model, encoded, sets, mode, precision="fp32", note=notes.append, **options)
-    )
+    scorer = Scorer(model, encoded, mode, precision="fp32", note=notes.append, **options)
+    scored = list(scorer.score(sets))
     assert sorted(one.name for one in scored) == sorted(name for name, _ in sets)
     assert notes == []
     heads = dict(sets)
     for one in scored:
-        slow, change = disabled_logits(model, encoded, heads[one.name], mode, precision="fp32")
-        np.testing.assert_allclose(one.logits, slow, atol=2e-5, rtol=2e-5, err_msg=one.name)
-        assert one.change > 0
+        slow = slowly(model, encoded, heads[one.name], mode)
+        np.testing.assert_allclose(
+            one.outputs, slow.outputs, atol=2e-5, rtol=2e-5, err_msg=one.name
+        )
+        assert one.activation_change > 0
         if model.family not in LIKE_BERT:
-            assert one.change == change
+            assert one.activation_change == slow.activation_change
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_equal_to_one_set_at_a_time(model: Model, mode: Mode) -> None:
     encoded = examples(model)
     with_means(model, encoded)
-    assert (variants.known(model, encoded, mode) is not None) == (model.family in LIKE_BERT)
+    assert Scorer(model, encoded, mode).is_stacked == (model.family in LIKE_BERT)
     compare(model, encoded, mode)
 
 
@@ -122,7 +136,7 @@ def test_whatever_the_batches_and_the_memory(
     bert: Model, monkeypatch: pytest.MonkeyPatch, mode: Mode, batch_tokens: int, memory: int
 ) -> None:
     # Batches with padding, without, of one example, and stacks of one set and of all.
-    monkeypatch.setattr(variants, "CPU_TOKENS", 10**6)
+    monkeypatch.setattr(stacked, "CPU_TOKENS", 10**6)
     encoded = examples(bert)
     compare(with_means(bert, encoded), encoded, mode, batch_tokens=batch_tokens, memory=memory)
 
@@ -131,16 +145,19 @@ def test_whatever_the_batches_and_the_memory(
 def test_units_are_finished_one_by_one(
     bert: Model, monkeypatch: pytest.MonkeyPatch, unit: int
 ) -> None:
-    monkeypatch.setattr(variants, "UNIT", unit)
+    monkeypatch.setattr(stacked, "UNIT", unit)
     encoded = examples(bert)
     compare(bert, encoded, "uniform")
     seen: list[str] = []
     sets = parse_sets("each", bert.layers, bert.heads)[::-1]
+    original = Scorer.score_unit
 
-    def advance(steps: int = 1, note: str = "") -> None:
-        seen.append(note)
+    def spied(self: Scorer, unit: Unit) -> list[SetResult]:
+        seen.append(unit.sets[0][0])
+        return original(self, unit)
 
-    run = variant_logits(bert, encoded, sets, "zero", advance=advance)
+    monkeypatch.setattr(Scorer, "score_unit", spied)
+    run = Scorer(bert, encoded, "zero").score(sets)
     assert seen == []
     next(run)
     assert seen == ["L1H5"]
@@ -155,16 +172,16 @@ def test_what_is_done_is_left_out_and_changes_no_bit_of_the_rest(
 ) -> None:
     model = load(families.make(family, tmp_path / family))
     encoded, sets = examples(model), some_sets()
-    whole = {
-        one.name: one for one in variant_logits(model, encoded, sets, "uniform", precision="fp32")
-    }
+    scorer = Scorer(model, encoded, precision="fp32")
+    whole = {one.name: one for one in scorer.score(sets)}
     done = [name for name, _ in sets[::2]]
-    rest = list(variant_logits(model, encoded, sets, "uniform", precision="fp32", done=done))
-    assert sorted(one.name for one in rest) == sorted(whole.keys() - set(done))
-    for one in rest:
-        assert np.array_equal(one.logits, whole[one.name].logits)
-        assert one.change == whole[one.name].change
-    assert list(variant_logits(model, encoded, sets, "uniform", done=list(whole))) == []
+    for again in (scorer, Scorer(model, encoded, precision="fp32")):
+        rest = list(again.score(sets, done=done))
+        assert sorted(one.name for one in rest) == sorted(whole.keys() - set(done))
+        for one in rest:
+            assert np.array_equal(one.outputs, whole[one.name].outputs)
+            assert one.activation_change == whole[one.name].activation_change
+        assert list(again.score(sets, done=list(whole))) == []
 
 
 @pytest.mark.parametrize("labels", [1, 3])
@@ -175,20 +192,19 @@ def test_single_sentences_regression_and_classes(tmp_path: Path, labels: int) ->
 
 
 def test_the_proof_is_that_of_the_first_batch(bert: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants, "CPU_TOKENS", 10**6)
+    monkeypatch.setattr(stacked, "CPU_TOKENS", 10**6)
     encoded = examples(bert)
     heads = dict(some_sets())
-    for one in variant_logits(
-        bert, encoded, list(heads.items()), "uniform", batch_tokens=10**6, precision="fp32"
-    ):
-        expected = disabled_logits(bert, encoded, heads[one.name], "uniform", batch_tokens=10**6)[1]
-        assert one.change == pytest.approx(expected, rel=1e-4)
+    scorer = Scorer(bert, encoded, batch_tokens=10**6, precision="fp32")
+    for one in scorer.score(list(heads.items())):
+        expected = slowly(bert, encoded, heads[one.name], "uniform", 10**6).activation_change
+        assert one.activation_change == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_model_is_left_as_it_was(bert: Model) -> None:
     encoded = examples(bert)
     before, weights = logits(bert, encoded), {n: w.clone() for n, w in bert.hf.state_dict().items()}
-    run = variant_logits(bert, encoded, some_sets(), "uniform")
+    run = Scorer(bert, encoded).score(some_sets())
     next(run)
     np.testing.assert_array_equal(logits(bert, encoded), before)
     run.close()  # type: ignore[attr-defined]
@@ -199,61 +215,65 @@ def test_the_model_is_left_as_it_was(bert: Model) -> None:
     assert not torch.is_inference_mode_enabled()
 
 
-@pytest.mark.parametrize("what", ["close", "classify", "_first", "enter"])
+@pytest.mark.parametrize("what", ["close", "classify", "_first_token", "enter"])
 def test_parts_that_do_not_fit_are_noticed(
     bert: Model, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    original = getattr(parts.Encoder, what)
+    original = getattr(BertLayers, what)
 
-    def wrong(self: parts.Encoder, *given: Any) -> Any:
+    def wrong(self: BertLayers, *given: Any) -> Any:
         out = original(self, *given)
-        return (
-            out * 1.01 if isinstance(out, torch.Tensor) else out._replace(output=out.output * 1.01)
-        )
+        if isinstance(out, torch.Tensor):
+            return out * 1.01
+        return replace(out, output=out.output * 1.01)
 
-    monkeypatch.setattr(parts.Encoder, what, wrong)
+    monkeypatch.setattr(BertLayers, what, wrong)
     encoded, sets = examples(bert), some_sets()[:3]
     notes: list[str] = []
-    for one in variant_logits(bert, encoded, sets, "uniform", note=notes.append):
-        np.testing.assert_array_equal(
-            one.logits, disabled_logits(bert, encoded, dict(sets)[one.name], "uniform")[0]
-        )
+    for one in Scorer(bert, encoded, note=notes.append).score(sets):
+        slow = slowly(bert, encoded, dict(sets)[one.name], "uniform")
+        np.testing.assert_array_equal(one.outputs, slow.outputs)
     assert len(notes) == 1
     assert "its outputs differ by" in notes[0]
 
 
 def test_parts_that_cannot_be_run_are_noticed(bert: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: parts.Encoder, *given: Any) -> Any:
+    def broken(self: BertLayers, *given: Any) -> Any:
         raise TypeError("no such argument")
 
-    monkeypatch.setattr(parts.Encoder, "enter", broken)
+    monkeypatch.setattr(BertLayers, "enter", broken)
     notes: list[str] = []
-    assert (
-        len(list(variant_logits(bert, examples(bert), some_sets()[:2], "zero", note=notes.append)))
-        == 2
-    )
-    assert "cannot be run by its parts (no such argument)" in notes[0]
+    scorer = Scorer(bert, examples(bert), "zero", note=notes.append)
+    assert len(list(scorer.score(some_sets()[:2]))) == 2
+    assert "cannot be run by its layers (no such argument)" in notes[0]
+    # It is said once, however often the scorer is asked.
+    list(scorer.score(some_sets()[:2]))
+    assert len(notes) == 1
 
 
 def test_within_a_disabled_context_the_general_path_holds(bert: Model) -> None:
     encoded = examples(bert)
     sets = some_sets()[:2]
+    scorer = Scorer(bert, encoded)
+    before = list(scorer.score(sets))
     with bert.disabled("L2H2"):
-        assert variants.known(bert, encoded, "uniform") is None
-        inside = list(variant_logits(bert, encoded, sets, "uniform"))
-    outside = list(variant_logits(bert, encoded, sets, "uniform"))
-    assert not np.allclose(inside[0].logits, outside[0].logits, atol=1e-4)
+        assert not scorer.is_stacked
+        inside = list(scorer.score(sets))
+    outside = list(scorer.score(sets))
+    assert scorer.is_stacked
+    assert not np.allclose(inside[0].outputs, outside[0].outputs, atol=1e-4)
+    np.testing.assert_array_equal(before[0].outputs, outside[0].outputs)
 
 
 def test_wrong_requests_are_refused_at_once(bert: Model) -> None:
     encoded = examples(bert)
     with pytest.raises(HeadscopeError, match="L4H1 does not exist"):
-        variant_logits(bert, encoded, [("x", frozenset([Head(4, 1)]))], "uniform")
+        Scorer(bert, encoded).score([("x", frozenset([Head(4, 1)]))])
     with pytest.raises(HeadscopeError, match="the list of heads is empty"):
-        variant_logits(bert, encoded, [("x", frozenset())], "uniform")
+        Scorer(bert, encoded).score([("x", frozenset())])
     with pytest.raises(HeadscopeError, match="call model.measure_means"):
-        variant_logits(bert, encoded, some_sets(), "mean")
-    assert list(variant_logits(bert, encoded, [], "uniform")) == []
+        Scorer(bert, encoded, "mean")
+    assert list(Scorer(bert, encoded).score([])) == []
 
 
 def centred(model: Model, encoded: Encoded) -> None:
@@ -267,28 +287,23 @@ def centred(model: Model, encoded: Encoded) -> None:
 def test_auto_predicts_what_float32_predicts(
     bert: Model, monkeypatch: pytest.MonkeyPatch, first_bound: float | None
 ) -> None:
-    monkeypatch.setattr(effects, "has_bf16", lambda _: True)
-    guards: list[Guard] = []
+    monkeypatch.setattr(scoring, "has_bf16", lambda _: True)
+    guards: list[RoundingGuard] = []
 
-    def spied(*given: Any) -> Guard:
-        guards.append(Guard(*given))
+    def spied(*given: Any) -> RoundingGuard:
+        guards.append(RoundingGuard(*given))
         # A bound that is far too low is found out by what is scored twice.
         guards[0].bound = guards[0].bound if first_bound is None else first_bound
         return guards[0]
 
-    monkeypatch.setattr(effects, "Guard", spied)
+    monkeypatch.setattr(scoring, "RoundingGuard", spied)
     encoded = examples(bert)
     centred(bert, encoded)
     sets = some_sets()
-    exact = {
-        one.name: one.logits
-        for one in variant_logits(bert, encoded, sets, "uniform", precision="fp32")
-    }
-    rounded = {
-        one.name: one.logits
-        for one in variant_logits(bert, encoded, sets, "uniform", precision="bf16")
-    }
-    auto = {one.name: one.logits for one in variant_logits(bert, encoded, sets, "uniform")}
+    exact, rounded, auto = (
+        {one.name: one.outputs for one in Scorer(bert, encoded, precision=precision).score(sets)}
+        for precision in PRECISIONS
+    )
     assert guards[0].bound > 0
     assert any(np.abs(rounded[name] - exact[name]).max() > 1e-4 for name in exact)
     for name, out in auto.items():
@@ -299,18 +314,18 @@ def test_auto_predicts_what_float32_predicts(
 def test_auto_scores_regressions_in_float32(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(effects, "has_bf16", lambda _: True)
+    monkeypatch.setattr(scoring, "has_bf16", lambda _: True)
     model = load(families.make("bert", tmp_path / "m", 1))
     encoded, sets = examples(model), some_sets()
-    auto = variant_logits(model, encoded, sets, "uniform")
-    exact = variant_logits(model, encoded, sets, "uniform", precision="fp32")
+    auto = Scorer(model, encoded).score(sets)
+    exact = Scorer(model, encoded, precision="fp32").score(sets)
     for one, other in zip(auto, exact, strict=True):
-        np.testing.assert_array_equal(one.logits, other.logits)
+        np.testing.assert_array_equal(one.outputs, other.outputs)
 
 
 def test_the_bound_by_hand() -> None:
     exact = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    guard = Guard(exact + torch.tensor([[0.01, -0.01], [0.01, 0.01]]), exact)
+    guard = RoundingGuard(exact + torch.tensor([[0.01, -0.01], [0.01, 0.01]]), exact)
     assert guard.bound == pytest.approx(FACTOR * 0.02)
     rounded = torch.tensor(
         [[[0.5, 0.45], [3.0, 0.0], [0.5, 0.4]], [[0.5, 0.4], [0.0, 3.0], [0.5, 0.4]]]
@@ -322,3 +337,89 @@ def test_the_bound_by_hand() -> None:
     assert guard.doubtful(rounded).tolist() == [True, False, True]
     # A not-a-number is never beyond doubt.
     assert guard.doubtful(rounded * torch.nan).all()
+
+
+def count_calls(model: Model, layer: int) -> list[int]:
+    """Counts, from now on, how often the query projection of a layer is called."""
+    calls = [0]
+
+    def count(*given: object) -> None:
+        calls[0] += 1
+
+    hf: Any = model.hf
+    hf.base_model.encoder.layer[layer].attention.self.query.register_forward_hook(count)
+    return calls
+
+
+@pytest.mark.parametrize(("memory", "again"), [(10**9, False), (0, True)])
+def test_lower_layers_are_not_run_again_for_other_sets(
+    bert: Model, memory: int, again: bool
+) -> None:
+    encoded = examples(bert)
+    scorer = Scorer(bert, encoded, precision="fp32", memory=memory)
+    first = list(scorer.score([("L3H1", frozenset([Head(3, 1)]))]))
+    lower = [count_calls(bert, 0), count_calls(bert, 1)]
+    upper = count_calls(bert, 2)
+    second = list(scorer.score([("L3H2", frozenset([Head(3, 2)]))]))
+    assert all((calls[0] > 0) == again for calls in lower)
+    assert upper[0] > 0
+    assert not np.allclose(first[0].outputs, second[0].outputs)
+
+
+@pytest.mark.parametrize(
+    ("memory", "layers_kept"), [(0, None), (10_000, None), (10**9, 1), (10**9, None)]
+)
+def test_whatever_was_scored_before_and_is_kept(
+    bert: Model, memory: int, layers_kept: int | None
+) -> None:
+    encoded, sets = examples(bert), parse_sets("each", 3, 5)
+    options: dict[str, Any] = {"precision": "fp32", "batch_tokens": 120}
+    # One set is scored in other batches than three.
+    groups = [sets[start : start + size] for size in (1, 3) for start in range(0, 15, size)]
+    fresh = [list(Scorer(bert, encoded, memory=0, **options).score(group)) for group in groups]
+    scorer = Scorer(bert, encoded, memory=memory, layers_kept=layers_kept, **options)
+    for number in np.random.default_rng(5).permutation(len(groups)):
+        for one, other in zip(scorer.score(groups[number]), fresh[number], strict=True):
+            np.testing.assert_array_equal(one.outputs, other.outputs)
+            assert one.activation_change == other.activation_change
+        kept = kept_states(scorer)
+        assert sum(states.nbytes for _, states in kept) <= memory
+    assert bool(kept) == (memory > 0)
+    if memory == 10**9:
+        batch_count = sum(len(cut) for cut in scorer_cuts(scorer))
+        assert len(kept) == batch_count * (layers_kept or 3)
+
+
+def scorer_cuts(scorer: Scorer) -> list[list[Any]]:
+    """The cuts into batches of which a scorer keeps states."""
+    assert scorer._stacked is not None
+    return list(scorer._stacked.states._cuts.values())
+
+
+def kept_states(scorer: Scorer) -> list[tuple[int, torch.Tensor]]:
+    """The layers and the states that a scorer keeps."""
+    batches = [batch for cut in scorer_cuts(scorer) for batch in cut]
+    return [kept for batch in batches for kept in batch.states.items()]
+
+
+def test_several_scorers_give_the_results_of_one(bert: Model) -> None:
+    encoded = examples(bert)
+    sets = some_sets()
+    one, two, three = (Scorer(bert, encoded, precision="fp32") for _ in range(3))
+    expected = {result.name: result for result in one.score(sets)}
+    done = [sets[0][0], sets[-1][0]]
+    results = list(score_together([two], sets, done=done))
+    assert sorted(result.name for result in results) == sorted(expected.keys() - set(done))
+    for result in results:
+        np.testing.assert_array_equal(result.outputs, expected[result.name].outputs)
+    assert list(score_together([two, three], sets, done=list(expected))) == []
+
+
+def test_the_unchanged_model_is_run_once(bert: Model) -> None:
+    encoded = examples(bert)
+    scorer = Scorer(bert, encoded, precision="fp32")
+    calls = count_calls(bert, 0)
+    np.testing.assert_array_equal(scorer.unchanged, logits(bert, encoded, precision="fp32"))
+    seen = calls[0]
+    assert scorer.unchanged is scorer.unchanged
+    assert calls[0] == seen

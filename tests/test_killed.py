@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import families
 from headscope import cli
-from headscope.commands import checkpoint, steps
+from headscope.commands import checkpoint
 from headscope.training import loop
 
 EXAMPLES, BATCH, EPOCHS = 64, 8, 6
@@ -129,7 +129,7 @@ def test_a_run_that_was_stopped_after_training_scores_what_was_trained(
 ) -> None:
     out = tmp_path / "stopped"
     with monkeypatch.context() as patched:
-        patched.setattr(steps, "score", stop)
+        patched.setattr("headscope.commands.scoring.score", stop)
         assert cli.run(command(bare, out)) == cli.INTERRUPTED
     assert (out / "config.json").exists()
     assert not (out / "scores.parquet").exists()

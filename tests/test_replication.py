@@ -11,7 +11,7 @@ from headscope.errors import HeadscopeError
 from headscope.model.loading import load
 from headscope.reference import claims, reference
 from headscope.replication.claims import verdicts
-from headscope.replication.plan import OTHER_SEED, Part, plan_lines, run_parts
+from headscope.replication.plan import Part, Role, plan_lines, run_parts
 from headscope.replication.run import (
     TASKS,
     chosen_tasks,
@@ -213,12 +213,12 @@ def test_a_disabling_part_does_not_score_twice(tmp_path: Path) -> None:
     for folder in ("mrpc/pretrained-0", "mrpc/disabled-each"):
         (tmp_path / folder).mkdir(parents=True)
         frame([{"value": 1.0}]).write_parquet(tmp_path / folder / "scores.parquet")
-    assert (
-        gather(tmp_path, ["mrpc/pretrained-0", "mrpc/disabled-each", "mrpc/missing"])[
-            "scores"
-        ].height
-        == 1
-    )
+    parts = [
+        Part(Role.SCORES, "mrpc/pretrained-0", "", 1, "finetune", {}),
+        Part(Role.HEAD_EFFECTS, "mrpc/disabled-each", "", 1, "disable", {}),
+        Part(Role.SCORES, "mrpc/missing", "", 1, "finetune", {}),
+    ]
+    assert gather(tmp_path, parts)["scores"].height == 1
 
 
 def test_effects_over_seeds_worked_by_hand(tmp_path: Path) -> None:
@@ -239,9 +239,9 @@ def test_effects_over_seeds_worked_by_hand(tmp_path: Path) -> None:
         frame(rows).write_parquet(tmp_path / name / "disabled.parquet")
 
     run("disabled-each", (1.0, -2.0))
-    run(f"{OTHER_SEED}1", (2.0, -2.0))
-    run(f"{OTHER_SEED}2", (3.0, 1.0))
-    one, two = effects_over_seeds(tmp_path)
+    run("disabled-each-seed-1", (2.0, -2.0))
+    run("disabled-each-seed-2", (3.0, 1.0))
+    one, two = effects_over_seeds(sorted(tmp_path.iterdir()))
     assert (one["set"], one["value"], one["gains"], one["same_sign"], one["n"]) == (
         "L1H1",
         2,
@@ -323,9 +323,17 @@ def test_several_workers_do_all_that_does_not_need_the_part_that_failed(tmp_path
         "train_examples": 8,
     }
     parts = [
-        Part("a", "a sound part", 2, "finetune", {**given, "init": "none"}),
-        Part("b", "a part that fails", 3, "finetune", {**given, "epochs": 0}),
-        Part("c", "a part that needs it", 4, "disable", {"task": "builtin"}, {"model": "b"}),
+        Part(Role.SCORES, "a", "a sound part", 2, "finetune", {**given, "init": "none"}),
+        Part(Role.SCORES, "b", "a part that fails", 3, "finetune", {**given, "epochs": 0}),
+        Part(
+            Role.HEAD_EFFECTS,
+            "c",
+            "a part that needs it",
+            4,
+            "disable",
+            {"task": "builtin"},
+            {"model": "b"},
+        ),
     ]
     with pytest.raises(
         HeadscopeError, match="epochs must be larger than 0|--epochs must be at least 1"

@@ -18,8 +18,8 @@ from typing import Any
 import polars as pl
 
 import headscope
+from headscope.names import CONFIGURATIONS
 from headscope.reference import reference
-from headscope.replication.plan import INITS
 from headscope.replication.run import over_seeds
 from headscope.results.record import read_json
 from pages import PAGES, RUNS, interval, table
@@ -39,7 +39,7 @@ def folder(task: str, init: str, seed: int, rate: str = RATE) -> Path:
 
 def make() -> None:
     """Fine-tune all that is not there."""
-    every = [(*one, RATE) for one in product(TASKS, INITS, range(SEEDS))]
+    every = [(*one, RATE) for one in product(TASKS, CONFIGURATIONS, range(SEEDS))]
     for task, init, seed, rate in [
         *every,
         *((task, "pretrained", 0, rate) for task in TASKS for rate in GRID),
@@ -68,7 +68,7 @@ def page() -> None:
     """Write docs/results/table1.md."""
     lines, missing, reached, devices = [], [], [], set()
     published = reference("scores")
-    for task, (init, words) in product(TASKS, INITS.items()):
+    for task, (init, words) in product(TASKS, CONFIGURATIONS.items()):
         found = scores(task, init)
         seeds = 0 if found is None else found["seed"].n_unique()
         if seeds < SEEDS:

@@ -44,29 +44,30 @@ class Disabling(TaskSettings):
 @command(Disabling)
 def disable(asked: Disabling) -> Outcome:
     """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains."""
-    from headscope.ablation.effects import parse_sets
-    from headscope.commands import steps
+    from headscope.ablation.sets import parse_sets
+    from headscope.commands.ablation import (
+        disable_sets,
+        named_heads,
+        on_devices,
+        write_effects,
+    )
+    from headscope.commands.scoring import score
     from headscope.commands.session import begin, open_session
 
-    heads = steps.named_heads(asked.heads, asked.measured)
+    heads = named_heads(asked.heads, asked.measured)
     session = open_session(asked, asked.model, part=asked.part)
     check_head(session, asked)
     sets = parse_sets(heads, session.model.layers, session.model.heads, seed=asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     run = begin(asked, request)
     if not run.is_complete:
-        rows, before = steps.score(session, session.model, AS_GIVEN)
+        rows, before = score(session, session.model, AS_GIVEN)
         run.table("scores", rows, **session.names)
-        steps.disable_sets(
-            session,
-            session.model,
-            run,
-            sets,
-            before,
-            asked.mode,
-            memory=int(asked.memory * GIBIBYTE),
-            replicas=steps.replicas(session, asked.devices),
-        )
+        model = session.model
+        models = [model] if asked.devices is None else on_devices(session, asked.devices)
+        memory = int(asked.memory * GIBIBYTE)
+        results = disable_sets(session, models, run, sets, before, asked.mode, memory=memory)
+        write_effects(session, run, results, before, asked.mode)
         run.finish(session.record(request, session.model))
     return Outcome(
         asked.out / "disabled.parquet", saved_score_lines(run), report_command(asked.out)

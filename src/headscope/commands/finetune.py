@@ -25,8 +25,8 @@ class FineTuning(TaskSettings):
 @command(FineTuning)
 def finetune(asked: FineTuning) -> Outcome:
     """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder."""
-    from headscope.commands import steps
     from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
+    from headscope.commands.scoring import score
     from headscope.commands.session import begin, open_session
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe
@@ -54,7 +54,7 @@ def finetune(asked: FineTuning) -> Outcome:
     if not run.is_complete:
         state = run.path / TRAINING_STATE
         notes = make_checkpoint(session, recipe if is_trained else None, run.path, state)
-        rows, _ = steps.score(session, session.model, CONFIGURATIONS[asked.init])
+        rows, _ = score(session, session.model, CONFIGURATIONS[asked.init])
         run.table("scores", rows, **session.names)
         run.finish(session.record(request, session.model, notes))
     following = f"headscope disable --model {asked.out} --task {asked.task} --out RUN"

@@ -1,14 +1,14 @@
-"""What a command says in the end: where its results are, what they say in a few lines, what to run
-next.
-"""
+"""What a command says in the end: where its results are, what they say, what to run next."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from headscope.results.run import Run
 
 
@@ -26,18 +26,19 @@ def report_command(run: Path) -> str:
     return f"headscope report {run} --out {run}/report.html"
 
 
-def score_lines(rows: list[dict[str, Any]]) -> tuple[str, ...]:
-    """Scores in a line each."""
+def score_lines(scores: pl.DataFrame) -> tuple[str, ...]:
+    """The table `scores` in a line per row."""
     return tuple(
         f"{row['metric']} {row['value']:.1f} (95% {row['low']:.1f} to {row['high']:.1f}, n = "
         f"{row['n']}); always answering the majority gives {row['majority']:.1f}"
-        for row in rows
+        for row in scores.iter_rows(named=True)
     )
 
 
 def saved_score_lines(run: Run) -> tuple[str, ...]:
     """The scores that a run has written."""
-    return score_lines(run.rows("scores"))
+    scores = run.read("scores")
+    return () if scores is None else score_lines(scores)
 
 
 def finding_lines(run: Path) -> tuple[str, ...]:

@@ -38,15 +38,17 @@ def study(asked: Study) -> Outcome:
 
     Without arguments it runs on the embedded model and task, with no network.
     """
-    from headscope.ablation.effects import parse_sets
-    from headscope.commands import steps
+    from headscope.ablation.sets import parse_sets
+    from headscope.commands.ablation import disable_sets, write_effects
     from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
     from headscope.commands.kept_examples import example_rows, kept_maps
     from headscope.commands.measuring import compare_heads
+    from headscope.commands.scoring import score
     from headscope.commands.session import begin, open_session
     from headscope.figures.effects import draw
     from headscope.measures import known
     from headscope.model.loading import load
+    from headscope.stats.proxies import predictors
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe, usual_lr
 
@@ -74,22 +76,24 @@ def study(asked: Study) -> Outcome:
     page = run.path / "report.html"
     if run.is_complete:
         return report(run.path, out=page)
-    untrained, _ = steps.score(session, session.model, UNTRAINED)
+    untrained, _ = score(session, session.model, UNTRAINED)
     maps = kept_maps(session, session.model, BEFORE)
     checkpoint = run.path / "checkpoint"
     notes = make_checkpoint(session, recipe, checkpoint, run.path / TRAINING_STATE)
     tuned = load(checkpoint, labels=session.task.outputs)
-    scores, outputs = steps.score(session, tuned, FINE_TUNED)
-    run.table("scores", [*untrained, *scores], **session.names)
-    for line in score_lines(scores):
+    scores, outputs = score(session, tuned, FINE_TUNED)
+    table = run.table("scores", [*untrained, *scores], **session.names)
+    for line in score_lines(table.filter(configuration=FINE_TUNED)):
         say(line, quiet=asked.quiet)
     run.arrays("maps", maps | kept_maps(session, tuned, AFTER))
     run.table("examples", example_rows(session, tuned, outputs), **session.names)
     measured = compare_heads(session, load(asked.model), tuned, names, faithful=False)
     tables = measured.write(run, session)
     every = parse_sets("each", tuned.layers, tuned.heads)
-    steps.disable_sets(session, tuned, run, every, outputs, asked.mode)
-    steps.write_predictors(session, run)
+    results = disable_sets(session, [tuned], run, every, outputs, asked.mode)
+    tables["disabled"] = write_effects(session, run, results, outputs, asked.mode)
+    if rows := predictors(tables, asked.seed):
+        run.table("predictors", rows, **session.names)
     run.finish(session.record(request, tuned, (*notes, *measured.notes)))
     draw(run.path)
     return report(run.path, out=page)

@@ -1,1 +1,1 @@
-"""Named, independent work items: run them, skip what is done."""
+"""Work as data: items that name a function by its path, and executors that run them."""

@@ -1,80 +1,86 @@
-"""The parts that the whole paper is made of, each a command with its arguments, done in turn or
-several at once.
-
-A part is a run folder of its own and resumes by itself. One that needs a checkpoint waits for the
-part that makes it.
+"""The parts that the whole paper is made of: each a command with its arguments and a run folder of
+its own, in which it resumes by itself.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from headscope.commands.compare import compare
-from headscope.commands.disable import disable
-from headscope.commands.finetune import finetune
-from headscope.commands.relations import relations
-from headscope.errors import HeadscopeError
+from headscope.engine.executor import Executor, Item, as_completed
+from headscope.engine.local import Local
+from headscope.engine.processes import Processes
+from headscope.names import CONFIGURATIONS
 from headscope.progress import say
 
 if TYPE_CHECKING:
     from headscope.commands.session import Session
 
-OTHER_SEED = "disabled-each-seed-"
-"""Folders that begin so hold the heads of another fine-tuning, disabled in turn: read for
-`seeds_disabled` alone.
-"""
-FRAMENET, DISPENSABLE = "framenet", "dispensable"
-"""The folder of the heads of frames, and what those begin with in which they are disabled."""
+_FRAMENET = "framenet"
+"""The folder of the heads of frames."""
 FRAME_HEADS = 2
 """How many heads of frames are disabled together: as many as the paper names."""
-RANDOM_HEADS = f"random:{FRAME_HEADS}"
-INITS = {
-    "none": "pretrained, no fine-tuning",
-    "random": "random + fine-tuned",
-    "pretrained": "pretrained + fine-tuned",
-}
+_RANDOM_SETS = 20
+_FRAMES_COST = 1000
+_TRAINING_COST = 3
+"""A step of training costs as much as so many passes forward of its examples."""
 
 
-_COMMANDS: Mapping[str, Callable[..., object]] = {
-    "finetune": finetune,
-    "compare": compare,
-    "disable": disable,
-    "relations": relations,
-}
+class Role(StrEnum):
+    """What a part is for."""
+
+    SCORES = "scores of a configuration"
+    COMPARISON = "maps before and after fine-tuning"
+    HEAD_EFFECTS = "every head disabled in turn"
+    LAYER_EFFECTS = "every layer disabled in turn"
+    HEAD_EFFECTS_OF_ANOTHER_SEED = "every head disabled in turn, another fine-tuning"
+    FRAMES = "frame-semantic relations"
+    FRAME_HEADS_DISABLED = "the heads of frames disabled"
+    RANDOM_HEADS_DISABLED = "random sets of as many heads disabled"
 
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of the work: its folder within the run, what it does in words, the command and its
-    arguments.
+    """A part of the paper.
 
-    `takes` names the parts that it needs: argument -> the folder that becomes its value. `share` is
-    its cost in examples that pass through the model forward: training counts three for each.
+    Attributes:
+        role: What it is for.
+        folder: Its folder within the run.
+        words: What it does, for people.
+        cost: How many examples pass through the model forward.
+        command: The name of the command.
+        arguments: The command's arguments, but for `out` and `quiet`.
+        takes: Arguments whose values are the folders of other parts, which must be done before.
+        task: The task, "" for a part that is of none.
     """
 
+    role: Role
     folder: str
     words: str
-    share: int
-    command: Literal["finetune", "compare", "disable", "relations"]
-    given: Mapping[str, Any] = field(repr=False)
+    cost: int
+    command: str
+    arguments: Mapping[str, Any] = field(repr=False)
     takes: Mapping[str, str] = field(default_factory=dict)
+    task: str = ""
 
-    def work(self, root: Path, *, quiet: bool = False) -> None:
-        """Do it, in the folder of the run."""
-        given = {**self.given, "quiet": quiet or self.given.get("quiet", False)}
-        given |= {argument: root / folder for argument, folder in self.takes.items()}
-        given |= {
-            argument: str(given[argument]) for argument in ("model", "after") if argument in given
-        }
-        _COMMANDS[self.command](out=root / self.folder, **given)
+    def item(self, root: Path, *, quiet: bool = False) -> Item:
+        """The part as work in the folder of the whole run."""
+        arguments = {**self.arguments, "out": root / self.folder, "quiet": quiet}
+        for argument, folder in self.takes.items():
+            path = root / folder
+            # A model is named by a string, since it can also be on the hub.
+            arguments[argument] = path if argument == "measured" else str(path)
+        return Item(
+            self.folder,
+            f"headscope.commands.{self.command}:{self.command}",
+            arguments,
+            needs=tuple(self.takes.values()),
+            cost=self.cost,
+        )
 
 
 def task_parts(
@@ -86,67 +92,124 @@ def task_parts(
     seeds: int,
     frames: bool = False,
 ) -> list[Part]:
-    """The parts of one task: scores in three configurations by seed, what fine-tuning changed,
-    disabled heads; with `frames` also the heads that stand out in FrameNet, disabled together,
-    beside random sets of as many.
+    """The parts of one task.
+
+    Args:
+        session: The task, its data, and the shape of the model.
+        model: The pre-trained model.
+        recipe: The arguments of fine-tuning.
+        scored: The arguments of scoring.
+        analysed: The arguments of what looks at heads: as `scored`, with a number of examples.
+        seeds: How many fine-tunings there are of each configuration.
+        frames: Whether the heads that stand out in FrameNet are disabled, too.
     """
-    task, layers, heads = session.task.name, session.model.layers, session.model.heads
-    rows, whole = 3 * recipe["epochs"] * len(session.train), len(session.validation)
-    part = min(whole, analysed["examples"])
-    parts = []
-    for init in INITS:
-        for seed in range(seeds):
-            given = {**recipe, **scored, "model": model, "task": task, "init": init, "seed": seed}
-            cost = whole + (0 if init == "none" else rows)
-            words = f"{task}: {INITS[init]}, seed {seed}"
-            parts.append(Part(f"{task}/{init}-{seed}", words, cost, "finetune", given))
-    tuned = f"{task}/pretrained-0"
-    given = {**analysed, "task": task}
-    words = f"{task}: maps before and after fine-tuning"
-    before = {**given, "before": model}
-    parts.append(Part(f"{task}/compared", words, 3 * part, "compare", before, {"after": tuned}))
-    for sets, count in (("each", layers * heads), ("layers", layers)):
-        words = f"{task}: {'every head' if sets == 'each' else 'every layer'} disabled in turn"
-        own = {**given, "heads": sets}
-        parts.append(
-            Part(f"{task}/disabled-{sets}", words, count * part, "disable", own, {"model": tuned})
-        )
-    for seed in range(1, seeds):
-        words = f"{task}: every head disabled in turn, seed {seed}"
-        takes = {"model": f"{task}/pretrained-{seed}"}
-        parts.append(
-            Part(
-                f"{task}/{OTHER_SEED}{seed}", words, layers * heads * part, "disable", given, takes
-            )
-        )
+    task = session.task.name
+    examples = min(len(session.validation), analysed["examples"])
+    compared = Part(
+        role=Role.COMPARISON,
+        task=task,
+        folder=f"{task}/compared",
+        words=f"{task}: {Role.COMPARISON}",
+        cost=3 * examples,
+        command="compare",
+        arguments={**analysed, "task": task, "before": model},
+        takes={"after": _tuned(task)},
+    )
+    layers = session.model.layers
+    heads = layers * session.model.heads
+    other = Role.HEAD_EFFECTS_OF_ANOTHER_SEED
+    # What is disabled: the role, the folder, the sets, how many they are, the fine-tuning.
+    disabled = [
+        (Role.HEAD_EFFECTS, "disabled-each", "each", heads, 0),
+        (Role.LAYER_EFFECTS, "disabled-layers", "layers", layers, 0),
+        *((other, f"disabled-each-seed-{seed}", "each", heads, seed) for seed in range(1, seeds)),
+    ]
     if frames:
-        for name, sets, count in (
-            ("frames", f"top:frame_element:{FRAME_HEADS}", 1),
-            ("random", RANDOM_HEADS, 20),
-        ):
-            words = f"{task}: {'the heads of frames' if count == 1 else 'random sets of as many heads'} disabled"
-            takes = {"model": tuned} | ({"measured": FRAMENET} if count == 1 else {})
-            own = {**given, "heads": sets}
-            parts.append(
-                Part(f"{task}/{DISPENSABLE}-{name}", words, count * part, "disable", own, takes)
-            )
+        ranked, drawn = f"top:frame_element:{FRAME_HEADS}", f"random:{FRAME_HEADS}"
+        disabled += [
+            (Role.FRAME_HEADS_DISABLED, "dispensable-frames", ranked, 1, 0),
+            (Role.RANDOM_HEADS_DISABLED, "dispensable-random", drawn, _RANDOM_SETS, 0),
+        ]
+    parts = [*_scores(session, model, recipe, scored, seeds), compared]
+    for role, folder, sets, count, seed in disabled:
+        takes = {"model": _tuned(task, seed)}
+        if role == Role.FRAME_HEADS_DISABLED:
+            takes["measured"] = _FRAMENET
+        part = Part(
+            role=role,
+            task=task,
+            folder=f"{task}/{folder}",
+            words=f"{task}: {role}, seed {seed}",
+            cost=count * examples,
+            command="disable",
+            arguments={**analysed, "task": task, "heads": sets},
+            takes=takes,
+        )
+        parts.append(part)
     return parts
 
 
-def frame_part(model: str, folder: Path, given: Mapping[str, Any]) -> Part:
+def _tuned(task: str, seed: int = 0) -> str:
+    """The folder of a fine-tuned model."""
+    return f"{task}/pretrained-{seed}"
+
+
+def _scores(
+    session: Session,
+    model: str,
+    recipe: Mapping[str, Any],
+    scored: Mapping[str, Any],
+    seeds: int,
+) -> list[Part]:
+    """The fine-tunings of one task, in three configurations."""
+    task = session.task.name
+    training = _TRAINING_COST * recipe["epochs"] * len(session.train)
+    parts = []
+    for init, configuration in CONFIGURATIONS.items():
+        for seed in range(seeds):
+            part = Part(
+                role=Role.SCORES,
+                task=task,
+                folder=f"{task}/{init}-{seed}",
+                words=f"{task}: {configuration}, seed {seed}",
+                cost=len(session.validation) + (0 if init == "none" else training),
+                command="finetune",
+                arguments={
+                    **recipe,
+                    **scored,
+                    "model": model,
+                    "task": task,
+                    "init": init,
+                    "seed": seed,
+                },
+            )
+            parts.append(part)
+    return parts
+
+
+def frame_part(model: str, folder: Path, scored: Mapping[str, Any]) -> Part:
     """Which heads attend from frame elements to their predicates, in the pre-trained model (paper,
     section 4.2).
     """
-    own = {"model": model, "corpus": f"framenet:{folder}", **given}
-    return Part(FRAMENET, "frame-semantic relations", 1000, "relations", own)
+    return Part(
+        role=Role.FRAMES,
+        folder=_FRAMENET,
+        words=Role.FRAMES,
+        cost=_FRAMES_COST,
+        command="relations",
+        arguments={"model": model, "corpus": f"framenet:{folder}", **scored},
+    )
 
 
 def plan_lines(parts: Sequence[Part], seconds: float) -> list[str]:
-    """The plan in words, with the minutes that it will take; `seconds` is what an example takes
-    forward.
+    """The plan in words, with the minutes that it will take.
+
+    Args:
+        parts: The parts in their order.
+        seconds: How long an example takes forward.
     """
-    total = sum(part.share for part in parts) * seconds / 60
-    lines = [f"{part.words}: about {_minutes(part.share * seconds / 60)}" for part in parts]
+    total = sum(part.cost for part in parts) * seconds / 60
+    lines = [f"{part.words}: about {_minutes(part.cost * seconds / 60)}" for part in parts]
     return [
         *lines,
         f"{len(parts)} parts, about {_minutes(total)} on this machine; each is kept when it is "
@@ -163,79 +226,53 @@ def _minutes(minutes: float) -> str:
 def run_parts(
     parts: Sequence[Part], root: Path, workers: int, seconds: float, *, quiet: bool = False
 ) -> None:
-    """Do all parts within the run folder `root`: in their order, or with several workers the
-    longest first.
+    """Do all parts within the run folder `root`: in their order, or several at once, the longest
+    first.
 
-    `seconds` is what an example takes forward. What is done stays, and the next run does the rest.
-    An error ends the run; with several workers once they have done all that does not need the part
-    that failed.
+    A part that fails does not stop those that do not need it. What is done stays, and the next run
+    does the rest.
+
+    Args:
+        parts: The parts.
+        root: The folder of the whole run.
+        workers: How many processes do them; 1 is this process.
+        seconds: How long an example takes forward.
+        quiet: Whether nothing is said of the progress.
+
+    Raises:
+        Exception: What the first part that failed raised, after all that can be done is done.
     """
+    by_name = {part.folder: part for part in parts}
+    executor: Executor = Processes(workers) if workers > 1 else Local()
+    # What several processes say at once cannot be read.
+    items = [part.item(root, quiet=quiet or workers > 1) for part in parts]
     began = time.monotonic()
+    begun = done = 0
+    left = sum(part.cost for part in parts)
 
-    def tell(done: int, left: int) -> None:
-        so_far = f"{done} of {len(parts)} parts after {(time.monotonic() - began) / 60:.0f} minutes"
-        say(f"{so_far}, about {_minutes(left * seconds / 60)} left", quiet=quiet)
+    def announce(item: Item) -> None:
+        nonlocal begun
+        begun += 1
+        say(f"part {begun} of {len(parts)}: {by_name[item.name].words}", quiet=quiet)
 
-    if workers > 1:
-        _run_at_once(parts, root, workers, tell)
-        return
-    for number, part in enumerate(parts, 1):
-        say(f"part {number} of {len(parts)}: {part.words}", quiet=quiet)
-        part.work(root, quiet=quiet)
-        tell(number, sum(later.share for later in parts[number:]))
-
-
-def _run_at_once(
-    parts: Sequence[Part], root: Path, workers: int, tell: Callable[[int, int], None]
-) -> None:
-    """A process a worker: a small model leaves most of a GPU idle, and two threads are not twice as
-    fast as one.
-    """
-    waiting = sorted(parts, key=lambda part: -part.share)
-    done: set[str] = set()
-    failed: Exception | None = None
-    at_work: dict[Future[None], Part] = {}
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    context = multiprocessing.get_context("spawn")
-    begun = (threads, context.Value("i", 0))
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin_worker, initargs=begun
-    ) as pool:
-        while True:
-            ready = [part for part in waiting if done.issuperset(part.takes.values())]
-            for part in ready[: workers - len(at_work)]:
-                waiting.remove(part)
-                at_work[pool.submit(part.work, root, quiet=True)] = part
-            if not at_work:
-                break
-            for future in wait(at_work, return_when=FIRST_COMPLETED).done:
-                part = at_work.pop(future)
-                try:
-                    future.result()
-                except BrokenProcessPool as error:
-                    raise HeadscopeError(
-                        f"a worker ended in the middle of {part.words!r} (killed, or out of "
-                        "memory): take fewer --workers; what is done stays, and the same command "
-                        "goes on"
-                    ) from error
-                except Exception as error:
-                    failed = failed or error
-                else:
-                    done.add(part.folder)
-                tell(
-                    len(done), sum(left.share for left in (*waiting, *at_work.values())) // workers
-                )
-    if failed is not None:
-        raise failed
-
-
-def _begin_worker(threads: int, count: Any) -> None:
-    """What a worker begins with: its share of the threads and, one after the other, its GPU."""
-    import torch
-
-    torch.set_num_threads(threads)
-    with count.get_lock():
-        number = count.value
-        count.value += 1
-    if gpus := torch.cuda.device_count():
-        torch.cuda.set_device(number % gpus)
+    first_error: BaseException | None = None
+    with executor:
+        for item, future in as_completed(items, executor, on_start=announce):
+            error = future.exception()
+            left -= by_name[item.name].cost
+            if isinstance(error, OSError):
+                # A full disk fails every part.
+                raise error
+            if error is not None:
+                say(f"{item.name} failed: {error}", quiet=quiet)
+                first_error = first_error or error
+                continue
+            done += 1
+            minutes = (time.monotonic() - began) / 60
+            remaining = _minutes(left * seconds / 60 / workers)
+            say(
+                f"{done} of {len(parts)} parts after {minutes:.0f} minutes, about {remaining} left",
+                quiet=quiet,
+            )
+    if first_error is not None:
+        raise first_error

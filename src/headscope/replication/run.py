@@ -21,16 +21,7 @@ from headscope.commands.study import STUDY_EXAMPLES
 from headscope.errors import HeadscopeError, unknown
 from headscope.progress import say
 from headscope.reference import reference
-from headscope.replication.plan import (
-    DISPENSABLE,
-    FRAMENET,
-    OTHER_SEED,
-    Part,
-    frame_part,
-    plan_lines,
-    run_parts,
-    task_parts,
-)
+from headscope.replication.plan import Part, Role, frame_part, plan_lines, run_parts, task_parts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,8 +31,15 @@ if TYPE_CHECKING:
 
 TASKS = ("mrpc", "rte", "stsb", "sst2", "qnli", "mnli", "qqp")
 """The paper's tasks, the small ones first: there is something to see early."""
-TABLES = ("scores", "heads", "change", "patterns", "heterogeneous", "disabled", "selection")
-FRAME_TABLES = ("relations", "span_heads", "span_examples")
+TABLES: Mapping[Role, tuple[str, ...]] = {
+    Role.SCORES: ("scores",),
+    Role.COMPARISON: ("heads", "change", "patterns", "heterogeneous"),
+    Role.HEAD_EFFECTS: ("disabled", "selection"),
+    Role.LAYER_EFFECTS: ("disabled", "selection"),
+    Role.FRAMES: ("relations", "span_heads", "span_examples"),
+}
+"""The tables of a part that are put together as they are, by its role."""
+_BY_SEED = (Role.HEAD_EFFECTS, Role.HEAD_EFFECTS_OF_ANOTHER_SEED)
 _TIMED = 32
 
 
@@ -96,7 +94,7 @@ def paper(asked: Paper) -> Outcome:
     for line in plan_lines(parts, seconds):
         say(line, quiet=asked.quiet)
     run_parts(parts, run.path, asked.workers, seconds, quiet=asked.quiet)
-    write(run, first, [part.folder for part in parts], names)
+    write(run, first, parts, names)
     run.finish(first.record(request, first.model, repeat=asked.command_line()))
     report(run.path, out=page, quiet=True)
     following = f"open {page} in a browser; the tables are Parquet files in {asked.out}"
@@ -192,25 +190,21 @@ def seconds_an_example(session: Session) -> float:
     return (time.monotonic() - began) / len(few)
 
 
-def write(run: Run, session: Session, folders: Sequence[str], names: Sequence[str]) -> None:
+def write(run: Run, session: Session, parts: Sequence[Part], names: Sequence[str]) -> None:
     """Put the tables of the parts together in the run folder, with the claims."""
     import polars as pl
 
     from headscope.replication.claims import rows_of, verdicts
 
-    others = [folder for folder in folders if OTHER_SEED in folder]
-    frames = [folder for folder in folders if DISPENSABLE in folder]
-    tables = gather(run.path, [one for one in folders if one not in (*others, *frames, FRAMENET)])
-    tables |= gather(run.path, [FRAMENET], FRAME_TABLES) if FRAMENET in folders else {}
-    for drawn in (False, True):
-        own = gather(
-            run.path, [one for one in frames if one.endswith("random") == drawn], ("disabled",)
-        )
-        if "disabled" in own:
-            beside = [tables[DISPENSABLE]] if DISPENSABLE in tables else []
-            tables[DISPENSABLE] = pl.concat(
-                [*beside, own["disabled"].with_columns(drawn=pl.lit(drawn))]
-            )
+    tables = gather(run.path, parts)
+    dispensable = []
+    for role in (Role.FRAME_HEADS_DISABLED, Role.RANDOM_HEADS_DISABLED):
+        is_drawn = pl.lit(role == Role.RANDOM_HEADS_DISABLED)
+        for folder in [part.folder for part in parts if part.role == role]:
+            frame = pl.read_parquet(run.path / folder / "disabled.parquet")
+            dispensable.append(frame.with_columns(drawn=is_drawn))
+    if dispensable:
+        tables["dispensable"] = pl.concat(dispensable, how="diagonal_relaxed")
     for name, frame in tables.items():
         run.frame(name, frame)
     scores = tables["scores"]
@@ -219,7 +213,12 @@ def write(run: Run, session: Session, folders: Sequence[str], names: Sequence[st
         run.table("seeds", seeds, model=session.model.name, task="")
     if signals := [row for name in names for row in signal_rows(tables, name)]:
         run.table("predictors", signals, model=session.model.name, task="")
-    if rows := [row for name in names if others for row in effects_over_seeds(run.path / name)]:
+    rows = []
+    for name in names:
+        by_seed = [part for part in parts if part.task == name and part.role in _BY_SEED]
+        if len(by_seed) > 1:
+            rows += effects_over_seeds([run.path / part.folder for part in by_seed])
+    if rows:
         run.table("seeds_disabled", rows, model=session.model.name, task="")
     run.table("claims", rows_of(verdicts(tables)), model=session.model.name, task=names[0])
 
@@ -239,21 +238,17 @@ def chosen_tasks(spec: str) -> tuple[str, ...]:
     return tuple(name for name in TASKS if name in names)
 
 
-def gather(
-    root: Path, folders: Sequence[str], names: Sequence[str] = TABLES
-) -> dict[str, pl.DataFrame]:
+def gather(root: Path, parts: Sequence[Part]) -> dict[str, pl.DataFrame]:
     """The tables of all parts that are there, put together by name."""
     import polars as pl
 
-    found: dict[str, list[pl.DataFrame]] = {}
-    for folder in folders:
-        for name in names:
-            # A part that disables heads scores the model it was given once more.
-            if name == "scores" and "/disabled-" in folder:
-                continue
-            if (path := root / folder / f"{name}.parquet").is_file():
-                found.setdefault(name, []).append(pl.read_parquet(path))
-    return {name: pl.concat(frames, how="diagonal_relaxed") for name, frames in found.items()}
+    frames: dict[str, list[pl.DataFrame]] = {}
+    for part in parts:
+        for name in TABLES.get(part.role, ()):
+            path = root / part.folder / f"{name}.parquet"
+            if path.is_file():
+                frames.setdefault(name, []).append(pl.read_parquet(path))
+    return {name: pl.concat(own, how="diagonal_relaxed") for name, own in frames.items()}
 
 
 def with_paper(scores: pl.DataFrame, model: str) -> list[dict[str, Any]]:
@@ -296,17 +291,16 @@ def signal_rows(tables: Mapping[str, pl.DataFrame], task: str) -> list[dict[str,
     return [{"task": task, **row} for row in predictors(own)]
 
 
-def effects_over_seeds(folder: Path) -> list[dict[str, Any]]:
-    """The `seeds_disabled` rows of a task's folder: what disabling a head changes, as a mean over
-    the fine-tunings.
+def effects_over_seeds(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """The `seeds_disabled` rows of a task: what disabling a head changes, as a mean over the
+    fine-tunings, a folder each.
     """
     import numpy as np
     import polars as pl
 
     from headscope.stats import best_of_many
 
-    parts = [folder / "disabled-each", *sorted(folder.glob(f"{OTHER_SEED}*"))]
-    frames = [pl.read_parquet(part / "disabled.parquet") for part in parts]
+    frames = [pl.read_parquet(folder / "disabled.parquet") for folder in folders]
     rows = []
     for metric in frames[0]["metric"].unique(maintain_order=True):
         own = [frame.filter(metric=metric) for frame in frames]

@@ -2,12 +2,13 @@
 asked for.
 
 What is called are Hugging Face's submodules with their weights and functions; what is added is the
-order of calls. Whether that order is the model's own is checked in `variants.known` on the data at
-hand.
+order of calls. Whether that order is the model's own is checked on the data at hand, by
+`stacked.difference_from_model`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,21 +22,28 @@ from headscope.model.projections import split
 
 
 def _has(module: Any, path: str) -> bool:
-    return all((module := getattr(module, name, None)) is not None for name in path.split("."))
+    for name in path.split("."):
+        module = getattr(module, name, None)
+    return module is not None
 
 
-class Heads(NamedTuple):
-    """What the heads of a layer put out, [batch, query, head, d], and what each would put out if it
-    were disabled.
+@dataclass(frozen=True)
+class HeadOutputs:
+    """What the heads of a layer put out, and what each would put out if it were disabled.
+
+    Attributes:
+        output: [batch, query, head, d].
+        disabled: Computes the same when it is called, each head disabled by itself.
     """
 
     output: Tensor
     disabled: Callable[[], Tensor]
 
 
-class Encoder:
-    """The layers of a model for which `fits` holds, and its classification head. Layers count from
-    0.
+class BertLayers:
+    """The layers of a model for which `fits` holds, and its classification head.
+
+    Layers count from 0.
     """
 
     def __init__(self, model: Model) -> None:
@@ -64,9 +72,8 @@ class Encoder:
 
     def enter(self, inputs: dict[str, Tensor]) -> Float[Tensor, "batch token hidden"]:
         """What enters the first layer."""
-        states = self.base.embeddings(
-            **{name: given for name, given in inputs.items() if name != "attention_mask"}
-        )
+        columns = {name: column for name, column in inputs.items() if name != "attention_mask"}
+        states = self.base.embeddings(**columns)
         project = getattr(self.base, "embeddings_project", None)
         entered: Tensor = states if project is None else project(states)
         return entered
@@ -78,72 +85,69 @@ class Encoder:
         real: Bool[Tensor, "batch token"],
         mode: Mode,
         *,
-        first: bool = False,
-    ) -> Heads:
-        """The attention of a layer; with `first` for the first token only, and then without keys
-        and values.
-        """
-        if first:
-            return self._first(layer, states, real, mode)
+        first_token: bool = False,
+    ) -> HeadOutputs:
+        """The attention of a layer: for all tokens, or for the first one as the only query."""
+        if first_token:
+            return self._first_token(layer, states, real, mode)
         module = self.layers[layer].attention.self
-        query, key, value = (
-            linear(states).unflatten(-1, (self.model.heads, -1)).transpose(1, 2)
-            for linear in (module.query, module.key, module.value)
-        )
+        query = self._by_head(module.query(states))
+        key = self._by_head(module.key(states))
+        value = self._by_head(module.value(states))
         mask = None if bool(real.all()) else real[:, None, None]
-        call = Call(
-            module,
-            layer,
-            query,
-            key,
-            value,
-            mask,
-            real,
-            {"scaling": module.scaling, "dropout": 0.0},
-        )
+        options = {"scaling": module.scaling, "dropout": 0.0}
+        call = Call(module, layer, query, key, value, mask, real, options)
         edit = Edit({}, mode, self.model.means)
-        return Heads(
-            call.output, lambda: edit.replacement(call, self.all_heads).expand_as(call.output)
-        )
 
-    def _first(
+        def disabled() -> Tensor:
+            return edit.replacement(call, self.all_heads).expand_as(call.output)
+
+        return HeadOutputs(call.output, disabled)
+
+    def _by_head(self, projected: Tensor) -> Float[Tensor, "batch head token d"]:
+        by_head = projected.view(*projected.shape[:-1], self.model.heads, -1)
+        return by_head.transpose(1, 2)
+
+    def _first_token(
         self,
         layer: int,
         states: Float[Tensor, "batch token hidden"],
         real: Bool[Tensor, "batch token"],
         mode: Mode,
-    ) -> Heads:
-        """One query meets all tokens, so its projections are moved: q (K x + b) is (q K) x + qb,
-        with qb the same for all keys, and a sum of values with weights that sum to 1 is the value
-        of the sum.
+    ) -> HeadOutputs:
+        """The attention of the first token, without keys and values of the others.
+
+        One query meets all tokens, so its projections are moved: q (K x + b) is (q K) x + qb, with
+        qb the same for all keys, and a sum of values with weights that sum to 1 is the value of the
+        sum.
         """
         module = self.layers[layer].attention.self
-        query = module.query(states[:, 0]).unflatten(-1, (self.model.heads, -1)).transpose(0, 1)
-        key = module.key.weight.unflatten(0, (self.model.heads, -1))
-        value = module.value.weight.unflatten(0, (self.model.heads, -1))
-        bias = (
-            0.0
-            if module.value.bias is None
-            else module.value.bias.unflatten(0, (self.model.heads, -1))
-        )
-        scores = (query @ key).transpose(0, 1) @ states.mT * module.scaling
+        by_head = (self.model.heads, -1)
+        query = module.query(states[:, 0]).unflatten(-1, by_head).transpose(0, 1)
+        key = module.key.weight.unflatten(0, by_head)  # [head, d, hidden]
+        value = module.value.weight.unflatten(0, by_head)
+        bias = module.value.bias
+        added = 0.0 if bias is None else bias.unflatten(0, by_head)  # [head, d]
+        scores = (query @ key).transpose(0, 1) @ states.mT * module.scaling  # [batch, head, token]
         weights = scores.masked_fill(~real[:, None], -torch.inf).softmax(-1)
-        output = ((weights @ states).transpose(0, 1) @ value.mT).transpose(0, 1) + bias
+        attended = weights @ states  # [batch, head, hidden]
+        output = (attended.transpose(0, 1) @ value.mT).transpose(0, 1) + added  # [batch, head, d]
 
         def disabled() -> Tensor:
             if mode == "zero":
-                return torch.zeros_like(output)
+                return torch.zeros_like(output)[:, None]
             if mode == "mean":
                 if self.model.means is None:
                     raise InterventionError(
                         "the mode mean needs the heads' mean outputs: call model.measure_means"
                     )
-                return self.model.means[layer].to(output).expand_as(output)
+                return self.model.means[layer].to(output).expand_as(output)[:, None]
+            # Uniform attention puts out the mean of the values, which is the value of the mean.
             share = real.to(states.dtype) / real.sum(1, keepdim=True)
             mean: Tensor = module.value((share[:, None] @ states)[:, 0])
-            return mean.view(len(mean), self.model.heads, -1)
+            return mean.view(len(mean), self.model.heads, -1)[:, None]
 
-        return Heads(output[:, None], lambda: disabled()[:, None])
+        return HeadOutputs(output[:, None], disabled)
 
     def project(
         self,
@@ -162,7 +166,7 @@ class Encoder:
     def close(
         self, layer: int, attended: Float[Tensor, "batch query hidden"]
     ) -> Float[Tensor, "batch query hidden"]:
-        """What comes after attention: its normalisation and the feed-forward part."""
+        """What comes after attention: its normalisation and the feed-forward network."""
         module = self.layers[layer]
         closed: Tensor = module.feed_forward_chunk(module.attention.output.LayerNorm(attended))
         return closed

@@ -15,9 +15,12 @@ from torch import Tensor
 FACTOR = 3.0
 
 
-class Guard:
-    """The bound on how far bfloat16 moves the difference of two outputs, learnt from outputs in
-    both formats.
+class RoundingGuard:
+    """The bound on how far bfloat16 moves the difference of two outputs, learnt from both formats.
+
+    Args:
+        rounded: The unchanged model's outputs in bfloat16.
+        exact: The same in float32.
     """
 
     def __init__(
@@ -28,23 +31,25 @@ class Guard:
 
     def learn(
         self,
-        rounded: Float[Tensor, "variant example output"],
-        exact: Float[Tensor, "variant example output"],
+        rounded: Float[Tensor, "set example output"],
+        exact: Float[Tensor, "set example output"],
     ) -> bool:
-        """Take in outputs in both formats; False when they lie further apart than the bound, which
-        is raised then.
+        """Take in outputs in both formats.
+
+        Returns:
+            False when they lie further apart than the bound, which is raised then.
         """
         # What is no number in bfloat16 is always scored again, and says nothing of the others.
         error = (rounded.float() - exact.float()).nan_to_num(0.0)
-        seen = float((error.amax(-1) - error.amin(-1)).max())
-        if seen <= self.bound:
+        largest = float((error.amax(-1) - error.amin(-1)).max())
+        if largest <= self.bound:
             return True
-        self.bound = FACTOR * seen
+        self.bound = FACTOR * largest
         return False
 
-    def doubtful(self, rounded: Float[Tensor, "variant example output"]) -> Bool[Tensor, "example"]:
-        """The examples whose two largest outputs lie within the bound of each other, in any of the
-        variants.
-        """
+    def doubtful(self, rounded: Float[Tensor, "set example output"]) -> Bool[Tensor, "example"]:
+        """The examples whose two largest outputs lie within the bound of each other, in any set."""
         top = rounded.float().topk(2, -1).values
-        return (~(top[..., 0] - top[..., 1] > self.bound)).any(0)
+        is_clear = top[..., 0] - top[..., 1] > self.bound
+        # The comparison is false for a not-a-number, which is thereby in doubt.
+        return (~is_clear).any(0)

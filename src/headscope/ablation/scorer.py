@@ -1,0 +1,219 @@
+"""Score a model with any sets of its heads disabled, as often as a search asks for it.
+
+A model of any family is run once for every set (`forms`). One that is built like BERT is scored by
+its own layers, many sets at once (`stacked`), where that gives the model's own outputs.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from headscope.ablation.bert_layers import BertLayers
+from headscope.ablation.forms import Form, OneByOne, Unit
+from headscope.ablation.layer_states import LayerStates
+from headscope.ablation.rounding_guard import RoundingGuard
+from headscope.ablation.sets import NamedSet, SetResult
+from headscope.ablation.stacked import Stacked, difference_from_model
+from headscope.axes import Head, check_inside, head_set
+from headscope.engine.executor import Item, as_completed
+from headscope.engine.local import Local
+from headscope.model.attention import Mode
+from headscope.model.encoding import Encoded, only
+from headscope.model.model import Model
+from headscope.model.passes import BATCH_TOKENS, logits
+from headscope.model.precision import Precision, has_bf16
+from headscope.progress import say
+
+MEMORY = 2 * 2**30
+"""How many bytes of a model's states are kept where nothing is said."""
+TOLERANCE = 1e-4
+"""How far the fast form may lie from the model, relative to the model's largest output."""
+
+
+class Scorer:
+    """Scores a model with sets of heads disabled: made once for a model and its examples.
+
+    What does not depend on the set is computed once and kept from call to call: the outputs of the
+    unchanged model, the check that the fast form is the model's own, what enters its layers. Make a
+    new scorer when the weights have changed. Not for several threads at once.
+
+    Args:
+        model: A model with a classification head.
+        encoded: The examples.
+        mode: What a disabled head puts out (`Model.disabled`).
+        batch_tokens: How many tokens a batch has at most.
+        precision: "fp32" is exact to rounding, "bf16" is not; "auto" predicts what float32
+            predicts, but computes in bfloat16 where the hardware has it, except for the examples
+            whose margin is within rounding, and for regressions.
+        memory: How many bytes of the model's states are kept; what does not fit is computed again.
+        layers_kept: Into how many layers the states of an example are kept at most: 1 where sets
+            come once, in the order of their first layers, all by default.
+        unchanged: The outputs of the unchanged model in that precision, where they are known.
+        note: Is told when a model that is built like BERT cannot be scored by its layers.
+
+    Raises:
+        HeadscopeError: An unknown mode, or the mode "mean" before `Model.measure_means`.
+
+    Example:
+        >>> scorer = Scorer(model, encoded)                                # doctest: +SKIP
+        >>> [result.outputs.shape for result in scorer.score([("L1H1", head_set("L1H1"))])]
+        [(64, 2)]
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        encoded: Encoded,
+        mode: Mode = "uniform",
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        precision: Precision = "auto",
+        memory: int = MEMORY,
+        layers_kept: int | None = None,
+        unchanged: npt.NDArray[np.float32] | None = None,
+        note: Callable[[str], object] = say,
+    ) -> None:
+        # The model refuses a mode that it does not have.
+        with model.disabled(Head(1, 1), mode):
+            pass
+        self.model, self.encoded, self.mode = model, encoded, mode
+        self.batch_tokens, self.precision = batch_tokens, precision
+        self.memory, self.layers_kept = memory, layers_kept or model.layers
+        self.note = note
+        self._unchanged = unchanged
+        self._one_by_one = OneByOne(model, encoded, mode, batch_tokens, precision)
+
+    @property
+    def unchanged(self) -> npt.NDArray[np.float32]:
+        """The outputs of the model with nothing disabled, [example, output]."""
+        if self._unchanged is None:
+            self._unchanged = self._outputs(self.precision)
+        return self._unchanged
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether sets are scored many at once."""
+        return isinstance(self._form, Stacked)
+
+    def plan(self, sets: Sequence[NamedSet]) -> list[Unit]:
+        """The units that the sets are scored in, in the order of their first layers.
+
+        Raises:
+            HeadscopeError: An empty set, or heads that the model does not have.
+        """
+        for _, heads in sets:
+            check_inside(head_set(heads), self.model.layers, self.model.heads)
+        return self._form.plan(sets) if sets else []
+
+    def score_unit(self, unit: Unit) -> list[SetResult]:
+        """What every set of a unit puts out."""
+        return self._form.score(unit)
+
+    def score(self, sets: Sequence[NamedSet], *, done: Collection[str] = ()) -> Iterator[SetResult]:
+        """What the model puts out with each set disabled, in the order of the sets' first layers.
+
+        Up to sixteen sets that begin in the same layer are finished for all examples before the
+        next, so save what comes, and name it in `done` when the same sets are given again.
+
+        Args:
+            sets: The sets with their names, in any order.
+            done: Names of sets that are left out. The results of the others are what they would
+                have been, to the bit ("auto": with the same predictions).
+
+        Raises:
+            HeadscopeError: At once: an empty set, or heads that the model does not have.
+        """
+        return self._score(self.plan(sets), done)
+
+    def _score(self, units: Sequence[Unit], done: Collection[str]) -> Iterator[SetResult]:
+        for unit in units:
+            if not _is_done(unit, done):
+                results = self.score_unit(unit)
+                yield from (result for result in results if result.name not in done)
+
+    def _outputs(self, precision: Precision) -> npt.NDArray[np.float32]:
+        return logits(self.model, self.encoded, batch_tokens=self.batch_tokens, precision=precision)
+
+    @property
+    def _form(self) -> Form:
+        model = self.model
+        # What is kept is of a model whose heads nobody else watches or disables.
+        is_plain = not (model.hf.training or model.tap.edits or model.tap.observers)
+        return (is_plain and self._stacked) or self._one_by_one
+
+    @cached_property
+    def _stacked(self) -> Stacked | None:
+        """The fast form; None where it does not give the outputs of the model."""
+        if not len(self.encoded) or not BertLayers.fits(self.model):
+            return None
+        layers = BertLayers(self.model)
+        try:
+            difference = difference_from_model(layers, self._few(), self.mode)
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            self.note(
+                f"{self.model.name} is built like BERT but cannot be run by its layers ({error}): "
+                "the slower general form is used"
+            )
+            return None
+        # Not-a-number fails as well.
+        if not difference <= TOLERANCE:
+            self.note(
+                f"{self.model.name} is built like BERT, but run by its layers its outputs differ "
+                f"by {difference:.1e}: the slower general form is used"
+            )
+            return None
+        states = LayerStates(layers, self.encoded, self.memory, self.layers_kept)
+        return Stacked(
+            layers,
+            states,
+            self.mode,
+            batch_tokens=self.batch_tokens,
+            precision="bf16" if self.precision == "bf16" else "fp32",
+            guard=self._guard(),
+        )
+
+    def _few(self) -> Encoded:
+        """Up to four examples, from the shortest to a long one."""
+        order = np.argsort(self.encoded.lengths, kind="stable")
+        rows = {int(order[len(order) * quarter // 4]) for quarter in range(4)}
+        return only(self.encoded, sorted(rows))
+
+    def _guard(self) -> RoundingGuard | None:
+        """What makes bfloat16 predict as float32 does, where bfloat16 is to be used for that."""
+        is_regression = int(self.model.hf.config.num_labels or 0) <= 1
+        if self.precision != "auto" or is_regression or not has_bf16(self.model.hf.device):
+            return None
+        rounded = self._outputs("bf16")
+        return RoundingGuard(torch.from_numpy(rounded), torch.from_numpy(self.unchanged))
+
+
+def _is_done(unit: Unit, done: Collection[str]) -> bool:
+    return all(name in done for name, _ in unit.sets)
+
+
+def score_unit(scorer: Scorer, unit: Unit) -> list[SetResult]:
+    """What every set of a unit puts out, as the function of an item."""
+    return scorer.score_unit(unit)
+
+
+def score_together(
+    scorers: Sequence[Scorer], sets: Sequence[NamedSet], *, done: Collection[str] = ()
+) -> Iterator[SetResult]:
+    """`Scorer.score` by several scorers at once, each with the model on a device of its own.
+
+    The results come as they are ready, and are those of one scorer, to the bit where the devices
+    are alike. The first exception ends it.
+    """
+    items = []
+    for number, unit in enumerate(scorers[0].plan(sets)):
+        if not _is_done(unit, done):
+            name = f"unit {number + 1} of {unit.sets[0][0]}"
+            items.append(Item(name, f"{__name__}:{score_unit.__name__}", {"unit": unit}))
+    with Local(*({"scorer": scorer} for scorer in scorers)) as executor:
+        for _, future in as_completed(items, executor):
+            for result in future.result():
+                if result.name not in done:
+                    yield result

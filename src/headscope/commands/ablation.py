@@ -1,0 +1,175 @@
+"""What `disable` and `study` do with sets of heads: name them, score them, write their tables."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from headscope.ablation.effects import effects, selection_rows
+from headscope.ablation.scorer import MEMORY, Scorer, score_together
+from headscope.ablation.sets import NamedSet, SetResult, top_heads
+from headscope.axes import set_name
+from headscope.commands.session import Session
+from headscope.errors import HeadscopeError
+from headscope.model.attention import Mode
+from headscope.model.encoding import batches
+from headscope.model.loading import load
+from headscope.model.model import Model
+from headscope.progress import progress, say
+from headscope.results.run import Run
+from headscope.tasks.metrics import Logits
+
+_KEPT = "disabled"
+
+
+def named_heads(spec: str, measured: Path | None) -> str:
+    """`--heads` with top:MEASURE:COUNT replaced by the names of those heads.
+
+    Args:
+        spec: What `--heads` says.
+        measured: The run whose `heads` table ranks them.
+
+    Raises:
+        HeadscopeError: The run or the measure does not exist, or only one of the two is named.
+    """
+    if not spec.startswith("top:"):
+        if measured is not None:
+            raise HeadscopeError(
+                f"--measured goes with --heads top:MEASURE:COUNT, and --heads is {spec!r}"
+            )
+        return spec
+    _, *words = spec.split(":")
+    if len(words) != 2 or not words[1].isdecimal():
+        raise HeadscopeError(
+            f"--heads {spec!r} is not understood: write top:MEASURE:COUNT, as in top:entropy:5"
+        )
+    table = None if measured is None else Run(measured).read("heads")
+    if table is None:
+        where = (
+            "--measured RUN is needed" if measured is None else f"{measured} holds no heads.parquet"
+        )
+        raise HeadscopeError(
+            f"{where}: give the folder of headscope measure or compare, whose heads {spec} goes by"
+        )
+    return set_name(top_heads(table, words[0], int(words[1])))
+
+
+def on_devices(session: Session, devices: str) -> list[Model]:
+    """The session's model on every device of a list joined by commas.
+
+    Raises:
+        HeadscopeError: One of the devices cannot be used.
+    """
+    models = []
+    for name in devices.split(","):
+        try:
+            device = str(torch.device(name.strip()))
+            models.append(load(session.model.path, labels=session.task.outputs, device=device))
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).strip().split("\n")[0].rstrip(".")
+            raise HeadscopeError(
+                f"--devices {devices!r}: {name.strip()!r} cannot be used ({reason}): name devices "
+                "that torch has, as in cuda:0,cuda:1, or cpu"
+            ) from error
+    return models
+
+
+def disable_sets(
+    session: Session,
+    models: Sequence[Model],
+    run: Run,
+    sets: Sequence[NamedSet],
+    unchanged: Logits,
+    mode: Mode,
+    *,
+    memory: int = MEMORY,
+) -> list[SetResult]:
+    """Score a model with each set disabled.
+
+    Every result is saved as it comes, and what an earlier run saved is not scored again.
+
+    Args:
+        session: The task and the examples.
+        models: The model on every device that shares the work.
+        run: Where results are saved.
+        sets: The sets.
+        unchanged: The outputs of the model with nothing disabled.
+        mode: What a disabled head puts out.
+        memory: How many bytes of states each device keeps.
+
+    Returns:
+        The results in the order of the sets.
+    """
+    if mode == "mean":
+        rows = batches(session.encoded.lengths, session.settings.batch_tokens)
+        device = models[0].hf.device
+        means = models[0].measure_means(session.encoded.batch(own, device) for own in rows)
+        for model in models:
+            model.means = means.to(model.hf.device)
+    scorers = [
+        Scorer(
+            model,
+            session.encoded,
+            mode,
+            batch_tokens=session.settings.batch_tokens,
+            precision=session.settings.precision,
+            memory=memory,
+            layers_kept=1,
+            unchanged=unchanged,
+            note=lambda text: say(text, quiet=session.settings.quiet),
+        )
+        for model in models
+    ]
+    results = _saved(run, sets)
+    done = set(results)
+    with progress(
+        "disabling heads", len(sets), quiet=session.settings.quiet, done=len(done)
+    ) as advance:
+        for result in score_together(scorers, sets, done=done):
+            arrays = {"logits": result.outputs, "change": np.array([result.activation_change])}
+            run.part(_KEPT, _file_name(result.name), arrays)
+            results[result.name] = result
+            advance(1, result.name)
+    return [results[name] for name, _ in sets]
+
+
+def write_effects(
+    session: Session, run: Run, results: Sequence[SetResult], unchanged: Logits, mode: Mode
+) -> pl.DataFrame:
+    """Test what every set changes; write `disabled` and, for several sets, `selection`.
+
+    Args:
+        session: The task and the examples.
+        run: Where the tables are written.
+        results: What the model puts out with each set disabled.
+        unchanged: What it puts out with nothing disabled.
+        mode: What a disabled head puts out.
+
+    Returns:
+        The table `disabled`.
+    """
+    task, labels, seed = session.task, session.validation.labels, session.settings.seed
+    rows = effects(task, labels, unchanged, results, mode=mode, seed=seed)
+    if len(results) > 1:
+        tested = selection_rows(task, labels, unchanged, results, seed=seed)
+        run.table("selection", tested, **session.names)
+    return run.table("disabled", rows, **session.names)
+
+
+def _saved(run: Run, sets: Sequence[NamedSet]) -> dict[str, SetResult]:
+    """The results that an earlier run saved, by the set's name."""
+    saved = run.finished_parts(_KEPT)
+    results = {}
+    for name, heads in sets:
+        if (arrays := saved.get(_file_name(name))) is not None:
+            change = float(arrays["change"][0])
+            results[name] = SetResult(name, heads, arrays["logits"], change)
+    return results
+
+
+def _file_name(name: str) -> str:
+    """A set's name, or its hash: a long list of heads makes no file name."""
+    return name if len(name) < 100 else hashlib.sha256(name.encode()).hexdigest()[:16]

@@ -1,0 +1,36 @@
+"""Score a session's examples with a model."""
+
+from headscope.commands.session import Session
+from headscope.model.model import Model
+from headscope.model.passes import logits
+from headscope.tasks.metrics import Logits
+from headscope.tasks.scores import ScoreRow, score_rows_of
+
+
+def score(session: Session, model: Model, configuration: str) -> tuple[list[ScoreRow], Logits]:
+    """Score the validation examples.
+
+    Args:
+        session: The examples.
+        model: Whose predictions.
+        configuration: What the rows say of how the model was made, as in `headscope.names`.
+
+    Returns:
+        A row per metric, and the outputs of the model, [example, output].
+    """
+    settings = session.settings
+    outputs = logits(
+        model,
+        session.encoded,
+        batch_tokens=settings.batch_tokens,
+        precision=settings.precision,
+    )
+    rows = score_rows_of(
+        session.task,
+        session.train.labels,
+        session.validation.labels,
+        outputs,
+        configuration=configuration,
+        seed=settings.seed,
+    )
+    return rows, outputs

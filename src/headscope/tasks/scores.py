@@ -1,0 +1,63 @@
+"""How well a model does a task: the rows of the table `scores`."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from headscope.examples import Labels
+from headscope.stats.paired import bootstrap, interval, wilson
+from headscope.tasks.base import Task
+from headscope.tasks.metrics import METRICS, Logits, majority, predictions, score_rows
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A row of `scores`: a configuration and a metric, in points, beside the majority baseline."""
+
+    configuration: str
+    metric: str
+    seed: int
+    value: float
+    low: float
+    high: float
+    n: int
+    unit: str
+    majority: float
+
+
+def score_rows_of(
+    task: Task, train: Labels, labels: Labels, outputs: Logits, *, configuration: str, seed: int
+) -> list[ScoreRow]:
+    """The `scores` rows of one configuration: every metric of the task with its 95% interval.
+
+    Args:
+        task: Its metrics are taken.
+        train: The labels of the training examples, of which the commonest is the baseline.
+        labels: The true labels, [example].
+        outputs: The model's, [example, output].
+        configuration: What the model is, a word of `names`.
+        seed: Of the bootstrap.
+    """
+    predicted = predictions(task, outputs)
+    guessed = majority(task, train, len(labels))
+    rows = []
+    for metric in task.metrics:
+        if metric == "accuracy":
+            share_low, share_high = wilson(int((labels == predicted).sum()), len(labels))
+            low, high = 100 * share_low, 100 * share_high
+        else:
+            drawn = bootstrap(partial(score_rows, metric), labels, [predicted], seed)
+            low, high = interval(drawn[0])
+        rows.append(
+            ScoreRow(
+                configuration=configuration,
+                metric=metric,
+                seed=seed,
+                value=METRICS[metric].score(labels, predicted),
+                low=low,
+                high=high,
+                n=len(labels),
+                unit="points",
+                majority=METRICS[metric].score(labels, guessed),
+            )
+        )
+    return rows
