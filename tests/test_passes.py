@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from headscope.model.loading import Model, load
 from headscope.model.passes import (
     Batch,
     LayerMaps,
+    Observer,
     PairMaps,
     batch_of,
     example_maps,
@@ -170,8 +172,8 @@ class Guard:
 def test_no_observer_changes_what_it_is_shown(case: Case) -> None:
     guard = Guard()
     divergences = DivergenceObserver(case.model.layers, case.model.heads)
-    observers = [guard, case.measures(), case.collector(), divergences, guard]
-    run_pass(case.model, case.encoded, observers, batch_tokens=1)
+    others: list[Observer[LayerMaps, Any]] = [case.measures(), case.collector(), divergences]
+    run_pass(case.model, case.encoded, [guard, *others, guard], batch_tokens=1)
     assert guard.checked == len(case.encoded) * case.model.layers
 
 

@@ -85,9 +85,14 @@ def clear_cases(maps: dict[str, AnnotatedMap], labels: Labels) -> list[Cell]:
     cells = []
     for name in CLASSES:
         by_head = {
-            f"{one.family}{one.head.head}": Cell(one, name, f"{one.model} {one.head}, {one.source}")
-            for key, one in maps.items()
-            if settled.get(key) == name and key not in doubted and is_shown(one) and one.is_pair
+            f"{annotated.family}{annotated.head.head}": Cell(
+                annotated, name, f"{annotated.model} {annotated.head}, {annotated.source}"
+            )
+            for key, annotated in maps.items()
+            if settled.get(key) == name
+            and key not in doubted
+            and is_shown(annotated)
+            and annotated.is_pair
         }
         cells += list(by_head.values())[:3]
     return cells
@@ -108,14 +113,14 @@ def border_cases(maps: dict[str, AnnotatedMap], labels: Labels) -> list[Cell]:
     return list(cells.values())
 
 
-def is_shown(one: AnnotatedMap) -> bool:
+def is_shown(annotated: AnnotatedMap) -> bool:
     """Whether a map is of a length that can be looked at in a small picture."""
-    return len(one.segments) in _LENGTHS
+    return len(annotated.segments) in _LENGTHS
 
 
 def main() -> None:
     """Clear cases of every class, and maps that two passes labelled differently."""
-    maps = {one.id: one for one in read_maps(ROOT / "annotations")}
+    maps = {annotated.id: annotated for annotated in read_maps(ROOT / "annotations")}
     labels = Labels(ROOT / "annotations")
     images = ROOT / "docs" / "images"
     sheet(clear_cases(maps, labels), 3, images / "patterns.png")

@@ -32,13 +32,13 @@ def features(maps: Sequence[AnnotatedMap]) -> Features:
     """What people go by, as numbers: the mass in special and in the strongest columns, in the
     diagonal band, on words of the own text, and how even each is over the rows.
     """
-    return np.stack([_features(one) for one in maps])
+    return np.stack([_features(annotated) for annotated in maps])
 
 
-def _features(one: AnnotatedMap) -> npt.NDArray[np.float64]:
-    weights = one.weights.astype(np.float64)
+def _features(annotated: AnnotatedMap) -> npt.NDArray[np.float64]:
+    weights = annotated.weights.astype(np.float64)
     n = len(weights)
-    special, text = np.array(one.special), np.array(one.segments)
+    special, text = np.array(annotated.special), np.array(annotated.segments)
     position = np.arange(n)
     received = weights.mean(0)
     strongest = np.argsort(-received)[: max(1, min(4, round(n / 5)))]
@@ -49,7 +49,7 @@ def _features(one: AnnotatedMap) -> npt.NDArray[np.float64]:
     best_offset = max(float(np.diagonal(weights, offset).sum()) / n for offset in (-1, 0, 1))
     on_words = weights[np.ix_(~special, ~special)]
     same_text = np.equal.outer(text[~special], text[~special])
-    inside = np.where(same_text, on_words, 0).sum() if one.is_pair else 0.0
+    inside = np.where(same_text, on_words, 0).sum() if annotated.is_pair else 0.0
     entropy = -(weights * np.log(np.maximum(weights, 1e-12))).sum(1)
     numbers = [
         weights[:, special].sum() / n,
@@ -65,7 +65,7 @@ def _features(one: AnnotatedMap) -> npt.NDArray[np.float64]:
         weights.max(1).mean(),
         entropy.mean() / np.log(n),
         np.log(n),
-        float(one.is_pair),
+        float(annotated.is_pair),
     ]
     return np.array(numbers)
 
@@ -179,11 +179,11 @@ def published(maps: Sequence[AnnotatedMap], labels: Rows, epochs: int) -> Predic
     form.
     """
     x = torch.zeros(len(maps), 1, LARGEST, LARGEST).contiguous(memory_format=torch.channels_last)
-    for row, one in enumerate(maps):
-        n = len(one.segments)
+    for row, annotated in enumerate(maps):
+        n = len(annotated.segments)
         start = (LARGEST - n) // 2
         inner = slice(start, start + n)
-        x[row, 0, inner, inner] = torch.from_numpy(np.array(one.weights))
+        x[row, 0, inner, inner] = torch.from_numpy(np.array(annotated.weights))
     y = torch.from_numpy(labels)
 
     def predict(learn: Rows, rows: Rows) -> Rows:

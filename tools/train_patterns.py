@@ -19,7 +19,7 @@ import torch
 
 import pattern_rivals as rivals
 from headscope.annotation.agreement import agreement
-from headscope.annotation.records import AnnotatedMap, Labels, read_maps
+from headscope.annotation.records import Labels, read_maps
 from headscope.names import BLOCK, CLASSES
 from headscope.patterns.classifier import save_classifier
 from pages import table
@@ -39,18 +39,21 @@ class AnnotatedSet:
 
     def __init__(self, folder: Path = SET) -> None:
         settled = Labels(folder).settled()
-        self.maps: list[AnnotatedMap] = [one for one in read_maps(folder) if one.id in settled]
-        self.labels: Rows = np.array([CLASSES.index(settled[one.id]) for one in self.maps])
-        self.models = [one.model for one in self.maps]
-        self.families = [one.family for one in self.maps]
-        self.heads = [f"{one.family} {one.head}" for one in self.maps]
-        self.last = np.array([LAST in one.drawn for one in self.maps])
+        maps = read_maps(folder)
+        self.maps = [annotated for annotated in maps if annotated.id in settled]
+        self.labels: Rows = np.array(
+            [CLASSES.index(settled[annotated.id]) for annotated in self.maps]
+        )
+        self.models = [annotated.model for annotated in self.maps]
+        self.families = [annotated.family for annotated in self.maps]
+        self.heads = [f"{annotated.family} {annotated.head}" for annotated in self.maps]
+        self.last = np.array([LAST in annotated.drawn for annotated in self.maps])
 
     def examples(self) -> Examples:
         """What the classifier learns from."""
         labelled = [
-            LabelledMap(one.weights, one.special, one.segments, CLASSES[label])
-            for one, label in zip(self.maps, self.labels, strict=True)
+            LabelledMap(annotated.weights, annotated.special, annotated.segments, CLASSES[label])
+            for annotated, label in zip(self.maps, self.labels, strict=True)
         ]
         return examples_of(labelled)
 
@@ -73,7 +76,7 @@ def representative(data: AnnotatedSet) -> Rows:
     Candidates for block are border cases: the rate at which they are mistaken is not that of all
     maps of their class.
     """
-    drawn = np.array([one.drawn.startswith("random") for one in data.maps])
+    drawn = np.array([annotated.drawn.startswith("random") for annotated in data.maps])
     return np.flatnonzero(drawn | (data.labels == CLASSES.index(BLOCK)))
 
 
@@ -188,7 +191,7 @@ def main() -> None:
         "maps": len(data.maps),
         "by_model": {name: data.models.count(name) for name in sorted(set(data.models))},
         "by_class": {name: int((data.labels == k).sum()) for k, name in enumerate(CLASSES)},
-        "pairs": sum(one.is_pair for one in data.maps),
+        "pairs": sum(annotated.is_pair for annotated in data.maps),
         "agreement": agreements(1, 2),
         "agreement_on_unclear_maps": agreements(4, 5),
         "scores": scores,

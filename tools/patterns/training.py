@@ -53,27 +53,29 @@ class Examples:
         )
 
 
-def features_of(one: LabelledMap) -> Float[Tensor, "feature"]:
+def features_of(labelled: LabelledMap) -> Float[Tensor, "feature"]:
     """What the classifier sees of a map."""
-    real = torch.ones(1, len(one.segments), dtype=torch.bool)
-    frame = Frame.of(real, torch.tensor([one.special]), torch.tensor([one.segments]))
-    maps = torch.from_numpy(np.array(one.weights, np.float32))[None, None]
+    real = torch.ones(1, len(labelled.segments), dtype=torch.bool)
+    frame = Frame.of(real, torch.tensor([labelled.special]), torch.tensor([labelled.segments]))
+    maps = torch.from_numpy(np.array(labelled.weights, np.float32))[None, None]
     return features(maps, frame)[0, 0]
 
 
-def backwards(one: LabelledMap) -> LabelledMap:
+def backwards(labelled: LabelledMap) -> LabelledMap:
     """The map read last token first, which keeps its class."""
-    last = max(one.segments)
-    segments = tuple(last - segment for segment in reversed(one.segments))
-    return LabelledMap(one.weights[::-1, ::-1], one.special[::-1], segments, one.label)
+    last = max(labelled.segments)
+    segments = tuple(last - segment for segment in reversed(labelled.segments))
+    return LabelledMap(
+        labelled.weights[::-1, ::-1], labelled.special[::-1], segments, labelled.label
+    )
 
 
 def examples_of(maps: Sequence[LabelledMap], weight: float = 1.0) -> Examples:
     """The features of maps, all with the same weight in the loss."""
     return Examples(
-        features=torch.stack([features_of(one) for one in maps]),
-        mirrored=torch.stack([features_of(backwards(one)) for one in maps]),
-        labels=torch.tensor([CLASSES.index(one.label) for one in maps]),
+        features=torch.stack([features_of(labelled) for labelled in maps]),
+        mirrored=torch.stack([features_of(backwards(labelled)) for labelled in maps]),
+        labels=torch.tensor([CLASSES.index(labelled.label) for labelled in maps]),
         weights=torch.full((len(maps),), weight),
     )
 

@@ -174,7 +174,7 @@ class Measures:
         if faithful:
             forms = zip(names, self._measures, strict=True)
             self._measures = [FAITHFUL.get(name, measure) for name, measure in forms]
-        if words is None and any(isinstance(one, WordMeasure) for one in self._measures):
+        if words is None and any(isinstance(measure, WordMeasure) for measure in self._measures):
             raise HeadscopeError(
                 "these measures look at words: give the words of the examples (words.align)"
             )

@@ -155,7 +155,7 @@ def controls(aligned: Aligned, pairs: Sequence[Pair], seed: int) -> list[Pair | 
     A control is drawn from the seed, and is never itself a pair of the relation; None where there
     is none.
     """
-    word_of = {token: word for word, own in enumerate(aligned.tokens) for token in own}
+    word_of = {token: word for word, tokens in enumerate(aligned.tokens) for token in tokens}
     related = set(pairs)
     rng = random.Random(seed)
     by_distance: dict[int, list[Pair]] = {}
