@@ -27,7 +27,7 @@ import torch
 
 from headscope.figures.heatmaps import save
 from headscope.measures import MEASURES, measure
-from headscope.measures.base import MeasureObserver, Measuring
+from headscope.measures.base import MeasureObserver, Measures
 from headscope.model.encoding import Encoded, batches, encode, only
 from headscope.model.loading import load
 from headscope.model.model import Model
@@ -111,7 +111,7 @@ def main() -> None:
     bare(model, encoded)
     before = peak()
     collector = Collector(load_classifier(), len(encoded), model.layers, model.heads)
-    measures = MeasureObserver(Measuring(names, words), model.layers, model.heads)
+    measures = MeasureObserver(Measures(names, words), model.layers, model.heads)
     times: dict[str, list[float]] = {"bare": [], "measured": [], "patterns": []}
     for _ in range(given.rounds):
         times["bare"].append(seconds(lambda: bare(model, encoded)))

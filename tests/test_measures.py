@@ -17,7 +17,7 @@ import families
 from headscope.errors import HeadscopeError
 from headscope.examples import Split, Word
 from headscope.measures import MEASURES, measure
-from headscope.measures.base import Measuring, Moments, Prepared
+from headscope.measures.base import Measures, Moments, Prepared
 from headscope.measures.comparison import compare, cosine
 from headscope.measures.features import class_masks, notebook_masks, notebook_words
 from headscope.measures.pairs import (
@@ -361,7 +361,7 @@ def test_measures_change_nothing_and_do_not_see_padding(case: Case) -> None:
     layer = by_hand(maps)
     before = layer.maps.clone()
     prepared = Prepared(layer.batch, [HAND])
-    chosen = Measuring([n for n in names if not n.startswith("norm_")], case.words)
+    chosen = Measures([n for n in names if not n.startswith("norm_")], case.words)
     values = chosen.values(layer, prepared)
     assert torch.equal(layer.maps, before)
     assert values.isfinite().any()

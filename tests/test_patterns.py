@@ -26,15 +26,7 @@ from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import FEWEST, Collector
 from headscope.patterns.map_features import GROUPS, PROFILES, Frame, edge, features, row_profiles
 from headscope.patterns.shares import confusion_rates, corrected, counted, shares, simplex
-from patterns.evaluation import (
-    confusion_counts,
-    f1_scores,
-    grouped,
-    head_folds,
-    held_out,
-    held_out_twice,
-    score,
-)
+from patterns.evaluation import grouped, head_folds, held_out, held_out_twice, score
 from patterns.synthetic import synthetic_set
 from patterns.training import examples_of, train
 
@@ -432,12 +424,10 @@ def test_shares_of_the_model_its_layers_and_its_heads() -> None:
 
 def test_scores_worked_by_hand() -> None:
     labels, predicted = np.array([0, 0, 1, 4]), np.array([0, 1, 1, 4])
-    counts = confusion_counts(labels, predicted)
-    assert counts[0].tolist() == [1, 1, 0, 0, 0]
-    f1 = f1_scores(counts)
-    np.testing.assert_allclose(f1[[0, 1, 4]], [2 / 3, 2 / 3, 1])
-    assert np.isnan(f1[2:4]).all()
     found = score(labels, predicted, ["a", "b", "b", "c"])
+    assert found.confusion[0].tolist() == [1, 1, 0, 0, 0]
+    np.testing.assert_allclose(found.f1[[0, 1, 4]], [2 / 3, 2 / 3, 1])
+    assert np.isnan(found.f1[2:4]).all()
     assert found.macro_f1 == pytest.approx(7 / 9)
     assert found.low <= found.macro_f1 <= found.high
     assert grouped(labels, predicted, ["b", "a", "a", "b"])[1].sum() == 2
@@ -462,12 +452,12 @@ def test_nothing_is_learned_from_what_is_predicted() -> None:
 
 
 def test_training_gives_the_same_weights_again() -> None:
-    made = [(m.weights, m.special, m.segments, m.label) for m in synthetic_set(6, (5, 40), 0)]
-    assert {label for *_, label in made} == set(CLASSES)
+    made = synthetic_set(6, (5, 40), 0)
+    assert {one.label for one in made} == set(CLASSES)
     examples = examples_of(made)
     first, second = (train(examples, 0, epochs=2).state_dict() for _ in range(2))
     assert all((first[name] == second[name]).all() for name in first)
-    np.testing.assert_allclose(np.concatenate([m[0].sum(1) for m in made]), 1, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([one.weights.sum(1) for one in made]), 1, atol=1e-5)
 
 
 def test_the_weights_are_small_and_carry_their_errors() -> None:

@@ -2,8 +2,10 @@
 tools/pattern_pictures.py.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import vl_convert as vlc
 
 from headscope.annotation.records import AnnotatedMap, Labels, read_maps
@@ -12,106 +14,117 @@ from headscope.names import CLASSES
 ROOT = Path(__file__).parents[1]
 SIDE, GAP, TITLE = 150, 26, 34
 _LENGTHS = range(20, 52)
+_FIRST_PASSES = (1, 2)
 
 
-def picture(one: AnnotatedMap, x: float, y: float, title: str, under: str = "") -> str:
+@dataclass(frozen=True)
+class Cell:
+    """A map with what stands over it, in bold and below."""
+
+    map: AnnotatedMap
+    title: str
+    under: str = ""
+
+
+def picture(cell: Cell, x: float, y: float) -> str:
     """One map as SVG: black is its largest weight; red marks [CLS] and [SEP], blue the border
     between the texts.
     """
-    weights, n = one.weights, len(one.segments)
-    cell = SIDE / n
+    weights, special = cell.map.weights, cell.map.special
+    n = len(special)
+    size = SIDE / n
+    shades = 1 - weights / weights.max()
     parts = [
-        f'<text x="{x}" y="{y - 18}" font-size="12" font-weight="bold">{title}</text>',
-        f'<text x="{x}" y="{y - 6}" font-size="9" fill="#444">{under}</text>',
+        f'<text x="{x}" y="{y - 18}" font-size="12" font-weight="bold">{cell.title}</text>',
+        f'<text x="{x}" y="{y - 6}" font-size="9" fill="#444">{cell.under}</text>',
     ]
-    top = float(weights.max())
-    for i in range(n):
-        for j in range(n):
-            if (dark := weights[i, j] / top) > 0.01:
-                grey = round(255 * (1 - dark))
-                place = f'x="{x + j * cell:.2f}" y="{y + i * cell:.2f}" width="{cell:.2f}" height="{cell:.2f}"'
-                parts.append(f'<rect {place} fill="rgb({grey},{grey},{grey})"/>')
-    for i, special in enumerate(one.special):
-        if special:
-            parts.append(
-                f'<rect x="{x + i * cell}" y="{y - 4}" width="{cell}" height="3" fill="#d22020"/>'
-            )
-            parts.append(
-                f'<rect x="{x - 4}" y="{y + i * cell}" width="3" height="{cell}" fill="#d22020"/>'
-            )
-    if one.is_pair:
-        at = one.segments.index(1) * cell
+    for row, column in np.argwhere(shades < 0.99).tolist():
+        grey = round(255 * shades[row, column])
+        place = f'x="{x + column * size:.2f}" y="{y + row * size:.2f}"'
+        extent = f'width="{size:.2f}" height="{size:.2f}"'
+        parts.append(f'<rect {place} {extent} fill="rgb({grey},{grey},{grey})"/>')
+    for token in np.flatnonzero(special).tolist():
+        along = token * size
+        parts.append(rectangle(x + along, y - 4, size, 3, 'fill="#d22020"'))
+        parts.append(rectangle(x - 4, y + along, 3, size, 'fill="#d22020"'))
+    if cell.map.is_pair:
+        border = cell.map.segments.index(1) * size
         dash = 'stroke="#2a6fe0" stroke-dasharray="3 3"'
-        parts.append(f'<path d="M{x + at} {y}v{SIDE}M{x} {y + at}h{SIDE}" {dash}/>')
-    parts.append(
-        f'<rect x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" fill="none" stroke="#999"/>'
-    )
+        parts.append(f'<path d="M{x + border} {y}v{SIDE}M{x} {y + border}h{SIDE}" {dash}/>')
+    parts.append(rectangle(x, y, SIDE, SIDE, 'fill="none" stroke="#999"'))
     return "".join(parts)
 
 
-def sheet(cells: list[tuple[AnnotatedMap, str, str]], columns: int, path: Path) -> None:
+def rectangle(x: float, y: float, width: float, height: float, look: str) -> str:
+    """A rectangle as SVG."""
+    return f'<rect x="{x}" y="{y}" width="{width}" height="{height}" {look}/>'
+
+
+def sheet(cells: list[Cell], columns: int, path: Path) -> None:
     """Several maps in a grid, as PNG."""
     rows = -(-len(cells) // columns)
     width, height = columns * (SIDE + GAP) + GAP, rows * (SIDE + TITLE + 10) + 10
-    body = "".join(
-        picture(
-            one,
-            GAP + (i % columns) * (SIDE + GAP),
-            TITLE + (i // columns) * (SIDE + TITLE + 10),
-            title,
-            under,
-        )
-        for i, (one, title, under) in enumerate(cells)
-    )
+    pictures = []
+    for index, cell in enumerate(cells):
+        row, column = divmod(index, columns)
+        x, y = GAP + column * (SIDE + GAP), TITLE + row * (SIDE + TITLE + 10)
+        pictures.append(picture(cell, x, y))
     style = 'font-family="Liberation Sans, Arial, sans-serif"'
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {style}>'
-    path.write_bytes(
-        vlc.svg_to_png(
-            f'{svg}<rect width="100%" height="100%" fill="white"/>{body}</svg>', scale=1.4
-        )
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {style}>'
+        f'<rect width="100%" height="100%" fill="white"/>{"".join(pictures)}</svg>'
     )
+    path.write_bytes(vlc.svg_to_png(svg, scale=1.4))
+
+
+def clear_cases(maps: dict[str, AnnotatedMap], labels: Labels) -> list[Cell]:
+    """Three maps of every class, of different heads, that nobody doubted."""
+    settled = labels.settled()
+    doubted = {line.map for line in labels.lines if line.note}
+    doubted |= {line.map for line in labels.lines if line.label != settled.get(line.map)}
+    cells = []
+    for name in CLASSES:
+        by_head = {
+            f"{annotated.family}{annotated.head.head}": Cell(
+                annotated, name, f"{annotated.model} {annotated.head}, {annotated.source}"
+            )
+            for key, annotated in maps.items()
+            if settled.get(key) == name
+            and key not in doubted
+            and is_shown(annotated)
+            and annotated.is_pair
+        }
+        cells += list(by_head.values())[:3]
+    return cells
+
+
+def border_cases(maps: dict[str, AnnotatedMap], labels: Labels) -> list[Cell]:
+    """Maps that the first two passes labelled differently, one of each kind of difference."""
+    settled = labels.settled()
+    by_map: dict[str, set[str]] = {}
+    for line in labels.lines:
+        if line.round in _FIRST_PASSES:
+            by_map.setdefault(line.map, set()).add(line.label)
+    cells: dict[tuple[str, str], Cell] = {}
+    for key, seen in sorted(by_map.items()):
+        if key in settled and len(seen) > 1 and is_shown(maps[key]):
+            was = " / ".join(sorted(seen))
+            cells.setdefault((settled[key], was), Cell(maps[key], settled[key], f"was {was}"))
+    return list(cells.values())
+
+
+def is_shown(annotated: AnnotatedMap) -> bool:
+    """Whether a map is of a length that can be looked at in a small picture."""
+    return len(annotated.segments) in _LENGTHS
 
 
 def main() -> None:
     """Clear cases of every class, and maps that two passes labelled differently."""
-    folder = ROOT / "annotations"
-    maps = {one.id: one for one in read_maps(folder)}
-    labels = Labels(folder)
-    given: dict[str, list[tuple[int, str, str]]] = {}
-    for line in labels.lines:
-        given.setdefault(line.map, []).append((line.round, line.label, line.note))
-    settled = labels.settled()
-    clear: list[tuple[AnnotatedMap, str, str]] = []
-    for name in CLASSES:
-        sure = [
-            one
-            for key, one in maps.items()
-            if settled.get(key) == name
-            and len(one.segments) in _LENGTHS
-            and one.is_pair
-            and all(label == name and not note for _, label, note in given[key])
-        ]
-        by_head = {f"{one.family}{one.head.head}": one for one in sure}
-        clear += [
-            (one, name, f"{one.model} {one.head}, {one.source}")
-            for one in list(by_head.values())[:3]
-        ]
-    sheet(clear, 3, ROOT / "docs" / "images" / "patterns.png")
-    border = [
-        (
-            maps[key],
-            settled[key],
-            " / ".join(sorted({label for round, label, _ in lines if round < 3})),
-        )
-        for key, lines in sorted(given.items())
-        if key in settled
-        and len({label for round, label, _ in lines if round < 3}) > 1
-        and len(maps[key].segments) in _LENGTHS
-    ]
-    kinds: dict[str, tuple[AnnotatedMap, str, str]] = {}
-    for one, name, was in border:
-        kinds.setdefault(f"{name}{was}", (one, name, f"was {was}"))
-    sheet(list(kinds.values())[:9], 3, ROOT / "docs" / "images" / "borders.png")
+    maps = {annotated.id: annotated for annotated in read_maps(ROOT / "annotations")}
+    labels = Labels(ROOT / "annotations")
+    images = ROOT / "docs" / "images"
+    sheet(clear_cases(maps, labels), 3, images / "patterns.png")
+    sheet(border_cases(maps, labels)[:9], 3, images / "borders.png")
 
 
 if __name__ == "__main__":

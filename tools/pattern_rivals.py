@@ -4,6 +4,7 @@ the paper's CNN.
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,15 @@ from torch import nn
 
 from headscope.annotation.records import AnnotatedMap
 from headscope.model.precision import training_autocast
-from headscope.names import CLASSES
-from patterns.evaluation import Predict, confusion_counts, f1_scores
+from headscope.names import (
+    BLOCK,
+    CLASSES,
+    DIAGONAL,
+    HETEROGENEOUS,
+    VERTICAL,
+    VERTICAL_DIAGONAL,
+)
+from patterns.evaluation import Predict, Rows, macro_f1
 
 LARGEST = 128
 Features = Float[np.ndarray, "map feature"]
@@ -24,88 +32,117 @@ def features(maps: Sequence[AnnotatedMap]) -> Features:
     """What people go by, as numbers: the mass in special and in the strongest columns, in the
     diagonal band, on words of the own text, and how even each is over the rows.
     """
-    return np.stack([_features(one) for one in maps])
+    return np.stack([_features(annotated) for annotated in maps])
 
 
-def _features(one: AnnotatedMap) -> npt.NDArray[np.float64]:
-    weights = one.weights.astype(np.float64)
+def _features(annotated: AnnotatedMap) -> npt.NDArray[np.float64]:
+    weights = annotated.weights.astype(np.float64)
     n = len(weights)
-    special, text = np.array(one.special), np.array(one.segments)
-    offset = np.arange(n)[None] - np.arange(n)[:, None]
-    band = np.where(np.abs(offset) <= 1, weights, 0).sum(1)
-    columns = np.sort(weights.mean(0))[::-1]
-    top = np.argsort(-weights.mean(0))[: max(1, min(4, round(n / 5)))]
-    stripes = weights[:, top].sum(1)
-    word = ~special
-    both = weights[np.ix_(word, word)]
-    inside = np.where(np.equal.outer(text[word], text[word]), both, 0).sum()
-    crest = np.abs(weights.argmax(1) - np.arange(n)) <= 1
-    best = max(float(np.diagonal(weights, o).sum()) / n for o in (-1, 0, 1))
+    special, text = np.array(annotated.special), np.array(annotated.segments)
+    position = np.arange(n)
+    received = weights.mean(0)
+    strongest = np.argsort(-received)[: max(1, min(4, round(n / 5)))]
+    stripes = weights[:, strongest].sum(1)
+    is_near = np.abs(position[None] - position[:, None]) <= 1
+    band = np.where(is_near, weights, 0).sum(1)
+    on_crest = np.abs(weights.argmax(1) - position) <= 1
+    best_offset = max(float(np.diagonal(weights, offset).sum()) / n for offset in (-1, 0, 1))
+    on_words = weights[np.ix_(~special, ~special)]
+    same_text = np.equal.outer(text[~special], text[~special])
+    inside = np.where(same_text, on_words, 0).sum() if annotated.is_pair else 0.0
     entropy = -(weights * np.log(np.maximum(weights, 1e-12))).sum(1)
-    return np.array(
-        [
-            weights[:, special].sum() / n,
-            stripes.mean(),
-            np.quantile(stripes, 0.25),
-            band.mean(),
-            np.quantile(band, 0.25),
-            crest.mean(),
-            best,
-            inside / max(both.sum(), 1e-9) if len(set(one.segments)) > 1 else 0.0,
-            inside / n if len(set(one.segments)) > 1 else 0.0,
-            *columns[:4],
-            weights.max(1).mean(),
-            entropy.mean() / np.log(n),
-            np.log(n),
-            float(len(set(one.segments)) > 1),
-        ]
+    numbers = [
+        weights[:, special].sum() / n,
+        stripes.mean(),
+        np.quantile(stripes, 0.25),
+        band.mean(),
+        np.quantile(band, 0.25),
+        on_crest.mean(),
+        best_offset,
+        inside / max(on_words.sum(), 1e-9),
+        inside / n,
+        *np.sort(received)[::-1][:4],
+        weights.max(1).mean(),
+        entropy.mean() / np.log(n),
+        np.log(n),
+        float(annotated.is_pair),
+    ]
+    return np.array(numbers)
+
+
+SPECIAL, STRIPES, BAND, INSIDE, INSIDE_MASS = 0, 1, 3, 7, 8
+"""The places of some of the numbers."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The masses at which the rule of thumb sees something, as fractions.
+
+    Attributes:
+        stripe: In columns, for vertical.
+        band: In the diagonal band, for diagonal.
+        both: In columns and in the band, for vertical+diagonal.
+        block: On words of the own text, of all mass on words, for block.
+        column: Which columns count: `SPECIAL` or `STRIPES`.
+    """
+
+    stripe: float
+    band: float
+    both: float
+    block: float
+    column: int
+
+
+_GRID = [
+    Thresholds(*values)
+    for values in itertools.product(
+        (0.35, 0.4, 0.45, 0.5, 0.6),
+        (0.3, 0.4, 0.5),
+        (0.15, 0.2, 0.25, 0.3),
+        (0.7, 0.8, 0.9),
+        (SPECIAL, STRIPES),
     )
+]
 
 
-SPECIAL, STRIPES, BAND, BEST, INSIDE, INSIDE_MASS = 0, 1, 3, 6, 7, 8
-
-
-def by_rule(
-    x: Features, stripe: float, band: float, both: float, block: float, column: int
-) -> npt.NDArray[np.int64]:
+def by_rule(x: Features, at: Thresholds) -> Rows:
     """The rule of thumb: the mass in columns, in the band and inside the own text, each against a
     threshold.
     """
-    out = np.full(len(x), CLASSES.index("heterogeneous"))
-    out[(x[:, INSIDE] >= block) & (x[:, INSIDE_MASS] >= 0.5)] = CLASSES.index("block")
-    out[x[:, column] >= stripe] = CLASSES.index("vertical")
-    out[x[:, BAND] >= band] = CLASSES.index("diagonal")
-    mixed = (x[:, BAND] >= both) & (x[:, column] >= both) & (x[:, BAND] + x[:, column] >= stripe)
-    out[mixed] = CLASSES.index("vertical+diagonal")
+    columns, band = x[:, at.column], x[:, BAND]
+    # Later rules win over earlier ones.
+    out = np.full(len(x), CLASSES.index(HETEROGENEOUS))
+    out[(x[:, INSIDE] >= at.block) & (x[:, INSIDE_MASS] >= 0.5)] = CLASSES.index(BLOCK)
+    out[columns >= at.stripe] = CLASSES.index(VERTICAL)
+    out[band >= at.band] = CLASSES.index(DIAGONAL)
+    has_both = (band >= at.both) & (columns >= at.both) & (band + columns >= at.stripe)
+    out[has_both] = CLASSES.index(VERTICAL_DIAGONAL)
     return out
 
 
-def rule(x: Features, labels: npt.NDArray[np.int64]) -> Predict:
+def rule(x: Features, labels: Rows) -> Predict:
     """The rule of thumb, its thresholds the best on the rows that it may learn from."""
-    grid = list(
-        itertools.product((0.35, 0.4, 0.45, 0.5, 0.6), (0.3, 0.4, 0.5), (0.15, 0.2, 0.25, 0.3), (0.7, 0.8, 0.9),
-                          (SPECIAL, STRIPES))
-    )  # fmt: skip
 
-    def predict(learn: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        scores = [
-            np.nanmean(f1_scores(confusion_counts(labels[learn], by_rule(x[learn], *g))))
-            for g in grid
-        ]
-        return by_rule(x[rows], *grid[int(np.argmax(scores))])
+    def predict(learn: Rows, rows: Rows) -> Rows:
+        best = max(_GRID, key=lambda at: macro_f1(labels[learn], by_rule(x[learn], at)))
+        return by_rule(x[rows], best)
 
     return predict
 
 
-def boosting(x: Features, labels: npt.NDArray[np.int64]) -> Predict:
+def boosting(x: Features, labels: Rows) -> Predict:
     """Gradient boosting on the same numbers."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    def predict(learn: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def predict(learn: Rows, rows: Rows) -> Rows:
         model = HistGradientBoostingClassifier(
-            max_iter=150, learning_rate=0.06, max_leaf_nodes=8, min_samples_leaf=8, class_weight="balanced",
+            max_iter=150,
+            learning_rate=0.06,
+            max_leaf_nodes=8,
+            min_samples_leaf=8,
+            class_weight="balanced",
             random_state=0,
-        )  # fmt: skip
+        )
         return np.asarray(model.fit(x[learn], labels[learn]).predict(x[rows]))
 
     return predict
@@ -134,7 +171,7 @@ class PublishedNet(nn.Sequential):
         super().__init__(*layers)
 
 
-def published(maps: Sequence[AnnotatedMap], labels: npt.NDArray[np.int64], epochs: int) -> Predict:
+def published(maps: Sequence[AnnotatedMap], labels: Rows, epochs: int) -> Predict:
     """That network as published: raw maps, zero-padded centred, Adam 1e-3, batches of 64, no choice
     of epoch.
 
@@ -142,13 +179,14 @@ def published(maps: Sequence[AnnotatedMap], labels: npt.NDArray[np.int64], epoch
     form.
     """
     x = torch.zeros(len(maps), 1, LARGEST, LARGEST).contiguous(memory_format=torch.channels_last)
-    for i, one in enumerate(maps):
-        n = len(one.segments)
-        at = (LARGEST - n) // 2
-        x[i, 0, at : at + n, at : at + n] = torch.from_numpy(np.array(one.weights))
+    for row, annotated in enumerate(maps):
+        n = len(annotated.segments)
+        start = (LARGEST - n) // 2
+        inner = slice(start, start + n)
+        x[row, 0, inner, inner] = torch.from_numpy(np.array(annotated.weights))
     y = torch.from_numpy(labels)
 
-    def predict(learn: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def predict(learn: Rows, rows: Rows) -> Rows:
         torch.manual_seed(0)
         net = PublishedNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.Adam(net.parameters(), 1e-3)
@@ -156,15 +194,17 @@ def published(maps: Sequence[AnnotatedMap], labels: npt.NDArray[np.int64], epoch
         for _ in range(epochs):
             order = rng.permutation(learn)
             for start in range(0, len(order), 64):
-                at = order[start : start + 64]
+                batch = order[start : start + 64]
                 with training_autocast("auto", x.device):
-                    logits = net(x[at])
-                loss = nn.functional.cross_entropy(logits.float(), y[at])
+                    logits = net(x[batch])
+                loss = nn.functional.cross_entropy(logits.float(), y[batch])
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
         with torch.inference_mode():
-            parts = [net(x[rows[s : s + 64]]).argmax(-1).numpy() for s in range(0, len(rows), 64)]
-        return np.concatenate(parts)
+            classes = [
+                net(x[batch]).argmax(-1) for batch in np.split(rows, range(64, len(rows), 64))
+            ]
+        return np.asarray(torch.cat(classes))
 
     return predict

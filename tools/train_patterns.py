@@ -15,22 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 import pattern_rivals as rivals
 from headscope.annotation.agreement import agreement
-from headscope.annotation.records import AnnotatedMap, Labels, read_maps
-from headscope.names import CLASSES
+from headscope.annotation.records import Labels, read_maps
+from headscope.names import BLOCK, CLASSES
 from headscope.patterns.classifier import save_classifier
-from patterns.evaluation import Predict, grouped, head_folds, held_out, held_out_twice, score
+from pages import table
+from patterns.evaluation import Predict, Rows, grouped, head_folds, held_out, held_out_twice, score
+from patterns.synthetic import LabelledMap
 from patterns.training import Examples, examples_of, synthetic_examples, train
 
 ROOT = Path(__file__).parents[1]
 SET, PAGE = ROOT / "annotations", ROOT / "docs" / "patterns.md"
 LAST = "last draw"
+PUBLISHED = "published network"
 SEED, HEAD_FOLDS = 0, 5
-Rows = npt.NDArray[np.int64]
 
 
 class AnnotatedSet:
@@ -38,21 +39,23 @@ class AnnotatedSet:
 
     def __init__(self, folder: Path = SET) -> None:
         settled = Labels(folder).settled()
-        self.maps: list[AnnotatedMap] = [one for one in read_maps(folder) if one.id in settled]
-        self.labels: Rows = np.array([CLASSES.index(settled[one.id]) for one in self.maps])
-        self.models = [one.model for one in self.maps]
-        self.families = [one.family for one in self.maps]
-        self.heads = [f"{one.family} {one.head}" for one in self.maps]
-        self.last = np.array([LAST in one.drawn for one in self.maps])
+        maps = read_maps(folder)
+        self.maps = [annotated for annotated in maps if annotated.id in settled]
+        self.labels: Rows = np.array(
+            [CLASSES.index(settled[annotated.id]) for annotated in self.maps]
+        )
+        self.models = [annotated.model for annotated in self.maps]
+        self.families = [annotated.family for annotated in self.maps]
+        self.heads = [f"{annotated.family} {annotated.head}" for annotated in self.maps]
+        self.last = np.array([LAST in annotated.drawn for annotated in self.maps])
 
     def examples(self) -> Examples:
         """What the classifier learns from."""
-        return examples_of(
-            [
-                (m.weights, m.special, m.segments, CLASSES[y])
-                for m, y in zip(self.maps, self.labels, strict=True)
-            ]
-        )
+        labelled = [
+            LabelledMap(annotated.weights, annotated.special, annotated.segments, CLASSES[label])
+            for annotated, label in zip(self.maps, self.labels, strict=True)
+        ]
+        return examples_of(labelled)
 
 
 def ours(examples: Examples, synthetic: Examples) -> Predict:
@@ -73,56 +76,58 @@ def representative(data: AnnotatedSet) -> Rows:
     Candidates for block are border cases: the rate at which they are mistaken is not that of all
     maps of their class.
     """
-    drawn = np.array([one.drawn.startswith("random") for one in data.maps])
-    return np.flatnonzero(drawn | (data.labels == CLASSES.index("block")))
+    drawn = np.array([annotated.drawn.startswith("random") for annotated in data.maps])
+    return np.flatnonzero(drawn | (data.labels == CLASSES.index(BLOCK)))
 
 
-def splits(data: AnnotatedSet) -> dict[str, Callable[[Predict], tuple[Rows, Rows]]]:
-    """By name, ways to learn and predict with nothing on both sides; each gives predicted rows and
-    their classes.
-    """
+Split = Callable[[Predict], tuple[Rows, Rows]]
+"""A way to learn and predict with nothing on both sides -> the rows predicted and their classes."""
+
+
+def splits(data: AnnotatedSet) -> dict[str, Split]:
+    """The ways to hold maps out, by name."""
     every = np.arange(len(data.maps))
     folds = head_folds(data.heads, HEAD_FOLDS, SEED)
-    fresh = np.flatnonzero(data.last)
+    last, earlier = np.flatnonzero(data.last), np.flatnonzero(~data.last)
     return {
-        "one model left out, no head seen": lambda p: (
+        "one model left out, no head seen": lambda predict: (
             every,
-            held_out_twice(p, data.models, folds),
+            held_out_twice(predict, data.models, folds),
         ),
-        "one model left out": lambda p: (every, held_out(p, data.models)),
-        "one family left out": lambda p: (every, held_out(p, data.families)),
-        "last draw": lambda p: (fresh, p(np.flatnonzero(~data.last), fresh)),
+        "one model left out": lambda predict: (every, held_out(predict, data.models)),
+        "one family left out": lambda predict: (every, held_out(predict, data.families)),
+        LAST: lambda predict: (last, predict(earlier, last)),
     }
 
 
 def evaluate(
     data: AnnotatedSet, predict: Predict, only: tuple[str, ...] = ()
 ) -> tuple[dict[str, Any], Rows]:
-    """The scores by split, and the predictions of the first."""
-    out: dict[str, Any] = {}
-    first = np.empty(0, np.int64)
+    """The scores by split, of all splits or `only` some, and the predictions of the first."""
+    scores: dict[str, Any] = {}
+    predictions: list[Rows] = []
     for name, split in splits(data).items():
         if only and name not in only:
             continue
         began = time.monotonic()
         rows, predicted = split(predict)
-        first = first if len(first) else predicted
-        found = score(data.labels[rows], predicted, [data.heads[i] for i in rows])
-        out[name] = {
+        predictions.append(predicted)
+        of_split = score(data.labels[rows], predicted, [data.heads[row] for row in rows])
+        scores[name] = {
             "n": len(rows),
-            "macro_f1": found.macro_f1,
-            "low": found.low,
-            "high": found.high,
-            "f1": found.f1.tolist(),
+            "macro_f1": of_split.macro_f1,
+            "low": of_split.low,
+            "high": of_split.high,
+            "f1": of_split.f1.tolist(),
             "accuracy": float((predicted == data.labels[rows]).mean()),
-            "confusion": found.confusion.tolist(),
+            "confusion": of_split.confusion.tolist(),
             "seconds": round(time.monotonic() - began, 1),
         }
         print(
-            f"{name}: macro-F1 {found.macro_f1:.3f} ({found.low:.3f} to {found.high:.3f})",
+            f"{name}: macro-F1 {of_split.macro_f1:.3f} ({of_split.low:.3f} to {of_split.high:.3f})",
             flush=True,
         )
-    return out, first
+    return scores, predictions[0]
 
 
 def agreements(first: int, second: int, folder: Path = SET) -> dict[str, Any]:
@@ -132,15 +137,36 @@ def agreements(first: int, second: int, folder: Path = SET) -> dict[str, Any]:
     for annotator, round in labels.passes():
         if round in passes:
             passes[round] |= labels.of(annotator, round)
-    found = agreement(passes[first], passes[second])
+    agreed = agreement(passes[first], passes[second])
     return {
-        "n": found.n,
-        "raw": found.raw,
-        "raw_interval": found.raw_interval,
-        "kappa": found.kappa,
-        "kappa_interval": found.kappa_interval,
-        "table": found.table.tolist(),
+        "n": agreed.n,
+        "raw": agreed.raw,
+        "raw_interval": agreed.raw_interval,
+        "kappa": agreed.kappa,
+        "kappa_interval": agreed.kappa_interval,
+        "table": agreed.table.tolist(),
     }
+
+
+def rival_scores(data: AnnotatedSet, published_epochs: int) -> dict[str, Any]:
+    """The scores of what the classifier has to beat; those of the published network as they were
+    where it is not trained.
+    """
+    numbers = rivals.features(data.maps)
+    scores: dict[str, Any] = {}
+    print("rule of thumb")
+    scores["rule of thumb"], _ = evaluate(data, rivals.rule(numbers, data.labels))
+    print("gradient boosting")
+    scores["gradient boosting"], _ = evaluate(data, rivals.boosting(numbers, data.labels))
+    record = SET / "scores.json"
+    before = json.loads(record.read_text())["scores"] if record.is_file() else {}
+    if published_epochs:
+        print(PUBLISHED)
+        predict = rivals.published(data.maps, data.labels, published_epochs)
+        scores[PUBLISHED], _ = evaluate(data, predict, (LAST,))
+    elif PUBLISHED in before:
+        scores[PUBLISHED] = before[PUBLISHED]
+    return scores
 
 
 def main() -> None:
@@ -149,41 +175,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--published-epochs", type=int, default=0)
-    epochs = parser.parse_args().published_epochs
+    published_epochs = parser.parse_args().published_epochs
     torch.manual_seed(SEED)
     data = AnnotatedSet()
     examples, synthetic = data.examples(), synthetic_examples(SEED)
-    numbers = rivals.features(data.maps)
-    before = (
-        json.loads((SET / "scores.json").read_text())
-        if (SET / "scores.json").is_file()
-        else {"scores": {}}
-    )
-    scores: dict[str, Any] = {}
-    for name, predict in (
-        ("rule of thumb", rivals.rule(numbers, data.labels)),
-        ("gradient boosting", rivals.boosting(numbers, data.labels)),
-    ):
-        print(name)
-        scores[name], _ = evaluate(data, predict)
-    if epochs:
-        print("published network")
-        published = rivals.published(data.maps, data.labels, epochs)
-        scores["published network"], _ = evaluate(data, published, ("last draw",))
-    elif "published network" in before["scores"]:
-        scores["published network"] = before["scores"]["published network"]
+    scores = rival_scores(data, published_epochs)
     print("headscope")
     scores["headscope"], predicted = evaluate(data, ours(examples, synthetic))
     began = time.monotonic()
     net = train(examples + synthetic, SEED)
     rows = representative(data)
-    known = grouped(data.labels[rows], predicted[rows], [data.heads[i] for i in rows])
+    known = grouped(data.labels[rows], predicted[rows], [data.heads[row] for row in rows])
     save_classifier(net, known)
     record = {
         "maps": len(data.maps),
-        "by_model": {m: data.models.count(m) for m in sorted(set(data.models))},
-        "by_class": {c: int((data.labels == k).sum()) for k, c in enumerate(CLASSES)},
-        "pairs": sum(one.is_pair for one in data.maps),
+        "by_model": {name: data.models.count(name) for name in sorted(set(data.models))},
+        "by_class": {name: int((data.labels == k).sum()) for k, name in enumerate(CLASSES)},
+        "pairs": sum(annotated.is_pair for annotated in data.maps),
         "agreement": agreements(1, 2),
         "agreement_on_unclear_maps": agreements(4, 5),
         "scores": scores,
@@ -199,68 +207,53 @@ BEGIN, END = "<!-- tables: written by tools/train_patterns.py -->", "<!-- end of
 
 def tables(record: dict[str, Any]) -> str:
     """The tables of docs/patterns.md."""
-    agreed = record["agreement"]
-    again = record["agreement_on_unclear_maps"]
-    kappa, (low, high) = agreed["kappa"], agreed["kappa_interval"]
-    lines = [
-        f"{record['maps']} maps, {record['pairs']} of them of pairs of texts. "
-        f"By class: {', '.join(f'{c} {n}' for c, n in record['by_class'].items())}. "
-        f"By model: {', '.join(f'{m} {n}' for m, n in record['by_model'].items())}.",
-        f"Two blind passes over the same {agreed['n']} maps agree on {100 * agreed['raw']:.1f}% "
-        f"of them, Cohen's kappa {kappa:.2f} (95% {low:.2f} to {high:.2f}); two more, after the "
-        f"guide had been sharpened, over the {again['n']} of them that an annotator had been "
-        f"unsure of, on {100 * again['raw']:.1f}%, kappa {again['kappa']:.2f}. Labels of the "
-        "first pass (rows) and the second (columns):",
-        matrix(agreed["table"]),
-        "Macro-F1 (95%, bootstrap over heads) on maps that were not learned from:",
+    agreed, again = record["agreement"], record["agreement_on_unclear_maps"]
+    low, high = agreed["kappa_interval"]
+    scores = record["scores"]
+    ours = scores["headscope"]
+    splits = list(ours)
+    by_class = ", ".join(f"{name} {count}" for name, count in record["by_class"].items())
+    by_model = ", ".join(f"{name} {count}" for name, count in record["by_model"].items())
+    rival_rows = [
+        [name, *(macro_f1(of_rival.get(split)) for split in splits)]
+        for name, of_rival in scores.items()
     ]
-    names = list(record["scores"]["headscope"])
-    head = (
-        "| | "
-        + " | ".join(f"{n} (n = {record['scores']['headscope'][n]['n']})" for n in names)
-        + " |"
-    )
-    lines.append(
-        "\n".join(
-            [
-                head,
-                "|---" * (len(names) + 1) + "|",
-                *(row(k, v, names) for k, v in record["scores"].items()),
-            ]
-        )
-    )
-    lines.append("F1 by class, headscope:")
-    head = "| | " + " | ".join(CLASSES) + " | accuracy |"
-    body = [
-        f"| {n} | " + " | ".join(f"{x:.2f}" for x in v["f1"]) + f" | {100 * v['accuracy']:.1f}% |"
-        for n, v in record["scores"]["headscope"].items()
+    class_rows = [
+        [name, *(f"{f1:.2f}" for f1 in of_split["f1"]), f"{100 * of_split['accuracy']:.1f}%"]
+        for name, of_split in ours.items()
     ]
-    lines.append("\n".join([head, "|---" * (len(CLASSES) + 2) + "|", *body]))
-    lines.append(f"Labels (rows) and predictions (columns), {names[0]}:")
-    lines.append(matrix(record["scores"]["headscope"][names[0]]["confusion"]))
-    return "\n\n".join(lines)
+    return "\n\n".join(
+        [
+            f"{record['maps']} maps, {record['pairs']} of them of pairs of texts. "
+            f"By class: {by_class}. By model: {by_model}.",
+            f"Two blind passes over the same {agreed['n']} maps agree on "
+            f"{100 * agreed['raw']:.1f}% of them, Cohen's kappa {agreed['kappa']:.2f} (95% "
+            f"{low:.2f} to {high:.2f}); two more, after the guide had been sharpened, over the "
+            f"{again['n']} of them that an annotator had been unsure of, on "
+            f"{100 * again['raw']:.1f}%, kappa {again['kappa']:.2f}. Labels of the first pass "
+            "(rows) and the second (columns):",
+            matrix(agreed["table"]),
+            "Macro-F1 (95%, bootstrap over heads) on maps that were not learned from:",
+            table(["", *(f"{name} (n = {ours[name]['n']})" for name in splits)], rival_rows),
+            "F1 by class, headscope:",
+            table(["", *CLASSES, "accuracy"], class_rows),
+            f"Labels (rows) and predictions (columns), {splits[0]}:",
+            matrix(ours[splits[0]]["confusion"]),
+        ]
+    )
 
 
-def row(rival: str, scores: dict[str, Any], splits: list[str]) -> str:
-    """A rival's line."""
-    cells = [
-        f"{s['macro_f1']:.2f} ({s['low']:.2f} to {s['high']:.2f})"
-        if (s := scores.get(n))
-        else "not run"
-        for n in splits
-    ]
-    return f"| {rival} | " + " | ".join(cells) + " |"
+def macro_f1(scores: dict[str, Any] | None) -> str:
+    """A cell: macro-F1 with its interval."""
+    if scores is None:
+        return "not run"
+    return f"{scores['macro_f1']:.2f} ({scores['low']:.2f} to {scores['high']:.2f})"
 
 
 def matrix(counts: list[list[int]]) -> str:
     """A table of counts by class."""
-    body = [
-        f"| {c} | " + " | ".join(map(str, line)) + " |"
-        for c, line in zip(CLASSES, counts, strict=True)
-    ]
-    return "\n".join(
-        ["| | " + " | ".join(CLASSES) + " |", "|---" * (len(CLASSES) + 1) + "|", *body]
-    )
+    rows = [[name, *line] for name, line in zip(CLASSES, counts, strict=True)]
+    return table(["", *CLASSES], rows)
 
 
 def write_tables(record: dict[str, Any]) -> None:

@@ -8,20 +8,31 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, Int
+from sklearn.metrics import confusion_matrix, f1_score
+from sklearn.model_selection import LeaveOneGroupOut
 
 from headscope.names import CLASSES
 from headscope.stats.paired import interval
 
-Predict = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.int64]]
+Rows = npt.NDArray[np.int64]
+"""Row numbers of maps, or classes of maps as indices in `CLASSES`."""
+Predict = Callable[[Rows, Rows], Rows]
 """(rows to learn from, rows to predict) -> the predicted classes of the latter."""
 
 _RESAMPLES = 2000
+_ALL = range(len(CLASSES))
 
 
 @dataclass(frozen=True)
 class Score:
-    """Predictions against labels: `macro_f1` with its interval, F1 by class, and counts [true,
-    predicted].
+    """Predictions against labels.
+
+    Attributes:
+        macro_f1: The mean F1 of the classes.
+        low: Its 95% interval's lower end.
+        high: Its upper end.
+        f1: F1 by class; NaN for a class that is neither there nor predicted.
+        confusion: How many maps of a class (rows) were predicted as each class (columns).
     """
 
     macro_f1: float
@@ -31,81 +42,82 @@ class Score:
     confusion: Int[np.ndarray, "class class"]
 
 
-def confusion_counts(
-    labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]
-) -> Int[np.ndarray, "class class"]:
-    """How many maps of a class (rows) were predicted as each class (columns)."""
-    k = len(CLASSES)
-    return np.bincount(labels * k + predicted, minlength=k * k).reshape(k, k)
+def macro_f1(labels: Rows, predicted: Rows, weights: Rows | None = None) -> float:
+    """The mean F1 of the classes that are there or predicted; `weights` says how often each map
+    counts.
+    """
+    value = f1_score(
+        labels, predicted, labels=_ALL, average="macro", sample_weight=weights, zero_division=np.nan
+    )
+    return float(value)
 
 
-def f1_scores(
-    confusion: npt.NDArray[np.int64] | npt.NDArray[np.float64],
-) -> Float[np.ndarray, "... class"]:
-    """F1 by class; NaN for a class that is neither there nor predicted."""
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
-    either = confusion.sum(-1) + confusion.sum(-2)
-    return np.where(either > 0, 2 * hits / np.maximum(either, 1), np.nan)
+def score(labels: Rows, predicted: Rows, groups: Sequence[str], seed: int = 0) -> Score:
+    """Macro-F1 with a 95% interval from a bootstrap over groups.
+
+    Args:
+        labels: The classes of the maps.
+        predicted: Their predicted classes.
+        groups: The group of each map; maps of a group are resampled together.
+        seed: Random seed of the bootstrap.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    count = len(names)
+    rng = np.random.default_rng(seed)
+    resamples = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
+    drawn = [macro_f1(labels, predicted, weights[group]) for weights in resamples]
+    low, high = interval(np.array(drawn))
+    f1 = f1_score(labels, predicted, labels=_ALL, average=None, zero_division=np.nan)
+    confusion = confusion_matrix(labels, predicted, labels=_ALL)
+    return Score(macro_f1(labels, predicted), low, high, f1, confusion)
 
 
 def grouped(
-    labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], groups: Sequence[str]
+    labels: Rows, predicted: Rows, groups: Sequence[str]
 ) -> Int[np.ndarray, "group class class"]:
-    """The confusion counts of every group, groups in alphabetical order."""
-    names = np.array(groups)
-    return np.stack(
-        [confusion_counts(labels[names == g], predicted[names == g]) for g in sorted(set(groups))]
-    )
+    """The confusion counts [true class, predicted class] of every group, groups in alphabetical
+    order.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    counts = [
+        confusion_matrix(labels[group == index], predicted[group == index], labels=_ALL)
+        for index in range(len(names))
+    ]
+    return np.stack(counts)
 
 
-def score(
-    labels: npt.NDArray[np.int64],
-    predicted: npt.NDArray[np.int64],
-    groups: Sequence[str],
-    seed: int = 0,
-) -> Score:
-    """Macro-F1 with a 95% interval from a bootstrap over groups."""
-    counts = grouped(labels, predicted, groups)
-    whole = counts.sum(0)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=_RESAMPLES)
-    drawn = np.nanmean(f1_scores(np.einsum("rg,gij->rij", weights, counts)), -1)
-    low, high = interval(drawn)
-    f1 = f1_scores(whole)
-    return Score(float(np.nanmean(f1)), low, high, f1, whole)
-
-
-def held_out(predict: Predict, folds: Sequence[str]) -> npt.NDArray[np.int64]:
+def held_out(predict: Predict, folds: Sequence[str]) -> Rows:
     """The prediction for every row by what was learned from the rows of all other folds."""
-    names = np.array(folds)
-    out = np.full(len(names), -1)
-    for fold in sorted(set(folds)):
-        here = names == fold
-        out[here] = predict(np.flatnonzero(~here), np.flatnonzero(here))
-    return out
+    predicted = np.full(len(folds), -1)
+    for learn, rows in _leave_one_out(folds):
+        predicted[rows] = predict(learn, rows)
+    return predicted
 
 
-def held_out_twice(
-    predict: Predict, folds: Sequence[str], others: Sequence[str]
-) -> npt.NDArray[np.int64]:
+def held_out_twice(predict: Predict, folds: Sequence[str], others: Sequence[str]) -> Rows:
     """The prediction for every row by what was learned from rows that share neither its fold nor
     its other fold.
     """
-    first, second = np.array(folds), np.array(others)
-    out = np.full(len(first), -1)
-    for fold in sorted(set(folds)):
-        for other in sorted(set(others)):
-            here = (first == fold) & (second == other)
-            if here.any():
-                out[here] = predict(
-                    np.flatnonzero((first != fold) & (second != other)), np.flatnonzero(here)
-                )
-    return out
+    predicted = np.full(len(folds), -1)
+    for learn_first, rows_first in _leave_one_out(folds):
+        for learn_second, rows_second in _leave_one_out(others):
+            rows = np.intersect1d(rows_first, rows_second)
+            if len(rows):
+                predicted[rows] = predict(np.intersect1d(learn_first, learn_second), rows)
+    return predicted
+
+
+def _leave_one_out(folds: Sequence[str]) -> list[tuple[Rows, Rows]]:
+    """For every fold the rows of the others and its own."""
+    return list(LeaveOneGroupOut().split(folds, groups=folds))
 
 
 def head_folds(groups: Sequence[str], count: int, seed: int = 0) -> list[str]:
-    """`count` folds that keep the rows of a group together."""
+    """`count` folds that keep the rows of a group together.
+
+    scikit-learn's GroupKFold shuffles otherwise, and the published scores are those of these folds.
+    """
     names = sorted(set(groups))
     order = np.random.default_rng(seed).permutation(len(names))
-    fold = {names[g]: f"{at % count}" for at, g in enumerate(order)}
-    return [fold[g] for g in groups]
+    fold_of = {names[group]: f"{turn % count}" for turn, group in enumerate(order)}
+    return [fold_of[group] for group in groups]

@@ -11,15 +11,30 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-from headscope.names import CLASSES
+from headscope.names import (
+    BLOCK,
+    CLASSES,
+    DIAGONAL,
+    HETEROGENEOUS,
+    VERTICAL,
+    VERTICAL_DIAGONAL,
+)
 
 Matrix = Float[np.ndarray, "query key"]
-_SHORTEST = {"vertical+diagonal": 8, "block": 9, "heterogeneous": 8}
+_SHORTEST = {VERTICAL_DIAGONAL: 8, BLOCK: 9, HETEROGENEOUS: 8}
+"""The fewest tokens that show some classes."""
 
 
 @dataclass(frozen=True)
-class SyntheticMap:
-    """A map with the kinds of its tokens and its class."""
+class LabelledMap:
+    """A map with the kinds of its tokens and its class.
+
+    Attributes:
+        weights: The attention weights, rows summing to 1.
+        special: Which tokens are [CLS] or [SEP].
+        segments: Which text a token belongs to, 0 or 1.
+        label: The class.
+    """
 
     weights: Matrix
     special: tuple[bool, ...]
@@ -27,20 +42,21 @@ class SyntheticMap:
     label: str
 
 
-def synthetic_set(per_class: int, lengths: tuple[int, int], seed: int) -> list[SyntheticMap]:
+def synthetic_set(per_class: int, lengths: tuple[int, int], seed: int) -> list[LabelledMap]:
     """`per_class` maps of every class, their lengths spread evenly over the logarithm."""
     rng = np.random.default_rng(seed)
     low, high = np.log(lengths[0]), np.log(lengths[1] + 1)
-    return [
-        synthetic(label, max(int(np.exp(rng.uniform(low, high))), _SHORTEST.get(label, 0)), rng)
-        for label in CLASSES
-        for _ in range(per_class)
-    ]
+    maps = []
+    for label in CLASSES:
+        for _ in range(per_class):
+            tokens = int(np.exp(rng.uniform(low, high)))
+            maps.append(synthetic(label, max(tokens, _SHORTEST.get(label, 0)), rng))
+    return maps
 
 
-def synthetic(label: str, n: int, rng: np.random.Generator) -> SyntheticMap:
+def synthetic(label: str, n: int, rng: np.random.Generator) -> LabelledMap:
     """A map of `n` tokens of the class `label`, strengths and details drawn at random."""
-    pair = label == "block" or bool(n >= 8 and rng.random() < 0.6)
+    pair = label == BLOCK or bool(n >= 8 and rng.random() < 0.6)
     special, segments = tokens_of(n, pair, rng)
     text = np.array(segments)
     shares = _shares(label, rng)
@@ -50,14 +66,15 @@ def synthetic(label: str, n: int, rng: np.random.Generator) -> SyntheticMap:
         _inside(text, rng) if pair else _rest(text, rng),
         _rest(text, rng),
     )
-    # Rows differ in how they mix: a dotted diagonal beside a broken stripe is both.
+    # Rows differ in how they mix: a dotted diagonal beside a broken stripe is both. [query, part]
     evenness = np.exp(rng.uniform(np.log(1.5), np.log(60)))
     mix = rng.gamma(evenness, size=(n, 4)) * shares
     mix /= mix.sum(1, keepdims=True)
     # The mixing noise must not move the shares over a border.
     mix *= shares / np.maximum(mix.mean(0), 1e-9)
-    weights = _rows(sum(mix[:, k, None] * parts[k] for k in range(4)) + 1e-9)
-    return SyntheticMap(weights.astype(np.float32), special, segments, label)
+    mixture = sum(mix[:, index, None] * part for index, part in enumerate(parts))
+    weights = _normalised(mixture + 1e-9)
+    return LabelledMap(weights.astype(np.float32), special, segments, label)
 
 
 def tokens_of(
@@ -79,45 +96,49 @@ def tokens_of(
 def _shares(label: str, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Shares of stripes, diagonal, own text and rest that make a clear case of the class."""
     while True:
-        s, d, i, r = rng.dirichlet((0.7, 0.7, 0.5, 0.7))
-        is_label = {
-            "vertical": s >= 0.48 and d <= 0.08,
-            "diagonal": d >= 0.5 and s <= 0.12,
-            "vertical+diagonal": s >= 0.22 and d >= 0.2 and s + d >= 0.6,
-            "block": i >= 0.5 and s <= 0.36 and d <= 0.15 and r <= 0.2,
-            "heterogeneous": s <= 0.36 and d <= 0.12 and i <= 0.25,
-        }[label]
-        if is_label:
-            return np.array([s, d, i, r])
+        shares = rng.dirichlet((0.7, 0.7, 0.5, 0.7))
+        stripes, diagonal, inside, rest = shares
+        is_clear = {
+            VERTICAL: stripes >= 0.48 and diagonal <= 0.08,
+            DIAGONAL: diagonal >= 0.5 and stripes <= 0.12,
+            VERTICAL_DIAGONAL: (stripes >= 0.22 and diagonal >= 0.2 and stripes + diagonal >= 0.6),
+            BLOCK: inside >= 0.5 and stripes <= 0.36 and diagonal <= 0.15 and rest <= 0.2,
+            HETEROGENEOUS: stripes <= 0.36 and diagonal <= 0.12 and inside <= 0.25,
+        }
+        if is_clear[label]:
+            return np.asarray(shares)
 
 
 def _stripes(n: int, special: npt.NDArray[np.int64], rng: np.random.Generator) -> Matrix:
-    places = rng.permutation(special)[: max(1, min(int(rng.integers(1, 4)), n // 4))]
+    """One to three columns, mostly of special tokens, uneven over the rows."""
+    shuffled = rng.permutation(special)
+    places = shuffled[: max(1, min(int(rng.integers(1, 4)), n // 4))]
     if rng.random() < 0.25:
         places = rng.permutation(n)[: len(places)]
-    out = np.zeros((n, n))
-    out[:, places] = (
-        rng.gamma(rng.uniform(1, 6), size=(n, len(places))) * rng.gamma(2, size=len(places)) + 1e-6
-    )
-    return _rows(out)
+    weights = np.zeros((n, n))
+    grain = rng.gamma(rng.uniform(1, 6), size=(n, len(places)))
+    strengths = rng.gamma(2, size=len(places))
+    weights[:, places] = grain * strengths + 1e-6
+    return _normalised(weights)
 
 
 def _diagonal(n: int, rng: np.random.Generator) -> Matrix:
-    at = np.arange(n)
-    wander = np.round(
-        np.cumsum(rng.normal(0, 0.25, n)) if rng.random() < 0.2 else np.zeros(n)
-    ).clip(-1, 1)
-    away = np.abs(at[None] - at[:, None] - rng.integers(-1, 2) - wander[:, None])
-    return _rows(np.exp(-away / rng.uniform(0.05, 0.7)) * rng.uniform(0.4, 1, (n, n)) + 1e-9)
+    """A line beside or on the diagonal; in a fifth of the maps it wanders by a token."""
+    position = np.arange(n)
+    drift = np.cumsum(rng.normal(0, 0.25, n)) if rng.random() < 0.2 else np.zeros(n)
+    wander = np.round(drift).clip(-1, 1)
+    away = np.abs(position[None] - position[:, None] - rng.integers(-1, 2) - wander[:, None])
+    falloff = np.exp(-away / rng.uniform(0.05, 0.7))
+    return _normalised(falloff * rng.uniform(0.4, 1, (n, n)) + 1e-9)
 
 
 def _inside(text: npt.NDArray[np.int64], rng: np.random.Generator) -> Matrix:
+    """Mass on the own text, more or less even and more or less near."""
     n = len(text)
-    grain = rng.gamma(rng.uniform(0.3, 4), size=(n, n)) * (
-        rng.gamma(2, size=n)[None] if rng.random() < 0.4 else 1
-    )
-    near = np.exp(-np.abs(np.arange(n)[None] - np.arange(n)[:, None]) / (n * rng.uniform(0.1, 1)))
-    return _rows((grain * near + 1e-6) * np.equal.outer(text, text))
+    grain = rng.gamma(rng.uniform(0.3, 4), size=(n, n))
+    grain = grain * (rng.gamma(2, size=n)[None] if rng.random() < 0.4 else 1)
+    near = np.exp(-_distances(n) / (n * rng.uniform(0.1, 1)))
+    return _normalised((grain * near + 1e-6) * np.equal.outer(text, text))
 
 
 def _rest(text: npt.NDArray[np.int64], rng: np.random.Generator) -> Matrix:
@@ -125,23 +146,29 @@ def _rest(text: npt.NDArray[np.int64], rng: np.random.Generator) -> Matrix:
     mixture.
     """
     n = len(text)
-    at = np.arange(n)
     grain = rng.gamma(rng.uniform(0.1, 3), size=(n, n)) + 1e-6
     curtain = rng.gamma(rng.uniform(0.8, 3), size=n)[None] * rng.gamma(3, size=(n, n)) + 1e-6
-    cloud = np.exp(-np.abs(at[None] - at[:, None]) / max(4.0, n * rng.uniform(0.08, 0.3))) * grain
+    cloud = np.exp(-_distances(n) / max(4.0, n * rng.uniform(0.08, 0.3))) * grain
     lines = np.full((n, n), 1e-4)
     for _ in range(int(rng.integers(1, 4))):
-        far = int(rng.integers(4, max(5, n - 1))) * int(rng.choice([-1, 1]))
-        lines += np.eye(n, k=far) * (rng.random((n, 1)) < 0.6)
-    kinds = [
-        _rows(x)
-        for x in (grain, np.minimum(curtain, np.quantile(curtain, 0.9)), cloud, lines + 0.02)
-    ]
-    kept = rng.dirichlet(np.full(4, 0.4)) * (
-        np.array([1, 1, 1, 1]) if n >= 16 else np.array([1, 0.5, 0, 0])
-    )
-    return _rows(sum(w * k for w, k in zip(kept / kept.sum(), kinds, strict=True)) + 1e-9)
+        offset = int(rng.integers(4, max(5, n - 1))) * int(rng.choice([-1, 1]))
+        lines += np.eye(n, k=offset) * (rng.random((n, 1)) < 0.6)
+    # No column of a curtain is strong enough for a stripe.
+    curtain = np.minimum(curtain, np.quantile(curtain, 0.9))
+    kinds = [_normalised(kind) for kind in (grain, curtain, cloud, lines + 0.02)]
+    # In short maps a cloud is a diagonal, and a line in another place is not far.
+    allowed = np.array([1, 1, 1, 1]) if n >= 16 else np.array([1, 0.5, 0, 0])
+    mix = rng.dirichlet(np.full(4, 0.4)) * allowed
+    shares = mix / mix.sum()
+    mixture = sum(share * kind for share, kind in zip(shares, kinds, strict=True))
+    return _normalised(mixture + 1e-9)
 
 
-def _rows(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.asarray(x / x.sum(1, keepdims=True))
+def _distances(n: int) -> Matrix:
+    position = np.arange(float(n))
+    return np.asarray(np.abs(position[None] - position[:, None]))
+
+
+def _normalised(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The weights with rows summing to 1."""
+    return np.asarray(weights / weights.sum(1, keepdims=True))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from headscope.commands.session import Session
 from headscope.model.encoding import only
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, logits, run_pass
+from headscope.model.passes import example_maps, logits
 from headscope.results.tables import Map
 from headscope.tasks.base import Task
 from headscope.tasks.metrics import predictions
@@ -60,26 +60,8 @@ def kept_maps(session: Session, model: Model, state: str) -> dict[str, Map]:
     Returns:
         Maps by `state/example`.
     """
-    rows = kept(session).tolist()
-    keeper = _MapKeeper()
-    # No example fits a budget of one token, so each is a batch, and nothing is padded.
-    run_pass(model, only(session.encoded, rows), [keeper], batch_tokens=1)
-    return {f"{state}/{row}": np.stack(keeper.maps[index]) for index, row in enumerate(rows)}
-
-
-class _MapKeeper:
-    """Keeps the maps of every example of a pass, in 255ths, one example a batch."""
-
-    def __init__(self) -> None:
-        self.maps: dict[int, list[Map]] = {}
-
-    def prepare(self, batch: Batch) -> list[Map]:
-        """The list that takes the example's layers."""
-        return self.maps.setdefault(int(batch.examples.item()), [])
-
-    def see(self, maps: LayerMaps, prepared: list[Map]) -> None:
-        """Keep a layer."""
-        prepared.append((maps.maps[0] * 255).round().byte().cpu().numpy())
+    maps = example_maps(model, session.encoded, kept(session).tolist())
+    return {f"{state}/{row}": of_example for row, of_example in maps.items()}
 
 
 def example_rows(session: Session, model: Model, outputs: Logits | None = None) -> list[ExampleRow]:

@@ -10,7 +10,7 @@ import polars as pl
 from headscope.axes import all_heads
 from headscope.commands.session import Session
 from headscope.measures import OWN_PASS
-from headscope.measures.base import MeasureObserver, Measuring, Moments
+from headscope.measures.base import MeasureObserver, Measures, Moments
 from headscope.measures.comparison import NOTEBOOK_WIDTH, ComparisonObserver
 from headscope.measures.gradient import IMPORTANCE, gradient_importance
 from headscope.measures.rows import (
@@ -28,7 +28,7 @@ from headscope.model.model import Model
 from headscope.model.passes import run_pair_pass, run_pass
 from headscope.names import AFTER, AS_GIVEN, BEFORE
 from headscope.patterns.classifier import load_classifier
-from headscope.patterns.collect import Collector
+from headscope.patterns.collect import Collector, PairCollector
 from headscope.patterns.rows import (
     PATTERNS,
     HeterogeneousRow,
@@ -98,23 +98,21 @@ def measure_heads(session: Session, names: list[str], *, faithful: bool) -> Head
         faithful: Compute as the paper's notebook does where it differs.
     """
     model = session.model
-    measuring = Measuring(_of_maps(names), session.words(), faithful=faithful)
-    measures = MeasureObserver(measuring, model.layers, model.heads)
-    collectors = _collectors(session, names)
+    measures = Measures(_of_maps(names), session.words(), faithful=faithful)
+    observer = MeasureObserver(measures, model.layers, model.heads)
+    collector = Collector(load_classifier(), len(session.encoded), model.layers, model.heads)
     settings = session.settings
     with progress("measuring heads", len(session.encoded), quiet=settings.quiet) as advance:
         run_pass(
             model,
             session.encoded,
-            [measures, *collectors],
+            [observer, collector] if PATTERNS in names else [observer],
             batch_tokens=settings.batch_tokens,
             precision=settings.precision,
             advance=advance,
         )
-    classes = {}
-    for collector in collectors:
-        classes = {AS_GIVEN: collector.classes}
-    return _tables(session, model, names, measures.moments(), [], classes)
+    classes = {AS_GIVEN: collector.classes} if PATTERNS in names else {}
+    return _tables(session, model, names, observer.moments(), [], classes)
 
 
 def compare_heads(
@@ -129,28 +127,25 @@ def compare_heads(
         names: The measures (`headscope.measures.known`).
         faithful: Compute as the paper's notebook does where it differs.
     """
-    measuring = Measuring(_of_maps(names), session.words(), faithful=faithful)
-    measures = ComparisonObserver(measuring, after.layers, after.heads, padding=faithful)
-    of_before = _collectors(session, names)
-    of_after = _collectors(session, names)
+    measures = Measures(_of_maps(names), session.words(), faithful=faithful)
+    observer = ComparisonObserver(measures, after.layers, after.heads, padding=faithful)
+    collector = PairCollector(load_classifier(), len(session.encoded), after.layers, after.heads)
     settings = session.settings
     with progress("measuring heads", len(session.encoded), quiet=settings.quiet) as advance:
         run_pair_pass(
             before,
             after,
             session.encoded,
-            [measures],
-            of_before=of_before,
-            of_after=of_after,
+            [observer, collector] if PATTERNS in names else [observer],
             width=NOTEBOOK_WIDTH if faithful else 0,
             batch_tokens=settings.batch_tokens,
             precision=settings.precision,
             advance=advance,
         )
-    comparison = measures.comparison()
+    comparison = observer.comparison()
     classes = {}
-    for first, second in zip(of_before, of_after, strict=True):
-        classes = {BEFORE: first.classes, AFTER: second.classes}
+    if PATTERNS in names:
+        classes = {BEFORE: collector.before.classes, AFTER: collector.after.classes}
     change = change_rows(comparison)
     return _tables(session, after, names, comparison.after, change, classes)
 
@@ -181,14 +176,6 @@ def _tables(
         classes=classes,
         notes=_empty_note(measured),
     )
-
-
-def _collectors(session: Session, names: list[str]) -> list[Collector]:
-    """An observer of patterns if they are asked for, else none."""
-    if PATTERNS not in names:
-        return []
-    model = session.model
-    return [Collector(load_classifier(), len(session.encoded), model.layers, model.heads)]
 
 
 def _of_maps(names: list[str]) -> list[str]:

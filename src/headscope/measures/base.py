@@ -154,7 +154,7 @@ class MomentSums:
         }
 
 
-class Measuring:
+class Measures:
     """Measures by name, with the words that they look at.
 
     Args:
@@ -170,16 +170,14 @@ class Measuring:
         self, names: Sequence[str], words: Sequence[Aligned] | None, *, faithful: bool = False
     ) -> None:
         self.names = list(names)
-        measures = [MEASURES.get(name) for name in names]
+        self._measures = [MEASURES.get(name) for name in names]
         if faithful:
-            measures = [
-                FAITHFUL.get(name, measure) for name, measure in zip(names, measures, strict=True)
-            ]
-        if words is None and any(isinstance(measure, WordMeasure) for measure in measures):
+            forms = zip(names, self._measures, strict=True)
+            self._measures = [FAITHFUL.get(name, measure) for name, measure in forms]
+        if words is None and any(isinstance(measure, WordMeasure) for measure in self._measures):
             raise HeadscopeError(
                 "these measures look at words: give the words of the examples (words.align)"
             )
-        self._measures = measures
         self._words = words
 
     def prepare(self, batch: Batch) -> Prepared:
@@ -198,22 +196,19 @@ class MeasureObserver:
     """Sums up measures over the examples of a pass.
 
     Args:
-        measuring: The measures.
+        measures: The measures.
         layers: The model's layers.
         heads: The heads of a layer.
     """
 
-    def __init__(self, measuring: Measuring, layers: int, heads: int) -> None:
-        self._measuring = measuring
-        self._sums = MomentSums(measuring.names, layers, heads)
-
-    def prepare(self, batch: Batch) -> Prepared:
-        """The words of the batch."""
-        return self._measuring.prepare(batch)
+    def __init__(self, measures: Measures, layers: int, heads: int) -> None:
+        self.prepare = measures.prepare
+        self._measures = measures
+        self._sums = MomentSums(measures.names, layers, heads)
 
     def see(self, maps: LayerMaps, prepared: Prepared) -> None:
         """Measure one layer of one batch."""
-        self._sums.add(maps.layer, self._measuring.values(maps, prepared))
+        self._sums.add(maps.layer, self._measures.values(maps, prepared))
 
     def moments(self) -> dict[str, Moments]:
         """What was measured, by name."""
@@ -249,9 +244,8 @@ def measure(
     Raises:
         HeadscopeError: A measure is unknown, or looks at words and there are none.
     """
-    observer = MeasureObserver(
-        Measuring(names, words, faithful=faithful), model.layers, model.heads
-    )
+    measures = Measures(names, words, faithful=faithful)
+    observer = MeasureObserver(measures, model.layers, model.heads)
     run_pass(
         model,
         encoded,

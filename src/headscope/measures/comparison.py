@@ -5,10 +5,10 @@ measure's difference.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headscope.measures.base import Measuring, Moments, MomentSums, Prepared, Values
+from headscope.measures.base import Measures, Moments, MomentSums, Prepared, Values
 from headscope.model.encoding import Encoded
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS, Batch, LayerMaps, PairMaps, run_pair_pass
+from headscope.model.passes import BATCH_TOKENS, LayerMaps, PairMaps, run_pair_pass
 from headscope.model.precision import Precision
 from headscope.progress import Advance, silent
 from headscope.words.align import Aligned
@@ -53,31 +53,28 @@ class ComparisonObserver:
     """Compares the measures and the maps of two models over the examples of a pass.
 
     Args:
-        measuring: The measures.
+        measures: The measures.
         layers: The models' layers.
         heads: The heads of a layer.
         padding: Whether the cosine counts the rows of the padding, as in the notebook.
     """
 
     def __init__(
-        self, measuring: Measuring, layers: int, heads: int, *, padding: bool = False
+        self, measures: Measures, layers: int, heads: int, *, padding: bool = False
     ) -> None:
-        self._measuring = measuring
+        self.prepare = measures.prepare
+        self._measures = measures
         self._padding = padding
-        self._before = MomentSums(measuring.names, layers, heads)
-        self._after = MomentSums(measuring.names, layers, heads)
-        self._difference = MomentSums(measuring.names, layers, heads)
+        self._before = MomentSums(measures.names, layers, heads)
+        self._after = MomentSums(measures.names, layers, heads)
+        self._difference = MomentSums(measures.names, layers, heads)
         self._cosine = MomentSums([COSINE], layers, heads)
-
-    def prepare(self, batch: Batch) -> Prepared:
-        """The words of the batch."""
-        return self._measuring.prepare(batch)
 
     def see(self, maps: PairMaps, prepared: Prepared) -> None:
         """Compare one layer of one batch."""
         layer = maps.after.layer
-        before = self._measuring.values(maps.before, prepared)
-        after = self._measuring.values(maps.after, prepared)
+        before = self._measures.values(maps.before, prepared)
+        after = self._measures.values(maps.after, prepared)
         cosines = cosine(maps.before, maps.after, padding=self._padding)
         self._before.add(layer, before)
         self._after.add(layer, after)
@@ -123,9 +120,8 @@ def compare(
         HeadscopeError: The two models differ in their layers or heads, a measure is unknown, or
             looks at words and there are none.
     """
-    observer = ComparisonObserver(
-        Measuring(names, words, faithful=faithful), before.layers, before.heads, padding=faithful
-    )
+    measures = Measures(names, words, faithful=faithful)
+    observer = ComparisonObserver(measures, before.layers, before.heads, padding=faithful)
     run_pair_pass(
         before,
         after,

@@ -58,7 +58,8 @@ def notebook_masks(batch: Batch, words: Sequence[Aligned]) -> ClassMasks:
     for name in CLASSES:
         rows = []
         for ids, aligned in zip(batch.ids, words, strict=True):
-            tokens = [token for _, own in notebook_words(aligned, name) for token in own]
+            words_of_class = notebook_words(aligned, name)
+            tokens = [token for _, of_word in words_of_class for token in of_word]
             rows.append(torch.isin(ids, ids[tokens] if tokens else ids.new_empty(0)))
         masks[name] = torch.stack(rows) & batch.real & ~batch.special
     return masks

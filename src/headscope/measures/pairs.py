@@ -46,6 +46,17 @@ class Pairs:
     weight: Float[Tensor, "pair"]
 
 
+Entry = tuple[int, int, int, float]
+"""A pair of tokens before it is packed: example, query, key and weight, as in `Pairs`."""
+
+
+def pack(entries: Sequence[Entry], device: torch.device) -> Pairs:
+    """The pairs as tensors."""
+    columns = zip(*entries, strict=True) if entries else ((), (), (), ())
+    example, query, key, weight = (torch.tensor(column, device=device) for column in columns)
+    return Pairs(example.long(), query.long(), key.long(), weight.float())
+
+
 @dataclass(frozen=True)
 class ControlledPairs:
     """The pairs of a relation in a batch: all, those that have a control, and their controls."""
@@ -57,42 +68,6 @@ class ControlledPairs:
 
 RelatedPairs = dict[str, ControlledPairs]
 """The pairs of each of `RELATIONS`, by its name."""
-
-
-class _PairList:
-    """Collects the pairs of a batch, example by example."""
-
-    def __init__(self) -> None:
-        self._example: list[int] = []
-        self._query: list[int] = []
-        self._key: list[int] = []
-        self._weight: list[float] = []
-
-    def add(self, example: int, pair: Pair, weight: float = 1.0) -> None:
-        """Add a pair of tokens of the example at this row of the batch."""
-        self._example.append(example)
-        self._query.append(pair[0])
-        self._key.append(pair[1])
-        self._weight.append(weight)
-
-    def add_words(self, example: int, aligned: Aligned, pairs: Sequence[Pair]) -> None:
-        """Add the tokens of pairs of words, so that the sum is a mean over the pairs.
-
-        A pair gives the mean over the first word's tokens of the sum over the second's.
-        """
-        for pair in pairs:
-            weight = 1.0 / len(pairs) / len(aligned.tokens[pair[0]])
-            for tokens in token_pairs(aligned, [pair]):
-                self.add(example, tokens, weight)
-
-    def pairs(self, device: torch.device) -> Pairs:
-        """All pairs so far, as tensors."""
-        return Pairs(
-            example=torch.tensor(self._example, dtype=torch.long, device=device),
-            query=torch.tensor(self._query, dtype=torch.long, device=device),
-            key=torch.tensor(self._key, dtype=torch.long, device=device),
-            weight=torch.tensor(self._weight, dtype=torch.float32, device=device),
-        )
 
 
 # ---- which pairs
@@ -180,7 +155,7 @@ def controls(aligned: Aligned, pairs: Sequence[Pair], seed: int) -> list[Pair | 
     A control is drawn from the seed, and is never itself a pair of the relation; None where there
     is none.
     """
-    word_of = {token: word for word, own in enumerate(aligned.tokens) for token in own}
+    word_of = {token: word for word, tokens in enumerate(aligned.tokens) for token in tokens}
     related = set(pairs)
     rng = random.Random(seed)
     by_distance: dict[int, list[Pair]] = {}
@@ -210,17 +185,19 @@ def related_tokens(batch: Batch, words: Sequence[Aligned]) -> RelatedPairs:
     device = batch.real.device
     related = {}
     for relation in RELATIONS:
-        every, matched, control = _PairList(), _PairList(), _PairList()
+        every: list[Entry] = []
+        matched: list[Entry] = []
+        control: list[Entry] = []
         for row, aligned in enumerate(words):
             pairs = token_pairs(aligned, relation.find(aligned))
             drawn = controls(aligned, pairs, seed=int(batch.examples[row]))
             for pair, other in zip(pairs, drawn, strict=True):
-                every.add(row, pair)
+                every.append((row, *pair, 1.0))
                 if other is not None:
-                    matched.add(row, pair)
-                    control.add(row, other)
+                    matched.append((row, *pair, 1.0))
+                    control.append((row, *other, 1.0))
         related[relation.name] = ControlledPairs(
-            every.pairs(device), matched.pairs(device), control.pairs(device)
+            pack(every, device), pack(matched, device), pack(control, device)
         )
     return related
 
@@ -233,21 +210,32 @@ def same_words(batch: Batch, words: Sequence[Aligned]) -> ControlledPairs:
     tokens of the sum over the other word's.
     """
     device = batch.real.device
-    every, matched, control = _PairList(), _PairList(), _PairList()
+    every: list[Entry] = []
+    matched: list[Entry] = []
+    control: list[Entry] = []
     for row, aligned in enumerate(words):
         rng = random.Random(int(batch.examples[row]))
         pairs = matches(aligned)
         pairs += [(second, first) for first, second in pairs]
         drawn = [_drawn(_other_words(aligned, pair, pairs), rng) for pair in pairs]
-        with_control = [
+        controlled = [
             (pair, (pair[0], other))
             for pair, other in zip(pairs, drawn, strict=True)
             if other is not None
         ]
-        every.add_words(row, aligned, pairs)
-        matched.add_words(row, aligned, [pair for pair, _ in with_control])
-        control.add_words(row, aligned, [other for _, other in with_control])
-    return ControlledPairs(every.pairs(device), matched.pairs(device), control.pairs(device))
+        every += _word_entries(row, aligned, pairs)
+        matched += _word_entries(row, aligned, [pair for pair, _ in controlled])
+        control += _word_entries(row, aligned, [other for _, other in controlled])
+    return ControlledPairs(pack(every, device), pack(matched, device), pack(control, device))
+
+
+def _word_entries(row: int, aligned: Aligned, pairs: Sequence[Pair]) -> list[Entry]:
+    """The tokens of pairs of words, weighted for the mean that `same_words` describes."""
+    return [
+        (row, *tokens, 1.0 / len(pairs) / len(aligned.tokens[pair[0]]))
+        for pair in pairs
+        for tokens in token_pairs(aligned, [pair])
+    ]
 
 
 def _other_words(aligned: Aligned, pair: Pair, pairs: Sequence[Pair]) -> list[int]:

@@ -65,7 +65,7 @@ def head_rows(measured: Mapping[str, Moments]) -> list[HeadRow]:
 
 
 def importance_rows(importance: Moments, unit: str) -> list[HeadRow]:
-    """The rows of gradient importance, plain in the loss's unit and with layers normalised alike."""
+    """The rows of gradient importance: in the loss's unit, and with layers normalised alike."""
     plain = importance.compute()
     n = importance.n
     return [

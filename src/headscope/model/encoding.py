@@ -119,7 +119,7 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
     return Encoded(
         columns=columns,
         segments=[_segments(encoding.sequence_ids) for encoding in encodings],
-        special=[[bool(mark) for mark in one.special_tokens_mask] for one in encodings],
+        special=[list(map(bool, encoding.special_tokens_mask)) for encoding in encodings],
         offsets=[list(encoding.offsets) for encoding in encodings],
         truncated=len(too_long),
         max_length=max_length,

@@ -7,7 +7,7 @@ no map is kept longer than its batch.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.model.attention import Call
-from headscope.model.encoding import Encoded, batches, padded
+from headscope.model.encoding import Encoded, batches, only, padded
 from headscope.model.model import Model
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.projections import gram
@@ -167,8 +167,6 @@ def run_pair_pass(
     encoded: Encoded,
     observers: Sequence[Observer[PairMaps, Any]],
     *,
-    of_before: Sequence[Observer[LayerMaps, Any]] = (),
-    of_after: Sequence[Observer[LayerMaps, Any]] = (),
     width: int = 0,
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
@@ -182,9 +180,7 @@ def run_pair_pass(
         before: The first model.
         after: The second model, with as many layers and heads.
         encoded: The examples.
-        observers: Each is shown the maps of both models.
-        of_before: Each is shown the maps of the first model.
-        of_after: Each is shown the maps of the second model.
+        observers: Each is shown the same maps, in this order.
         width: Pad every batch to at least so many tokens.
         batch_tokens: The most tokens in a batch, padding to `width` not counted.
         precision: The models' precision; maps are shown in float32.
@@ -200,11 +196,11 @@ def run_pair_pass(
         )
     for rows in batches(encoded.lengths, batch_tokens):
         inputs, batch = batch_of(encoded, rows, before.hf.device, width)
-        pair = _PairBatch(
-            _Audience(observers, batch), _Audience(of_before, batch), _Audience(of_after, batch)
-        )
-        observe_batch(before, inputs, batch, pair.show_before, precision=precision)
-        observe_batch(after, inputs, batch, pair.show_after, precision=precision)
+        audience = _Audience(observers, batch)
+        kept: list[LayerMaps] = []
+        show = partial(_show_pair, audience, kept)
+        observe_batch(before, inputs, batch, kept.append, precision=precision)
+        observe_batch(after, inputs, batch, show, precision=precision)
         advance(len(rows))
 
 
@@ -219,22 +215,8 @@ class _Audience:
             observer.see(maps, prepared)
 
 
-class _PairBatch:
-    """One batch of a pair of models: holds the first model's maps until the second's come."""
-
-    def __init__(self, of_both: _Audience, of_before: _Audience, of_after: _Audience) -> None:
-        self._of_both = of_both
-        self._of_before = of_before
-        self._of_after = of_after
-        self._before: list[LayerMaps] = []
-
-    def show_before(self, maps: LayerMaps) -> None:
-        self._before.append(maps)
-        self._of_before.show(maps)
-
-    def show_after(self, maps: LayerMaps) -> None:
-        self._of_after.show(maps)
-        self._of_both.show(PairMaps(self._before[maps.layer], maps))
+def _show_pair(audience: _Audience, before: list[LayerMaps], after: LayerMaps) -> None:
+    audience.show(PairMaps(before[after.layer], after))
 
 
 def batch_of(
@@ -290,6 +272,33 @@ def observe_batch(
 
     with model.observed(on_attention), scoring_autocast(precision, model.hf.device):
         model.hf.base_model(**inputs)
+
+
+class _MapKeeper:
+    """Keeps the maps of every example of a pass in 255ths, one example a batch."""
+
+    def __init__(self) -> None:
+        self.maps: dict[int, list[npt.NDArray[np.uint8]]] = {}
+
+    def prepare(self, batch: Batch) -> list[npt.NDArray[np.uint8]]:
+        return self.maps.setdefault(int(batch.examples.item()), [])
+
+    def see(self, maps: LayerMaps, prepared: list[npt.NDArray[np.uint8]]) -> None:
+        prepared.append((maps.maps[0] * 255).round().byte().cpu().numpy())
+
+
+def example_maps(
+    model: Model, encoded: Encoded, rows: Sequence[int]
+) -> dict[int, npt.NDArray[np.uint8]]:
+    """The maps of some examples, in 255ths.
+
+    Returns:
+        example -> [layer, head, query, key].
+    """
+    keeper = _MapKeeper()
+    # No example fits a budget of one token, so each is a batch, and nothing is padded.
+    run_pass(model, only(encoded, rows), [keeper], batch_tokens=1)
+    return {row: np.stack(keeper.maps[index]) for index, row in enumerate(rows)}
 
 
 @torch.inference_mode()

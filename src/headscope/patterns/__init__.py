@@ -1,8 +1,8 @@
 """The five patterns of attention maps (paper, section 4.1).
 
 from headscope import patterns
-found = patterns.classify(maps)            # [..., query, key], rows summing to 1
-found.labels, found.probabilities
+result = patterns.classify(maps)            # [..., query, key], rows summing to 1
+result.labels, result.probabilities
 """
 
 from headscope.names import CLASSES

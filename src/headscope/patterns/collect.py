@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from headscope.model.passes import Batch, LayerMaps
+from headscope.model.passes import Batch, LayerMaps, PairMaps
 from headscope.patterns.classifier import Classifier
 from headscope.patterns.map_features import Frame
 
@@ -47,3 +47,25 @@ class Collector:
         classes = scores.argmax(-1).cpu().numpy().astype(np.int8)
         rows = prepared.long_enough
         self.classes[maps.batch.examples[rows], maps.layer] = classes[rows]
+
+
+class PairCollector:
+    """The classes of the maps of two models, before and after fine-tuning.
+
+    Attributes:
+        before: What was collected of the first model.
+        after: What was collected of the second.
+    """
+
+    def __init__(self, classifier: Classifier, examples: int, layers: int, heads: int) -> None:
+        self.before = Collector(classifier, examples, layers, heads)
+        self.after = Collector(classifier, examples, layers, heads)
+
+    def prepare(self, batch: Batch) -> CollectedBatch:
+        """The frame of the batch, the same for both models."""
+        return self.before.prepare(batch)
+
+    def see(self, maps: PairMaps, prepared: CollectedBatch) -> None:
+        """Classify one layer of one batch."""
+        self.before.see(maps.before, prepared)
+        self.after.see(maps.after, prepared)

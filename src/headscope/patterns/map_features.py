@@ -239,10 +239,10 @@ def row_profiles(
     in_second = frame.second[:, None]
     first_squares, second_squares = (maps.square() @ frame.kinds[:, None, :, :2]).unbind(-1)
     first_count, second_count = frame.kinds[:, :, :2].sum(1)[:, None, None].unbind(-1)
-    own = first * (1 - in_second) + second * in_second
-    own_squares = first_squares * (1 - in_second) + second_squares * in_second
-    own_count = first_count * (1 - in_second) + second_count * in_second
-    evenness = own.square() / (own_squares * own_count).clamp_min(1e-12)
+    inside = first * (1 - in_second) + second * in_second
+    inside_squares = first_squares * (1 - in_second) + second_squares * in_second
+    inside_count = first_count * (1 - in_second) + second_count * in_second
+    evenness = inside.square() / (inside_squares * inside_count).clamp_min(1e-12)
 
     profiles = [
         inner.sum(0),
@@ -252,9 +252,9 @@ def row_profiles(
         *four.unbind(-1),
         columns.sum(-1),
         special,
-        own,
-        words - own,
-        own / words.clamp_min(1e-6),
+        inside,
+        words - inside,
+        inside / words.clamp_min(1e-6),
         distance,
         (distance / words.clamp_min(1e-6).sqrt()).clamp_max(1.0),
         evenness.clamp_max(1.0),

@@ -1,4 +1,4 @@
-"""The classifier: a committee of small networks over what is known of a map's rows (`map_features`)."""
+"""The classifier: a committee of small networks over what is known of a map's rows."""
 
 import math
 from itertools import pairwise

@@ -1,5 +1,5 @@
-"""The rows of the tables `patterns` and `heterogeneous`: shares by model, layer and head, and groups
-of heterogeneous heads.
+"""The rows of the tables `patterns` and `heterogeneous`: shares by model, layer and head, and
+groups of heterogeneous heads.
 """
 
 from collections.abc import Mapping, Sequence

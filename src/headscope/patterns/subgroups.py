@@ -72,7 +72,7 @@ def groups(values: Mapping[str, Mapping[Head, float]], chosen: Sequence[Head]) -
     # [head, measure]
     deviations = np.array([_deviations(values[name], chosen) for name in measures]).T
     labels = _cut(deviations)
-    found = []
+    grouped = []
     for number in range(1, int(labels.max()) + 1):
         is_member = labels == number
         means = deviations[is_member].mean(0)
@@ -80,8 +80,8 @@ def groups(values: Mapping[str, Mapping[Head, float]], chosen: Sequence[Head]) -
         measure, deviation = measures[most], float(means[most])
         name = NAMES[measure] if deviation >= EVIDENT else "no one measure"
         heads = tuple(itertools.compress(chosen, is_member))
-        found.append(Group(heads, name, measure, deviation))
-    return sorted(found, key=lambda group: (-len(group.heads), group.heads))
+        grouped.append(Group(heads, name, measure, deviation))
+    return sorted(grouped, key=lambda group: (-len(group.heads), group.heads))
 
 
 def _deviations(values: Mapping[Head, float], chosen: Sequence[Head]) -> Float[np.ndarray, "head"]:

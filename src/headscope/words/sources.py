@@ -57,7 +57,9 @@ def tag(
             language = pipeline_language
         pipeline = pipeline or _pipeline_for(language)
         words = spacy_words(texts, pipeline, cache, quiet=quiet)
-    tagged = {text: mark_negations(own, language) for text, own in zip(texts, words, strict=True)}
+    tagged = {
+        text: mark_negations(of_text, language) for text, of_text in zip(texts, words, strict=True)
+    }
     return tuple(tuple(tagged[text] for text in row) for row in zip(*columns, strict=True))
 
 
