@@ -36,7 +36,15 @@ from headscope.corpora.framenet_filter import (
     judged,
     plain_words,
 )
-from headscope.corpora.framenet_xml import content, frame_files, read_frames, read_unit, unit_files
+from headscope.corpora.framenet_xml import (
+    Frame,
+    Unit,
+    content,
+    frame_files,
+    read_frames,
+    read_unit,
+    unit_files,
+)
 from headscope.errors import HeadscopeError
 from headscope.progress import progress
 
@@ -140,16 +148,12 @@ def _filtered(folder: Path, tokenize: Tokenizer, faithful: bool, quiet: bool) ->
             if unit.status == _PROBLEM:
                 problems += 1
                 continue
-            if unit.frame not in frames:
-                raise HeadscopeError(
-                    f"{path} belongs to the frame {unit.frame}, and no file in {folder / 'frame'} "
-                    "has it: unpack the whole release again."
-                )
+            frame = _frame(unit, path, frames)
             sentences += unit.sentences
             count[TOO_LONG] += unit.sentences - len(unit.exemplars)
             for exemplar in unit.exemplars:
                 name = f"{unit.name} {path.stem} {exemplar.name}"
-                verdict = judged(exemplar, name, frames[unit.frame], tokenize, form)
+                verdict = judged(exemplar, name, frame, tokenize, form)
                 if isinstance(verdict, Sentence):
                     kept.append(verdict)
                     verdict = KEPT
@@ -161,6 +165,16 @@ def _filtered(folder: Path, tokenize: Tokenizer, faithful: bool, quiet: bool) ->
         *((rule, count[rule]) for rule in RULES),
     )
     return tuple(kept), counts
+
+
+def _frame(unit: Unit, path: Path, frames: Mapping[str, Frame]) -> Frame:
+    if unit.frame not in frames:
+        folder = path.parents[1] / "frame"
+        raise HeadscopeError(
+            f"{path} belongs to the frame {unit.frame}, and no file in {folder} has it: unpack the "
+            "whole release again."
+        )
+    return frames[unit.frame]
 
 
 def _digest(folder: Path) -> str:

@@ -27,6 +27,7 @@ in it. Links say where predicate and element are, by offsets, in both forms.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import product
 
 from headscope.corpora.base import Link, Sentence
 from headscope.corpora.framenet_xml import Element, Exemplar, Frame, Span, annotations
@@ -81,16 +82,14 @@ class TextForm:
         """The spans of the predicate in all annotation sets."""
         spans: set[Span] = set()
         for annotation in annotations(exemplar):
-            for layer in annotation.targets:
-                spans.update(layer)
+            spans.update(*annotation.targets)
         return spans
 
     def elements(self, exemplar: Exemplar) -> list[Element]:
         """The frame elements of all layers."""
         elements: set[Element] = set()
         for annotation in annotations(exemplar):
-            for layer in annotation.elements.values():
-                elements.update(layer)
+            elements.update(*annotation.elements.values())
         return sorted(elements)
 
     def size(self, text: Text, element: Element) -> int:
@@ -101,9 +100,9 @@ class TextForm:
         """Whether few steps lie between a token of an element and one of the predicate."""
         of_predicate = text.words(*predicate)
         for element in elements:
-            for word in text.words(element.start, element.end):
-                if any(abs(word - other) <= NEAR for other in of_predicate):
-                    return True
+            pairs = product(text.words(element.start, element.end), of_predicate)
+            if any(abs(word - other) <= NEAR for word, other in pairs):
+                return True
         return False
 
     def core(self, frame: Frame) -> frozenset[str]:
@@ -188,16 +187,10 @@ def judged(
     core = [element for element in elements if element.name in form.core(frame)]
     if not core:
         return NO_CORE
-    target = text.words(*predicate)
-    links = [
-        Link(
-            RELATION,
-            text.words(element.start, element.end),
-            target,
-            f"{frame.name}: {element.name}",
-        )
-        for element in core
-    ]
+    links: list[Link] = []
+    for element in core:
+        source, target = text.words(element.start, element.end), text.words(*predicate)
+        links.append(Link(RELATION, source, target, f"{frame.name}: {element.name}"))
     return Sentence(name, text.text, plain_words(text.text, text.spans), tuple(links))
 
 

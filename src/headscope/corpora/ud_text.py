@@ -85,15 +85,15 @@ def _end(text: str, start: int, form: str) -> int | None:
     if text.startswith(form, start):
         return start + len(form)
     position = start
-    for number, part in enumerate(form.split()):
+    for number, piece in enumerate(form.split()):
         if number:
             after_space = _past_space(text, position)
             if after_space == position:
                 return None
             position = after_space
         begin = position
-        wanted = unicodedata.normalize("NFD", part)
-        # As many characters as have the length of the part when they are decomposed.
+        wanted = unicodedata.normalize("NFD", piece)
+        # As many characters as have the length of the piece when they are decomposed.
         length = 0
         while length < len(wanted) and position < len(text):
             length += len(unicodedata.normalize("NFD", text[position]))

@@ -13,6 +13,7 @@ The syntactic head of a word is called its governor here: a head is an attention
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -162,11 +163,10 @@ class Dependencies:
         self._links = links
         self._half = half
         self._best_offset = best_offset
-        self.sums: Sums = {}
-        for direction in DIRECTIONS:
-            for quantity in QUANTITIES:
-                zero = Clustered.zero(2 * len(best_offset), layers, heads)
-                self.sums[direction, quantity] = zero
+        self.sums: Sums = {
+            key: Clustered.zero(2 * len(best_offset), layers, heads)
+            for key in product(DIRECTIONS, QUANTITIES)
+        }
         self.offsets: npt.NDArray[np.float64] = np.zeros((layers, heads, 2 * LONGEST_OFFSET + 1))
 
     def prepare(self, batch: Batch) -> LinkedBatch:
@@ -209,8 +209,8 @@ class Dependencies:
     def arrays(self) -> dict[str, npt.NDArray[np.float64]]:
         """The sums and the counted offsets as named arrays; `merged` is the way back."""
         arrays = {"offsets": self.offsets}
-        for (direction, quantity), sums in self.sums.items():
-            arrays |= sums.arrays(f"{direction}/{quantity}")
+        for key, sums in self.sums.items():
+            arrays |= sums.arrays("/".join(key))
         return arrays
 
 
@@ -275,11 +275,9 @@ def _control(
 def merged(shards: Sequence[Arrays]) -> tuple[Sums, npt.NDArray[np.float64]]:
     """The sums and the counted offsets of several `Dependencies.arrays`, added up."""
     sums: Sums = {}
-    for direction in DIRECTIONS:
-        for quantity in QUANTITIES:
-            name = f"{direction}/{quantity}"
-            first, *others = [Clustered.from_arrays(shard, name) for shard in shards]
-            sums[direction, quantity] = sum(others, first)
+    for key in product(DIRECTIONS, QUANTITIES):
+        first, *others = [Clustered.from_arrays(shard, "/".join(key)) for shard in shards]
+        sums[key] = sum(others, first)
     return sums, np.sum([shard["offsets"] for shard in shards], axis=0)
 
 

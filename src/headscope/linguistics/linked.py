@@ -70,10 +70,7 @@ def link(
     Raises:
         HeadscopeError: No link is left.
     """
-    sentences = corpus.sentences
-    if examples is not None and examples < len(sentences):
-        drawn = np.random.default_rng(seed).choice(len(sentences), examples, replace=False)
-        sentences = tuple(sentences[i] for i in np.sort(drawn))
+    sentences = _drawn(corpus.sentences, examples, seed)
     encoded, tokens = encode_words(model, sentences, max_length)
     # A text without a token has no offsets.
     kept = [
@@ -103,6 +100,15 @@ def link(
             ("links that are looked at", linked),
         ),
     )
+
+
+def _drawn(
+    sentences: tuple[Sentence, ...], examples: int | None, seed: int
+) -> tuple[Sentence, ...]:
+    if examples is None or examples >= len(sentences):
+        return sentences
+    drawn = np.random.default_rng(seed).choice(len(sentences), examples, replace=False)
+    return tuple(sentences[i] for i in np.sort(drawn))
 
 
 def encode_words(
@@ -144,12 +150,11 @@ def word_links(links: Sequence[Sequence[Link]], relations: Sequence[str]) -> lis
     number = {name: i for i, name in enumerate(relations)}
     found = []
     for of_sentence in links:
-        wanted = [link for link in of_sentence if link.relation in number]
-        found.append(
-            WordLinks(
-                dependent=np.array([link.source[0] for link in wanted], dtype=np.int64),
-                governor=np.array([link.target[0] for link in wanted], dtype=np.int64),
-                relation=np.array([number[link.relation] for link in wanted], dtype=np.int64),
-            )
-        )
+        rows = [
+            (link.source[0], link.target[0], number[link.relation])
+            for link in of_sentence
+            if link.relation in number
+        ]
+        dependent, governor, relation = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+        found.append(WordLinks(dependent, governor, relation))
     return found

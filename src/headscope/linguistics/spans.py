@@ -10,6 +10,7 @@ same maximum, no relation.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, product
 
 import numpy as np
 import numpy.typing as npt
@@ -46,21 +47,9 @@ def link_pairs(tokens: Tokens, link: Link, *, shift: int = 0, faithful: bool = F
     target = [word + shift for word in link.target]
     if not all(0 <= word < len(tokens) and tokens[word] for word in (*source, *target)):
         return []
-    rows = _tokens_of(tokens, source)
-    columns = _tokens_of(tokens, target)
-    if faithful:
-        return list(zip(rows, columns, strict=False))
-    pairs: list[Pair] = []
-    for row in rows:
-        pairs += [(row, column) for column in columns]
-    return pairs
-
-
-def _tokens_of(tokens: Tokens, words: Sequence[int]) -> list[int]:
-    found: list[int] = []
-    for word in words:
-        found += tokens[word]
-    return found
+    rows = chain.from_iterable(tokens[word] for word in source)
+    columns = chain.from_iterable(tokens[word] for word in target)
+    return list(zip(rows, columns, strict=False) if faithful else product(rows, columns))
 
 
 def shifts(tokens: Tokens, link: Link, links: Sequence[Link]) -> list[int]:
@@ -69,22 +58,16 @@ def shifts(tokens: Tokens, link: Link, links: Sequence[Link]) -> list[int]:
     """
     related: set[Pair] = set()
     for other in links:
-        related |= _word_pairs(other)
+        related.update(product(other.source, other.target))
     words = (*link.source, *link.target)
     possible = []
     for shift in range(-min(words), len(tokens) - max(words)):
-        moved = {(source + shift, target + shift) for source, target in _word_pairs(link)}
         has_tokens = all(tokens[word + shift] for word in words)
+        pairs = product(link.source, link.target)
+        moved = {(source + shift, target + shift) for source, target in pairs}
         if shift and has_tokens and related.isdisjoint(moved):
             possible.append(shift)
     return possible
-
-
-def _word_pairs(link: Link) -> set[Pair]:
-    pairs: set[Pair] = set()
-    for source in link.source:
-        pairs |= {(source, target) for target in link.target}
-    return pairs
 
 
 @dataclass(frozen=True)
@@ -154,7 +137,7 @@ class Spans:
     def prepare(self, batch: Batch) -> TokenPairs:
         """The pairs of tokens of the batch."""
         pairs: list[tuple[int, int, int, int]] = []
-        placements: list[tuple[int, int]] = []
+        placements: list[Pair] = []
         case_of_link: list[int] = []
         cases: dict[Pair, int] = {}
         for row, sentence in enumerate(batch.examples.tolist()):
@@ -170,21 +153,7 @@ class Spans:
                 # The links of a sentence and relation are one case.
                 case = (sentence, self._numbers[link.relation])
                 case_of_link.append(cases.setdefault(case, len(cases)))
-        device = batch.real.device
-        row_of, query_of, key_of, placement_of = _columns(pairs, 4, device)
-        link_of, is_moved = _columns(placements, 2, device)
-        sentence_of, relation_of = _columns(list(cases), 2, device)
-        return TokenPairs(
-            row=row_of,
-            query=query_of,
-            key=key_of,
-            placement=placement_of,
-            link=link_of,
-            is_moved=is_moved.bool(),
-            case=torch.tensor(case_of_link, dtype=torch.long, device=device),
-            sentence=sentence_of,
-            relation=relation_of,
-        )
+        return _token_pairs(pairs, placements, case_of_link, list(cases), batch.real.device)
 
     def see(self, maps: LayerMaps, prepared: TokenPairs) -> None:
         """Add one layer of one batch."""
@@ -195,16 +164,16 @@ class Spans:
         attention = maps.maps[pairs.row, :, pairs.query, pairs.key]  # [pair, head]
         largest = _largest(attention, pairs.placement, len(pairs.link))  # [placement, head]
         # A link's own place comes before the others, so these are in the order of the links.
-        own = largest[~pairs.is_moved]  # [link, head]
+        in_place = largest[~pairs.is_moved]  # [link, head]
         link_of_moved = pairs.link[pairs.is_moved]
         control = _mean(largest[pairs.is_moved], link_of_moved, len(pairs.case))  # [link, head]
-        matched = own.masked_fill(torch.isnan(control), torch.nan)
+        matched = in_place.masked_fill(torch.isnan(control), torch.nan)
         quantities = {
-            "score": _largest(own, pairs.case, cases),
-            "attention": _mean(own, pairs.case, cases),
+            "score": _largest(in_place, pairs.case, cases),
+            "attention": _mean(in_place, pairs.case, cases),
             "attention_matched": _mean(matched, pairs.case, cases),
             "attention_control": _mean(control, pairs.case, cases),
-            "attention_excess": _mean(own - control, pairs.case, cases),
+            "attention_excess": _mean(in_place - control, pairs.case, cases),
         }
         # Layer after layer, the scores of a batch go to their sentences and relations.
         places = (pairs.sentence.cpu().numpy(), pairs.relation.cpu().numpy(), maps.layer)
@@ -212,6 +181,38 @@ class Spans:
         numbers = torch.arange(cases, device=pairs.case.device)
         for quantity, values in quantities.items():
             add_layer(self.sums[quantity], maps.layer, values, numbers, pairs.relation)
+
+
+def _token_pairs(
+    pairs: Sequence[tuple[int, int, int, int]],
+    placements: Sequence[Pair],
+    case_of_link: Sequence[int],
+    cases: Sequence[Pair],
+    device: torch.device,
+) -> TokenPairs:
+    """The pairs of a batch as tensors.
+
+    Args:
+        pairs: Row, query, key and placement of each pair.
+        placements: Link of each placement, and whether it is moved.
+        case_of_link: Case of each link.
+        cases: Sentence and relation of each case.
+        device: Where the tensors are wanted.
+    """
+    row, query, key, placement = _columns(pairs, 4, device)
+    link, is_moved = _columns(placements, 2, device)
+    sentence, relation = _columns(cases, 2, device)
+    return TokenPairs(
+        row=row,
+        query=query,
+        key=key,
+        placement=placement,
+        link=link,
+        is_moved=is_moved.bool(),
+        case=torch.tensor(case_of_link, dtype=torch.long, device=device),
+        sentence=sentence,
+        relation=relation,
+    )
 
 
 def _columns(
