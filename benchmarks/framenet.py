@@ -28,20 +28,20 @@ INDICES = ["frRelation.xml", "frameIndex.xml", "fulltextIndex.xml", "luIndex.xml
 
 
 def ours(folder: Path) -> dict[str, float]:
-    """Seconds of both forms, and from a cache."""
-    took = {}
-    for name, faithful in (("faithful", True), ("corrected", False)):
+    """Seconds of both forms, seconds from a cache, and how many sentences there are."""
+    seconds = {}
+    for form in ("faithful", "corrected"):
         start = time.perf_counter()
-        corpus = read(folder, faithful=faithful, quiet=True)
-        took[name] = time.perf_counter() - start
+        corpus = read(folder, faithful=form == "faithful", quiet=True)
+        seconds[form] = time.perf_counter() - start
         for what, count in corpus.counts:
-            print(f"{name:10} {count:7}  {what}", file=sys.stderr)
+            print(f"{form:10} {count:7}  {what}", file=sys.stderr)
     with TemporaryDirectory() as cache:
         read(folder, cache=Path(cache), quiet=True)
         start = time.perf_counter()
         read(folder, cache=Path(cache), quiet=True)
-        took["cached"] = time.perf_counter() - start
-    return {**took, "sentences": dict(corpus.counts)["exemplar sentences"]}
+        seconds["cached"] = time.perf_counter() - start
+    return {**seconds, "sentences": dict(corpus.counts)["exemplar sentences"]}
 
 
 def nltk_walk(folder: Path, every: int) -> dict[str, float]:
@@ -53,10 +53,8 @@ def nltk_walk(folder: Path, every: int) -> dict[str, float]:
     start = time.perf_counter()
     release = reader(pointer(str(folder.resolve())), INDICES)
     sentences = failed = 0
-    for at, number in enumerate(sorted(release.frame_ids_and_names())):
-        if at % every:
-            continue
-        for unit in release.frame(number).lexUnit.values():
+    for frame in sorted(release.frame_ids_and_names())[::every]:
+        for unit in release.frame(frame).lexUnit.values():
             try:
                 sentences += sum(1 for _ in unit.exemplars)
             except AssertionError:
@@ -65,15 +63,14 @@ def nltk_walk(folder: Path, every: int) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start, "sentences": sentences, "failed": failed}
 
 
-def run(*arguments: str) -> dict[str, float]:
-    """What a process of its own says, with its peak memory."""
-    folder = Path(arguments[-1]).resolve()
+def measured(side: str, folder: Path, every: int) -> dict[str, float]:
+    """What one side needs in a process of its own, with its peak memory in MiB."""
     # NLTK refuses files outside of its data folders.
-    environment = {**os.environ, "NLTK_DATA": str(folder.parent)}
-    command = [sys.executable, __file__, *arguments]
+    environment = {**os.environ, "NLTK_DATA": str(folder.resolve().parent)}
+    command = [sys.executable, __file__, "--side", side, "--every", str(every), str(folder)]
     done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True)  # noqa: S603
-    said: dict[str, float] = json.loads(done.stdout)
-    return said
+    needed: dict[str, float] = json.loads(done.stdout)
+    return needed
 
 
 def main() -> None:
@@ -84,15 +81,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=10)
     parser.add_argument("--side", choices=("ours", "nltk"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.side:
-        said = ours(given.folder) if given.side == "ours" else nltk_walk(given.folder, given.every)
-        print(
-            json.dumps({**said, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
-        )
+    arguments = parser.parse_args()
+    folder, every = arguments.folder, arguments.every
+    if arguments.side:
+        needed = ours(folder) if arguments.side == "ours" else nltk_walk(folder, every)
+        needed["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps(needed))
         return
-    mine = run("--side", "ours", str(given.folder))
-    theirs = run("--side", "nltk", "--every", str(given.every), str(given.folder))
+    mine, theirs = measured("ours", folder, every), measured("nltk", folder, every)
     whole = theirs["seconds"] * mine["sentences"] / theirs["sentences"]
     print(f"headscope, {mine['sentences']:.0f} sentences, filtered: peak {mine['peak']:.0f} MiB")
     print(

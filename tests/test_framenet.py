@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headscope.corpora import framenet
-from headscope.corpora.framenet import read, token_spans
+from headscope.corpora.framenet import read
+from headscope.corpora.framenet_filter import token_spans
 from headscope.errors import HeadscopeError
 
 HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'

@@ -24,9 +24,9 @@ from headscope.linguistics.dependencies import (
 from headscope.linguistics.spans import Spans, link_pairs, shifts
 from headscope.linguistics.word_attention import (
     WordFrame,
-    at_distance,
+    count_distances,
+    count_pairs,
     diagonal_sums,
-    pairs_at,
     word_maps,
 )
 from headscope.model.passes import Batch, LayerMaps
@@ -201,7 +201,7 @@ def test_dependencies_are_those_of_loops(seed: int, count: int) -> None:
     seen(one, list(maps))
     frame = WordFrame.of([tokens], at + 1, torch.device("cpu"))
     for head in range(2):
-        raw = frame.attends[0].numpy() @ maps[head].numpy() @ frame.attended[0].numpy()
+        raw = frame.averaging[0].numpy() @ maps[head].numpy() @ frame.summing[0].numpy()
         expected = slowly(raw, there, links)
         for (direction, quantity), sums in one.sums.items():
             for relation in range(3):
@@ -260,7 +260,7 @@ def test_sums_along_diagonals(values: np.ndarray[Any, Any]) -> None:
 
 def test_counts_at_distances_leave_out_words_without_tokens() -> None:
     there = torch.tensor([[True, False, True]])
-    counts = at_distance(torch.tensor([[[1, 0, 0]]]), there)
+    counts = count_distances(torch.tensor([[[1, 0, 0]]]), there)
     assert counts[0, 0].tolist() == [
         1,
         0,
@@ -268,7 +268,7 @@ def test_counts_at_distances_leave_out_words_without_tokens() -> None:
         1,
         0,
     ]  # word 2 at -2, word 0 at 1; word 1 is not there.
-    assert pairs_at(there)[0].tolist() == [1, 0, 2, 0, 1]
+    assert count_pairs(there)[0].tolist() == [1, 0, 2, 0, 1]
 
 
 def test_spans_worked_by_hand() -> None:

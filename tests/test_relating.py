@@ -1,5 +1,6 @@
 """`headscope relations` from end to end on a tiny model: tables, resuming, what is left out, refusals."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors.numpy import load_file
 from transformers import AutoModel
 
 import families
@@ -15,9 +17,11 @@ from headscope.cli import run as command_line
 from headscope.corpora import read
 from headscope.errors import HeadscopeError
 from headscope.linguistics import passes
-from headscope.linguistics import rows as tables
 from headscope.linguistics.clustered import Clustered
-from headscope.linguistics.dependencies import Dependencies
+from headscope.linguistics.dependencies import DIRECTIONS, QUANTITIES, Dependencies, Sums
+from headscope.linguistics.dependency_rows import diagonal_heads, explained, verdict
+from headscope.linguistics.estimates import relation_rows
+from headscope.linguistics.linked import link
 from headscope.model.loading import load
 
 FORMS = ("the", "old", "nurse", "thanked", "a", "pilot", "today")
@@ -134,6 +138,56 @@ def test_a_broken_run_goes_on_to_the_same_tables(
     )
 
 
+class Memory:
+    """Blocks that are kept in memory, with the names of those that were put there."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Any] = {}
+
+    def get(self, name: str) -> Any:
+        return self.arrays.get(name)
+
+    def put(self, name: str, arrays: Any) -> None:
+        assert name not in self.arrays
+        self.arrays[name] = arrays
+
+
+def test_finished_blocks_are_not_passed_again(
+    bare: str, treebank: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "_BLOCK", 25)
+    model, corpus = load(bare), read([f"ud:{treebank}"], quiet=True)
+    linked = link(model, corpus, examples=None, seed=0, max_length=128)
+    done: list[int] = []
+
+    def advance(steps: int = 1, note: str = "") -> None:
+        done.append(steps)
+
+    settings = passes.PassSettings("fp32", 2048, advance)
+    blocks = Memory()
+    whole = passes.dependencies(model, linked, settings, seed=0, blocks=blocks)
+    assert list(blocks.arrays) == ["block-0", "block-25", "block-50", "shuffled"]
+    assert sum(done) == passes.sentences_to_pass(linked) == 120
+    monkeypatch.setattr(Dependencies, "see", None)
+    again = passes.dependencies(model, linked, settings, seed=0, blocks=blocks)
+    assert again.relations == whole.relations
+    assert again.relations_best == whole.relations_best
+
+
+def test_a_complete_run_says_the_same_lines_again(
+    bare: str, treebank: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "short.tsv"
+    # Nothing else fits where these spans are, so there is no control.
+    path.write_text("sentence\tsource\ttarget\trelation\nthe pilot\tthe\tpilot\tdet\n")
+    for corpus, said in ((f"ud:{treebank}", "offset"), (f"tsv:{path}", "99th percentile")):
+        given: dict[str, Any] = {"model": bare, "corpus": corpus, "quiet": True}
+        outcome = headscope.relations(**given, out=tmp_path / corpus[:3])
+        assert said in outcome.lines[0]
+        assert "beyond other words" not in outcome.lines[0]
+        assert headscope.relations(**given, out=tmp_path / corpus[:3]) == outcome
+
+
 def test_ones_own_relations(bare: str, tmp_path: Path) -> None:
     path = tmp_path / "own.tsv"
     lines = ["sentence\tsource\ttarget\trelation"]
@@ -160,7 +214,7 @@ def test_ones_own_relations(bare: str, tmp_path: Path) -> None:
     eager = AutoModel.from_pretrained(bare, attn_implementation="eager")
     with torch.inference_mode():
         maps = eager(**batch, output_attentions=True).attentions
-    scores = passes.load_scores(tmp_path / "run")
+    scores = load_file(tmp_path / "run" / "span_scores.safetensors")["scores"]
     words = batch.word_ids()
     rows, columns = ([t for t, w in enumerate(words) if w == at] for at in (1, 2))
     for layer, own in enumerate(maps):
@@ -172,14 +226,14 @@ def test_what_cannot_be_looked_at_is_counted_or_refused(
     bare: str, treebank: Path, tmp_path: Path
 ) -> None:
     model, corpus = load(bare), read([f"ud:{treebank}"], quiet=True)
-    whole = passes.link(model, corpus, examples=None, seed=0, max_length=128)
+    whole = link(model, corpus, examples=None, seed=0, max_length=128)
     assert dict(whole.counts)["sentences that the model sees"] == 60
     shortest = int(whole.encoded.lengths.min())
-    short = passes.link(model, corpus, examples=None, seed=0, max_length=shortest)
+    short = link(model, corpus, examples=None, seed=0, max_length=shortest)
     assert 0 < dict(short.counts)["sentences that the model sees"] < 60
     assert any("of more tokens than the limit" in note for note in short.notes)
     with pytest.raises(HeadscopeError, match="no relation between words that .* has tokens for"):
-        passes.link(model, corpus, examples=None, seed=0, max_length=3)
+        link(model, corpus, examples=None, seed=0, max_length=3)
     with pytest.raises(HeadscopeError, match="--examples must be at least 1"):
         headscope.relations(model=bare, corpus=f"ud:{treebank}", out=tmp_path / "run", examples=0)
 
@@ -196,16 +250,15 @@ def row(**given: Any) -> dict[str, Any]:
 
 
 def test_verdicts_in_words() -> None:
-    assert tables.verdict(row()) == "carries the relation"
+    assert verdict(**row()) == "carries the relation"
     assert (
-        tables.verdict(row(over_offset_low=-0.1))
+        verdict(**row(over_offset_low=-0.1))
         == "beyond distance, but no better than the best offset"
     )
-    assert tables.verdict(row(p_corrected=0.2)) == "no more than distance explains"
-    assert tables.verdict(row(excess=-0.1, looks_share=0.8)) == "only looks 1 word left"
+    assert verdict(**row(p_corrected=0.2)) == "no more than distance explains"
+    assert verdict(**row(excess=-0.1, looks_share=0.8)) == "only looks 1 word left"
     assert (
-        tables.verdict(row(p_corrected=0.2, looks_share=0.8, looks_at=2))
-        == "only looks 2 words right"
+        verdict(**row(p_corrected=0.2, looks_share=0.8, looks_at=2)) == "only looks 2 words right"
     )
 
 
@@ -216,32 +269,34 @@ def test_what_diagonal_heads_explain_by_hand() -> None:
         "attention_control": (0.3, 0.1),
         "accuracy": (0.9, 0.4),
     }
-    rows = [
-        {
-            "relation": "nsubj",
-            "direction": "to_head",
-            "layer": 1,
-            "head": head + 1,
-            "measure": measure,
-            "value": value,
-            "n": 30,
-        }
-        for measure, own in values.items()
-        for head, value in enumerate(own)
-    ]
-    (found,) = tables.explained(rows, {(1, 1): 0.7, (1, 2): 0.2}, ["nsubj"])
-    assert found["value"] == pytest.approx(0.75)
-    assert found["distance"] == pytest.approx(0.5)
-    assert (found["best_diagonal"], found["best_other"], found["diagonal_heads"], found["n"]) == (
+    sums: Sums = {}
+    for direction in DIRECTIONS:
+        for quantity in QUANTITIES:
+            mean = np.array(values.get(quantity, (0.0, 0.0))) * (direction == "to_head")
+            n = np.full(1, 30.0 if direction == "to_head" else 0.0)
+            sums[direction, quantity] = replace(
+                Clustered.zero(1, 1, 2), n=n, total=30 * mean[None, None]
+            )
+    (found,) = explained(sums, ["nsubj"], np.array([[True, False]]))
+    assert found.value == pytest.approx(0.75)
+    assert found.distance == pytest.approx(0.5)
+    assert (found.best_diagonal, found.best_other, found.diagonal_heads, found.n) == (
         0.9,
         0.4,
         1,
         30,
     )
-    (none,) = tables.explained(rows, {}, ["nsubj"])
-    assert (none["value"], none["best_diagonal"]) == (0, None)
+    (none,) = explained(sums, ["nsubj"], np.array([[False, False]]))
+    assert (none.value, none.best_diagonal) == (0, None)
+    assert explained(sums, ["amod"], np.array([[True, False]])) == []
+
+
+def test_a_head_is_diagonal_when_more_than_half_of_its_classified_maps_are() -> None:
+    # Classes 1 and 2 are diagonal, and vertical and diagonal; -1 is a map without a class.
+    classes = np.array([[[1, 1, 4]], [[2, 2, 1]], [[4, 0, -1]], [[-1, 3, -1]]], dtype=np.int8)
+    assert diagonal_heads(classes).tolist() == [[True, False, False]]
 
 
 def test_relations_that_never_occur_have_no_rows() -> None:
     empty = {"score": Clustered.zero(1, 1, 2)}
-    assert tables.every_head(empty, ["never"]) == []
+    assert relation_rows(empty, ["never"]) == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headscope.corpora import read as read_any
 from headscope.corpora.base import Corpus
-from headscope.corpora.ud import language, read
+from headscope.corpora.ud import read
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.encoding import encode
@@ -328,11 +328,6 @@ def test_a_corpus_that_is_none(specs: list[str], said: str) -> None:
 def test_a_folder_without_treebanks(tmp_path: Path) -> None:
     with pytest.raises(HeadscopeError, match=r"holds no \.conllu"):
         read_any([f"ud:{tmp_path}"])
-
-
-def test_the_language_is_in_the_name() -> None:
-    assert language(Path("en_ewt-ud-train.conllu.gz")) == "en"
-    assert language(Path("mine.conllu")) == ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 behind a run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def interval(row: dict[str, Any], sign: str = "") -> str:
+def interval(row: Mapping[str, Any], sign: str = "") -> str:
     """Value with its interval: `80.1 (75.9 to 83.7)`."""
     value = row["delta"] if sign else row["value"]
     return f"{value:{sign}.1f} ({row['low']:{sign}.1f} to {row['high']:{sign}.1f})"

@@ -1,25 +1,33 @@
-"""What `headscope relations` does: which heads carry the relations of a corpus, and which only look
-so many words away.
+"""`headscope relations`: which heads carry the relations of a corpus, and which only look so many
+words away.
 
-A treebank's links are between single words and are scored by arg max (`links.dependencies`); those
-of FrameNet and of one's own file are between spans and are scored by the largest attention
-(`links.spans`), as in the paper.
+A treebank's links are between single words and are scored by arg max; those of FrameNet and of a
+file of the user's own are between spans and are scored by the largest attention, as in the paper.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, report_command
 from headscope.commands.settings import RunSettings, command
+from headscope.names import AS_GIVEN
 from headscope.progress import progress, say
 
 if TYPE_CHECKING:
     from headscope.corpora.base import Corpus
+    from headscope.linguistics.linked import LinkedCorpus
+    from headscope.linguistics.passes import Arrays, DependencyResults, SpanResults
+    from headscope.linguistics.rows import BestHead, SpanHead
+    from headscope.model.model import Model
+    from headscope.results.record import Record
     from headscope.results.run import Run
+
+_SHOWN_RELATIONS, _SHOWN_RANKS = 12, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +41,20 @@ class Relations(RunSettings):
     faithful: options.Faithful = False
 
 
+@dataclass(frozen=True)
+class Request:
+    """What was asked: two runs with equal requests give equal results."""
+
+    command: str
+    model: str
+    corpus: str
+    sentences: int
+    faithful: bool
+    max_length: int
+    seed: int
+    precision: str
+
+
 @command(Relations)
 def relations(asked: Relations) -> Outcome:
     """Find the heads that carry relations between words, beside what distance alone explains.
@@ -40,94 +62,187 @@ def relations(asked: Relations) -> Outcome:
     The corpus is framenet:DIR (a release), ud:FILE... (treebanks), or tsv:FILE (sentence, span,
     span, relation).
     """
-    from headscope.commands.record import record
-    from headscope.commands.session import begin, cache_folder
-    from headscope.corpora import read
-    from headscope.linguistics import passes
-    from headscope.linguistics.definitions import definitions
+    from headscope.commands.session import begin
     from headscope.model.loading import load
-    from headscope.results.record import DataRecord, TaskRecord
 
     began = time.monotonic()
-    quiet = asked.quiet
-    specs = [asked.corpus] if isinstance(asked.corpus, str) else list(asked.corpus)
-    corpus = read(specs, faithful=asked.faithful, cache=cache_folder() / "corpora", quiet=quiet)
-    for line in count_lines(corpus):
-        say(line, quiet=quiet)
+    corpus = _read(asked)
     model = load(asked.model)
-    linked = passes.link(
+    linked = _link(asked, model, corpus)
+    request = Request(
+        command=asked.command,
+        model=model.hash,
+        corpus=corpus.hash,
+        sentences=len(linked.sentences),
+        faithful=asked.faithful,
+        max_length=linked.encoded.max_length,
+        seed=asked.seed,
+        precision=asked.precision,
+    )
+    run = begin(asked, asdict(request))
+    if run.is_complete:
+        lines = _saved_lines(run)
+    else:
+        results = _pass(asked, model, linked, run)
+        _write(run, results, model, linked)
+        run.finish(_record(asked, request, model, linked, time.monotonic() - began))
+        lines = result_lines(results)
+    return Outcome(asked.out / "relations.parquet", lines, report_command(asked.out))
+
+
+def _read(asked: Relations) -> Corpus:
+    from headscope.commands.session import cache_folder
+    from headscope.corpora import read
+
+    specs = [asked.corpus] if isinstance(asked.corpus, str) else asked.corpus
+    cache = cache_folder() / "corpora"
+    corpus = read(specs, faithful=asked.faithful, cache=cache, quiet=asked.quiet)
+    for what, count in corpus.counts:
+        say(f"{what}: {count:,}", quiet=asked.quiet)
+    return corpus
+
+
+def _link(asked: Relations, model: Model, corpus: Corpus) -> LinkedCorpus:
+    from headscope.linguistics.linked import link
+
+    linked = link(
         model, corpus, examples=asked.examples, seed=asked.seed, max_length=asked.max_length
     )
     for note in linked.notes:
-        say(f"note: {note}", quiet=quiet)
-    request = {
-        "command": asked.command,
-        "model": model.hash,
-        "corpus": corpus.hash,
-        "sentences": len(linked.sentences),
-        "faithful": asked.faithful,
-        "max_length": linked.encoded.max_length,
-        "seed": asked.seed,
-        "precision": asked.precision,
-    }
-    run = begin(asked, request)
-    if not run.is_complete:
-        counts = [
-            {"what": what, "value": n, "unit": "count"}
-            for what, n in (*corpus.counts, *linked.counts)
-        ]
-        run.table("corpus", counts, model=model.name, task=corpus.name)
-        with progress("looking at linked words", linked.work, quiet=quiet) as advance:
-            passing = passes.Passing(asked.precision, asked.batch_tokens, advance)
-            if corpus.kind == "ud":
-                passes.dependencies(model, linked, run, passing, asked.seed)
-            else:
-                passes.spans(model, linked, run, passing, faithful=asked.faithful)
-        run.finish(
-            record(
-                model,
-                model,
-                request,
-                task=TaskRecord(corpus.name, (), (), ("sentence",)),
-                data=DataRecord(corpus.source, corpus.hash, 0, len(linked.sentences)),
-                notes=linked.notes,
-                definitions=definitions(corpus.kind),
-                repeat=asked.command_line(),
-                seconds=time.monotonic() - began,
-            )
-        )
-    return Outcome(asked.out / "relations.parquet", result_lines(run), report_command(asked.out))
+        say(f"note: {note}", quiet=asked.quiet)
+    return linked
 
 
-def count_lines(corpus: Corpus) -> list[str]:
-    """What was read and what every filter left, a line each."""
-    return [f"{what}: {n:,}" for what, n in corpus.counts]
+def _pass(
+    asked: Relations, model: Model, linked: LinkedCorpus, run: Run
+) -> DependencyResults | SpanResults:
+    """Pass the corpus through the model; finished blocks of a treebank are kept in the run."""
+    from headscope.linguistics.passes import PassSettings, dependencies, sentences_to_pass, spans
+
+    work = sentences_to_pass(linked)
+    with progress("looking at linked words", work, quiet=asked.quiet) as advance:
+        settings = PassSettings(asked.precision, asked.batch_tokens, advance)
+        if linked.corpus.kind == "ud":
+            blocks = FinishedBlocks(run)
+            return dependencies(model, linked, settings, seed=asked.seed, blocks=blocks)
+        return spans(model, linked, settings, faithful=asked.faithful)
 
 
-def result_lines(run: Run, count: int = 12) -> tuple[str, ...]:
-    """What a run found, in a few lines: the best head of each relation, or the heads with the
-    largest scores.
-    """
-    best = run.rows("relations_best")
-    if best:
-        best.sort(key=lambda row: -row["n"])
-        lines = [
-            f"{row['relation']}: {row['set']} {row['direction'].replace('_', ' ')} "
-            f"{100 * row['value']:.1f}% (95% {100 * row['low']:.1f} to {100 * row['high']:.1f}, n "
-            f"= {row['n']}); offset {row['offset']:+d} gives {100 * row['offset_accuracy']:.1f}%, "
-            f"the same distance {100 * row['control']:.1f}%: {row['verdict']}"
-            for row in best[:count]
-        ]
-        more = len(best) - count
-        return (
-            *lines,
-            *([f"and {more} more relations in relations_best.parquet"] if more > 0 else ()),
-        )
-    heads = [row for row in run.rows("span_heads") if row["rank"] <= 3]
-    return tuple(
-        f"{row['relation']}: {row['set']} {row['value']:.3f} (95% {row['low']:.3f} to "
-        f"{row['high']:.3f}, n = {row['n']}; 99th percentile of all heads "
-        f"{row['percentile_99']:.3f}); beyond other words at the same distance "
-        f"{row['excess']:+.3f} (corrected p {row['p_corrected']:.2g})"
-        for row in heads
+def _write(
+    run: Run, results: DependencyResults | SpanResults, model: Model, linked: LinkedCorpus
+) -> None:
+    from headscope.linguistics.passes import DependencyResults
+    from headscope.linguistics.rows import CorpusCount
+
+    corpus = linked.corpus
+    write = partial(run.table, model=model.name, task=corpus.name)
+    write("corpus", [CorpusCount(what, n) for what, n in (*corpus.counts, *linked.counts)])
+    write("relations", results.relations)
+    if isinstance(results, DependencyResults):
+        write("relations_best", results.relations_best)
+        write("offsets", results.offsets)
+        write("patterns", results.patterns)
+        run.arrays("patterns", {AS_GIVEN.replace(" ", "_"): results.classes})
+        if results.explained:
+            write("explained", results.explained)
+    else:
+        write("heads", results.heads)
+        write("span_heads", results.span_heads)
+        write("span_examples", results.span_examples)
+        run.arrays("span_scores", {"scores": results.scores})
+
+
+class FinishedBlocks:
+    """The finished blocks of a treebank, kept in the run folder."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._saved = run.finished_parts("relations")
+
+    def get(self, name: str) -> Arrays | None:
+        """The arrays of a block that an earlier run finished."""
+        return self._saved.get(name)
+
+    def put(self, name: str, arrays: Arrays) -> None:
+        """Save the arrays of a block."""
+        self._run.part("relations", name, arrays)
+
+
+def _record(
+    asked: Relations, request: Request, model: Model, linked: LinkedCorpus, seconds: float
+) -> Record:
+    from headscope.commands.record import record
+    from headscope.linguistics.definitions import definitions
+    from headscope.results.record import DataRecord, TaskRecord
+
+    corpus = linked.corpus
+    return record(
+        model,
+        model,
+        asdict(request),
+        task=TaskRecord(corpus.name, labels=(), metrics=(), columns=("sentence",)),
+        data=DataRecord(corpus.source, corpus.hash, train=0, validation=len(linked.sentences)),
+        notes=linked.notes,
+        definitions=definitions(corpus.kind),
+        repeat=asked.command_line(),
+        seconds=seconds,
     )
+
+
+def result_lines(results: DependencyResults | SpanResults) -> tuple[str, ...]:
+    """What the results say, in a few lines."""
+    from headscope.linguistics.passes import DependencyResults
+
+    if isinstance(results, DependencyResults):
+        return dependency_lines(results.relations_best)
+    return span_lines(results.span_heads)
+
+
+def _saved_lines(run: Run) -> tuple[str, ...]:
+    """The same of a run that is complete."""
+    from headscope.linguistics.rows import BestHead, SpanHead
+
+    if run.has("span_heads"):
+        heads = [SpanHead(**_without_run(columns)) for columns in run.rows("span_heads")]
+        return span_lines(heads)
+    best = [BestHead(**_without_run(columns)) for columns in run.rows("relations_best")]
+    return dependency_lines(best)
+
+
+def _without_run(columns: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in columns.items() if name not in ("model", "task")}
+
+
+def dependency_lines(best: list[BestHead]) -> tuple[str, ...]:
+    """The best head of each relation, the most frequent first, a line each."""
+    ordered = sorted(best, key=lambda row: -row.n)
+    lines = [
+        f"{row.relation}: {row.set} {row.direction.replace('_', ' ')} {100 * row.value:.1f}% "
+        f"(95% {100 * row.low:.1f} to {100 * row.high:.1f}, n = {row.n}); offset "
+        f"{row.offset:+d} gives {100 * row.offset_accuracy:.1f}%, the same distance "
+        f"{100 * row.control:.1f}%: {row.verdict}"
+        for row in ordered[:_SHOWN_RELATIONS]
+    ]
+    more = len(ordered) - _SHOWN_RELATIONS
+    if more > 0:
+        lines.append(f"and {more} more relations in relations_best.parquet")
+    return tuple(lines)
+
+
+def span_lines(heads: list[SpanHead]) -> tuple[str, ...]:
+    """The heads with the largest scores for each relation, a line each."""
+    lines = []
+    for row in heads:
+        if row.rank > _SHOWN_RANKS:
+            continue
+        line = (
+            f"{row.relation}: {row.set} {row.value:.3f} (95% {row.low:.3f} to {row.high:.3f}, "
+            f"n = {row.n}; 99th percentile of all heads {row.percentile_99:.3f})"
+        )
+        if row.excess is not None:
+            line += (
+                f"; beyond other words at the same distance {row.excess:+.3f} "
+                f"(adjusted p {row.p_corrected:.2g})"
+            )
+        lines.append(line)
+    return tuple(lines)

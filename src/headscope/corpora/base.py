@@ -14,12 +14,16 @@ Kind = Literal["framenet", "ud", "tsv"]
 
 @dataclass(frozen=True)
 class Link:
-    """One instance of a relation: it goes from the words `source` to the words `target`, indices
-    into the sentence.
+    """One instance of a relation.
 
-    In a treebank the source is the dependent and the target its head; in FrameNet the source is a
-    frame element and the target the predicate that evokes the frame. `detail` says more where there
-    is more, as in `Motion: Goal`.
+    In a treebank the source is the dependent and the target its governor; in FrameNet the source is
+    a frame element and the target the predicate that evokes the frame.
+
+    Attributes:
+        relation: The name of the relation.
+        source: Indices of the words that it goes from.
+        target: Indices of the words that it goes to.
+        detail: What else is known of it, as in `Motion: Goal`.
     """
 
     relation: str
@@ -30,8 +34,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text with its words, in order, and the links between them. `name` finds it again in its
-    source.
+    """A text with its words, in order, and the links between them.
+
+    `name` says where it stands in its source.
     """
 
     name: str
@@ -44,8 +49,13 @@ class Sentence:
 class Corpus:
     """The sentences of a corpus that were kept.
 
-    `counts` is what was read and what each filter left out or kept, in order: (what, how many).
-    `source` says where it came from, `hash` is 16 hex digits of its content.
+    Attributes:
+        name: The name of the corpus.
+        kind: What it was read from.
+        sentences: The sentences that were kept.
+        counts: What was read, and what each filter left out or kept, in words, with a number.
+        source: The file or folder.
+        hash: 16 hex digits that stand for the sentences.
     """
 
     name: str
@@ -58,19 +68,20 @@ class Corpus:
     @property
     def relations(self) -> dict[str, int]:
         """How many links every relation has, the most frequent first."""
-        return dict(
-            Counter(link.relation for one in self.sentences for link in one.links).most_common()
-        )
+        count: Counter[str] = Counter()
+        for sentence in self.sentences:
+            count.update(link.relation for link in sentence.links)
+        return dict(count.most_common())
 
 
 def content_hash(sentences: Iterable[Sentence]) -> str:
     """16 hex digits that stand for the sentences with all that is known of them."""
     digest = hashlib.sha256()
-    for one in sentences:
+    for sentence in sentences:
         # The same as dataclasses.astuple, in a seventh of its time.
-        words, links = (
-            [tuple(vars(part).values()) for part in parts] for parts in (one.words, one.links)
-        )
-        digest.update(json.dumps((one.name, one.text, words, links), ensure_ascii=False).encode())
+        words = [tuple(vars(word).values()) for word in sentence.words]
+        links = [tuple(vars(link).values()) for link in sentence.links]
+        content = (sentence.name, sentence.text, words, links)
+        digest.update(json.dumps(content, ensure_ascii=False).encode())
         digest.update(b"\n")
     return digest.hexdigest()[:16]

@@ -33,12 +33,16 @@ class Element(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """What a frame says of its elements: those of coreType "Core", and the members of its core
-    sets.
+    """What a frame says of its elements.
 
     A core set names elements that can stand for each other, as Source, Path and Goal of motion do:
     an element without such a partner is in no set, however core it is, and most frames have no set
     at all.
+
+    Attributes:
+        name: The name of the frame.
+        core: The elements of coreType "Core".
+        in_sets: The members of its core sets.
     """
 
     name: str
@@ -66,15 +70,21 @@ class Exemplar:
 
 @dataclass
 class Unit:
-    """A lexical unit: `sentences` is how many it has; `exemplars` are those whose text is not too
-    long.
+    """A lexical unit.
+
+    Attributes:
+        name: Its name, as in `go.v`.
+        frame: The frame that it evokes.
+        status: How far FrameNet's work on it is.
+        sentences: How many sentences it has.
+        exemplars: Those whose text is not too long.
     """
 
     name: str
     frame: str
     status: str
-    sentences: int
-    exemplars: list[Exemplar]
+    sentences: int = 0
+    exemplars: list[Exemplar] = field(default_factory=list)
 
 
 def unit_files(folder: Path) -> list[Path]:
@@ -88,29 +98,41 @@ def frame_files(folder: Path) -> list[Path]:
 
 
 def read_frames(folder: Path) -> dict[str, Frame]:
-    """Every frame of a release by its name. Raises HeadscopeError as `read_unit` does."""
+    """Every frame of a release by its name.
+
+    Raises:
+        HeadscopeError: As `read_unit`.
+    """
     return {frame.name: frame for frame in map(_read_frame, frame_files(folder))}
 
 
 def read_unit(path: Path, longest: int) -> Unit:
-    """The lexical unit in a file; texts of more than `longest` words between white space are
-    counted and passed over.
+    """The lexical unit in a file.
 
-    Raises HeadscopeError, with file and line, if it is no XML, not that of a lexical unit, or
-    declares a document type.
+    Args:
+        path: The file.
+        longest: Texts of more words between white space are counted and passed over.
+
+    Raises:
+        HeadscopeError: The file is not XML, not that of a lexical unit, or declares a document
+            type; the error names the line.
     """
     reader = _UnitReader(path, longest)
     reader.run()
-    return Unit(reader.name, reader.frame, reader.status, reader.sentences, reader.exemplars)
+    return reader.unit
 
 
 def annotations(exemplar: Exemplar) -> Iterator[Annotation]:
     """The sets of an exemplar that annotate a frame."""
-    return (one for one in exemplar.sets if one.annotated)
+    return (annotation for annotation in exemplar.sets if annotation.annotated)
 
 
 def content(path: Path) -> bytes:
-    """The content of a file. Raises HeadscopeError if it cannot be read."""
+    """The content of a file.
+
+    Raises:
+        HeadscopeError: It cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
@@ -205,8 +227,6 @@ class _UnitReader(_Reader):
     def __init__(self, path: Path, longest: int):
         super().__init__(path)
         self.longest = longest
-        self.sentences = 0
-        self.exemplars: list[Exemplar] = []
         self._pieces: list[str] = []
         self._sentence = ""
         self._exemplar: Exemplar | None = None
@@ -216,11 +236,7 @@ class _UnitReader(_Reader):
         self._elements: list[Element] = []
 
     def begin(self, attributes: dict[str, str]) -> None:
-        self.name, self.frame, self.status = (
-            attributes["name"],
-            attributes["frame"],
-            attributes.get("status", ""),
-        )
+        self.unit = Unit(attributes["name"], attributes["frame"], attributes.get("status", ""))
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if name == "label":
@@ -236,7 +252,7 @@ class _UnitReader(_Reader):
             if "cxnID" not in attributes:  # It would annotate a construction, not a frame.
                 self._exemplar.sets.append(self._set)
         elif name == "sentence":
-            self.sentences += 1
+            self.unit.sentences += 1
             self._sentence, self._exemplar = attributes["ID"], None
         elif name == "text":
             self._pieces.clear()
@@ -269,7 +285,7 @@ class _UnitReader(_Reader):
         else:
             self.parser.EndElementHandler = None
             self._exemplar = Exemplar(self._sentence, text)
-            self.exemplars.append(self._exemplar)
+            self.unit.exemplars.append(self._exemplar)
 
     def _pass_over(self, name: str) -> None:
         if name == "sentence":

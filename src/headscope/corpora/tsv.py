@@ -1,4 +1,5 @@
-"""One's own relations: a file of tab-separated lines, `sentence`, `source`, `target`, `relation`.
+"""Relations of the user's own: a file of tab-separated lines, `sentence`, `source`, `target`,
+`relation`.
 
     sentence                        source   target   relation
     The nurse thanked the pilot.    nurse    thanked  agent
@@ -11,6 +12,7 @@ any other.
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,51 +24,44 @@ from headscope.words.segment import segment
 COLUMNS = ("sentence", "source", "target", "relation")
 _OFFSETS = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 Span = tuple[int, int]
+"""Character offsets into a text, the end exclusive."""
+
+
+@dataclass
+class _Draft:
+    """A sentence, with the links that lines have named so far: source, target, relation."""
+
+    name: str
+    text: str
+    words: tuple[Word, ...]
+    links: list[tuple[Span, Span, str]] = field(default_factory=list)
+
+
+class _LineError(Exception):
+    """Says what is wrong with a line."""
 
 
 def read(path: Path) -> Corpus:
-    """The sentences of the file, cut into words at white space, at punctuation, and where a span
+    """The sentences of a file, cut into words at white space, at punctuation, and where a span
     begins or ends.
 
-    Raises HeadscopeError, with the line, for a file that is not as said above.
+    Raises:
+        HeadscopeError: The file is not as said above; the error names the line.
     """
-    found: dict[str, list[tuple[Span, Span, str]]] = {}
-    words: dict[str, tuple[Word, ...]] = {}
-    names: dict[str, str] = {}
     lines = _lines(path)
-    _, header = next(lines, (1, ""))
-    columns = tuple(name.strip().casefold() for name in header.split("\t"))
-    if columns != COLUMNS:
-        raise HeadscopeError(
-            f"{path} begins with the columns {', '.join(columns) or 'of an empty line'}: the "
-            f"first line is {', '.join(COLUMNS)}, separated by tabs"
-        )
+    _check_header(path, next(lines, (1, ""))[1])
+    drafts: dict[str, _Draft] = {}
     for number, line in lines:
-        if not line.strip():
-            continue
-        row = line.split("\t")
-        if len(row) != len(COLUMNS):
-            raise _wrong(
-                path, number, f"it has {len(row)} columns separated by tabs, not {len(COLUMNS)}"
-            )
-        text, relation = row[0], row[3].strip()
-        for name, column in zip(COLUMNS, row, strict=True):
-            if not column.strip():
-                raise _wrong(path, number, f"it names no {name}")
-        if text not in words:
-            words[text], names[text] = segment(text), f"{path.name}, line {number}"
-        source, target = (
-            _span(text, words[text], given.strip(), path, number) for given in row[1:3]
-        )
-        if max(source[0], target[0]) < min(source[1], target[1]):
-            raise _wrong(path, number, f"its two spans, {row[1]!r} and {row[2]!r}, overlap")
-        found.setdefault(text, []).append((source, target, relation))
-    if not found:
+        place = f"line {number}"
+        if line.strip():
+            try:
+                _add(drafts, line.split("\t"), f"{path.name}, {place}")
+            except _LineError as error:
+                raise HeadscopeError(f"{path}, {place}: {error}") from error
+    if not drafts:
         raise HeadscopeError(f"{path} has no line after the header: give a link a line")
-    sentences = tuple(
-        _sentence(names[text], text, words[text], links) for text, links in found.items()
-    )
-    links = sum(len(own) for own in found.values())
+    sentences = tuple(_sentence(draft) for draft in drafts.values())
+    links = sum(len(sentence.links) for sentence in sentences)
     return Corpus(
         name=f"tsv:{path.stem}",
         kind="tsv",
@@ -85,8 +80,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, raw in enumerate(file, 1):
                 yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise _wrong(
-            path, number, f"it is not UTF-8 ({error.reason}): save the file as UTF-8"
+        raise HeadscopeError(
+            f"{path}, line {number}: it is not UTF-8 ({error.reason}): save the file as UTF-8"
         ) from error
     except OSError as error:
         raise HeadscopeError(
@@ -94,64 +89,87 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from error
 
 
-def _wrong(path: Path, line: int, what: str) -> HeadscopeError:
-    return HeadscopeError(f"{path}, line {line}: {what}")
+def _check_header(path: Path, line: str) -> None:
+    columns = tuple(name.strip().casefold() for name in line.split("\t"))
+    if columns != COLUMNS:
+        raise HeadscopeError(
+            f"{path} begins with the columns {', '.join(columns) or 'of an empty line'}: the "
+            f"first line is {', '.join(COLUMNS)}, separated by tabs"
+        )
 
 
-def _span(text: str, words: Sequence[Word], given: str, path: Path, line: int) -> Span:
+def _add(drafts: dict[str, _Draft], row: list[str], name: str) -> None:
+    """Add the link of a line to the draft of its sentence; `name` is that of a new one."""
+    if len(row) != len(COLUMNS):
+        raise _LineError(f"it has {len(row)} columns separated by tabs, not {len(COLUMNS)}")
+    for column, value in zip(COLUMNS, row, strict=True):
+        if not value.strip():
+            raise _LineError(f"it names no {column}")
+    text = row[0]
+    if text not in drafts:
+        drafts[text] = _Draft(name, text, segment(text))
+    draft = drafts[text]
+    source = _span(draft, row[1].strip())
+    target = _span(draft, row[2].strip())
+    if max(source[0], target[0]) < min(source[1], target[1]):
+        raise _LineError(f"its two spans, {row[1]!r} and {row[2]!r}, overlap")
+    draft.links.append((source, target, row[3].strip()))
+
+
+def _span(draft: _Draft, written: str) -> Span:
     """The characters of a span. A span that is written out begins and ends where words do."""
-    starts, ends = {word.start for word in words}, {word.end for word in words}
-    places = [match.start() for match in re.finditer(f"(?={re.escape(given)})", text)]
-    whole = [at for at in places if at in starts and at + len(given) in ends]
-    offsets = _OFFSETS.fullmatch(given)
-    if offsets:
-        start, end = int(offsets[1]), int(offsets[2])
+    starts = {word.start for word in draft.words}
+    ends = {word.end for word in draft.words}
+    # The lookahead finds places that overlap, too.
+    places = [match.start() for match in re.finditer(f"(?={re.escape(written)})", draft.text)]
+    whole = [start for start in places if start in starts and start + len(written) in ends]
+    if offsets := _OFFSETS.fullmatch(written):
         if whole:
-            raise _wrong(
-                path,
-                line,
-                f"{given} could be offsets or the words at {whole[0]}:{whole[0] + len(given)}: "
-                f"write these offsets for the words, or 0{given} for the offsets",
+            raise _LineError(
+                f"{written} could be offsets or the words at "
+                f"{whole[0]}:{whole[0] + len(written)}: write these offsets for the words, or "
+                f"0{written} for the offsets"
             )
-        if not start < end <= len(text):
-            raise _wrong(path, line, f"{given} names no characters of a sentence of {len(text)}")
-        if not any(start < word.end and word.start < end for word in words):
-            raise _wrong(
-                path, line, f"{given} holds no word: the characters are {text[start:end]!r}"
-            )
-        return start, end
+        return _checked(draft, int(offsets[1]), int(offsets[2]), written)
     if len(whole) != 1:
-        how = (
-            f"stands {len(whole)} times in the sentence"
-            if whole
-            else "is not in the sentence as whole words"
+        how = "is not in the sentence as whole words"
+        if whole:
+            how = f"stands {len(whole)} times in the sentence"
+        raise _LineError(
+            f"{written!r} {how}: give the span as START:END, characters counted from 0"
         )
-        raise _wrong(
-            path, line, f"{given!r} {how}: give the span as START:END, characters counted from 0"
-        )
-    return whole[0], whole[0] + len(given)
+    return whole[0], whole[0] + len(written)
 
 
-def _sentence(
-    name: str, text: str, plain: Sequence[Word], links: list[tuple[Span, Span, str]]
-) -> Sentence:
-    borders = {at for source, target, _ in links for at in (*source, *target)}
-    words = []
-    for word in plain:
-        cuts = sorted({word.start, word.end, *(at for at in borders if word.start < at < word.end)})
-        words += [
-            Word(text[a:b], text[a:b].casefold(), a, b, word.upos, "", -1)
-            for a, b in pairwise(cuts)
-        ]
+def _checked(draft: _Draft, start: int, end: int, written: str) -> Span:
+    """The span with these offsets, which must hold a word."""
+    length = len(draft.text)
+    if not start < end <= length:
+        raise _LineError(f"{written} names no characters of a sentence of {length}")
+    if not any(start < word.end and word.start < end for word in draft.words):
+        raise _LineError(f"{written} holds no word: the characters are {draft.text[start:end]!r}")
+    return start, end
 
-    def within(span: Span) -> tuple[int, ...]:
-        return tuple(
-            at for at, word in enumerate(words) if span[0] <= word.start and word.end <= span[1]
-        )
 
-    return Sentence(
-        name,
-        text,
-        tuple(words),
-        tuple(Link(relation, within(source), within(target)) for source, target, relation in links),
+def _sentence(draft: _Draft) -> Sentence:
+    borders: set[int] = set()
+    for source, target, _ in draft.links:
+        borders.update(source, target)
+    words: list[Word] = []
+    for word in draft.words:
+        inside = {border for border in borders if word.start < border < word.end}
+        for start, end in pairwise(sorted({word.start, word.end, *inside})):
+            form = draft.text[start:end]
+            words.append(Word(form, form.casefold(), start, end, word.upos, "", -1))
+    links = [
+        Link(relation, _words_within(words, source), _words_within(words, target))
+        for source, target, relation in draft.links
+    ]
+    return Sentence(draft.name, draft.text, tuple(words), tuple(links))
+
+
+def _words_within(words: Sequence[Word], span: Span) -> tuple[int, ...]:
+    start, end = span
+    return tuple(
+        index for index, word in enumerate(words) if start <= word.start and word.end <= end
     )

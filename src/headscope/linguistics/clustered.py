@@ -1,5 +1,7 @@
-"""Sums of a value over links, by group and head, with what an interval over sentences needs. They
-merge by addition.
+"""Means over links with sentences as clusters: the sums that they need, by group and head.
+
+The links of a sentence are not independent cases, so a standard error that took them for such would
+be too small. The sums of two shards of a corpus add up to the sums of the whole.
 """
 
 from collections.abc import Mapping
@@ -17,12 +19,15 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Clustered:
-    """Sums over links, which come in clusters: those of one sentence and group are no independent
-    cases.
+    """Sums over links. The links of one sentence and group form a cluster.
 
-    `n`, `n_squared` and `clusters` are [group]: links, the sum of the squared cluster sizes,
-    clusters. `total` is [group, layer, head]; `squares` and `cross` sum a cluster's squared total,
-    and its total times its size.
+    Attributes:
+        n: Number of links, [group].
+        n_squared: Sum over clusters of the squared size, [group].
+        clusters: Number of clusters, [group].
+        total: Sum of the values, [group, layer, head].
+        squares: Sum over clusters of the squared total, [group, layer, head].
+        cross: Sum over clusters of total times size, [group, layer, head].
     """
 
     n: Array
@@ -34,83 +39,92 @@ class Clustered:
 
     @classmethod
     def zero(cls, groups: int, layers: int, heads: int) -> "Clustered":
-        """No links yet."""
+        """The sums over no links."""
+        shape = (groups, layers, heads)
         return cls(
-            *(np.zeros(groups) for _ in range(3)),
-            *(np.zeros((groups, layers, heads)) for _ in range(3)),
+            n=np.zeros(groups),
+            n_squared=np.zeros(groups),
+            clusters=np.zeros(groups),
+            total=np.zeros(shape),
+            squares=np.zeros(shape),
+            cross=np.zeros(shape),
         )
 
     def __add__(self, other: "Clustered") -> "Clustered":
-        return Clustered(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        added = {name: array + getattr(other, name) for name, array in vars(self).items()}
+        return Clustered(**added)
 
     @property
     def mean(self) -> Array:
-        """The mean over links, [group, layer, head]; NaN where there are none."""
+        """Mean over links, [group, layer, head]; NaN for a group without links."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.total / self.n[:, None, None]
 
     @property
     def error(self) -> Array:
-        """The standard error of the mean with sentences as clusters, [group, layer, head]; NaN
-        below two clusters.
+        """Standard error of the mean, [group, layer, head]; NaN for fewer than two clusters.
 
-        The sandwich estimate of a ratio's variance: the sum of (S - mean n)^2 over clusters, over
-        n^2, times c/(c-1).
+        The sandwich estimate for a ratio: with S a cluster's total, k its size and c the number of
+        clusters, the variance is the sum of (S - mean k)^2 over n^2, times c / (c - 1).
         """
-        n, clusters = self.n[:, None, None], self.clusters[:, None, None]
+        n = self.n[:, None, None]
+        clusters = self.clusters[:, None, None]
         mean = self.mean
+        # The sum of (S - mean k)^2, multiplied out so that sums of S^2, S k and k^2 are enough.
         spread = self.squares - 2 * mean * self.cross + mean**2 * self.n_squared[:, None, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             variance = np.maximum(spread, 0.0) / n**2 * clusters / (clusters - 1)
         return np.where(clusters > 1, np.sqrt(variance), np.nan)
 
     def interval(self) -> tuple[Array, Array]:
-        """The normal 95% interval of the mean over sentences, each [group, layer, head]."""
-        mean, half = self.mean, _Z * self.error
+        """The normal 95% interval of the mean: lower and upper end, each [group, layer, head]."""
+        mean = self.mean
+        half = _Z * self.error
         return mean - half, mean + half
 
     def share_interval(self) -> tuple[Array, Array]:
-        """Wilson's 95% interval for a mean of zeros and ones, with as many cases as the clusters
-        are worth.
+        """Wilson's 95% interval for a mean of zeros and ones, with the effective number of cases.
 
-        The effective number is what a sample of single cases would need for the same standard
-        error, at most `n`; where there is no spread at all, the number of clusters.
+        That is how many independent cases would have the same standard error, at most `n`; where
+        all values are equal, the number of clusters.
+
+        Returns:
+            The lower and the upper end, each [group, layer, head].
         """
         mean, error = self.mean, self.error
-        n, clusters = (
-            np.broadcast_to(x[:, None, None], mean.shape) for x in (self.n, self.clusters)
-        )
+        n = np.broadcast_to(self.n[:, None, None], mean.shape)
+        clusters = np.broadcast_to(self.clusters[:, None, None], mean.shape)
         with np.errstate(invalid="ignore", divide="ignore"):
-            worth = np.where(error > 0, np.minimum(mean * (1 - mean) / error**2, n), clusters)
-            z2 = _Z**2 / worth
+            # A single case has the variance mean (1 - mean), their mean that over their number.
+            cases = np.where(error > 0, np.minimum(mean * (1 - mean) / error**2, n), clusters)
+            z2 = _Z**2 / cases
             centre = (mean + z2 / 2) / (1 + z2)
-            half = (
-                _Z * np.sqrt(np.maximum(mean * (1 - mean), 0.0) / worth + z2 / worth / 4) / (1 + z2)
-            )
+            spread = np.maximum(mean * (1 - mean), 0.0) / cases + z2 / cases / 4
+            half = _Z * np.sqrt(spread) / (1 + z2)
         return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
     def p_values(self) -> Array:
-        """The two-sided p that the mean is 0, by the normal of mean over standard error."""
+        """Two-sided p-value that the mean is 0, by a normal approximation, [group, layer, head]."""
         from scipy.stats import norm
 
         with np.errstate(invalid="ignore", divide="ignore"):
-            found: Array = 2 * norm.sf(np.abs(self.mean / self.error))
-        # No spread: certain where the mean is not 0.
-        return np.where(self.error == 0, (self.mean == 0).astype(float), found)
+            p: Array = 2 * norm.sf(np.abs(self.mean / self.error))
+        # Without spread the mean is certain: p is 1 if it is 0, else 0.
+        return np.where(self.error == 0, (self.mean == 0).astype(float), p)
 
     def arrays(self, name: str) -> dict[str, Array]:
-        """What a file keeps of it."""
-        return {f"{name}/{f.name}": getattr(self, f.name) for f in fields(self)}
+        """The sums as named arrays, for a file; `from_arrays` is the way back."""
+        return {f"{name}/{field}": array for field, array in vars(self).items()}
 
     @classmethod
-    def of(cls, arrays: Mapping[str, npt.NDArray[np.float64]], name: str) -> "Clustered":
-        """What `arrays` gave to a file."""
-        return cls(*(arrays[f"{name}/{f.name}"] for f in fields(cls)))
+    def from_arrays(cls, arrays: Mapping[str, Array], name: str) -> "Clustered":
+        """The sums that `arrays(name)` made into named arrays."""
+        return cls(**{field.name: arrays[f"{name}/{field.name}"] for field in fields(cls)})
 
-    def groups(self, chosen: npt.ArrayLike) -> "Clustered":
+    def groups(self, indices: npt.ArrayLike) -> "Clustered":
         """The groups with these indices, in this order."""
-        at = np.asarray(chosen)
-        return Clustered(*(getattr(self, f.name)[at] for f in fields(self)))
+        rows = np.asarray(indices)
+        return Clustered(**{name: array[rows] for name, array in vars(self).items()})
 
 
 def add_layer(
@@ -120,34 +134,38 @@ def add_layer(
     cluster: Int[Tensor, "link"],
     group: Int[Tensor, "link"],
 ) -> None:
-    """Add the values of one layer to `sums`, in place. NaN is no value; a link has one for all
-    heads or for none.
+    """Add the values of one layer to `sums`, in place.
 
-    cluster: which sentence and group a link is in, numbered from 0 within this call; group: its
-    group.
+    Args:
+        sums: What is added to. Links and clusters are counted with layer 0.
+        layer: Index of the layer, from 0.
+        values: A value for each link and head. NaN is no value; a link has one for all heads or for
+            none.
+        cluster: Number of the cluster of each link, from 0 within this call.
+        group: Index of the group of each link.
     """
-    there = (
-        ~torch.isnan(values[:, 0])
-        if values.shape[1]
-        else torch.zeros(len(values), dtype=torch.bool)
-    )
-    values, cluster, group = values[there].double(), cluster[there], group[there]
+    is_known = ~torch.isnan(values[:, 0])
+    values, cluster, group = values[is_known].double(), cluster[is_known], group[is_known]
     if not len(values):
         return
+    # Sums of each cluster: size is [cluster], total [cluster, head].
     count = int(cluster.max()) + 1
     size = torch.bincount(cluster, minlength=count).double()
     total = values.new_zeros(count, values.shape[1]).index_add_(0, cluster, values)
-    owner = torch.zeros(count, dtype=torch.long, device=group.device).index_put_((cluster,), group)
-    for part, per_cluster in (
+    # All links of a cluster are of one group.
+    group_of = torch.zeros(count, dtype=torch.long, device=group.device)
+    group_of.index_put_((cluster,), group)
+    # Then sums over the clusters of each group.
+    for array, of_cluster in (
         (sums.total, total),
         (sums.squares, total**2),
         (sums.cross, total * size[:, None]),
     ):
-        into = total.new_zeros(len(sums.n), values.shape[1]).index_add_(0, owner, per_cluster)
-        part[:, layer] += into.cpu().numpy()
+        by_group = total.new_zeros(len(sums.n), values.shape[1])
+        by_group.index_add_(0, group_of, of_cluster)
+        array[:, layer] += by_group.cpu().numpy()
     if layer == 0:
-        owner_of_all = owner.cpu().numpy()
-        sizes = size.cpu().numpy()
-        np.add.at(sums.n, owner_of_all, sizes)
-        np.add.at(sums.n_squared, owner_of_all, sizes**2)
-        np.add.at(sums.clusters, owner_of_all, sizes > 0)
+        groups, sizes = group_of.cpu().numpy(), size.cpu().numpy()
+        np.add.at(sums.n, groups, sizes)
+        np.add.at(sums.n_squared, groups, sizes**2)
+        np.add.at(sums.clusters, groups, sizes > 0)

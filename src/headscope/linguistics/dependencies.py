@@ -1,15 +1,19 @@
 """Dependencies and heads: how often a head's arg max is the word that a relation links to, and what
 distance explains.
 
-By Clark et al. 2019 (section 4.2): of a word with its governor, does the word attend the most to
-the governor (`to_head`), and of all words, does the governor attend the most to it (`from_head`)?
+By Clark et al. 2019 (section 4.2): of a word and its governor, does the word attend the most to the
+governor (`to_head`), and of all words, does the governor attend the most to it (`from_head`)?
 Beside it stands a control that they lacked: how often the same head's arg max falls at the same
 signed distance for other words of the sentence, pairs of the same relation left out. What a head
 finds beyond that, it does not find by distance.
+
+The syntactic head of a word is called its governor here: a head is an attention head.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +23,11 @@ from torch import Tensor
 
 from headscope.linguistics.clustered import Clustered, add_layer
 from headscope.linguistics.word_attention import (
+    Tokens,
     WordFrame,
-    at_distance,
+    count_distances,
+    count_pairs,
     diagonal_sums,
-    pairs_at,
     word_maps,
 )
 from headscope.model.passes import Batch, LayerMaps
@@ -39,199 +44,253 @@ QUANTITIES = (
     "attention_control",
     "attention_excess",
 )
-"""What is summed, for both directions. `matched` is over the links that have a control, `excess`
-over it; `over_offset` is how much more often the arg max hits than the best fixed offset does on
-the same words.
+"""What is summed in both directions. `control` is the mean over other words at the same distance,
+`matched` the value of the links that have a control, `excess` their difference; `over_offset` is
+how much more often the arg max hits the word than the best fixed offset does.
 """
 LONGEST_OFFSET = 10
+
+Sums = dict[tuple[str, str], Clustered]
+"""Sums by direction and quantity."""
+Arrays = Mapping[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class WordLinks:
-    """The links of one sentence between single words: dependents, their heads, and the relation of
-    each, as numbers.
+    """The links between single words of one sentence.
+
+    Attributes:
+        dependent: Index of the word that depends.
+        governor: Index of the word that it depends on.
+        relation: Number of the relation.
     """
 
     dependent: Int[np.ndarray, "link"]
-    head: Int[np.ndarray, "link"]
+    governor: Int[np.ndarray, "link"]
     relation: Int[np.ndarray, "link"]
 
 
 @dataclass(frozen=True)
-class _Links:
-    """The links of a batch, and for each which sentence and relation, and which distance besides,
-    it shares.
+class _BatchLinks:
+    """The links of a batch of sentences.
+
+    Attributes:
+        row: Which row of the batch a link's sentence is.
+        dependent: Index of the word that depends.
+        governor: Index of the word that it depends on.
+        group: Which sums the link is added to: half * relations + relation.
+        cluster: A number for each sentence and relation.
+        peers: A number for each sentence, relation and signed distance.
+        offset_hits: 1 where the best fixed offset of the relation is that of the governor, else 0.
     """
 
-    example: Int[Tensor, "link"]
+    row: Int[Tensor, "link"]
     dependent: Int[Tensor, "link"]
-    head: Int[Tensor, "link"]
+    governor: Int[Tensor, "link"]
     group: Int[Tensor, "link"]
     cluster: Int[Tensor, "link"]
-    alike: Int[Tensor, "link"]
-    by_offset: Float[Tensor, "link"]
+    peers: Int[Tensor, "link"]
+    offset_hits: Float[Tensor, "link"]
 
     @classmethod
     def of(
         cls,
-        rows: Sequence[tuple[int, WordLinks, int]],
-        offsets: Int[np.ndarray, "relation"],
+        links: Sequence[WordLinks],
+        half: Int[np.ndarray, "batch"],
+        best_offset: Int[np.ndarray, "relation"],
         device: torch.device,
-    ) -> "_Links":
-        count = len(offsets)
-        place = np.concatenate([np.full(len(own.head), at) for at, own, _ in rows])
-        word, governor, relation = (
-            np.concatenate([getattr(own, name) for _, own, _ in rows])
-            for name in ("dependent", "head", "relation")
+    ) -> "_BatchLinks":
+        sizes = [len(sentence.relation) for sentence in links]
+        row = np.repeat(np.arange(len(links)), sizes)
+        dependent = np.concatenate([sentence.dependent for sentence in links])
+        governor = np.concatenate([sentence.governor for sentence in links])
+        relation = np.concatenate([sentence.relation for sentence in links])
+        distance = governor - dependent
+        relations = len(best_offset)
+        # Numbers that are the same for the same sentence and relation, and for the same distance.
+        cluster = row * relations + relation
+        reach = int(np.abs(distance).max(initial=0))
+        peers = cluster * (2 * reach + 1) + distance + reach
+
+        tensor = partial(torch.as_tensor, device=device)
+        return cls(
+            row=tensor(row),
+            dependent=tensor(dependent),
+            governor=tensor(governor),
+            group=tensor(np.repeat(half, sizes) * relations + relation),
+            cluster=tensor(np.unique(cluster, return_inverse=True)[1]),
+            peers=tensor(np.unique(peers, return_inverse=True)[1]),
+            offset_hits=tensor(distance == best_offset[relation]).float(),
         )
-        half = np.concatenate([np.full(len(own.head), half) for _, own, half in rows])
-        distance = governor - word
-        together = np.unique(place * count + relation, return_inverse=True)[1]
-        far = int(np.abs(distance).max(initial=0)) * 2 + 1
-        same = np.unique(
-            (place * count + relation) * far + distance + far // 2, return_inverse=True
-        )[1]
-        numbers = (place, word, governor, half * count + relation, together, same)
-        tensors = [torch.as_tensor(x.astype(np.int64), device=device) for x in numbers]
-        hits = torch.as_tensor((distance == offsets[relation]).astype(np.float32), device=device)
-        example, dependent, head, group, cluster, alike = tensors
-        return cls(example, dependent, head, group, cluster, alike, hits)
 
 
 @dataclass(frozen=True)
-class PreparedLinks:
-    """What `Dependencies` needs of a batch: its words, its links, and how many pairs of words there
-    are at every distance.
-    """
+class LinkedBatch:
+    """What is known of a batch before its maps; `pairs` counts pairs of words at a distance."""
 
-    words: WordFrame
-    links: _Links
+    frame: WordFrame
+    links: _BatchLinks
     pairs: Float[Tensor, "batch distance"]
 
 
 class Dependencies:
-    """Sums of all quantities while a pass runs. `sums[direction, quantity]` is `Clustered` with a
-    group for each half of the sentences and relation: group half * relations + relation.
+    """Observes a pass over a treebank and sums up every quantity.
 
-    `offsets` counts over all words how often a head's arg max lies at a distance of -10 to 10:
-    [layer, head, 21].
+    Args:
+        words: The tokens of every word of every sentence.
+        links: The links of every sentence.
+        half: Which half a sentence belongs to, 0 or 1.
+        best_offset: The best fixed offset of each relation.
+        layers: Number of layers.
+        heads: Number of heads of a layer.
+
+    Attributes:
+        sums: By direction and quantity; a group is a half of the sentences and a relation, with the
+            index half * relations + relation.
+        offsets: How many words have a head's arg max at a distance of -10 to 10, [layer, head, 21].
     """
 
     def __init__(
         self,
-        words: Sequence[Sequence[Sequence[int]]],
+        words: Sequence[Tokens],
         links: Sequence[WordLinks],
         half: Int[np.ndarray, "sentence"],
         best_offset: Int[np.ndarray, "relation"],
         layers: int,
         heads: int,
     ) -> None:
-        """words: the tokens of every word of every sentence; half: 0 or 1 for every sentence."""
-        self._words, self._links, self._half, self._best = words, links, half, best_offset
-        groups = 2 * len(best_offset)
-        self.sums = {
-            (d, q): Clustered.zero(groups, layers, heads) for d in DIRECTIONS for q in QUANTITIES
+        self._words = words
+        self._links = links
+        self._half = half
+        self._best_offset = best_offset
+        self.sums: Sums = {
+            key: Clustered.zero(2 * len(best_offset), layers, heads)
+            for key in product(DIRECTIONS, QUANTITIES)
         }
         self.offsets: npt.NDArray[np.float64] = np.zeros((layers, heads, 2 * LONGEST_OFFSET + 1))
 
-    def prepare(self, batch: Batch) -> PreparedLinks:
+    def prepare(self, batch: Batch) -> LinkedBatch:
         """The words and links of the batch."""
         device = batch.real.device
-        frame = WordFrame.of([self._words[i] for i in batch.examples], batch.real.shape[1], device)
-        rows = [(at, self._links[i], int(self._half[i])) for at, i in enumerate(batch.examples)]
-        links = _Links.of(rows, self._best, device)
-        return PreparedLinks(frame, links, pairs_at(frame.there))
-
-    def see(self, maps: LayerMaps, prepared: PreparedLinks) -> None:
-        """Add one layer of one batch."""
-        frame, links, pairs = prepared.words, prepared.links, prepared.pairs
-        between = word_maps(maps.maps, frame)
-        attends, attended = between.argmax(-1), between.argmax(-2)
-        counts = at_distance(attends, frame.there)
-        self._count_offsets(maps.layer, counts)
-        if not len(links.head):
-            return
-        sums = diagonal_sums(between)
-        b, dep, head = links.example, links.dependent, links.head
-        for direction, mass, found, at_mass, at_hits in (
-            ("to_head", between[b, :, dep, head], attends, head - dep, counts),
-            (
-                "from_head",
-                between[b, :, head, dep],
-                attended,
-                dep - head,
-                at_distance(attended, frame.there),
-            ),
-        ):
-            hit = (found[b, :, dep] == head[:, None]).float()
-            middle = between.shape[-1] - 1
-            # The arg max is sought from the dependent in both directions, so its distance has the
-            # one sign.
-            hits = self._beside(
-                hit, at_hits[b, :, head - dep + middle], pairs[b, head - dep + middle], links
-            )
-            masses = self._beside(
-                mass, sums[b, :, at_mass + middle], pairs[b, at_mass + middle], links
-            )
-            named = {
-                "accuracy": hit,
-                "attention": mass,
-                "accuracy_over_offset": hit - links.by_offset[:, None],
-            }
-            for name, own, control in (("accuracy", hit, hits), ("attention", mass, masses)):
-                none = torch.isnan(control)
-                named[f"{name}_matched"] = own.masked_fill(none, torch.nan)
-                named[f"{name}_control"], named[f"{name}_excess"] = control, own - control
-            for quantity in QUANTITIES:
-                add_layer(
-                    self.sums[direction, quantity],
-                    maps.layer,
-                    named[quantity],
-                    links.cluster,
-                    links.group,
-                )
-
-    @staticmethod
-    def _beside(
-        own: Float[Tensor, "link head"],
-        everywhere: Float[Tensor, "link head"],
-        pairs: Float[Tensor, "link"],
-        links: _Links,
-    ) -> Float[Tensor, "link head"]:
-        """The mean over the sentence's other pairs of words at the same distance, but those of the
-        same relation; NaN where there are none.
-        """
-        count = int(links.alike.max()) + 1
-        same = own.new_zeros(count, own.shape[1]).index_add_(0, links.alike, own)[links.alike]
-        left = pairs - torch.bincount(links.alike, minlength=count)[links.alike]
-        return torch.where(
-            left[:, None] > 0, (everywhere - same) / left[:, None].clamp_min(1), torch.nan
+        words = [self._words[i] for i in batch.examples]
+        links = [self._links[i] for i in batch.examples]
+        frame = WordFrame.of(words, batch.real.shape[1], device)
+        return LinkedBatch(
+            frame,
+            _BatchLinks.of(links, self._half[batch.examples], self._best_offset, device),
+            count_pairs(frame.has_tokens),
         )
 
+    def see(self, maps: LayerMaps, prepared: LinkedBatch) -> None:
+        """Add one layer of one batch."""
+        frame, links = prepared.frame, prepared.links
+        between = word_maps(maps.maps, frame)
+        attends_to = between.argmax(-1)  # [batch, head, word]
+        self._count_offsets(maps.layer, count_distances(attends_to, frame.has_tokens))
+        if not len(links.row):
+            return
+        at_distance = diagonal_sums(between)
+        # From the governor is to it in the transposed map, where distances have the other sign.
+        for direction, attention, target, sums in (
+            ("to_head", between, attends_to, at_distance),
+            ("from_head", between.transpose(-1, -2), between.argmax(-2), at_distance.flip(-1)),
+        ):
+            for quantity, values in _quantities(attention, target, sums, prepared).items():
+                of_quantity = self.sums[direction, quantity]
+                add_layer(of_quantity, maps.layer, values, links.cluster, links.group)
+
     def _count_offsets(self, layer: int, counts: Float[Tensor, "batch head distance"]) -> None:
+        # Long sentences have longer distances than are counted, short ones have fewer.
         middle = counts.shape[-1] // 2
         reach = min(middle, LONGEST_OFFSET)
-        seen = counts.sum(0)[:, middle - reach : middle + reach + 1].cpu().numpy()
-        self.offsets[layer, :, LONGEST_OFFSET - reach : LONGEST_OFFSET + reach + 1] += seen
+        near = counts.sum(0)[:, middle - reach : middle + reach + 1].cpu().numpy()
+        self.offsets[layer, :, LONGEST_OFFSET - reach : LONGEST_OFFSET + reach + 1] += near
 
     def arrays(self) -> dict[str, npt.NDArray[np.float64]]:
-        """What a file keeps of the sums."""
-        out = {"offsets": self.offsets}
-        for (direction, quantity), sums in self.sums.items():
-            out |= sums.arrays(f"{direction}/{quantity}")
-        return out
+        """The sums and the counted offsets as named arrays; `merged` is the way back."""
+        arrays = {"offsets": self.offsets}
+        for key, sums in self.sums.items():
+            arrays |= sums.arrays("/".join(key))
+        return arrays
 
 
-Sums = dict[tuple[str, str], Clustered]
+def _quantities(
+    attention: Float[Tensor, "batch head word attended"],
+    target: Int[Tensor, "batch head word"],
+    at_distance: Float[Tensor, "batch head distance"],
+    batch: LinkedBatch,
+) -> dict[str, Float[Tensor, "link head"]]:
+    """Every quantity of every link, from the dependent to its governor.
+
+    Args:
+        attention: Attention between words.
+        target: The word with the most of it.
+        at_distance: Its sum at every signed distance.
+        batch: Words and links.
+    """
+    links = batch.links
+    row, dependent, governor = links.row, links.dependent, links.governor
+    distance = governor - dependent + attention.shape[-1] - 1
+    pairs = batch.pairs[row, distance]
+    hit = (target[row, :, dependent] == governor[:, None]).float()
+    hits_at_distance = count_distances(target, batch.frame.has_tokens)
+    quantities = {"accuracy_over_offset": hit - links.offset_hits[:, None]}
+    for name, value, everywhere in (
+        ("accuracy", hit, hits_at_distance),
+        ("attention", attention[row, :, dependent, governor], at_distance),
+    ):
+        control = _control(value, everywhere[row, :, distance], pairs, links.peers)
+        quantities[name] = value
+        quantities[f"{name}_matched"] = value.masked_fill(torch.isnan(control), torch.nan)
+        quantities[f"{name}_control"] = control
+        quantities[f"{name}_excess"] = value - control
+    return quantities
 
 
-def merged(
-    parts: Sequence[Mapping[str, npt.NDArray[np.float64]]],
-) -> tuple[Sums, npt.NDArray[np.float64]]:
+def _control(
+    value: Float[Tensor, "link head"],
+    everywhere: Float[Tensor, "link head"],
+    pairs: Float[Tensor, "link"],
+    peers: Int[Tensor, "link"],
+) -> Float[Tensor, "link head"]:
+    """The mean over the sentence's other pairs of words at a link's signed distance.
+
+    Args:
+        value: The value of the link itself.
+        everywhere: The sum over all pairs of the sentence at that distance.
+        pairs: How many these are.
+        peers: A number for each sentence, relation and distance: pairs of a link's own relation are
+            left out.
+
+    Returns:
+        The mean; NaN where no pair is left.
+    """
+    count = int(peers.max()) + 1
+    of_peers = value.new_zeros(count, value.shape[1]).index_add_(0, peers, value)
+    others = pairs - torch.bincount(peers, minlength=count)[peers]
+    mean = (everywhere - of_peers[peers]) / others[:, None].clamp_min(1)
+    return torch.where(others[:, None] > 0, mean, torch.nan)
+
+
+def merged(shards: Sequence[Arrays]) -> tuple[Sums, npt.NDArray[np.float64]]:
     """The sums and the counted offsets of several `Dependencies.arrays`, added up."""
-    sums = {}
-    for direction in DIRECTIONS:
-        for quantity in QUANTITIES:
-            found = [Clustered.of(part, f"{direction}/{quantity}") for part in parts]
-            sums[direction, quantity] = sum(found[1:], found[0])
-    return sums, np.sum([part["offsets"] for part in parts], axis=0)
+    sums: Sums = {}
+    for key in product(DIRECTIONS, QUANTITIES):
+        first, *others = [Clustered.from_arrays(shard, "/".join(key)) for shard in shards]
+        sums[key] = sum(others, first)
+    return sums, np.sum([shard["offsets"] for shard in shards], axis=0)
+
+
+def of_half(sums: Sums, half: int) -> Sums:
+    """The sums over one half of the sentences; a group is a relation."""
+    chosen: Sums = {}
+    for key, of_both in sums.items():
+        relations = len(of_both.n) // 2
+        chosen[key] = of_both.groups(range(half * relations, (half + 1) * relations))
+    return chosen
+
+
+def of_both_halves(sums: Sums) -> Sums:
+    """The sums over all sentences; a group is a relation."""
+    first, second = of_half(sums, 0), of_half(sums, 1)
+    return {key: first[key] + second[key] for key in sums}

@@ -1,340 +1,280 @@
-"""A corpus put before a model: its sentences encoded, its links as words that have tokens, and the
-passes over them.
+"""A corpus passed through a model: which heads carry its relations.
+
+`dependencies` is for links between single words (a treebank), `spans` for links between spans. Both
+return rows of tables and write nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file
 
-from headscope.axes import all_heads
-from headscope.corpora.base import Corpus, Link, Sentence
-from headscope.errors import HeadscopeError
-from headscope.examples import Split
-from headscope.linguistics import rows as tables
-from headscope.linguistics.baselines import best_offsets, halves, shuffled
+from headscope.linguistics.baselines import CHOOSING, HELD_OUT, best_offsets, halves, shuffled
 from headscope.linguistics.dependencies import (
     DIRECTIONS,
-    QUANTITIES,
     Dependencies,
     WordLinks,
     merged,
+    of_both_halves,
+    of_half,
 )
+from headscope.linguistics.dependency_rows import (
+    TreebankSums,
+    best_heads,
+    diagonal_heads,
+    explained,
+    offset_rows,
+)
+from headscope.linguistics.estimates import relation_rows
+from headscope.linguistics.linked import (
+    LinkedCorpus,
+    WordTokens,
+    encode_words,
+    links_with_tokens,
+    word_links,
+)
+from headscope.linguistics.rows import (
+    BestHead,
+    ExplainedRow,
+    OffsetRow,
+    RelationRow,
+    SpanExample,
+    SpanHead,
+    SpanMeasure,
+)
+from headscope.linguistics.span_rows import span_examples, span_heads, span_measures
 from headscope.linguistics.spans import Spans
-from headscope.model.encoding import Encoded, encode, only
+from headscope.model.encoding import Encoded, only
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS, LayerMaps, Observer, run_pass
+from headscope.model.passes import LayerMaps, Observer, run_pass
 from headscope.model.precision import Precision
-from headscope.names import AS_GIVEN, CLASSES, DIAGONAL, VERTICAL_DIAGONAL
+from headscope.names import AS_GIVEN
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
-from headscope.patterns.rows import PATTERNS, pattern_rows, shares_of_heads
-from headscope.progress import Advance, silent
-from headscope.results.run import Run
-from headscope.words.align import align
+from headscope.patterns.rows import PatternRow, pattern_rows
+from headscope.progress import Advance
 
 SHUFFLED = 1000
-"""How many sentences are run once more with their words shuffled."""
+"""How many sentences are passed once more with their words shuffled."""
 _BLOCK = 2000
-_SHOWN_HEADS, _SHOWN_EXAMPLES = 3, 5
+"""How many sentences are passed before what is known of them is kept."""
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@runtime_checkable
+class Blocks(Protocol):
+    """Keeps what is known of finished blocks, so that a resumed run does not pass them again."""
+
+    def get(self, name: str) -> Arrays | None:
+        """The arrays of a finished block; None if it is not finished."""
+
+    def put(self, name: str, arrays: Arrays) -> None:
+        """Keep the arrays of a finished block."""
 
 
 @dataclass(frozen=True)
-class Passing:
+class PassSettings:
     """How sentences pass through the model."""
 
-    precision: Precision = "auto"
-    batch_tokens: int = BATCH_TOKENS
-    advance: Advance = silent
+    precision: Precision
+    batch_tokens: int
+    advance: Advance
 
 
 @dataclass(frozen=True)
-class Linked:
-    """The sentences of a corpus that a model can be shown, with the tokens of every word
-    [sentence][word] and the links whose words all have tokens. `counts` says what was left out,
-    `work` how many sentences will pass the model.
+class DependencyResults:
+    """The rows of the tables for a treebank, and the class of every map [sentence, layer, head]."""
+
+    relations: list[RelationRow]
+    relations_best: list[BestHead]
+    offsets: list[OffsetRow]
+    patterns: list[PatternRow]
+    explained: list[ExplainedRow]
+    classes: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class SpanResults:
+    """The rows of the tables for links between spans, and the score of every sentence [sentence,
+    relation, layer, head], NaN for none.
     """
 
-    corpus: Corpus
-    sentences: tuple[Sentence, ...]
-    encoded: Encoded
-    tokens: list[tuple[tuple[int, ...], ...]]
-    links: list[tuple[Link, ...]]
-    counts: tuple[tuple[str, int], ...]
-    notes: tuple[str, ...]
-
-    @property
-    def relations(self) -> list[str]:
-        """The relations that are there, the most frequent first, then by name."""
-        count: dict[str, int] = {}
-        for links in self.links:
-            for link in links:
-                count[link.relation] = count.get(link.relation, 0) + 1
-        return sorted(count, key=lambda name: (-count[name], name))
-
-    @property
-    def work(self) -> int:
-        """How many sentences pass through the model."""
-        return len(self.sentences) + (
-            min(SHUFFLED, len(self.sentences)) if self.corpus.kind == "ud" else 0
-        )
+    relations: list[RelationRow]
+    heads: list[SpanMeasure]
+    span_heads: list[SpanHead]
+    span_examples: list[SpanExample]
+    scores: npt.NDArray[np.float32]
 
 
-def link(
-    model: Model, corpus: Corpus, *, examples: int | None, seed: int, max_length: int
-) -> Linked:
-    """Encode the sentences and find the tokens of every word.
-
-    A sentence of more than `max_length` tokens is left out, as is a link one of whose words has no
-    token of its own; both are counted. Raises HeadscopeError when nothing is left.
-    """
-    sentences = corpus.sentences
-    if examples is not None and examples < len(sentences):
-        drawn = np.sort(np.random.default_rng(seed).choice(len(sentences), examples, replace=False))
-        sentences = tuple(sentences[i] for i in drawn)
-    encoded, tokens = _encode(model, sentences, max_length)
-    kept = [
-        i
-        for i, one in enumerate(sentences)
-        if encoded.offsets[i] and not _is_cut(one, tokens[i], encoded, i)
-    ]
-    links = [_with_tokens(sentences[i], tokens[i]) for i in kept]
-    lost = sum(len(sentences[i].links) for i in kept) - sum(len(own) for own in links)
-    counts = (
-        ("sentences of more tokens than the limit, left out", len(sentences) - len(kept)),
-        ("links with a word that has no token of its own, left out", lost),
-        ("sentences that the model sees", len(kept)),
-        ("links that are looked at", sum(len(own) for own in links)),
-    )
-    if not any(links):
-        raise HeadscopeError(
-            f"{corpus.source} has no relation between words that {model.name} has tokens for: "
-            "give a corpus in a language that the model's tokenizer knows, or a larger "
-            "--max-length"
-        )
-    notes = tuple(f"{n} {what}" for what, n in counts[:2] if n)
-    return Linked(
-        corpus,
-        tuple(sentences[i] for i in kept),
-        only(encoded, kept),
-        [tokens[i] for i in kept],
-        links,
-        counts,
-        notes,
-    )
-
-
-def _encode(
-    model: Model, sentences: Sequence[Sentence], max_length: int
-) -> tuple[Encoded, list[tuple[tuple[int, ...], ...]]]:
-    split = Split(
-        tuple(one.text for one in sentences), None, np.zeros(len(sentences), dtype=np.int64)
-    )
-    encoded = encode(split, model.tokenizer, min(max_length, model.max_length))
-    aligned = align(encoded, split, [(one.words,) for one in sentences])
-    return encoded, [one.tokens for one in aligned]
-
-
-def _is_cut(sentence: Sentence, tokens: Sequence[Sequence[int]], encoded: Encoded, at: int) -> bool:
-    """Whether the end of the sentence was cut off: the last token ends before the last word
-    begins.
-    """
-    if len(encoded.segments[at]) < encoded.max_length or not sentence.words:
-        return False
-    return max(end for _, end in encoded.offsets[at]) <= sentence.words[-1].start and not tokens[-1]
-
-
-def _with_tokens(sentence: Sentence, tokens: Sequence[Sequence[int]]) -> tuple[Link, ...]:
-    return tuple(
-        one for one in sentence.links if all(tokens[w] for w in (*one.source, *one.target))
-    )
-
-
-def word_links(links: Sequence[Sequence[Link]], relations: Sequence[str]) -> list[WordLinks]:
-    """The links between single words as numbers, for every sentence."""
-    number = {name: at for at, name in enumerate(relations)}
-    out = []
-    for own in links:
-        rows = [
-            (one.source[0], one.target[0], number[one.relation])
-            for one in own
-            if one.relation in number
-        ]
-        dependent, head, relation = (
-            np.array([row[i] for row in rows], dtype=np.int64) for i in range(3)
-        )
-        out.append(WordLinks(dependent, head, relation))
-    return out
+def sentences_to_pass(linked: LinkedCorpus) -> int:
+    """How many sentences pass through the model, shuffled ones included."""
+    sentences = len(linked.sentences)
+    is_treebank = linked.corpus.kind == "ud"
+    return sentences + (min(SHUFFLED, sentences) if is_treebank else 0)
 
 
 def dependencies(
-    model: Model,
-    linked: Linked,
-    run: Run,
-    passing: Passing = Passing(),
-    seed: int = 0,
-) -> None:
-    """Write `relations`, `relations_best`, `offsets`, `patterns` and `explained` for a treebank,
-    block by block.
+    model: Model, linked: LinkedCorpus, settings: PassSettings, *, seed: int, blocks: Blocks
+) -> DependencyResults:
+    """Find the heads that carry the dependencies of a treebank.
+
+    Args:
+        model: The model whose heads are looked at.
+        linked: The treebank as the model sees it.
+        settings: How sentences pass through the model.
+        seed: Decides which half a sentence belongs to, and how words are shuffled.
+        blocks: Where finished blocks are kept, and taken from.
+    """
+    treebank = _Treebank.of(model, linked, settings, seed)
+    sentences = len(linked.sentences)
+    shards: list[Arrays] = []
+    for start in range(0, sentences, _BLOCK):
+        rows = list(range(start, min(start + _BLOCK, sentences)))
+        name = f"block-{start}"
+        shard = blocks.get(name)
+        if shard is None:
+            shard = treebank.block(rows)
+            blocks.put(name, shard)
+        else:
+            settings.advance(len(rows))
+        shards.append(shard)
+    of_shuffled = blocks.get("shuffled")
+    if of_shuffled is None:
+        of_shuffled = treebank.shuffled(seed)
+        blocks.put("shuffled", of_shuffled)
+    return _dependency_results(treebank, shards, of_shuffled, seed)
+
+
+@dataclass(frozen=True)
+class _Treebank:
+    """A treebank, and what all its blocks are passed with.
+
+    Attributes:
+        model: The model whose heads are looked at.
+        linked: The treebank as the model sees it.
+        settings: How sentences pass through the model.
+        relations: The names of the relations, in the order of their numbers.
+        links: The links of every sentence as numbers.
+        half: Which half a sentence belongs to, [sentence].
+        best_offset: The best fixed offset on the choosing half, [relation].
+    """
+
+    model: Model
+    linked: LinkedCorpus
+    settings: PassSettings
+    relations: list[str]
+    links: list[WordLinks]
+    half: npt.NDArray[np.int64]
+    best_offset: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, model: Model, linked: LinkedCorpus, settings: PassSettings, seed: int
+    ) -> "_Treebank":
+        relations = linked.relations
+        links = word_links(linked.links, relations)
+        half = halves(len(linked.sentences), seed)
+        best_offset = best_offsets(links, half == CHOOSING, len(relations))
+        return cls(model, linked, settings, relations, links, half, best_offset)
+
+    def block(self, rows: list[int]) -> Arrays:
+        """The sums over these sentences, and the class of every map."""
+        encoded = only(self.linked.encoded, rows)
+        tokens = [self.linked.tokens[i] for i in rows]
+        links = [self.links[i] for i in rows]
+        collector = Collector(load_classifier(), len(rows), self.model.layers, self.model.heads)
+        observer = self._observer(tokens, links, self.half[rows])
+        _pass(self.model, encoded, [observer, collector], self.settings)
+        return {**observer.arrays(), "classes": collector.classes}
+
+    def shuffled(self, seed: int) -> Arrays:
+        """The sums over sentences whose words were shuffled, of the held-out half first."""
+        chosen = np.argsort(self.half != HELD_OUT, kind="stable")[:SHUFFLED]
+        sentences = [shuffled(self.linked.sentences[i], seed + i) for i in chosen.tolist()]
+        encoded, tokens = encode_words(self.model, sentences, self.linked.encoded.max_length)
+        known = [links_with_tokens(*pair) for pair in zip(sentences, tokens, strict=True)]
+        links = word_links(known, self.relations)
+        observer = self._observer(tokens, links, self.half[chosen])
+        _pass(self.model, encoded, [observer], self.settings)
+        return observer.arrays()
+
+    def _observer(
+        self, tokens: list[WordTokens], links: list[WordLinks], half: npt.NDArray[np.int64]
+    ) -> Dependencies:
+        layers, heads = self.model.layers, self.model.heads
+        return Dependencies(tokens, links, half, self.best_offset, layers, heads)
+
+
+def _dependency_results(
+    treebank: _Treebank, shards: Sequence[Arrays], of_shuffled: Arrays, seed: int
+) -> DependencyResults:
+    relations = treebank.relations
+    sums, looks = merged(shards)
+    sums_of_shuffled, _ = merged([of_shuffled])
+    whole = of_both_halves(sums)
+    rows: list[RelationRow] = []
+    # Every head is shown over all sentences; the best are chosen on one half, scored on the other.
+    for direction in DIRECTIONS:
+        of_direction = {key[1]: of_key for key, of_key in whole.items() if key[0] == direction}
+        rows += relation_rows(of_direction, relations, direction)
+    treebank_sums = TreebankSums(
+        choosing=of_half(sums, CHOOSING),
+        held_out=of_half(sums, HELD_OUT),
+        shuffled=of_both_halves(sums_of_shuffled),
+        best_offset=treebank.best_offset,
+        looks=looks,
+    )
+    classes = np.concatenate([shard["classes"] for shard in shards])
+    return DependencyResults(
+        relations=rows,
+        relations_best=best_heads(treebank_sums, relations),
+        offsets=offset_rows(looks),
+        patterns=pattern_rows({AS_GIVEN: classes}, load_classifier().groups, seed),
+        explained=explained(whole, relations, diagonal_heads(classes)),
+        classes=classes,
+    )
+
+
+def spans(
+    model: Model, linked: LinkedCorpus, settings: PassSettings, *, faithful: bool
+) -> SpanResults:
+    """Find the heads that attend between linked spans.
+
+    Args:
+        model: The model whose heads are looked at.
+        linked: The corpus as the model sees it.
+        settings: How sentences pass through the model.
+        faithful: Pair tokens one by one, as the paper's notebook does.
     """
     names = linked.relations
-    links = word_links(linked.links, names)
-    half = halves(len(linked.sentences), seed)
-    best = best_offsets(links, half == 0, len(names))
-    saved = run.finished_parts("relations")
-    parts, classes = [], []
-    for start in range(0, len(linked.sentences), _BLOCK):
-        rows = list(range(start, min(start + _BLOCK, len(linked.sentences))))
-        name = f"block-{start}"
-        if name not in saved:
-            found = Dependencies(
-                [linked.tokens[i] for i in rows],
-                [links[i] for i in rows],
-                half[rows],
-                best,
-                model.layers,
-                model.heads,
-            )
-            collector = Collector(load_classifier(), len(rows), model.layers, model.heads)
-            _pass(model, only(linked.encoded, rows), found, passing, collector)
-            saved[name] = {**found.arrays(), "classes": collector.classes}
-            run.part("relations", name, saved[name])
-        else:
-            passing.advance(len(rows))
-        parts.append(saved[name])
-        classes.append(saved[name]["classes"])
-    sums, looks = merged(parts)
-    if "shuffled" not in saved:
-        saved["shuffled"] = _shuffled(model, linked, seed, half, best, passing)
-        run.part("relations", "shuffled", saved["shuffled"])
-    ids = {"model": model.name, "task": linked.corpus.name}
-    every = []
-    for direction in DIRECTIONS:
-        both = {q: tables.together(sums[direction, q], len(names)) for q in QUANTITIES}
-        every += tables.every_head(both, names, direction)
-    run.table("relations", every, **ids)
-    run.table(
-        "relations_best",
-        tables.best_heads(sums, merged([saved["shuffled"]])[0], names, best, looks),
-        **ids,
+    observer = Spans(
+        linked.tokens, linked.links, names, model.layers, model.heads, faithful=faithful
     )
-    run.table("offsets", tables.offset_rows(looks), **ids)
-    of_maps = np.concatenate(classes)
-    shares = pattern_rows({AS_GIVEN: of_maps}, load_classifier().groups, seed)
-    run.arrays(PATTERNS, {AS_GIVEN.replace(" ", "_"): of_maps})
-    run.table(PATTERNS, shares, **ids)
-    is_diagonal = [CLASSES.index(name) for name in (DIAGONAL, VERTICAL_DIAGONAL)]
-    diagonal = {
-        (head.layer, head.head): float(share[is_diagonal].sum())
-        for head, share in shares_of_heads(shares, AS_GIVEN).items()
-    }
-    core = [name for name in names if name.split(":")[0] in ("nsubj", "csubj", "obj", "iobj")]
-    if rows_of := tables.explained(every, diagonal, core):
-        run.table("explained", rows_of, **ids)
+    _pass(model, linked.encoded, [observer], settings)
+    relations = relation_rows(observer.sums, names)
+    heads = span_heads(observer.sums, names)
+    return SpanResults(
+        relations=relations,
+        heads=span_measures(relations),
+        span_heads=heads,
+        span_examples=span_examples(heads, observer.scores, linked),
+        scores=observer.scores,
+    )
 
 
 def _pass(
     model: Model,
     encoded: Encoded,
-    found: Dependencies | Spans,
-    passing: Passing,
-    collector: Collector | None = None,
+    observers: Sequence[Observer[LayerMaps, Any]],
+    settings: PassSettings,
 ) -> None:
-    observers: list[Observer[LayerMaps, Any]] = [found]
-    if collector is not None:
-        observers.append(collector)
     run_pass(
         model,
         encoded,
         observers,
-        batch_tokens=passing.batch_tokens,
-        precision=passing.precision,
-        advance=passing.advance,
+        batch_tokens=settings.batch_tokens,
+        precision=settings.precision,
+        advance=settings.advance,
     )
-
-
-def _shuffled(
-    model: Model,
-    linked: Linked,
-    seed: int,
-    half: npt.NDArray[np.int64],
-    best: npt.NDArray[np.int64],
-    passing: Passing,
-) -> dict[str, npt.NDArray[np.float64]]:
-    """The sums over sentences whose words were shuffled, of the scoring half first."""
-    order = np.argsort(-half, kind="stable")[:SHUFFLED]
-    sentences = [shuffled(linked.sentences[i], seed + i) for i in order.tolist()]
-    encoded, tokens = _encode(model, sentences, linked.encoded.max_length)
-    own = [_with_tokens(one, tokens[at]) for at, one in enumerate(sentences)]
-    found = Dependencies(
-        tokens, word_links(own, linked.relations), half[order], best, model.layers, model.heads
-    )
-    _pass(model, encoded, found, passing)
-    return found.arrays()
-
-
-def spans(
-    model: Model,
-    linked: Linked,
-    run: Run,
-    passing: Passing = Passing(),
-    *,
-    faithful: bool = False,
-) -> None:
-    """Write `relations`, `heads`, `span_heads` and `span_examples` for links between spans."""
-    names = linked.relations
-    found = Spans(linked.tokens, linked.links, names, model.layers, model.heads, faithful=faithful)
-    _pass(model, linked.encoded, found, passing)
-    ids = {"model": model.name, "task": linked.corpus.name}
-    every = tables.every_head(found.sums, names)
-    run.table("relations", every, **ids)
-    heads = [
-        {name: row[name] for name in ("layer", "head", "value", "low", "high", "n", "unit")}
-        | {
-            "measure": row["relation"]
-            + ("" if row["measure"] == "score" else row["measure"].removeprefix("attention"))
-        }
-        for row in every
-        if row["measure"] in ("score", "attention_control", "attention_excess")
-    ]
-    run.table("heads", heads, **ids)
-    best = tables.span_heads(every, names)
-    run.table("span_heads", best, **ids)
-    run.arrays("span_scores", {"scores": found.scores})
-    number = {head: head.index for head in all_heads(model.layers, model.heads)}
-    rows = []
-    for row in best:
-        if row["rank"] > _SHOWN_HEADS:
-            continue
-        at = next(index for head, index in number.items() if str(head) == row["set"])
-        scores = found.scores[:, names.index(row["relation"]), at[0], at[1]]
-        for i in np.argsort(np.where(np.isnan(scores), -1.0, -scores), kind="stable")[
-            :_SHOWN_EXAMPLES
-        ].tolist():
-            one = linked.sentences[i]
-            own = [x for x in linked.links[i] if x.relation == row["relation"]]
-            rows.append(
-                {
-                    "relation": row["relation"], "set": row["set"], "layer": row["layer"], "head": row["head"],
-                    "sentence": one.name, "text": one.text, "value": float(scores[i]),
-                    "source": "; ".join(_words(one, x.source) for x in own),
-                    "target": "; ".join(dict.fromkeys(_words(one, x.target) for x in own)),
-                    "detail": "; ".join(x.detail for x in own if x.detail), "unit": "fraction of mass",
-                }
-            )  # fmt: skip
-    run.table("span_examples", rows, **ids)
-
-
-def load_scores(run: Path) -> npt.NDArray[np.float32]:
-    """The paper's score of every sentence of a run of `spans`: [sentence, relation, layer, head],
-    NaN for none.
-    """
-    return load_file(run / "span_scores.safetensors")["scores"]
-
-
-def _words(sentence: Sentence, which: Sequence[int]) -> str:
-    return sentence.text[sentence.words[which[0]].start : sentence.words[which[-1]].end]

@@ -2,7 +2,7 @@
 predicate.
 
 A head's score is the paper's (section 4.2): the mean over sentences of the largest attention
-between a token of a span and a token of the other. The paper's notebook pairs the two lists of
+between a token of one span and a token of the other. The paper's notebook pairs the two lists of
 tokens one by one and drops the rest of the longer (`faithful`). The control moves both spans by the
 same number of words to every other place of the sentence where they fit: same sizes, same distance,
 same maximum, no relation.
@@ -10,79 +10,108 @@ same maximum, no relation.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, product
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headscope.corpora.base import Link
 from headscope.linguistics.clustered import Clustered, add_layer
+from headscope.linguistics.word_attention import Tokens
 from headscope.model.passes import Batch, LayerMaps
 
 QUANTITIES = ("score", "attention", "attention_matched", "attention_control", "attention_excess")
 """`score` is the paper's; `attention` is the mean over a sentence's links of a link's largest
-attention.
+attention, `control` that of the link moved elsewhere, `matched` that of the links that have a
+control, `excess` the difference.
 """
-Tokens = Sequence[Sequence[int]]
 Pair = tuple[int, int]
 
 
 def link_pairs(tokens: Tokens, link: Link, *, shift: int = 0, faithful: bool = False) -> list[Pair]:
-    """The pairs of tokens (row, column) of a link, its words moved by `shift`; [] where a word has
-    no token or the words are not there.
+    """The pairs of tokens of a link whose words are moved by `shift`.
+
+    Args:
+        tokens: The tokens of every word of the sentence.
+        link: A link between two spans of words.
+        shift: Number of words, to the right.
+        faithful: Pair the tokens one by one, as the paper's notebook does.
+
+    Returns:
+        (row, column) of each pair; none where a word lies outside or has no token.
     """
-    source, target = ([w + shift for w in words] for words in (link.source, link.target))
-    if not all(0 <= w < len(tokens) and tokens[w] for w in (*source, *target)):
+    source = [word + shift for word in link.source]
+    target = [word + shift for word in link.target]
+    if not all(0 <= word < len(tokens) and tokens[word] for word in (*source, *target)):
         return []
-    rows, columns = ([t for w in words for t in tokens[w]] for words in (source, target))
-    return (
-        list(zip(rows, columns, strict=False))
-        if faithful
-        else [(q, k) for q in rows for k in columns]
-    )
+    rows = chain.from_iterable(tokens[word] for word in source)
+    columns = chain.from_iterable(tokens[word] for word in target)
+    return list(zip(rows, columns, strict=False) if faithful else product(rows, columns))
 
 
 def shifts(tokens: Tokens, link: Link, links: Sequence[Link]) -> list[int]:
-    """By how many words a link can be moved so that its spans stay within the sentence and no pair
-    of its words is one of the sentence's links.
+    """By how many words a link can be moved, so that every word has a token and no pair of its
+    words belongs to one of the sentence's links.
     """
-    related = {(a, b) for one in links for a in one.source for b in one.target}
+    related: set[Pair] = set()
+    for other in links:
+        related.update(product(other.source, other.target))
     words = (*link.source, *link.target)
-    return [
-        by
-        for by in range(-min(words), len(tokens) - max(words))
-        if by
-        and all(tokens[w + by] for w in words)
-        and not any((a + by, b + by) in related for a in link.source for b in link.target)
-    ]
+    possible = []
+    for shift in range(-min(words), len(tokens) - max(words)):
+        has_tokens = all(tokens[word + shift] for word in words)
+        pairs = product(link.source, link.target)
+        moved = {(source + shift, target + shift) for source, target in pairs}
+        if shift and has_tokens and related.isdisjoint(moved):
+            possible.append(shift)
+    return possible
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """Pairs of tokens of a batch, in sets: a link's, or those of a link moved elsewhere.
+class TokenPairs:
+    """The pairs of tokens of a batch. A placement is a link where it stands, or moved elsewhere.
 
-    `part` says which set a pair is in; `link` which link a set is of, `moved` whether it was moved.
-    A link belongs to a sentence and relation, numbered `owner`; `row` and `relation` say which
-    sentence and relation that is.
+    Attributes:
+        row: Which row of the batch a pair's sentence is.
+        query: The token that attends.
+        key: The token that is attended to.
+        placement: Number of the placement of a pair.
+        link: Number of the link of a placement; a link's own place comes before the others.
+        is_moved: Whether a placement is another than the link's own.
+        case: Number of the case of a link: of a sentence and relation.
+        sentence: Index of the sentence of a case.
+        relation: Number of the relation of a case.
     """
 
-    example: Int[Tensor, "pair"]
+    row: Int[Tensor, "pair"]
     query: Int[Tensor, "pair"]
     key: Int[Tensor, "pair"]
-    part: Int[Tensor, "pair"]
-    link: Int[Tensor, "part"]
-    moved: Int[Tensor, "part"]
-    owner: Int[Tensor, "link"]
-    row: Int[Tensor, "owner"]
-    relation: Int[Tensor, "owner"]
+    placement: Int[Tensor, "pair"]
+    link: Int[Tensor, "placement"]
+    is_moved: Bool[Tensor, "placement"]
+    case: Int[Tensor, "link"]
+    sentence: Int[Tensor, "case"]
+    relation: Int[Tensor, "case"]
 
 
 class Spans:
-    """Sums of all quantities while a pass runs: `sums[quantity]` is `Clustered` with a group a
-    relation, in which a sentence is one case. `scores` [sentence, relation, layer, head] keeps the
-    paper's score of each, NaN for none.
+    """Observes a pass over sentences with linked spans and sums up every quantity.
+
+    Args:
+        words: The tokens of every word of every sentence.
+        links: The links of every sentence; all their words have tokens.
+        relations: The names of the relations.
+        layers: Number of layers.
+        heads: Number of heads of a layer.
+        faithful: Pair tokens as the paper's notebook does.
+
+    Attributes:
+        sums: By quantity; a group is a relation, and a sentence is one case of it.
+        scores: The paper's score of every sentence, [sentence, relation, layer, head]; NaN for
+            none.
     """
 
     def __init__(
@@ -95,84 +124,108 @@ class Spans:
         *,
         faithful: bool = False,
     ) -> None:
-        """words: the tokens of every word of every sentence; links: those of every sentence whose
-        words have tokens.
-        """
-        self._words, self._links, self._relations, self._faithful = (
-            words,
-            links,
-            list(relations),
-            faithful,
-        )
-        self.sums = {q: Clustered.zero(len(relations), layers, heads) for q in QUANTITIES}
-        self.scores: npt.NDArray[np.float32] = np.full(
-            (len(words), len(relations), layers, heads), np.nan, np.float32
-        )
+        self._words = words
+        self._links = links
+        self._numbers = {name: number for number, name in enumerate(relations)}
+        self._faithful = faithful
+        self.sums = {
+            quantity: Clustered.zero(len(relations), layers, heads) for quantity in QUANTITIES
+        }
+        shape = (len(words), len(relations), layers, heads)
+        self.scores: npt.NDArray[np.float32] = np.full(shape, np.nan, np.float32)
 
-    def prepare(self, batch: Batch) -> _Pairs:
+    def prepare(self, batch: Batch) -> TokenPairs:
         """The pairs of tokens of the batch."""
         pairs: list[tuple[int, int, int, int]] = []
-        parts: list[Pair] = []
-        owners: list[int] = []
-        named: dict[Pair, int] = {}
-        for at, i in enumerate(batch.examples.tolist()):
-            tokens, links = self._words[i], self._links[i]
+        placements: list[Pair] = []
+        case_of_link: list[int] = []
+        cases: dict[Pair, int] = {}
+        for row, sentence in enumerate(batch.examples.tolist()):
+            tokens, links = self._words[sentence], self._links[sentence]
             for link in links:
-                owner = named.setdefault((i, self._relations.index(link.relation)), len(named))
-                for by in (0, *shifts(tokens, link, links)):
-                    own = link_pairs(tokens, link, shift=by, faithful=self._faithful)
-                    pairs += [(at, q, k, len(parts)) for q, k in own]
-                    parts.append((len(owners), int(by != 0)))
-                owners.append(owner)
-        columns = [
-            column
-            for rows, width in ((pairs, 4), (parts, 2), (owners, 1), (list(named), 2))
-            for column in torch.tensor(rows, dtype=torch.long, device=batch.real.device)
-            .reshape(-1, width)
-            .unbind(1)
-        ]
-        return _Pairs(*columns)
+                # The link where it stands, then wherever else it fits.
+                for shift in (0, *shifts(tokens, link, links)):
+                    for query, key in link_pairs(
+                        tokens, link, shift=shift, faithful=self._faithful
+                    ):
+                        pairs.append((row, query, key, len(placements)))
+                    placements.append((len(case_of_link), int(shift != 0)))
+                # The links of a sentence and relation are one case.
+                case = (sentence, self._numbers[link.relation])
+                case_of_link.append(cases.setdefault(case, len(cases)))
+        return _token_pairs(pairs, placements, case_of_link, list(cases), batch.real.device)
 
-    def see(self, maps: LayerMaps, prepared: _Pairs) -> None:
+    def see(self, maps: LayerMaps, prepared: TokenPairs) -> None:
         """Add one layer of one batch."""
-        p = prepared
-        if not len(p.owner):
+        pairs = prepared
+        if not len(pairs.case):
             return
-        largest = _largest(maps.maps[p.example, :, p.query, p.key], p.part, len(p.link))
-        moved = p.moved.bool()
-        own = largest[
-            ~moved
-        ]  # A link's own set comes first, so these are in the order of the links.
-        count = torch.bincount(p.link[moved], minlength=len(p.owner))
-        control = (
-            own.new_zeros(own.shape).index_add_(0, p.link[moved], largest[moved]) / count[:, None]
-        )
-        score = _largest(own, p.owner, len(p.row))
-        self.scores[p.row.cpu().numpy(), p.relation.cpu().numpy(), maps.layer] = score.cpu().numpy()
-        named = {
-            "score": score,
-            "attention": _mean(own, p.owner, len(p.row)),
-            "attention_matched": _mean(
-                own.masked_fill(torch.isnan(control), torch.nan), p.owner, len(p.row)
-            ),
-            "attention_control": _mean(control, p.owner, len(p.row)),
-            "attention_excess": _mean(own - control, p.owner, len(p.row)),
+        cases = len(pairs.sentence)
+        attention = maps.maps[pairs.row, :, pairs.query, pairs.key]  # [pair, head]
+        largest = _largest(attention, pairs.placement, len(pairs.link))  # [placement, head]
+        # A link's own place comes before the others, so these are in the order of the links.
+        in_place = largest[~pairs.is_moved]  # [link, head]
+        link_of_moved = pairs.link[pairs.is_moved]
+        control = _mean(largest[pairs.is_moved], link_of_moved, len(pairs.case))  # [link, head]
+        matched = in_place.masked_fill(torch.isnan(control), torch.nan)
+        quantities = {
+            "score": _largest(in_place, pairs.case, cases),
+            "attention": _mean(in_place, pairs.case, cases),
+            "attention_matched": _mean(matched, pairs.case, cases),
+            "attention_control": _mean(control, pairs.case, cases),
+            "attention_excess": _mean(in_place - control, pairs.case, cases),
         }
-        case = torch.arange(len(p.row), device=p.row.device)
-        for quantity, values in named.items():
-            add_layer(self.sums[quantity], maps.layer, values, case, p.relation)
+        # Layer after layer, the scores of a batch go to their sentences and relations.
+        places = (pairs.sentence.cpu().numpy(), pairs.relation.cpu().numpy(), maps.layer)
+        self.scores[places] = quantities["score"].cpu().numpy()
+        numbers = torch.arange(cases, device=pairs.case.device)
+        for quantity, values in quantities.items():
+            add_layer(self.sums[quantity], maps.layer, values, numbers, pairs.relation)
 
-    def arrays(self) -> dict[str, npt.NDArray[np.float64]]:
-        """What a file keeps of the sums."""
-        out: dict[str, npt.NDArray[np.float64]] = {}
-        for quantity, sums in self.sums.items():
-            out |= sums.arrays(quantity)
-        return out
+
+def _token_pairs(
+    pairs: Sequence[tuple[int, int, int, int]],
+    placements: Sequence[Pair],
+    case_of_link: Sequence[int],
+    cases: Sequence[Pair],
+    device: torch.device,
+) -> TokenPairs:
+    """The pairs of a batch as tensors.
+
+    Args:
+        pairs: Row, query, key and placement of each pair.
+        placements: Link of each placement, and whether it is moved.
+        case_of_link: Case of each link.
+        cases: Sentence and relation of each case.
+        device: Where the tensors are wanted.
+    """
+    row, query, key, placement = _columns(pairs, 4, device)
+    link, is_moved = _columns(placements, 2, device)
+    sentence, relation = _columns(cases, 2, device)
+    return TokenPairs(
+        row=row,
+        query=query,
+        key=key,
+        placement=placement,
+        link=link,
+        is_moved=is_moved.bool(),
+        case=torch.tensor(case_of_link, dtype=torch.long, device=device),
+        sentence=sentence,
+        relation=relation,
+    )
+
+
+def _columns(
+    rows: Sequence[tuple[int, ...]], width: int, device: torch.device
+) -> tuple[Int[Tensor, "row"], ...]:
+    """The columns of a list of rows; `width` is their number, for a list without rows."""
+    return torch.tensor(rows, dtype=torch.long, device=device).reshape(-1, width).unbind(1)
 
 
 def _largest(
     values: Float[Tensor, "item head"], group: Int[Tensor, "item"], groups: int
 ) -> Float[Tensor, "group head"]:
+    """The largest value of each group, which has at least one."""
     out = values.new_full((groups, values.shape[1]), -torch.inf)
     return out.scatter_reduce(0, group[:, None].expand_as(values), values, "amax")
 
@@ -180,10 +233,11 @@ def _largest(
 def _mean(
     values: Float[Tensor, "item head"], group: Int[Tensor, "item"], groups: int
 ) -> Float[Tensor, "group head"]:
-    """The mean of the values in each group that are there; NaN where there is none."""
-    there = ~torch.isnan(values[:, 0])
-    count = torch.bincount(group[there], minlength=groups)
-    return (
-        values.new_zeros(groups, values.shape[1]).index_add_(0, group[there], values[there])
-        / count[:, None]
-    )
+    """The mean of the known values of each group; NaN for a group without any.
+
+    An item has a value for all heads or, NaN, for none.
+    """
+    is_known = ~torch.isnan(values[:, 0])
+    values, group = values[is_known], group[is_known]
+    total = values.new_zeros(groups, values.shape[1]).index_add_(0, group, values)
+    return total / torch.bincount(group, minlength=groups)[:, None]

@@ -1,8 +1,11 @@
 """Attention between words, and how much of it falls at every distance.
 
 Word level as in Clark et al. 2019, section 4.1: the sum over the pieces of the word attended to,
-the mean over those of the word that attends; special tokens are left out, and a word's attention to
-itself is 0.
+the mean over the pieces of the word that attends. Special tokens are left out, and a word's
+attention to itself is 0.
+
+A signed distance is counted in words, to the right: entry d + words - 1 of an axis `distance` is
+the distance d, from 1 - words to words - 1.
 """
 
 from collections.abc import Sequence
@@ -12,75 +15,91 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+Tokens = Sequence[Sequence[int]]
+"""The indices of the tokens of every word of a sentence."""
+
 
 @dataclass(frozen=True)
 class WordFrame:
-    """The words of a batch: `attends` [batch, word, token] averages a word's pieces, `attended`
-    [batch, token, word] sums them, `there` [batch, word] says which words have any.
+    """The words of a batch: the matrices that turn maps of tokens into maps of words.
+
+    Attributes:
+        averaging: Takes the mean over the pieces of a word, [batch, word, token].
+        summing: Takes the sum over the pieces of a word, [batch, token, word].
+        has_tokens: Whether a word has a piece; padding has none, [batch, word].
     """
 
-    attends: Float[Tensor, "batch word token"]
-    attended: Float[Tensor, "batch token word"]
-    there: Bool[Tensor, "batch word"]
+    averaging: Float[Tensor, "batch word token"]
+    summing: Float[Tensor, "batch token word"]
+    has_tokens: Bool[Tensor, "batch word"]
 
     @classmethod
-    def of(
-        cls, tokens: Sequence[Sequence[Sequence[int]]], width: int, device: torch.device
-    ) -> "WordFrame":
-        """From the tokens of every word of every example; `width` is the number of tokens with
-        padding.
+    def of(cls, tokens: Sequence[Tokens], width: int, device: torch.device) -> "WordFrame":
+        """The frame of a batch.
+
+        Args:
+            tokens: The tokens of every word of every sentence.
+            width: Number of tokens of the padded batch.
+            device: Where the matrices are wanted.
         """
-        words = max(1, *(len(own) for own in tokens))
-        flat = [
-            (b, w, t, 1 / len(own))
-            for b, row in enumerate(tokens)
-            for w, own in enumerate(row)
-            for t in own
-        ]
-        attends = torch.zeros(len(tokens), words, width)
-        if flat:
-            at = torch.tensor([entry[:3] for entry in flat]).unbind(1)
-            attends[at] = torch.tensor([entry[3] for entry in flat])
-        attends = attends.to(device)
-        return cls(attends, (attends > 0).to(attends.dtype).transpose(1, 2), attends.sum(-1) > 0)
+        places: list[tuple[int, int, int]] = []
+        weights: list[float] = []
+        for row, words in enumerate(tokens):
+            for word, pieces in enumerate(words):
+                for piece in pieces:
+                    places.append((row, word, piece))
+                    weights.append(1 / len(pieces))
+        most_words = max(1, *(len(words) for words in tokens))
+        averaging = torch.zeros(len(tokens), most_words, width)
+        if places:
+            averaging[torch.tensor(places).unbind(1)] = torch.tensor(weights)
+        averaging = averaging.to(device)
+        summing = (averaging > 0).to(averaging.dtype).transpose(1, 2)
+        return cls(averaging, summing, averaging.sum(-1) > 0)
 
 
 def word_maps(
     maps: Float[Tensor, "batch head query key"], frame: WordFrame
 ) -> Float[Tensor, "batch head word attended"]:
-    """Attention from word to word. Rows do not sum to 1: what goes to special tokens and to the
-    word itself is gone.
+    """Attention from word to word.
+
+    Rows do not sum to 1: what goes to special tokens and to the word itself is left out.
     """
-    found = frame.attends[:, None] @ maps @ frame.attended[:, None]
-    found.diagonal(dim1=-2, dim2=-1).zero_()
-    return found
+    between = frame.averaging[:, None] @ maps @ frame.summing[:, None]
+    between.diagonal(dim1=-2, dim2=-1).zero_()
+    return between
 
 
 def diagonal_sums(
     maps: Float[Tensor, "batch head word attended"],
 ) -> Float[Tensor, "batch head distance"]:
-    """The sum of all entries at every distance: entry d + words - 1 sums a_ij with j - i = d."""
+    """The sum of the attention at every signed distance: of a_ij with j - i = d."""
     words = maps.shape[-1]
-    # Lines of 2 words - 1 entries, read as lines of one more: every line begins one step earlier
-    # than the one before.
-    lines = torch.nn.functional.pad(maps, (words - 1, 0)).flatten(-2)
-    skewed = torch.nn.functional.pad(lines, (0, words)).reshape(*maps.shape[:-2], words, 2 * words)
+    # Rows of 2 words - 1 entries, read as rows of 2 words, move left by one entry from row to row:
+    # what was on a diagonal stands in a column.
+    flat = torch.nn.functional.pad(maps, (words - 1, 0)).flatten(-2)
+    padded = torch.nn.functional.pad(flat, (0, words))
+    skewed = padded.reshape(*maps.shape[:-2], words, 2 * words)  # [batch, head, word, distance + 1]
     return skewed.sum(-2)[..., :-1]
 
 
-def at_distance(
-    found: Int[Tensor, "batch head word"], there: Bool[Tensor, "batch word"]
+def count_distances(
+    target: Int[Tensor, "batch head word"], has_tokens: Bool[Tensor, "batch word"]
 ) -> Float[Tensor, "batch head distance"]:
-    """How many words have `found` at every distance from themselves: entry d + words - 1 counts
-    found - word = d.
+    """How many words have their target at every signed distance.
+
+    Args:
+        target: Index of the word that a word points to.
+        has_tokens: The words that count.
     """
-    words = found.shape[-1]
-    distance = found - torch.arange(words, device=found.device) + words - 1
-    weight = there[:, None].expand_as(distance).to(torch.float32)
-    return weight.new_zeros(*found.shape[:2], 2 * words - 1).scatter_add_(-1, distance, weight)
+    words = target.shape[-1]
+    distance = target - torch.arange(words, device=target.device) + words - 1
+    weight = has_tokens[:, None].expand_as(distance).to(torch.float32)
+    counts = weight.new_zeros(*target.shape[:2], 2 * words - 1)
+    return counts.scatter_add_(-1, distance, weight)
 
 
-def pairs_at(there: Bool[Tensor, "batch word"]) -> Float[Tensor, "batch distance"]:
-    """How many pairs of two words that have tokens there are at every distance."""
-    both = (there[:, :, None] & there[:, None, :]).to(torch.float32)
+def count_pairs(has_tokens: Bool[Tensor, "batch word"]) -> Float[Tensor, "batch distance"]:
+    """How many pairs of two words that both have tokens are at every signed distance."""
+    both = (has_tokens[:, :, None] & has_tokens[:, None, :]).to(torch.float32)
     return diagonal_sums(both[:, None])[:, 0]

@@ -1,0 +1,99 @@
+"""Means over links with their intervals and tests, for every relation and attention head."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from headscope.axes import all_heads
+from headscope.linguistics.clustered import Clustered
+from headscope.linguistics.rows import RelationRow
+from headscope.stats.paired import holm
+
+WORDS = "fraction of words"
+MASS = "fraction of mass"
+_UNITS = {"accuracy": WORDS, "attention": MASS, "score": MASS}
+_SHARES = ("accuracy", "accuracy_matched")
+"""Quantities that are 0 or 1 for a link."""
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """A quantity of all relations and heads.
+
+    Attributes:
+        mean: Mean over links, [relation, layer, head].
+        low: Lower end of its 95% interval, [relation, layer, head].
+        high: Upper end, [relation, layer, head].
+        p: Two-sided p-value that the mean is 0, [relation, layer, head].
+        n: Links, [relation].
+        sentences: Sentences with such a link, [relation].
+    """
+
+    mean: Array
+    low: Array
+    high: Array
+    p: Array
+    n: Array
+    sentences: Array
+
+    @classmethod
+    def of(cls, quantity: str, sums: Clustered) -> "Estimates":
+        """The estimates of a quantity from its sums, in which a group is a relation."""
+        low, high = sums.share_interval() if quantity in _SHARES else sums.interval()
+        return cls(sums.mean, low, high, sums.p_values(), sums.n, sums.clusters)
+
+    def p_corrected(self, relation: int) -> Array:
+        """The p-values of a relation, corrected over the heads by Holm's method, [layer, head]."""
+        # A head without a p-value has nothing to show: it counts in the family, with p = 1.
+        p = np.nan_to_num(self.p[relation], nan=1.0)
+        corrected: Array = holm(p.ravel()).reshape(p.shape)
+        return corrected
+
+
+def relation_rows(
+    sums: Mapping[str, Clustered], relations: Sequence[str], direction: str = ""
+) -> list[RelationRow]:
+    """A row per quantity, relation and head; a quantity named `excess` is tested.
+
+    Args:
+        sums: Sums by quantity, in which a group is a relation.
+        relations: The names of the relations.
+        direction: What the column `direction` says.
+    """
+    rows: list[RelationRow] = []
+    for quantity, of_quantity in sums.items():
+        estimates = Estimates.of(quantity, of_quantity)
+        for number, relation in enumerate(relations):
+            if estimates.n[number]:
+                rows += _rows_of_heads(estimates, quantity, number, relation, direction)
+    return rows
+
+
+def _rows_of_heads(
+    estimates: Estimates, quantity: str, number: int, relation: str, direction: str
+) -> list[RelationRow]:
+    is_tested = quantity.endswith("excess")
+    p_corrected = estimates.p_corrected(number)
+    rows = []
+    for head in all_heads(*p_corrected.shape):
+        place = (number, *head.index)
+        row = RelationRow(
+            relation=relation,
+            direction=direction,
+            layer=head.layer,
+            head=head.head,
+            measure=quantity,
+            value=estimates.mean[place],
+            low=estimates.low[place],
+            high=estimates.high[place],
+            n=int(estimates.n[number]),
+            sentences=int(estimates.sentences[number]),
+            unit=_UNITS[quantity.split("_")[0]],
+            p=estimates.p[place] if is_tested else None,
+            p_corrected=p_corrected[head.index] if is_tested else None,
+        )
+        rows.append(row)
+    return rows
