@@ -20,7 +20,8 @@ from headscope.measures.base import MeasureObserver, Measures
 from headscope.measures.comparison import ComparisonObserver
 from headscope.measures.similarity import DivergenceObserver
 from headscope.model.encoding import Encoded, encode, only
-from headscope.model.loading import Model, load
+from headscope.model.loading import load
+from headscope.model.model import Model
 from headscope.model.passes import (
     Batch,
     LayerMaps,
