@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, score_lines
-from headscope.commands.report import report
+from headscope.commands.report import page_outcome, report
 from headscope.commands.settings import TaskSettings, command
 from headscope.names import AFTER, BEFORE, FINE_TUNED, UNTRAINED
 from headscope.progress import say
@@ -41,9 +41,9 @@ def study(asked: Study) -> Outcome:
     from headscope.ablation.effects import parse_sets
     from headscope.commands import steps
     from headscope.commands.session import begin, open_session
-    from headscope.figures.effects import draw
     from headscope.measures import known
     from headscope.model.loading import load
+    from headscope.reporting.build import Report
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe, usual_lr
 
@@ -86,5 +86,6 @@ def study(asked: Study) -> Outcome:
     steps.disable_sets(session, tuned, run, every, outputs, asked.mode)
     steps.write_predictors(session, run)
     run.finish(session.record(request, tuned, notes))
-    draw(run.path)
-    return report(run.path, out=page)
+    shown = Report.of([run.path])
+    shown.save_charts(run.path / "figures")
+    return page_outcome(shown, [run.path], page, quiet=False)
