@@ -7,7 +7,6 @@ import json
 import re
 import zlib
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 

@@ -22,7 +22,7 @@ from scipy.stats import spearmanr
 
 import headscope
 from headscope.corpora import read
-from headscope.figures.heatmaps import save
+from headscope.figures.rendering import save
 from headscope.results.numbers import p_value
 from headscope.results.record import read_json
 from pages import PAGES, ROOT, RUNS, interval, table

@@ -9,10 +9,12 @@ import base64
 import json
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 from headscope.annotation.agreement import agreement
-from headscope.annotation.records import AnnotatedMap, Label, Labels, read_maps
+from headscope.annotation.records import BLIND, SETTLING, AnnotatedMap, Label, Labels, Pass, read_maps
 from headscope.errors import HeadscopeError
 from headscope.names import CLASSES
 
@@ -37,6 +39,98 @@ _POLICY = (
 _MOST_BYTES = 4096
 
 
+@dataclass(frozen=True)
+class Start:
+    """What the page begins with."""
+
+    annotator: str
+    round: int
+    token: str
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a pass has come, and the index of the map that is next; None at its end."""
+
+    classes: tuple[str, ...]
+    total: int
+    done: int
+    next: int | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A map as the page draws it; `map` is 8 bits a weight in base64, `labels` what differs."""
+
+    index: int
+    tokens: int
+    special: tuple[bool, ...]
+    segments: tuple[int, ...]
+    pair: bool
+    map: str
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How far two passes agree on `n` maps: raw, and Cohen's kappa with its interval."""
+
+    first: str
+    second: str
+    n: int
+    raw: float
+    kappa: float
+    low: float
+    high: float
+    differing: list[tuple[str, str, int]]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a request was refused, in a sentence."""
+
+    error: str
+
+
+Answer = State | Shown | list[Compared] | Failure
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request of the page: JSON, or a query, from outside.
+
+    Its properties raise KeyError, TypeError, ValueError or OverflowError for what is no request.
+    """
+
+    values: Mapping[str, Any]
+
+    @property
+    def by(self) -> Pass:
+        """Whose pass it is about. Raises HeadscopeError where there is no such pass."""
+        annotator = str(self.values.get("annotator", "")).strip()
+        round = int(self.values.get("round", 1))
+        if not annotator or round not in (*BLIND, SETTLING):
+            raise HeadscopeError(
+                "give the annotator's name and the pass: 1, 2, or 3 to settle differences"
+            )
+        return Pass(annotator, round)
+
+    @property
+    def index(self) -> int:
+        """Which map it is about."""
+        return int(self.values["index"])
+
+    @property
+    def label(self) -> str:
+        """The label that was given."""
+        return str(self.values["label"])
+
+    @property
+    def note(self) -> str:
+        """Why, where two passes differed."""
+        return str(self.values.get("note", ""))
+
+
 class Annotation:
     """An annotated set in work: which maps there are, in which order an annotator sees them, and
     their labels.
@@ -48,51 +142,46 @@ class Annotation:
         self._lock = threading.Lock()
 
     def queue(self, annotator: str, round: int) -> list[int]:
-        """Indices of the maps in the annotator's own order. Round 3 holds only what two passes
-        disagree on.
+        """Indices of the maps in the annotator's own order. The pass that settles differences holds
+        only what two passes disagree on.
         """
         order = np.random.default_rng([round, *annotator.encode()]).permutation(len(self.maps))
-        if round == 3:
-            labelled = {one for given in self.labels.passes() for one in self.labels.of(*given)}
-            disputed = labelled - set(self.labels.settled())
-            done = self.labels.of(annotator, 3)
-            return [int(i) for i in order if self.maps[i].id in disputed or self.maps[i].id in done]
-        return [int(i) for i in order]
+        if round != SETTLING:
+            return order.tolist()
+        wanted = self.labels.disputed() | self.labels.of(annotator, SETTLING).keys()
+        return [index for index in order.tolist() if self.maps[index].id in wanted]
 
-    def state(self, annotator: str, round: int) -> dict[str, Any]:
+    def state(self, annotator: str, round: int) -> State:
         """What the page needs to go on where the annotator stopped."""
-        queue, given = self.queue(annotator, round), self.labels.of(annotator, round)
-        left = [i for i in queue if self.maps[i].id not in given]
-        return {
-            "classes": CLASSES,
-            "total": len(queue),
-            "done": len(queue) - len(left),
-            "next": left[0] if left else None,
-        }
+        queue = self.queue(annotator, round)
+        labelled = self.labels.of(annotator, round)
+        left = [index for index in queue if self.maps[index].id not in labelled]
+        return State(CLASSES, len(queue), len(queue) - len(left), left[0] if left else None)
 
-    def describe(self, index: int, round: int) -> dict[str, Any]:
-        """One map for the page; in round 3 with the labels that differ."""
-        one = self.maps[index]
-        return {
-            "index": index,
-            "tokens": len(one.segments),
-            "special": one.special,
-            "segments": one.segments,
-            "pair": one.is_pair,
-            "map": base64.b64encode(one.quantised.tobytes()).decode(),
-            "labels": self._differing(one) if round == 3 else [],
-        }
+    def describe(self, index: int, round: int) -> Shown:
+        """One map for the page; in the pass that settles differences with the labels that differ."""
+        shown = self.maps[index]
+        return Shown(
+            index=index,
+            tokens=len(shown.segments),
+            special=shown.special,
+            segments=shown.segments,
+            pair=shown.is_pair,
+            map=base64.b64encode(shown.quantised.tobytes()).decode(),
+            labels=self._blind_labels(shown) if round == SETTLING else [],
+        )
 
-    def _differing(self, one: AnnotatedMap) -> list[str]:
-        return [
-            self.labels.of(annotator, round)[one.id]
-            for annotator, round in self.labels.passes()
-            if round < 3 and one.id in self.labels.of(annotator, round)
-        ]
+    def _blind_labels(self, shown: AnnotatedMap) -> list[str]:
+        labels = []
+        for blind in self._blind_passes():
+            label = self.labels.of(*blind).get(shown.id)
+            labels += [] if label is None else [label]
+        return labels
 
-    def label(
-        self, annotator: str, round: int, index: int, label: str, note: str = ""
-    ) -> dict[str, Any]:
+    def _blind_passes(self) -> list[Pass]:
+        return [pass_ for pass_ in self.labels.passes() if pass_.round in BLIND]
+
+    def label(self, annotator: str, round: int, index: int, label: str, note: str = "") -> State:
         """Keep a label, on the disk before this returns. Raises HeadscopeError for a label that is
         no class.
         """
@@ -102,43 +191,24 @@ class Annotation:
             self.labels.add(Label(self.maps[index].id, label, annotator, round, note))
         return self.state(annotator, round)
 
-    def undo(self, annotator: str, round: int) -> dict[str, Any]:
+    def undo(self, annotator: str, round: int) -> State:
         """Take the annotator's last label of the round back; its map comes next."""
         with self._lock:
-            given = list(self.labels.of(annotator, round))
-            if not given:
+            labelled = list(self.labels.of(annotator, round))
+            if not labelled:
                 return self.state(annotator, round)
-            self.labels.add(Label(given[-1], "", annotator, round))
-        at = next(i for i, one in enumerate(self.maps) if one.id == given[-1])
-        return self.state(annotator, round) | {"next": at}
+            self.labels.add(Label(labelled[-1], "", annotator, round))
+        ids = [map_.id for map_ in self.maps]
+        return replace(self.state(annotator, round), next=ids.index(labelled[-1]))
 
-    def agreements(self) -> list[dict[str, Any]]:
+    def agreements(self) -> list[Compared]:
         """Agreement of every two passes that share maps."""
-        passes = [one for one in self.labels.passes() if one[1] < 3]
-        out = []
-        for a, first in enumerate(passes):
-            for second in passes[a + 1 :]:
-                labels = self.labels.of(*first), self.labels.of(*second)
-                if labels[0].keys() & labels[1].keys():
-                    found = agreement(*labels)
-                    out.append(
-                        {
-                            "first": pass_name(first),
-                            "second": pass_name(second),
-                            "n": found.n,
-                            "raw": found.raw,
-                            "kappa": found.kappa,
-                            "low": found.kappa_interval[0],
-                            "high": found.kappa_interval[1],
-                            "differing": found.differing,
-                        }
-                    )
-        return out
-
-
-def pass_name(one: tuple[str, int]) -> str:
-    """An annotator and a round in words."""
-    return f"{one[0]}, pass {one[1]}"
+        compared = []
+        for first, second in combinations(self._blind_passes(), 2):
+            labels, others = self.labels.of(*first), self.labels.of(*second)
+            if labels.keys() & others.keys():
+                compared.append(_compared(first, second, agreement(labels, others)))
+        return compared
 
 
 class Server(ThreadingHTTPServer):

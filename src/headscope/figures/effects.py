@@ -1,5 +1,6 @@
 """The paper's figures 8 and 9: what disabling each head and each layer changes, a panel per task."""
 
+from collections.abc import Callable
 from typing import Any
 
 import altair as alt
@@ -18,10 +19,7 @@ def head_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
         title: The title of the figure.
         look: How it looks.
     """
-    panels = []
-    for task in rows.partition_by("task", maintain_order=True):
-        panels.append(_heads(_headline(task), look))
-    return _side_by_side(panels, rows, title, look)
+    return _panels(rows, title, look, _heads)
 
 
 def layer_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
@@ -32,24 +30,28 @@ def layer_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
         title: The title of the figure.
         look: How it looks.
     """
-    panels = []
-    for task in rows.partition_by("task", maintain_order=True):
-        panels.append(_layers(_headline(task), look))
-    return _side_by_side(panels, rows, title, look)
+    return _panels(rows, title, look, _layers)
+
+
+def _panels(
+    rows: pl.DataFrame,
+    title: str,
+    look: Look,
+    draw: Callable[[pl.DataFrame, Look], Any],
+) -> Any:
+    tasks = rows.partition_by("task", maintain_order=True)
+    panels = [draw(_headline(task), look) for task in tasks]
+    mark = SIGNIFICANT_MARK if significant(rows).height else ""
+    subtitle = " · ".join(filter(None, [source(rows), "points", mark]))
+    chart = alt.concat(*panels, columns=look.columns, spacing=18)
+    chart = chart.resolve_scale(color="independent", y="independent")
+    return headed(chart, title, subtitle, look)
 
 
 def _headline(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of one task's first metric in its first mode."""
     metric, mode = rows["metric"].drop_nulls().first(), rows["mode"].first()
     return rows.filter(pl.col("metric") == metric, pl.col("mode").eq_missing(pl.lit(mode)))
-
-
-def _side_by_side(panels: list[Any], rows: pl.DataFrame, title: str, look: Look) -> Any:
-    mark = SIGNIFICANT_MARK if significant(rows).height else ""
-    subtitle = " · ".join(filter(None, [source(rows), "points", mark]))
-    chart = alt.concat(*panels, columns=look.columns, spacing=18)
-    chart = chart.resolve_scale(color="independent", y="independent")
-    return headed(chart, title, subtitle, look)
 
 
 def _title(rows: pl.DataFrame) -> str:
@@ -71,26 +73,21 @@ def _layers(rows: pl.DataFrame, look: Look) -> Any:
     is_significant = pl.col("p_corrected") < SIGNIFICANT
     effects = rows.select("layer", "delta", "low", "high", stands=is_significant)
     layers = list(range(1, max(rows["layer"].to_list()) + 1))
-    x = alt.X("layer:O", title="layer", scale=alt.Scale(domain=layers), axis=alt.Axis(labelAngle=0))
-    zero = (
-        alt.Chart(pl.DataFrame({"zero": [0.0]}))
-        .mark_rule(color=GREY, strokeDash=[3, 3])
-        .encode(y="zero:Q")
+    x = alt.X(
+        "layer:O",
+        title="layer",
+        scale=alt.Scale(domain=layers),
+        axis=alt.Axis(labelAngle=0),
     )
-    intervals = (
-        alt.Chart(effects)
-        .mark_rule(strokeWidth=1.5, color=INK)
-        .encode(x, alt.Y("low:Q", title="change"), alt.Y2("high:Q"))
+    zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeDash=[3, 3])
+    base = alt.Chart(effects)
+    intervals = base.mark_rule(strokeWidth=1.5, color=INK)
+    points = base.mark_point(size=34, color=INK, opacity=1, strokeWidth=1.2)
+    fill = alt.condition(alt.datum.stands, alt.value(INK), alt.value("white"))
+    chart = alt.layer(
+        zero.encode(y="zero:Q"),
+        intervals.encode(x, alt.Y("low:Q", title="change"), alt.Y2("high:Q")),
+        points.encode(x, alt.Y("delta:Q", title="change"), fill=fill),
     )
-    points = (
-        alt.Chart(effects)
-        .mark_point(size=34, color=INK, opacity=1, strokeWidth=1.2)
-        .encode(
-            x,
-            alt.Y("delta:Q", title="change"),
-            fill=alt.condition(alt.datum.stands, alt.value(INK), alt.value("white")),
-        )
-    )
-    return alt.layer(zero, intervals, points).properties(
-        title=_title(rows), width=1.8 * look.cell * max(6, len(layers)), height=11 * look.cell
-    )
+    width = 1.8 * look.cell * max(6, len(layers))
+    return chart.properties(title=_title(rows), width=width, height=11 * look.cell)

@@ -60,7 +60,8 @@ def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> 
         metric: One of the table's metrics.
         mode: One of the table's modes, needed only where it holds several.
 
-    Returns: An Altair chart.
+    Returns:
+        An Altair chart.
 
     Raises:
         HeadscopeError: For an unknown metric or mode, or when a head has more than one row.
@@ -71,11 +72,12 @@ def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> 
         rows = _chosen(rows, "mode", mode)
     unit = only_value(rows, "unit")
     marked = significant(rows)
+    largest = max(map(abs, _finite(rows["delta"])), default=0.0)
     cells = panel(
         rows,
         "delta",
         f"Effect of disabling a head: {label(metric)}",
-        Scale.around_zero(nice(max(map(abs, _finite(rows["delta"])), default=0.0))),
+        Scale.around_zero(nice(largest)),
         legend=f"change, {unit}" if unit else "change",
     )
     mark = SIGNIFICANT_MARK if marked.height else ""
@@ -89,7 +91,8 @@ def measure_map(heads: pl.DataFrame, measure: str) -> Any:
         heads: The table of that name.
         measure: One of its measures.
 
-    Returns: An Altair chart.
+    Returns:
+        An Altair chart.
 
     Raises:
         HeadscopeError: For an unknown measure, or when a head has more than one row.

@@ -96,8 +96,7 @@ def _largest(patterns: pl.DataFrame) -> pl.DataFrame:
 
 def _map(weights: pl.DataFrame, look: Look) -> Any:
     """A map as squares: a weight reaches from its key less 1 to its key, rows from the top down."""
-    first = weights.row(0, named=True)
-    tokens = first["tokens"]
+    name, layer, head, tokens = weights.select("class", "layer", "head", "tokens").row(0)
     squares = weights.select(
         "weight",
         x=pl.col("key") - 1,
@@ -105,12 +104,13 @@ def _map(weights: pl.DataFrame, look: Look) -> Any:
         y=pl.col("query") - 1,
         y2=pl.col("query"),
     )
+    title = alt.TitleParams(name, subtitle=f"L{layer}H{head}, {tokens} tokens")
     to_the_right = alt.Scale(domain=[0, tokens], nice=False, reverse=False, padding=0)
     downwards = alt.Scale(domain=[0, tokens], nice=False, reverse=True, padding=0)
     darkness = alt.Scale(range=[_PALE_BLUE, DARK_BLUE], domain=[0, max(weights["weight"])])
-    subtitle = f"L{first['layer']}H{first['head']}, {tokens} tokens"
+    side = 9 * look.cell
     return (
-        alt.Chart(squares, title=alt.TitleParams(first["class"], subtitle=subtitle))
+        alt.Chart(squares, title=title)
         .mark_rect(stroke=None)
         .encode(
             alt.X("x:Q", axis=None, scale=to_the_right),
@@ -119,9 +119,7 @@ def _map(weights: pl.DataFrame, look: Look) -> Any:
             alt.Y2("y2:Q"),
             alt.Color("weight:Q", legend=None, scale=darkness),
         )
-        .properties(
-            width=9 * look.cell, height=9 * look.cell, view=alt.ViewBackground(fill="white")
-        )
+        .properties(width=side, height=side, view=alt.ViewBackground(fill="white"))
     )
 
 
@@ -135,17 +133,13 @@ def _bars(shares: pl.DataFrame, look: Look) -> Any:
     where = bars["where"].unique(maintain_order=True).to_list()
     state = str(shares["state"][0])
     colours = alt.Scale(domain=_CLASSES, range=list(PATTERN_COLOURS.values()))
+    whole = alt.Scale(domain=[0, 1])
     return (
         alt.Chart(bars, title="" if state == AS_GIVEN else state)
         .mark_bar(stroke="white", strokeWidth=0.5)
         .encode(
             alt.X("where:N", title="layer", sort=where, axis=alt.Axis(labelAngle=0)),
-            alt.Y(
-                "value:Q",
-                title="share of maps",
-                scale=alt.Scale(domain=[0, 1]),
-                axis=alt.Axis(format="%"),
-            ),
+            alt.Y("value:Q", title="share of maps", scale=whole, axis=alt.Axis(format="%")),
             alt.Color("class:N", title=None, scale=colours),
             alt.Order("order:Q"),
         )

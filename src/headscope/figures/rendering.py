@@ -35,7 +35,8 @@ def write(picture: str, path: Path, width: float | None = None) -> Path:
         path: Where to; its folder is made where it is missing.
         width: What to scale an SVG or PDF to, in points; by default a pixel becomes a point.
 
-    Returns: `path`.
+    Returns:
+        `path`.
 
     Raises:
         HeadscopeError: For another suffix.

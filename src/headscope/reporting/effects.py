@@ -173,7 +173,7 @@ def _told(effects: Sequence[Effect]) -> str:
     """The largest effect with its interval, and which others are as large."""
     largest = effects[0]
     ties = [effect.name for effect in effects[1:] if effect.change.value == largest.change.value]
-    text = f"{largest}{largest.change.change_within}"
+    text = f"{largest}{largest.change.within(signed=True)}"
     if not ties:
         return text
     others = " and ".join(ties) if len(ties) < 3 else f"{len(ties)} others"

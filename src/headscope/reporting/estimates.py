@@ -26,24 +26,15 @@ class Estimate:
         """The number as a change: signed, with its unit."""
         return f"{number(self.value, self.unit, signed=True)} {self.unit}".rstrip()
 
-    @property
-    def within(self) -> str:
-        """` (95% 77.0 to 84.6, n = 408)`, as far as it is known; else an empty text."""
-        count = "" if self.n is None else f"n = {self.n}"
-        said = ", ".join(filter(None, [self._interval(signed=False), count]))
-        return f" ({said})" if said else ""
-
-    @property
-    def change_within(self) -> str:
-        """` (95% −3.5 to +0.5)`, or an empty text."""
-        interval = self._interval(signed=True)
-        return f" ({interval})" if interval else ""
-
-    def _interval(self, *, signed: bool) -> str:
-        if self.low is None or self.high is None:
-            return ""
-        low, high = (number(end, self.unit, signed) for end in (self.low, self.high))
-        return f"95% {low} to {high}"
+    def within(self, *, signed: bool = False) -> str:
+        """` (95% 77.0 to 84.6, n = 408)`, as far as it is known; of a change without the count."""
+        known = []
+        if self.low is not None and self.high is not None:
+            low, high = (number(end, self.unit, signed) for end in (self.low, self.high))
+            known.append(f"95% {low} to {high}")
+        if self.n is not None and not signed:
+            known.append(f"n = {self.n}")
+        return f" ({', '.join(known)})" if known else ""
 
 
 def estimates(rows: pl.DataFrame, column: str = "value") -> list[Estimate]:

@@ -59,7 +59,7 @@ def _score(rows: pl.DataFrame) -> Finding:
     first = runs[0]
     text = _subject(configuration, label(metric))
     if len(runs) == 1:
-        text += f" is {first}{first.within}"
+        text += f" is {first}{first.within()}"
     else:
         values = [each.value for each in runs]
         low, high = number(min(values), first.unit), number(max(values), first.unit)
@@ -114,7 +114,7 @@ def _proxies(predictors: pl.DataFrame) -> Iterator[Finding]:
     measure, p = rows.select("measure", "p_corrected").row(0)
     text = (
         f"Of {rows.height} importance proxies, {label(measure)} correlates best with how much "
-        f"disabling a head matters: rank correlation {correlation.value:+.2f}{correlation.within}, "
+        f"disabling a head matters: rank correlation {correlation.value:+.2f}{correlation.within()}, "
         f"adjusted {p_text(p)}."
     )
     verdict = "significant" if is_significant(p) else "not significant"
@@ -157,7 +157,7 @@ def _spans(span_heads: pl.DataFrame) -> Iterator[Finding]:
             beyond = f", {number(excess, signed=True)} beyond the same distance"
         text = (
             f"No head attends more between the spans of {relation.replace('_', ' ')} than {name}: "
-            f"{number(attention.value)}{attention.within}{beyond} (adjusted {p_text(p)})."
+            f"{number(attention.value)}{attention.within()}{beyond} (adjusted {p_text(p)})."
         )
         is_more = is_significant(p) and (excess or 0) > 0
         yield Finding.about(attention, text, "significant" if is_more else "not significant")
@@ -191,7 +191,7 @@ def _extremes(heads: pl.DataFrame) -> Iterator[Finding]:
         first = rows.sort("value", descending=measure != "entropy", maintain_order=True).head(1)
         head = f"L{first['layer'][0]}H{first['head'][0]}"
         value = estimates(first)[0]
-        text = phrase.format(head=head, value=value) + f"{value.within}."
+        text = phrase.format(head=head, value=value) + f"{value.within()}."
         yield Finding.about(value, text, "description")
 
 

@@ -40,15 +40,6 @@ class Image:
     """What the script of the page saves beside it, as JSON."""
 
 
-@dataclass(frozen=True)
-class Saved:
-    """Which rows of which table are saved beside a figure, and under which name."""
-
-    name: str
-    table: str
-    where: dict[str, list[str | int | None]]
-
-
 def image(drawing: Drawing) -> Image:
     """A figure for the template."""
     figure = drawing.figure
@@ -61,7 +52,7 @@ def image(drawing: Drawing) -> Image:
         number=figure.number,
         title=figure.title,
         beside=drawing.beside,
-        save=embedded(Saved(figure.name, figure.table, drawing.where)),
+        save=embedded({"name": figure.name, "table": figure.table, "where": drawing.where}),
     )
 
 

@@ -33,8 +33,15 @@ SHOWN = (
     *("relations", "relations_best", "span_heads"),
 )
 """The tables that the script reads, as they are but for digits after the seventh decimal."""
-_NAMED = ("measure", "relation", "direction")
-"""The columns of names that a reader sees as `label` writes them."""
+_NAMED = (
+    ("heads", "measure"),
+    ("change", "measure"),
+    ("relations", "measure"),
+    ("relations", "relation"),
+    ("relations", "direction"),
+    ("disabled", "metric"),
+)
+"""The columns whose words a reader sees as `label` writes them."""
 
 Value = str | int | float | bool | None | list[str | int | bool]
 
@@ -142,13 +149,10 @@ def _tables(tables: Tables) -> dict[str, pl.DataFrame]:
 
 
 def _names(tables: Tables) -> list[str]:
-    """The names of measures, relations, directions and metrics."""
+    """The words that have a label."""
     names: set[str] = set()
-    for table, column in (
-        *((table, column) for table in ("heads", "change", "relations") for column in _NAMED),
-        ("disabled", "metric"),
-    ):
-        if table in tables and column in tables[table].columns:
+    for table, column in _NAMED:
+        if table in tables:
             names |= set(tables[table][column].drop_nulls())
     return sorted(names)
 
