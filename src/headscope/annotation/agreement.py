@@ -1,12 +1,14 @@
 """How far two passes over the same maps agree: raw agreement and Cohen's kappa, with intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Int
 
+from headscope.annotation.records import BLIND, Labels, Pass
 from headscope.errors import HeadscopeError
 from headscope.names import CLASSES
 from headscope.stats.paired import interval, wilson
@@ -30,11 +32,11 @@ class Agreement:
     @property
     def differing(self) -> list[tuple[str, str, int]]:
         """The pairs of labels that were given to the same maps, the most frequent first."""
-        both = self.table + self.table.T
-        pairs = [(a, b) for a in range(len(CLASSES)) for b in range(a) if both[a, b]]
-        return sorted(
-            ((CLASSES[b], CLASSES[a], int(both[a, b])) for a, b in pairs), key=lambda one: -one[2]
-        )
+        counts = np.tril(self.table + self.table.T, -1)
+        pairs = []
+        for later, earlier in np.argwhere(counts).tolist():
+            pairs.append((CLASSES[earlier], CLASSES[later], int(counts[later, earlier])))
+        return sorted(pairs, key=lambda pair: -pair[2])
 
 
 def kappa(table: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> float:
@@ -60,10 +62,10 @@ def agreement(first: Mapping[str, str], second: Mapping[str, str], seed: int = 0
         raise HeadscopeError(
             "no map has been labelled in both passes: label some of them a second time"
         )
-    a = np.array([CLASSES.index(first[one]) for one in shared])
-    b = np.array([CLASSES.index(second[one]) for one in shared])
     k = len(CLASSES)
-    table = np.bincount(a * k + b, minlength=k * k).reshape(k, k)
+    table = np.zeros((k, k), np.int64)
+    for name in shared:
+        table[CLASSES.index(first[name]), CLASSES.index(second[name])] += 1
     rng = np.random.default_rng(seed)
     share = table.flatten() / table.sum()
     drawn = rng.multinomial(len(shared), share, size=_RESAMPLES).reshape(-1, k, k)
@@ -73,6 +75,15 @@ def agreement(first: Mapping[str, str], second: Mapping[str, str], seed: int = 0
         raw=agreed / len(shared),
         raw_interval=wilson(agreed, len(shared)),
         kappa=kappa(table),
-        kappa_interval=interval(np.array([kappa(one) for one in drawn])),
+        kappa_interval=interval(np.array([kappa(resampled) for resampled in drawn])),
         table=table,
     )
+
+
+def agreements(labels: Labels) -> Iterator[tuple[Pass, Pass, Agreement]]:
+    """How far every two passes agree that were made without a look at labels and share maps."""
+    blind = [pass_ for pass_ in labels.passes() if pass_.round in BLIND]
+    for first, second in combinations(blind, 2):
+        of_first, of_second = labels.of(*first), labels.of(*second)
+        if of_first.keys() & of_second.keys():
+            yield first, second, agreement(of_first, of_second)

@@ -5,26 +5,19 @@ A request must name the loopback address as its host and carry the page's token,
 page that is open in the same browser can read maps or write labels.
 """
 
-import base64
 import json
 import secrets
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
-from itertools import combinations
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
-
-from headscope.annotation.agreement import agreement
-from headscope.annotation.records import BLIND, SETTLING, AnnotatedMap, Label, Labels, Pass, read_maps
+from headscope.annotation.records import BLIND, SETTLING, Pass
+from headscope.annotation.work import Annotation, Compared, Shown, State
 from headscope.errors import HeadscopeError
-from headscope.names import CLASSES
 
 HOST = "127.0.0.1"
 _PAGES = {
@@ -46,43 +39,6 @@ class Start:
     annotator: str
     round: int
     token: str
-
-
-@dataclass(frozen=True)
-class State:
-    """How far a pass has come, and the index of the map that is next; None at its end."""
-
-    classes: tuple[str, ...]
-    total: int
-    done: int
-    next: int | None
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A map as the page draws it; `map` is 8 bits a weight in base64, `labels` what differs."""
-
-    index: int
-    tokens: int
-    special: tuple[bool, ...]
-    segments: tuple[int, ...]
-    pair: bool
-    map: str
-    labels: list[str]
-
-
-@dataclass(frozen=True)
-class Compared:
-    """How far two passes agree on `n` maps: raw, and Cohen's kappa with its interval."""
-
-    first: str
-    second: str
-    n: int
-    raw: float
-    kappa: float
-    low: float
-    high: float
-    differing: list[tuple[str, str, int]]
 
 
 @dataclass(frozen=True)
@@ -131,84 +87,18 @@ class Request:
         return str(self.values.get("note", ""))
 
 
-class Annotation:
-    """An annotated set in work: which maps there are, in which order an annotator sees them, and
-    their labels.
-    """
+Answering = Callable[[Annotation, Request], Answer]
 
-    def __init__(self, folder: Path) -> None:
-        self.maps = read_maps(folder)
-        self.labels = Labels(folder)
-        self._lock = threading.Lock()
-
-    def queue(self, annotator: str, round: int) -> list[int]:
-        """Indices of the maps in the annotator's own order. The pass that settles differences holds
-        only what two passes disagree on.
-        """
-        order = np.random.default_rng([round, *annotator.encode()]).permutation(len(self.maps))
-        if round != SETTLING:
-            return order.tolist()
-        wanted = self.labels.disputed() | self.labels.of(annotator, SETTLING).keys()
-        return [index for index in order.tolist() if self.maps[index].id in wanted]
-
-    def state(self, annotator: str, round: int) -> State:
-        """What the page needs to go on where the annotator stopped."""
-        queue = self.queue(annotator, round)
-        labelled = self.labels.of(annotator, round)
-        left = [index for index in queue if self.maps[index].id not in labelled]
-        return State(CLASSES, len(queue), len(queue) - len(left), left[0] if left else None)
-
-    def describe(self, index: int, round: int) -> Shown:
-        """One map for the page; in the pass that settles differences with the labels that differ."""
-        shown = self.maps[index]
-        return Shown(
-            index=index,
-            tokens=len(shown.segments),
-            special=shown.special,
-            segments=shown.segments,
-            pair=shown.is_pair,
-            map=base64.b64encode(shown.quantised.tobytes()).decode(),
-            labels=self._blind_labels(shown) if round == SETTLING else [],
-        )
-
-    def _blind_labels(self, shown: AnnotatedMap) -> list[str]:
-        labels = []
-        for blind in self._blind_passes():
-            label = self.labels.of(*blind).get(shown.id)
-            labels += [] if label is None else [label]
-        return labels
-
-    def _blind_passes(self) -> list[Pass]:
-        return [pass_ for pass_ in self.labels.passes() if pass_.round in BLIND]
-
-    def label(self, annotator: str, round: int, index: int, label: str, note: str = "") -> State:
-        """Keep a label, on the disk before this returns. Raises HeadscopeError for a label that is
-        no class.
-        """
-        if label not in CLASSES or not 0 <= index < len(self.maps):
-            raise HeadscopeError(f"map {index}, label {label!r}: labels are {', '.join(CLASSES)}")
-        with self._lock:
-            self.labels.add(Label(self.maps[index].id, label, annotator, round, note))
-        return self.state(annotator, round)
-
-    def undo(self, annotator: str, round: int) -> State:
-        """Take the annotator's last label of the round back; its map comes next."""
-        with self._lock:
-            labelled = list(self.labels.of(annotator, round))
-            if not labelled:
-                return self.state(annotator, round)
-            self.labels.add(Label(labelled[-1], "", annotator, round))
-        ids = [map_.id for map_ in self.maps]
-        return replace(self.state(annotator, round), next=ids.index(labelled[-1]))
-
-    def agreements(self) -> list[Compared]:
-        """Agreement of every two passes that share maps."""
-        compared = []
-        for first, second in combinations(self._blind_passes(), 2):
-            labels, others = self.labels.of(*first), self.labels.of(*second)
-            if labels.keys() & others.keys():
-                compared.append(_compared(first, second, agreement(labels, others)))
-        return compared
+_READ: dict[str, Answering] = {
+    "/state": lambda work, asked: work.state(*asked.by),
+    "/map": lambda work, asked: work.describe(asked.index, asked.by.round),
+    "/agreement": lambda work, _asked: work.agreements(),
+}
+_WRITTEN: dict[str, Answering] = {
+    "/label": lambda work, asked: work.label(*asked.by, asked.index, asked.label, asked.note),
+    "/undo": lambda work, asked: work.undo(*asked.by),
+}
+"""What answers a request, by its path; what is written is only asked for by POST."""
 
 
 class Server(ThreadingHTTPServer):
@@ -218,8 +108,9 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, work: Annotation, port: int, annotator: str, round: int) -> None:
         super().__init__((HOST, port), Handler)
-        self.work, self.token = work, secrets.token_urlsafe(16)
-        self.start = {"annotator": annotator, "round": round}
+        self.work = work
+        self.token = secrets.token_urlsafe(16)
+        self.start = Start(annotator, round, self.token)
 
     @property
     def url(self) -> str:
@@ -236,65 +127,42 @@ class Handler(BaseHTTPRequestHandler):
         """The page, its parts, and what it asks for."""
         split = urlsplit(self.path)
         if not self._is_local():
-            return self._json(
-                {"error": "this page answers to 127.0.0.1 only"}, HTTPStatus.FORBIDDEN
-            )
+            return self._refuse("this page answers to 127.0.0.1 only", HTTPStatus.FORBIDDEN)
         if split.path in _PAGES:
             return self._page(*_PAGES[split.path])
         query = {name: values[0] for name, values in parse_qs(split.query).items()}
-        return self._answer(split.path, query)
+        return self._answer(Request(query), _READ.get(split.path))
 
     def do_POST(self) -> None:
         """A label, or an undo."""
         length = self.headers.get("Content-Length") or ""
         if not self._is_local() or not length.isdecimal() or int(length) > _MOST_BYTES:
-            return self._json({"error": "refused"}, HTTPStatus.FORBIDDEN)
+            return self._refuse("refused", HTTPStatus.FORBIDDEN)
         try:
-            given = json.loads(self.rfile.read(int(length)))
+            values = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError):
-            given = None
-        if not isinstance(given, dict):
-            return self._json({"error": "a JSON object was expected"}, HTTPStatus.BAD_REQUEST)
-        return self._answer(urlsplit(self.path).path, given)
+            values = None
+        if not isinstance(values, dict):
+            return self._refuse("a JSON object was expected")
+        return self._answer(Request(values), (_READ | _WRITTEN).get(urlsplit(self.path).path))
 
-    def _answer(self, path: str, given: Mapping[str, Any]) -> None:
-        if not secrets.compare_digest(
-            (self.headers.get("X-Token") or "").encode(), self.server.token.encode()
-        ):
-            return self._json(
-                {"error": "open the page again: it belongs to an earlier start"},
-                HTTPStatus.FORBIDDEN,
-            )
-        work = self.server.work
+    def _answer(self, asked: Request, answer: Answering | None) -> None:
+        token = (self.headers.get("X-Token") or "").encode()
+        if not secrets.compare_digest(token, self.server.token.encode()):
+            text = "open the page again: it belongs to an earlier start"
+            return self._refuse(text, HTTPStatus.FORBIDDEN)
         try:
-            annotator, round = str(given.get("annotator", "")).strip(), int(given.get("round", 1))
-            if not annotator or round not in (1, 2, 3):
-                raise HeadscopeError(
-                    "give the annotator's name and the pass: 1, 2, or 3 to settle differences"
-                )
-            if path == "/state":
-                out: Any = work.state(annotator, round)
-            elif path == "/map":
-                out = work.describe(int(given["index"]), round)
-            elif path == "/agreement":
-                out = work.agreements()
-            elif path == "/label" and self.command == "POST":
-                out = work.label(
-                    annotator,
-                    round,
-                    int(given["index"]),
-                    str(given["label"]),
-                    str(given.get("note", "")),
-                )
-            elif path == "/undo" and self.command == "POST":
-                out = work.undo(annotator, round)
-            else:
-                return self._json({"error": "there is nothing here"}, HTTPStatus.NOT_FOUND)
+            _ = asked.by  # A pass is needed whatever is asked.
+            if answer is None:
+                return self._refuse("there is nothing here", HTTPStatus.NOT_FOUND)
+            return self._json(answer(self.server.work, asked), HTTPStatus.OK)
         except HeadscopeError as error:
-            return self._json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+            return self._refuse(str(error))
         except (KeyError, ValueError, IndexError, TypeError, OverflowError):
-            return self._json({"error": "this is no request of the page's"}, HTTPStatus.BAD_REQUEST)
-        return self._json(out, HTTPStatus.OK)
+            return self._refuse("this is no request of the page's")
+
+    def _refuse(self, text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        self._json(Failure(text), status)
 
     def _is_local(self) -> bool:
         port = self.server.server_address[1]
@@ -303,14 +171,13 @@ class Handler(BaseHTTPRequestHandler):
     def _page(self, name: str, kind: str) -> None:
         text = files("headscope.annotation").joinpath(name).read_text(encoding="utf-8")
         if name == "page.html":
-            start = json.dumps({**self.server.start, "token": self.server.token}).replace(
-                "<", "\\u003c"
-            )
+            start = json.dumps(asdict(self.server.start)).replace("<", "\\u003c")
             text = text.replace("{{start}}", start)
         self._send(text.encode(), kind, HTTPStatus.OK)
 
-    def _json(self, value: Any, status: HTTPStatus) -> None:
-        self._send(json.dumps(value).encode(), "application/json", status)
+    def _json(self, answer: Answer, status: HTTPStatus) -> None:
+        content = json.dumps(answer, default=asdict)
+        self._send(content.encode(), "application/json", status)
 
     def _send(self, data: bytes, kind: str, status: HTTPStatus) -> None:
         self.send_response(status)
