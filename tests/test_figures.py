@@ -1,21 +1,25 @@
 """Figures: what a chart shows equals its table, and it is written in three formats without a network."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import vl_convert
 
 import runs
 from headscope.commands.report import report
 from headscope.errors import HeadscopeError
+from headscope.figures import PATTERN_COLOURS, saving
 from headscope.figures.catalogue import chart_tables, drawings
 from headscope.figures.heatmaps import effect_map, measure_map
 from headscope.figures.patterns import typical_rows
-from headscope.figures.rendering import save
-from headscope.figures.style import Look, label
+from headscope.figures.rendering import save, size_of
+from headscope.figures.style import ACL, Look, label
 from headscope.figures.thumbnails import typical
+from headscope.names import CLASSES
 from headscope.reporting.build import Report
 from headscope.reporting.sections import sections_of
 
@@ -261,3 +265,50 @@ def test_figures_of_several_runs_have_a_folder_each_and_the_common_ones(
     }  # fmt: skip
     tasks = pl.read_csv(folder / "figure8_heads.csv")["task"].unique().sort().to_list()
     assert tasks == ["pairs, seed 7", "pairs, seed 8"]
+
+
+def test_a_chart_is_laid_out_once_for_the_page_and_every_file(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid_out = []
+
+    def counted(spec: str) -> str:
+        laid_out.append(spec)
+        return real(spec)
+
+    real = vl_convert.vegalite_to_svg
+    monkeypatch.setattr(vl_convert, "vegalite_to_svg", counted)
+    shown = Report.of([run])
+    shown.save_charts(tmp_path / "charts")
+    shown.save(tmp_path / "report.html")
+    shown.save_figures(tmp_path / "figures")
+    charts = {path.name for path in (tmp_path / "charts").iterdir()}
+    names = {"figure2_patterns", "figure5_cosine", "figure6_change", "figure6_features"}
+    names |= {"figure8_heads", "effect_accuracy", "entropy", "distance"}
+    assert charts == {f"{name}.{suffix}" for name in names for suffix in ("svg", "png")}
+    # Figure 1 and table 1 are not among a study's charts.
+    assert len(laid_out) == len(names) + 2
+    for name in ("figure5_cosine.svg", "figure8_heads.svg"):
+        assert (tmp_path / "charts" / name).read_text() == (tmp_path / "figures" / name).read_text()
+
+
+def test_the_largest_cells_are_chosen_with_which_a_figure_fits(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "_CELL_STEP", 4.0)
+    monkeypatch.setattr(saving, "_CELL_STEPS", 8)
+    drawing = Report.of([run]).sections[0].drawings[2]
+    assert drawing.figure.name == "figure5_cosine"
+    picture, width = saving.fitted(drawing, ACL)
+    assert width is not None
+    assert width == ACL.column_width
+    looks = [replace(ACL, cell=3.0 + 4.0 * step, columns=1) for step in range(8)]
+    widths = [size_of(drawing.svg(look))[0] for look in looks]
+    assert len(set(widths)) == 8
+    assert min(widths) < width < max(widths)
+    assert size_of(picture)[0] == max(each for each in widths if each <= width)
+
+
+def test_there_is_a_colour_per_class() -> None:
+    assert tuple(PATTERN_COLOURS) == CLASSES
+    assert len(set(PATTERN_COLOURS.values())) == len(CLASSES)

@@ -2,116 +2,131 @@
 tools/pattern_pictures.py.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import vl_convert as vlc
 
-from headscope.annotation.records import AnnotatedMap, Labels, read_maps
+from headscope.annotation.records import BLIND, AnnotatedMap, Label, Labels, read_maps
 from headscope.names import CLASSES
 
 ROOT = Path(__file__).parents[1]
 SIDE, GAP, TITLE = 150, 26, 34
+COLUMNS = 3
 _LENGTHS = range(20, 52)
+_PALEST = 0.01  # of the largest weight: paler cells are not drawn
+_SPECIAL = "#d22020"
 
 
-def picture(one: AnnotatedMap, x: float, y: float, title: str, under: str = "") -> str:
+@dataclass(frozen=True)
+class Cell:
+    """A map in a sheet, with its title and a line below that."""
+
+    map: AnnotatedMap
+    title: str
+    below: str
+
+
+def picture(cell: Cell, x: float, y: float) -> str:
     """One map as SVG: black is its largest weight; red marks [CLS] and [SEP], blue the border
     between the texts.
     """
-    weights, n = one.weights, len(one.segments)
-    cell = SIDE / n
     parts = [
-        f'<text x="{x}" y="{y - 18}" font-size="12" font-weight="bold">{title}</text>',
-        f'<text x="{x}" y="{y - 6}" font-size="9" fill="#444">{under}</text>',
+        f'<text x="{x}" y="{y - 18}" font-size="12" font-weight="bold">{cell.title}</text>',
+        f'<text x="{x}" y="{y - 6}" font-size="9" fill="#444">{cell.below}</text>',
+        *_weights(cell.map, x, y),
     ]
-    top = float(weights.max())
-    for i in range(n):
-        for j in range(n):
-            if (dark := weights[i, j] / top) > 0.01:
-                grey = round(255 * (1 - dark))
-                place = f'x="{x + j * cell:.2f}" y="{y + i * cell:.2f}" width="{cell:.2f}" height="{cell:.2f}"'
-                parts.append(f'<rect {place} fill="rgb({grey},{grey},{grey})"/>')
-    for i, special in enumerate(one.special):
+    size = SIDE / len(cell.map.segments)
+    for position, special in enumerate(cell.map.special):
         if special:
-            parts.append(
-                f'<rect x="{x + i * cell}" y="{y - 4}" width="{cell}" height="3" fill="#d22020"/>'
-            )
-            parts.append(
-                f'<rect x="{x - 4}" y="{y + i * cell}" width="3" height="{cell}" fill="#d22020"/>'
-            )
-    if one.is_pair:
-        at = one.segments.index(1) * cell
+            along = position * size
+            parts.append(_rectangle(x + along, y - 4, size, 3, _SPECIAL))
+            parts.append(_rectangle(x - 4, y + along, 3, size, _SPECIAL))
+    if cell.map.is_pair:
+        border = cell.map.segments.index(1) * size
         dash = 'stroke="#2a6fe0" stroke-dasharray="3 3"'
-        parts.append(f'<path d="M{x + at} {y}v{SIDE}M{x} {y + at}h{SIDE}" {dash}/>')
-    parts.append(
-        f'<rect x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" fill="none" stroke="#999"/>'
-    )
+        parts.append(f'<path d="M{x + border} {y}v{SIDE}M{x} {y + border}h{SIDE}" {dash}/>')
+    frame = f'width="{SIDE}" height="{SIDE}" fill="none" stroke="#999"'
+    parts.append(f'<rect x="{x}" y="{y}" {frame}/>')
     return "".join(parts)
 
 
-def sheet(cells: list[tuple[AnnotatedMap, str, str]], columns: int, path: Path) -> None:
+def _weights(map_: AnnotatedMap, x: float, y: float) -> Iterator[str]:
+    weights, tokens = map_.weights, len(map_.segments)
+    size = SIDE / tokens
+    largest = float(weights.max())
+    for query in range(tokens):
+        for key in range(tokens):
+            darkness = weights[query, key] / largest
+            if darkness > _PALEST:
+                grey = round(255 * (1 - darkness))
+                colour = f"rgb({grey},{grey},{grey})"
+                yield _rectangle(x + key * size, y + query * size, size, size, colour)
+
+
+def _rectangle(x: float, y: float, width: float, height: float, colour: str) -> str:
+    size = f'width="{width:.2f}" height="{height:.2f}"'
+    return f'<rect x="{x:.2f}" y="{y:.2f}" {size} fill="{colour}"/>'
+
+
+def sheet(cells: list[Cell], path: Path) -> None:
     """Several maps in a grid, as PNG."""
-    rows = -(-len(cells) // columns)
-    width, height = columns * (SIDE + GAP) + GAP, rows * (SIDE + TITLE + 10) + 10
-    body = "".join(
-        picture(
-            one,
-            GAP + (i % columns) * (SIDE + GAP),
-            TITLE + (i // columns) * (SIDE + TITLE + 10),
-            title,
-            under,
-        )
-        for i, (one, title, under) in enumerate(cells)
-    )
-    style = 'font-family="Liberation Sans, Arial, sans-serif"'
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {style}>'
-    path.write_bytes(
-        vlc.svg_to_png(
-            f'{svg}<rect width="100%" height="100%" fill="white"/>{body}</svg>', scale=1.4
-        )
-    )
+    across, down = SIDE + GAP, SIDE + TITLE + 10
+    rows = -(-len(cells) // COLUMNS)
+    parts = ['<rect width="100%" height="100%" fill="white"/>']
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, COLUMNS)
+        parts.append(picture(cell, GAP + column * across, TITLE + row * down))
+    size = f'width="{COLUMNS * across + GAP}" height="{rows * down + 10}"'
+    font = 'font-family="Liberation Sans, Arial, sans-serif"'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>{"".join(parts)}</svg>'
+    path.write_bytes(vlc.svg_to_png(svg, scale=1.4))
+
+
+def clear_cases(maps: list[AnnotatedMap], labels: Labels) -> Iterator[Cell]:
+    """Of every class up to three maps of pairs, of different heads, that all agree on."""
+    settled, lines = labels.settled(), _by_map(labels)
+    for name in CLASSES:
+        by_head = {}
+        for map_ in maps:
+            if settled.get(map_.id) != name or not map_.is_pair:
+                continue
+            is_clear = all(line.label == name and not line.note for line in lines[map_.id])
+            if is_clear and len(map_.segments) in _LENGTHS:
+                by_head[map_.family, map_.head.head] = map_
+        for map_ in list(by_head.values())[:COLUMNS]:
+            yield Cell(map_, name, f"{map_.model} {map_.head}, {map_.source}")
+
+
+def border_cases(maps: list[AnnotatedMap], labels: Labels) -> Iterator[Cell]:
+    """Maps that two passes labelled differently, one for every pair of old and settled labels."""
+    settled, lines = labels.settled(), _by_map(labels)
+    seen = set()
+    for map_ in sorted(maps, key=lambda map_: map_.id):
+        if map_.id not in settled or len(map_.segments) not in _LENGTHS:
+            continue
+        blind = {line.label for line in lines[map_.id] if line.round in BLIND}
+        was = " / ".join(sorted(blind))
+        name = settled[map_.id]
+        if len(blind) > 1 and (name, was) not in seen:
+            seen.add((name, was))
+            yield Cell(map_, name, f"was {was}")
+
+
+def _by_map(labels: Labels) -> dict[str, list[Label]]:
+    lines: dict[str, list[Label]] = {}
+    for line in labels.lines:
+        lines.setdefault(line.map, []).append(line)
+    return lines
 
 
 def main() -> None:
     """Clear cases of every class, and maps that two passes labelled differently."""
-    folder = ROOT / "annotations"
-    maps = {one.id: one for one in read_maps(folder)}
-    labels = Labels(folder)
-    given: dict[str, list[tuple[int, str, str]]] = {}
-    for line in labels.lines:
-        given.setdefault(line.map, []).append((line.round, line.label, line.note))
-    settled = labels.settled()
-    clear: list[tuple[AnnotatedMap, str, str]] = []
-    for name in CLASSES:
-        sure = [
-            one
-            for key, one in maps.items()
-            if settled.get(key) == name
-            and len(one.segments) in _LENGTHS
-            and one.is_pair
-            and all(label == name and not note for _, label, note in given[key])
-        ]
-        by_head = {f"{one.family}{one.head.head}": one for one in sure}
-        clear += [
-            (one, name, f"{one.model} {one.head}, {one.source}")
-            for one in list(by_head.values())[:3]
-        ]
-    sheet(clear, 3, ROOT / "docs" / "images" / "patterns.png")
-    border = [
-        (
-            maps[key],
-            settled[key],
-            " / ".join(sorted({label for round, label, _ in lines if round < 3})),
-        )
-        for key, lines in sorted(given.items())
-        if key in settled
-        and len({label for round, label, _ in lines if round < 3}) > 1
-        and len(maps[key].segments) in _LENGTHS
-    ]
-    kinds: dict[str, tuple[AnnotatedMap, str, str]] = {}
-    for one, name, was in border:
-        kinds.setdefault(f"{name}{was}", (one, name, f"was {was}"))
-    sheet(list(kinds.values())[:9], 3, ROOT / "docs" / "images" / "borders.png")
+    folder, images = ROOT / "annotations", ROOT / "docs" / "images"
+    maps, labels = read_maps(folder), Labels(folder)
+    sheet(list(clear_cases(maps, labels)), images / "patterns.png")
+    sheet(list(border_cases(maps, labels))[:9], images / "borders.png")
 
 
 if __name__ == "__main__":

@@ -225,17 +225,23 @@ def packed(maps: Mapping[str, Map]) -> dict[str, PackedMap]:
 
 
 def _packed_map(key: str, codes: Mapping[str, Map], levels: Sequence[int]) -> PackedMap:
-    own = codes[key]
-    layers, heads, keys, queries = own.shape
+    kept = codes[key]
+    layers, heads, keys, queries = kept.shape
+    before = key.replace(AFTER, BEFORE, 1)
     minus = None
-    if key.startswith(f"{AFTER}/"):
-        before = key.replace(AFTER, BEFORE, 1)
-        base = codes.get(before)
-        if base is not None and base.shape == own.shape and (own == base).mean() > _EQUAL:
-            own = ((own - base) % len(levels)).astype(np.uint8)
-            minus = before
-    shape = [layers, heads, queries, keys]
-    return PackedMap(shape, list(levels), minus, _base64(_deflate(own, len(levels))))
+    if key.startswith(f"{AFTER}/") and before in codes and _is_like(kept, codes[before]):
+        kept = ((kept - codes[before]) % len(levels)).astype(np.uint8)
+        minus = before
+    return PackedMap(
+        shape=[layers, heads, queries, keys],
+        levels=list(levels),
+        minus=minus,
+        data=_base64(_deflate(kept, len(levels))),
+    )
+
+
+def _is_like(codes: Map, others: Map) -> bool:
+    return codes.shape == others.shape and bool((codes == others).mean() > _EQUAL)
 
 
 def _steady(weights: Map) -> Map:
