@@ -25,7 +25,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from headscope.figures.heatmaps import save
+from headscope.figures.rendering import save
 from headscope.measures import MEASURES, measure
 from headscope.measures.base import MeasureObserver, Measures
 from headscope.model.encoding import Encoded, batches, encode, only

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 
 import runs
 from headscope.annotation.records import Label, Labels, write_maps
-from headscope.annotation.server import Annotation, Server
+from headscope.annotation.server import Server
+from headscope.annotation.work import Annotation
 from headscope.names import CLASSES
 
 VERTICAL, DIAGONAL, BOTH, BLOCK, HETEROGENEOUS = CLASSES
@@ -117,7 +119,7 @@ def test_the_page_holds_the_token_and_no_name_breaks_out_of_it(folder: Path) -> 
         status, text = request(server, "/", X_Token="")
     assert status == 200
     start = text.split('<script id="start" type="application/json">')[1].split("</script>")[0]
-    assert json.loads(start) == server.start | {"token": server.token}
+    assert json.loads(start) == asdict(server.start)
     assert text.count("<script") == 2
 
 
@@ -381,7 +383,8 @@ def test_letters_of_a_name_are_no_labels_and_a_new_name_begins_its_own_pass(
 
 SERVE = """import sys
 from pathlib import Path
-from headscope.annotation.server import Annotation, Server
+from headscope.annotation.server import Server
+from headscope.annotation.work import Annotation
 server = Server(Annotation(Path(sys.argv[1])), 0, "me", 1)
 print(server.url, flush=True)
 server.serve_forever()

@@ -1,20 +1,27 @@
 """Figures: what a chart shows equals its table, and it is written in three formats without a network."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import vl_convert
 
 import runs
 from headscope.commands.report import report
 from headscope.errors import HeadscopeError
-from headscope.figures.catalogue import drawings, typical_rows
-from headscope.figures.effects import effect_figures
-from headscope.figures.heatmaps import Look, effect_map, label, measure_map, paper_figure, save
+from headscope.figures import PATTERN_COLOURS, saving
+from headscope.figures.catalogue import chart_tables, drawings
+from headscope.figures.heatmaps import effect_map, measure_map
+from headscope.figures.patterns import typical_rows
+from headscope.figures.rendering import save, size_of
+from headscope.figures.style import ACL, Look, label
 from headscope.figures.thumbnails import typical
-from headscope.reporting.build import figures, sections_of
+from headscope.names import CLASSES
+from headscope.reporting.build import Report
+from headscope.reporting.sections import sections_of
 
 EFFECTS = runs.disabled(
     [-3.0, 1.5, 0.0, -0.5, 0.25, -4.5], [0.01, 1.0, 1.0, 0.9, 1.0, 0.049], heads=3
@@ -110,7 +117,8 @@ def test_figures_8_and_9_have_a_panel_a_task_and_mark_what_stands(tmp_path: Path
     )
     damaged = EFFECTS[:1].with_columns(layer=pl.lit(9, pl.Int64), delta=pl.lit(float("nan")))
     other = EFFECTS.with_columns(metric=pl.lit("f1"), delta=pl.lit(-77.0))
-    charts = effect_figures({"disabled": pl.concat([EFFECTS, rte, layers, damaged, other])})
+    tables = {"disabled": pl.concat([EFFECTS, rte, layers, damaged, other])}
+    charts = {drawing.figure.name: drawing.chart() for drawing in drawings(tables)}
     assert list(charts) == ["figure8_heads", "figure9_layers"]
     spec = charts["figure8_heads"].to_dict()
     first, second = spec["concat"]
@@ -128,7 +136,7 @@ def test_figures_8_and_9_have_a_panel_a_task_and_mark_what_stands(tmp_path: Path
     ]
     for name, chart in charts.items():
         assert save(chart, tmp_path / f"{name}.png").stat().st_size > 5000
-    assert effect_figures({}) == {} == effect_figures({"disabled": damaged})
+    assert drawings({}) == [] == drawings({"disabled": damaged})
 
 
 def test_labels() -> None:
@@ -146,7 +154,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def acl(run: Path) -> Path:
-    return figures([run], run.parent / "acl", "acl")
+    return Report.of([run]).save_figures(run.parent / "acl", "acl")
 
 
 def test_figures_for_a_paper_come_as_svg_pdf_and_csv(acl: Path) -> None:
@@ -196,36 +204,36 @@ def test_the_rows_beside_a_figure_are_the_rows_of_the_table(run: Path, acl: Path
 
 def test_figure_1_shows_the_typical_map_of_the_head_with_most_of_each_class(run: Path) -> None:
     (section,) = sections_of([run])
-    rows = typical_rows(section.tables, section.maps, typical(section.maps))
+    shown = section.run
+    small = typical(shown.maps)
+    assert small is not None
+    rows = typical_rows(shown.tables["patterns"], shown.maps, small)
     assert rows is not None
     first = rows.group_by("class", maintain_order=True).first()
     assert first.select("class", "layer", "head").rows() == [
         ("vertical", 1, 1), ("diagonal", 1, 2), ("vertical+diagonal", 1, 3), ("block", 1, 4), ("heterogeneous", 1, 5),
     ]  # fmt: skip
     row = rows.filter(head=2).row(3, named=True)
-    weight = section.maps[f"after/{row['example']}"][0, 1, row["query"] - 1, row["key"] - 1] / 255
+    weight = shown.maps[f"after/{row['example']}"][0, 1, row["query"] - 1, row["key"] - 1] / 255
     assert row["weight"] == pytest.approx(weight, abs=5e-4)
     assert rows.filter(head=2)["weight"].max() == pytest.approx(
-        section.maps[f"after/{row['example']}"][0, 1].max() / 255, abs=5e-4
+        shown.maps[f"after/{row['example']}"][0, 1].max() / 255, abs=5e-4
     )
 
 
 def test_the_papers_number_stands_beside_where_there_is_one(run: Path) -> None:
     tables = {"scores": runs.scores(task="mrpc"), "change": runs.change()}
-    found, extra = drawings(tables, {}, None)
-    assert extra["table1"]["paper"].to_list() == [82.3]
-    assert {one.name: one.beside for one in found}["figure5_cosine"].endswith(
-        "The paper, on QQP: 0.93 to 0.71."
-    )
-    assert drawings({"scores": runs.scores()}, {}, None)[1]["table1"]["paper"].to_list() == [None]
+    assert chart_tables(tables, {}, None)["table1"]["paper"].to_list() == [82.3]
+    beside = {drawing.figure.name: drawing.beside for drawing in drawings(tables)}
+    assert beside["figure5_cosine"].endswith("The paper, on QQP: 0.93 to 0.71.")
+    scores = {"scores": runs.scores()}
+    assert chart_tables(scores, {}, None)["table1"]["paper"].to_list() == [None]
 
 
 def test_a_look_changes_the_size_of_cells_and_letters() -> None:
-    chart = paper_figure(
-        "figure5_cosine", {"change": runs.change()}, Look(size=7.0, cell=20.0, titled=False)
-    )
-    assert chart is not None
-    spec = chart.to_dict()
+    drawing = drawings({"change": runs.change()})[0]
+    assert drawing.figure.name == "figure5_cosine"
+    spec = drawing.chart(Look(size=7.0, cell=20.0, titled=False)).to_dict()
     assert spec["concat"][0]["width"] == 20 * runs.HEADS
     assert spec["config"]["axis"]["labelFontSize"] == 7
     assert "title" not in spec
@@ -239,21 +247,68 @@ def test_report_writes_the_figures_and_the_page_only_when_asked(run: Path, tmp_p
     with pytest.raises(
         HeadscopeError, match="--style 'nature' is not known: give one of plain, acl"
     ):
-        figures([run], tmp_path / "nature", "nature")
+        Report.of([run]).save_figures(tmp_path / "nature", "nature")
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "run.json").write_text("{}")
     with pytest.raises(HeadscopeError, match="no table that a figure is drawn from"):
-        figures([empty], tmp_path / "none")
+        Report.of([empty]).save_figures(tmp_path / "none")
 
 
 def test_figures_of_several_runs_have_a_folder_each_and_the_common_ones(
     run: Path, tmp_path: Path
 ) -> None:
     other = runs.write(tmp_path / "other", {"seed": 8})
-    folder = figures([run, other], tmp_path / "both")
+    folder = Report.of([run, other]).save_figures(tmp_path / "both")
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {
         "1_tiny-bert___pairs", "2_tiny-bert___pairs",
     }  # fmt: skip
     tasks = pl.read_csv(folder / "figure8_heads.csv")["task"].unique().sort().to_list()
     assert tasks == ["pairs, seed 7", "pairs, seed 8"]
+
+
+def test_a_chart_is_laid_out_once_for_the_page_and_every_file(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid_out = []
+
+    def counted(spec: str) -> str:
+        laid_out.append(spec)
+        return real(spec)
+
+    real = vl_convert.vegalite_to_svg
+    monkeypatch.setattr(vl_convert, "vegalite_to_svg", counted)
+    shown = Report.of([run])
+    shown.save_charts(tmp_path / "charts")
+    shown.save(tmp_path / "report.html")
+    shown.save_figures(tmp_path / "figures")
+    charts = {path.name for path in (tmp_path / "charts").iterdir()}
+    names = {"figure2_patterns", "figure5_cosine", "figure6_change", "figure6_features"}
+    names |= {"figure8_heads", "effect_accuracy", "entropy", "distance"}
+    assert charts == {f"{name}.{suffix}" for name in names for suffix in ("svg", "png")}
+    # Figure 1 and table 1 are not among a study's charts.
+    assert len(laid_out) == len(names) + 2
+    for name in ("figure5_cosine.svg", "figure8_heads.svg"):
+        assert (tmp_path / "charts" / name).read_text() == (tmp_path / "figures" / name).read_text()
+
+
+def test_the_largest_cells_are_chosen_with_which_a_figure_fits(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "_CELL_STEP", 4.0)
+    monkeypatch.setattr(saving, "_CELL_STEPS", 8)
+    drawing = Report.of([run]).sections[0].drawings[2]
+    assert drawing.figure.name == "figure5_cosine"
+    picture, width = saving.fitted(drawing, ACL)
+    assert width is not None
+    assert width == ACL.column_width
+    looks = [replace(ACL, cell=3.0 + 4.0 * step, columns=1) for step in range(8)]
+    widths = [size_of(drawing.svg(look))[0] for look in looks]
+    assert len(set(widths)) == 8
+    assert min(widths) < width < max(widths)
+    assert size_of(picture)[0] == max(each for each in widths if each <= width)
+
+
+def test_there_is_a_colour_per_class() -> None:
+    assert tuple(PATTERN_COLOURS) == CLASSES
+    assert len(set(PATTERN_COLOURS.values())) == len(CLASSES)

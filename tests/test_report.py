@@ -7,7 +7,6 @@ import json
 import re
 import zlib
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -18,9 +17,10 @@ import pytest
 import runs
 from headscope.errors import HeadscopeError
 from headscope.figures.thumbnails import shrunk, typical
-from headscope.reporting.build import build, data_address
+from headscope.reporting.build import build
 from headscope.reporting.findings import findings
-from headscope.reporting.payload import columns, packed
+from headscope.reporting.images import data_address
+from headscope.reporting.payload import PackedMap, columns, embedded, packed
 from headscope.reporting.reading import read
 from headscope.reporting.side_by_side import line
 from headscope.results.numbers import number, p_value
@@ -83,21 +83,21 @@ def test_no_head_stands() -> None:
         {"disabled": runs.disabled([-1.5, 0.75, 0.0, -0.5], [0.6, 0.9, 1.0, 1.0])}
     )
     assert loss.text == (
-        "No head’s loss in accuracy stands after correction; the largest, −1.5 points by L1H1 (95% −3.5 to +0.5), "
-        "is too little to tell from chance among 4 heads."
+        "No head’s loss in accuracy is significant after adjustment for 4 heads; "
+        "the largest is −1.5 points by L1H1 (95% −3.5 to +0.5)."
     )
     assert gain.text == (
-        "No head’s gain in accuracy stands after correction; the largest, +0.8 points by L1H2 (95% −1.3 to +2.8), "
-        "is too little to tell from chance among 4 heads."
+        "No head’s gain in accuracy is significant after adjustment for 4 heads; "
+        "the largest is +0.8 points by L1H2 (95% −1.3 to +2.8)."
     )
-    assert (loss.verdict, gain.verdict) == ("no loss stands", "no gain stands")
+    assert (loss.verdict, gain.verdict) == ("no significant loss", "no significant gain")
     assert (loss.value, loss.low, loss.high) == (-1.5, -3.5, 0.5)
 
 
 def test_one_head_stands_and_a_larger_effect_that_does_not_is_not_named() -> None:
     loss, gain = findings({"disabled": runs.disabled([-4.0, -9.0, -0.5], [0.049, 0.05, 1.0])})
     assert loss.text == (
-        "1 of 3 heads costs accuracy when disabled (Holm-corrected p < 0.05); "
+        "1 of 3 heads costs accuracy when disabled (Holm-adjusted p < 0.05); "
         "the loss is −4.0 points by L1H1 (95% −6.0 to −2.0)."
     )
     assert gain.text == "None of 3 heads raises accuracy when disabled."
@@ -106,7 +106,7 @@ def test_one_head_stands_and_a_larger_effect_that_does_not_is_not_named() -> Non
 def test_all_heads_stand_and_ties_are_named() -> None:
     loss, gain = findings({"disabled": runs.disabled([-4.0, -3.0, -4.0], [0.01, 0.02, 0.01])})
     assert loss.text == (
-        "All 3 heads cost accuracy when disabled (Holm-corrected p < 0.05); "
+        "All 3 heads cost accuracy when disabled (Holm-adjusted p < 0.05); "
         "the largest loss is −4.0 points by L1H1 (95% −6.0 to −2.0), as large as that of L1H3."
     )
     assert loss.verdict == "3 losses"
@@ -117,7 +117,7 @@ def test_gains_that_stand_are_said_to_stand() -> None:
     loss, gain = findings({"disabled": runs.disabled([4.0, 3.0, 0.0], [0.01, 0.02, 1.0])})
     assert loss.text == "None of 3 heads lowers accuracy when disabled."
     assert gain.text.startswith(
-        "2 of 3 heads raise accuracy when disabled (Holm-corrected p < 0.05); the largest gain"
+        "2 of 3 heads raise accuracy when disabled (Holm-adjusted p < 0.05); the largest gain"
     )
 
 
@@ -168,7 +168,7 @@ def test_layers_are_counted_apart_from_heads() -> None:
     )
     said = sentences(disabled=pl.concat([runs.disabled([-1.0], [1.0]), layers]))
     assert (
-        "1 of 2 layers costs accuracy when disabled (Holm-corrected p < 0.05); the loss is −5.0 points by layer 1"
+        "1 of 2 layers costs accuracy when disabled (Holm-adjusted p < 0.05); the loss is −5.0 points by layer 1"
         in said[2]
     )
 
@@ -224,9 +224,9 @@ def test_relations_in_sentences() -> None:
     (finding,) = findings({"span_heads": SPANS})
     assert finding.text == (
         "No head attends more between the spans of frame element than L3H5: 0.35 (95% 0.20 to 0.50, n = 30), "
-        "+0.25 beyond the same distance (corrected p = 0.010)."
+        "+0.25 beyond the same distance (adjusted p = 0.010)."
     )
-    assert finding.verdict == "stands"
+    assert finding.verdict == "significant"
 
 
 # ---- the file
@@ -283,9 +283,8 @@ def test_the_card_gets_the_nearest_heads_first(tmp_path: Path) -> None:
 
 
 def test_a_small_number_keeps_its_first_digits_and_a_column_of_one_value_is_said_once() -> None:
-    packed_table = columns(
-        pl.DataFrame({"p": [1.23456e-9, 0.123456789], "task": ["a", "a"], "what": ["x", None]})
-    )
+    frame = pl.DataFrame({"p": [1.23456e-9, 0.123456789], "task": ["a", "a"], "what": ["x", None]})
+    packed_table = json.loads(embedded(columns(frame)))
     assert packed_table["columns"] == {
         "p": [1.235e-9, 0.1234568],
         "task": {"same": "a"},
@@ -293,16 +292,16 @@ def test_a_small_number_keeps_its_first_digits_and_a_column_of_one_value_is_said
     }
 
 
-def unpacked(map_: dict[str, Any], all_: dict[str, dict[str, Any]]) -> np.ndarray:
-    flat = np.frombuffer(zlib.decompress(base64.b64decode(map_["data"])), np.uint8)
-    layers, heads, queries, keys = map_["shape"]
-    if len(map_["levels"]) <= 16:
+def unpacked(map_: PackedMap, all_: dict[str, PackedMap]) -> np.ndarray:
+    flat = np.frombuffer(zlib.decompress(base64.b64decode(map_.data)), np.uint8)
+    layers, heads, queries, keys = map_.shape
+    if len(map_.levels) <= 16:
         flat = np.stack([flat & 15, flat >> 4], 1).ravel()[: layers * heads * queries * keys]
     codes = flat.reshape(layers, heads, keys, queries).swapaxes(2, 3).astype(int)
-    if map_["minus"]:
-        base = unpacked(all_[map_["minus"]], all_)
-        codes = codes + np.searchsorted(map_["levels"], base)
-    weights: np.ndarray = np.asarray(map_["levels"])[codes % len(map_["levels"])]
+    if map_.minus:
+        base = unpacked(all_[map_.minus], all_)
+        codes = codes + np.searchsorted(map_.levels, base)
+    weights: np.ndarray = np.asarray(map_.levels)[codes % len(map_.levels)]
     return weights
 
 
@@ -317,9 +316,9 @@ def test_large_maps_are_off_by_less_than_a_step_and_a_like_pair_is_kept_as_its_d
     maps["after/0"] = maps["before/0"].copy()
     maps["after/0"][0, 0, 0, 0] ^= 255
     out = packed(maps)
-    assert out["after/0"]["minus"] == "before/0"
-    assert len(out["after/0"]["data"]) < len(out["before/0"]["data"]) / 20
-    levels = np.asarray(out["before/0"]["levels"])
+    assert out["after/0"].minus == "before/0"
+    assert len(out["after/0"].data) < len(out["before/0"].data) / 20
+    levels = np.asarray(out["before/0"].levels)
     for key, weights in maps.items():
         shown = unpacked(out[key], out)
         above, below = (np.searchsorted(levels, weights, side) for side in ("left", "right"))
@@ -554,7 +553,7 @@ def test_a_run_in_a_line(tmp_path: Path) -> None:
         "1 of 3",
         "1 of 3",
     )
-    assert (found.score["value"], found.worst["set"]) == (81.1, "L1H1")
+    assert (found.score.value, found.worst.set) == (81.1, "L1H1")
     empty = line(
         read(runs.write(tmp_path / "other", scores=runs.scores(configuration="majority class")))
     )

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 import headscope
 from headscope.corpora import read
-from headscope.figures.heatmaps import save
+from headscope.figures.rendering import save
 from headscope.results.numbers import p_value
 from pages import PAGES, ROOT, RUNS, table
 from relation_text import (

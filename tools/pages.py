@@ -14,12 +14,18 @@ RUNS, PAGES = ROOT / "runs" / "results", ROOT / "docs" / "results"
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    lines = []
+    for cells in (header, ["---"] * len(header), *rows):
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
 
 
 def interval(row: Mapping[str, Any], sign: str = "") -> str:
-    """Value with its interval: `80.1 (75.9 to 83.7)`."""
+    """The value of a row, or with `sign="+"` its change, with the interval.
+
+    >>> interval({"value": 80.1, "low": 75.9, "high": 83.7})
+    '80.1 (75.9 to 83.7)'
+    """
     value = row["delta"] if sign else row["value"]
     return f"{value:{sign}.1f} ({row['low']:{sign}.1f} to {row['high']:{sign}.1f})"
 
@@ -27,8 +33,7 @@ def interval(row: Mapping[str, Any], sign: str = "") -> str:
 def made_by(run: Path) -> str:
     """The command and the versions behind a table."""
     record = read_json(run / "run.json")
-    versions = ", ".join(
-        f"{name} {record['versions'][name]}" for name in ("headscope", "torch", "transformers")
-    )
-    command = record["repeat"].replace(str(ROOT) + "/", "")
+    names = ("headscope", "torch", "transformers")
+    versions = ", ".join(f"{name} {record['versions'][name]}" for name in names)
+    command = record["repeat"].replace(f"{ROOT}/", "")
     return f"`{command}` ({versions}; {record['seconds'] / 60:.0f} minutes on two cores)"

@@ -2,129 +2,131 @@
 tools/pattern_pictures.py.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import vl_convert as vlc
 
-from headscope.annotation.records import AnnotatedMap, Labels, read_maps
+from headscope.annotation.records import BLIND, AnnotatedMap, Label, Labels, read_maps
 from headscope.names import CLASSES
 
 ROOT = Path(__file__).parents[1]
 SIDE, GAP, TITLE = 150, 26, 34
+COLUMNS = 3
 _LENGTHS = range(20, 52)
-_FIRST_PASSES = (1, 2)
+_PALEST = 0.01  # of the largest weight: paler cells are not drawn
+_SPECIAL = "#d22020"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A map with what stands over it, in bold and below."""
+    """A map in a sheet, with its title and a line below that."""
 
     map: AnnotatedMap
     title: str
-    under: str = ""
+    below: str
 
 
 def picture(cell: Cell, x: float, y: float) -> str:
     """One map as SVG: black is its largest weight; red marks [CLS] and [SEP], blue the border
     between the texts.
     """
-    weights, special = cell.map.weights, cell.map.special
-    n = len(special)
-    size = SIDE / n
-    shades = 1 - weights / weights.max()
     parts = [
         f'<text x="{x}" y="{y - 18}" font-size="12" font-weight="bold">{cell.title}</text>',
-        f'<text x="{x}" y="{y - 6}" font-size="9" fill="#444">{cell.under}</text>',
+        f'<text x="{x}" y="{y - 6}" font-size="9" fill="#444">{cell.below}</text>',
+        *_weights(cell.map, x, y),
     ]
-    for row, column in np.argwhere(shades < 0.99).tolist():
-        grey = round(255 * shades[row, column])
-        place = f'x="{x + column * size:.2f}" y="{y + row * size:.2f}"'
-        extent = f'width="{size:.2f}" height="{size:.2f}"'
-        parts.append(f'<rect {place} {extent} fill="rgb({grey},{grey},{grey})"/>')
-    for token in np.flatnonzero(special).tolist():
-        along = token * size
-        parts.append(rectangle(x + along, y - 4, size, 3, 'fill="#d22020"'))
-        parts.append(rectangle(x - 4, y + along, 3, size, 'fill="#d22020"'))
+    size = SIDE / len(cell.map.segments)
+    for position, special in enumerate(cell.map.special):
+        if special:
+            along = position * size
+            parts.append(_rectangle(x + along, y - 4, size, 3, _SPECIAL))
+            parts.append(_rectangle(x - 4, y + along, 3, size, _SPECIAL))
     if cell.map.is_pair:
         border = cell.map.segments.index(1) * size
         dash = 'stroke="#2a6fe0" stroke-dasharray="3 3"'
         parts.append(f'<path d="M{x + border} {y}v{SIDE}M{x} {y + border}h{SIDE}" {dash}/>')
-    parts.append(rectangle(x, y, SIDE, SIDE, 'fill="none" stroke="#999"'))
+    frame = f'width="{SIDE}" height="{SIDE}" fill="none" stroke="#999"'
+    parts.append(f'<rect x="{x}" y="{y}" {frame}/>')
     return "".join(parts)
 
 
-def rectangle(x: float, y: float, width: float, height: float, look: str) -> str:
-    """A rectangle as SVG."""
-    return f'<rect x="{x}" y="{y}" width="{width}" height="{height}" {look}/>'
+def _weights(map_: AnnotatedMap, x: float, y: float) -> Iterator[str]:
+    weights, tokens = map_.weights, len(map_.segments)
+    size = SIDE / tokens
+    largest = float(weights.max())
+    for query in range(tokens):
+        for key in range(tokens):
+            darkness = weights[query, key] / largest
+            if darkness > _PALEST:
+                grey = round(255 * (1 - darkness))
+                colour = f"rgb({grey},{grey},{grey})"
+                yield _rectangle(x + key * size, y + query * size, size, size, colour)
 
 
-def sheet(cells: list[Cell], columns: int, path: Path) -> None:
+def _rectangle(x: float, y: float, width: float, height: float, colour: str) -> str:
+    size = f'width="{width:.2f}" height="{height:.2f}"'
+    return f'<rect x="{x:.2f}" y="{y:.2f}" {size} fill="{colour}"/>'
+
+
+def sheet(cells: list[Cell], path: Path) -> None:
     """Several maps in a grid, as PNG."""
-    rows = -(-len(cells) // columns)
-    width, height = columns * (SIDE + GAP) + GAP, rows * (SIDE + TITLE + 10) + 10
-    pictures = []
-    for index, cell in enumerate(cells):
-        row, column = divmod(index, columns)
-        x, y = GAP + column * (SIDE + GAP), TITLE + row * (SIDE + TITLE + 10)
-        pictures.append(picture(cell, x, y))
-    style = 'font-family="Liberation Sans, Arial, sans-serif"'
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {style}>'
-        f'<rect width="100%" height="100%" fill="white"/>{"".join(pictures)}</svg>'
-    )
+    across, down = SIDE + GAP, SIDE + TITLE + 10
+    rows = -(-len(cells) // COLUMNS)
+    parts = ['<rect width="100%" height="100%" fill="white"/>']
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, COLUMNS)
+        parts.append(picture(cell, GAP + column * across, TITLE + row * down))
+    size = f'width="{COLUMNS * across + GAP}" height="{rows * down + 10}"'
+    font = 'font-family="Liberation Sans, Arial, sans-serif"'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>{"".join(parts)}</svg>'
     path.write_bytes(vlc.svg_to_png(svg, scale=1.4))
 
 
-def clear_cases(maps: dict[str, AnnotatedMap], labels: Labels) -> list[Cell]:
-    """Three maps of every class, of different heads, that nobody doubted."""
-    settled = labels.settled()
-    doubted = {line.map for line in labels.lines if line.note}
-    doubted |= {line.map for line in labels.lines if line.label != settled.get(line.map)}
-    cells = []
+def clear_cases(maps: list[AnnotatedMap], labels: Labels) -> Iterator[Cell]:
+    """Of every class up to three maps of pairs, of different heads, that all agree on."""
+    settled, lines = labels.settled(), _by_map(labels)
     for name in CLASSES:
-        by_head = {
-            f"{annotated.family}{annotated.head.head}": Cell(
-                annotated, name, f"{annotated.model} {annotated.head}, {annotated.source}"
-            )
-            for key, annotated in maps.items()
-            if settled.get(key) == name
-            and key not in doubted
-            and is_shown(annotated)
-            and annotated.is_pair
-        }
-        cells += list(by_head.values())[:3]
-    return cells
+        by_head = {}
+        for map_ in maps:
+            if settled.get(map_.id) != name or not map_.is_pair:
+                continue
+            is_clear = all(line.label == name and not line.note for line in lines[map_.id])
+            if is_clear and len(map_.segments) in _LENGTHS:
+                by_head[map_.family, map_.head.head] = map_
+        for map_ in list(by_head.values())[:COLUMNS]:
+            yield Cell(map_, name, f"{map_.model} {map_.head}, {map_.source}")
 
 
-def border_cases(maps: dict[str, AnnotatedMap], labels: Labels) -> list[Cell]:
-    """Maps that the first two passes labelled differently, one of each kind of difference."""
-    settled = labels.settled()
-    by_map: dict[str, set[str]] = {}
+def border_cases(maps: list[AnnotatedMap], labels: Labels) -> Iterator[Cell]:
+    """Maps that two passes labelled differently, one for every pair of old and settled labels."""
+    settled, lines = labels.settled(), _by_map(labels)
+    seen = set()
+    for map_ in sorted(maps, key=lambda map_: map_.id):
+        if map_.id not in settled or len(map_.segments) not in _LENGTHS:
+            continue
+        blind = {line.label for line in lines[map_.id] if line.round in BLIND}
+        was = " / ".join(sorted(blind))
+        name = settled[map_.id]
+        if len(blind) > 1 and (name, was) not in seen:
+            seen.add((name, was))
+            yield Cell(map_, name, f"was {was}")
+
+
+def _by_map(labels: Labels) -> dict[str, list[Label]]:
+    lines: dict[str, list[Label]] = {}
     for line in labels.lines:
-        if line.round in _FIRST_PASSES:
-            by_map.setdefault(line.map, set()).add(line.label)
-    cells: dict[tuple[str, str], Cell] = {}
-    for key, seen in sorted(by_map.items()):
-        if key in settled and len(seen) > 1 and is_shown(maps[key]):
-            was = " / ".join(sorted(seen))
-            cells.setdefault((settled[key], was), Cell(maps[key], settled[key], f"was {was}"))
-    return list(cells.values())
-
-
-def is_shown(annotated: AnnotatedMap) -> bool:
-    """Whether a map is of a length that can be looked at in a small picture."""
-    return len(annotated.segments) in _LENGTHS
+        lines.setdefault(line.map, []).append(line)
+    return lines
 
 
 def main() -> None:
     """Clear cases of every class, and maps that two passes labelled differently."""
-    maps = {annotated.id: annotated for annotated in read_maps(ROOT / "annotations")}
-    labels = Labels(ROOT / "annotations")
-    images = ROOT / "docs" / "images"
-    sheet(clear_cases(maps, labels), 3, images / "patterns.png")
-    sheet(border_cases(maps, labels)[:9], 3, images / "borders.png")
+    folder, images = ROOT / "annotations", ROOT / "docs" / "images"
+    maps, labels = read_maps(folder), Labels(folder)
+    sheet(list(clear_cases(maps, labels)), images / "patterns.png")
+    sheet(list(border_cases(maps, labels))[:9], images / "borders.png")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import numpy as np
 import polars as pl
 
 import headscope
-from headscope.names import SIGNIFICANT
 from headscope.results.numbers import p_value
 from language_results import languages
 from pages import PAGES, RUNS, interval, table

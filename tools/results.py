@@ -14,8 +14,8 @@ from typing import Any, Literal
 import polars as pl
 
 import headscope
-from headscope.figures.effects import effect_figures
-from headscope.figures.heatmaps import save
+from headscope.figures.catalogue import drawings
+from headscope.figures.rendering import write
 from headscope.results.numbers import p_value
 from headscope.stats.proxies import LAYER, MOVED, predictors
 from pages import PAGES, ROOT, RUNS, interval, made_by, table
@@ -279,8 +279,8 @@ def disabled() -> None:
             )
             for r in top
         ]
-    for name, chart in effect_figures({"disabled": pl.concat(tables)}).items():
-        save(chart, ROOT / "docs" / "images" / f"{name}.svg")
+    for drawing in drawings({"disabled": pl.concat(tables)}):
+        write(drawing.svg(), ROOT / "docs" / "images" / f"{drawing.figure.name}.svg")
     page = [
         "# Disabling heads on five tasks: figures 8 and 9, all-MiniLM-L6-v2",
         f"Each task by {made_by(run)} and `--heads layers`, on checkpoints of `headscope finetune "

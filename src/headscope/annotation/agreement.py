@@ -1,11 +1,13 @@
 """How far two passes over the same maps agree: raw agreement and Cohen's kappa, with intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from headscope.annotation.records import BLIND, Labels, Pass
 from headscope.errors import HeadscopeError
 from headscope.names import CLASSES
 from headscope.stats.paired import interval, wilson
@@ -36,13 +38,10 @@ class Agreement:
     @property
     def differing(self) -> list[tuple[str, str, int]]:
         """The pairs of labels that were given to the same maps, the most frequent first."""
-        both = self.table + self.table.T
-        pairs = [
-            (CLASSES[first], CLASSES[second], int(both[first, second]))
-            for second in range(len(CLASSES))
-            for first in range(second)
-            if both[first, second]
-        ]
+        counts = np.tril(self.table + self.table.T, -1)
+        pairs = []
+        for later, earlier in np.argwhere(counts).tolist():
+            pairs.append((CLASSES[earlier], CLASSES[later], int(counts[later, earlier])))
         return sorted(pairs, key=lambda pair: -pair[2])
 
 
@@ -96,3 +95,12 @@ def agreement(first: Mapping[str, str], second: Mapping[str, str], seed: int = 0
         kappa_interval=interval(kappa(cells.reshape(-1, *table.shape))),
         table=table,
     )
+
+
+def agreements(labels: Labels) -> Iterator[tuple[Pass, Pass, Agreement]]:
+    """How far every two passes agree that were made without a look at labels and share maps."""
+    blind = [pass_ for pass_ in labels.passes() if pass_.round in BLIND]
+    for first, second in combinations(blind, 2):
+        of_first, of_second = labels.of(*first), labels.of(*second)
+        if of_first.keys() & of_second.keys():
+            yield first, second, agreement(of_first, of_second)

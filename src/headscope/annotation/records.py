@@ -7,9 +7,10 @@ a uniform map of 128 tokens gives a token. No text is kept, only where the map c
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -56,10 +57,10 @@ class AnnotatedMap:
 
 @dataclass(frozen=True)
 class Label:
-    """One annotator's word on one map. `round` is 1 for the first pass, 2 for the second, 3 for
-    what was settled; 4 and 5 are two more passes over maps that were unclear.
+    """What one annotator called one map.
 
-    `note` says why, where two passes differed.
+    `round` is 1 for the first pass, 2 for the second, 3 for what was settled; 4 and 5 are two more
+    passes over maps that were unclear. `note` says why, where two passes differed.
     """
 
     map: str
@@ -67,6 +68,20 @@ class Label:
     annotator: str
     round: int
     note: str = ""
+
+
+BLIND, SETTLING = (1, 2), 3
+"""The rounds in which no label is shown, and the round that settles differences."""
+
+
+class Pass(NamedTuple):
+    """One annotator's round over the maps."""
+
+    annotator: str
+    round: int
+
+    def __str__(self) -> str:
+        return f"{self.annotator}, pass {self.round}"
 
 
 def quantise(weights: Float[np.ndarray, "query key"]) -> UInt8[np.ndarray, "query key"]:
@@ -90,19 +105,19 @@ def write_maps(folder: Path, maps: Sequence[AnnotatedMap]) -> None:
     """Write `maps.parquet`, whole or not at all."""
     rows = [
         {
-            "id": one.id,
-            "model": one.model,
-            "family": one.family,
-            "layer": one.head.layer,
-            "head": one.head.head,
-            "source": one.source,
-            "example": one.example,
-            "drawn": one.drawn,
-            "special": list(one.special),
-            "segments": list(one.segments),
-            "map": one.quantised.tobytes(),
+            "id": map_.id,
+            "model": map_.model,
+            "family": map_.family,
+            "layer": map_.head.layer,
+            "head": map_.head.head,
+            "source": map_.source,
+            "example": map_.example,
+            "drawn": map_.drawn,
+            "special": list(map_.special),
+            "segments": list(map_.segments),
+            "map": map_.quantised.tobytes(),
         }
-        for one in maps
+        for map_ in maps
     ]
     frame = pl.DataFrame(rows, infer_schema_length=None)
     TABLES["maps"].check(frame)
@@ -117,24 +132,23 @@ def read_maps(folder: Path) -> list[AnnotatedMap]:
         raise HeadscopeError(
             f"{folder} holds no {MAPS}: draw maps first with headscope annotate --model M --task T"
         )
-    out = []
-    for row in pl.read_parquet(path).to_dicts():
+    maps = []
+    for row in pl.read_parquet(path).iter_rows(named=True):
         tokens = len(row["segments"])
-        out.append(
-            AnnotatedMap(
-                id=row["id"],
-                model=row["model"],
-                family=row["family"],
-                head=Head(row["layer"], row["head"]),
-                source=row["source"],
-                example=row["example"],
-                drawn=row["drawn"],
-                special=tuple(row["special"]),
-                segments=tuple(row["segments"]),
-                quantised=np.frombuffer(row["map"], np.uint8).reshape(tokens, tokens),
-            )
+        map_ = AnnotatedMap(
+            id=row["id"],
+            model=row["model"],
+            family=row["family"],
+            head=Head(row["layer"], row["head"]),
+            source=row["source"],
+            example=row["example"],
+            drawn=row["drawn"],
+            special=tuple(row["special"]),
+            segments=tuple(row["segments"]),
+            quantised=np.frombuffer(row["map"], np.uint8).reshape(tokens, tokens),
         )
-    return out
+        maps.append(map_)
+    return maps
 
 
 class Labels:
@@ -155,55 +169,54 @@ class Labels:
 
     def add(self, *labels: Label) -> None:
         """Append labels and wait until they are on the disk."""
-        text = "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in labels)
+        lines = [json.dumps(asdict(label), ensure_ascii=False) + "\n" for label in labels]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("r+b" if self.path.exists() else "w+b") as file:
-            end = file.seek(0, os.SEEK_END)
-            if end:
-                file.seek(end - 1)
-                if file.read(1) != b"\n":
-                    content = self.path.read_bytes()
-                    file.truncate(content.rfind(b"\n") + 1)
-                    file.seek(0, os.SEEK_END)
-            file.write(text.encode())
+            # Behind the last whole line: what a crash cut short is written over.
+            file.truncate(file.read().rfind(b"\n") + 1)
+            file.seek(0, os.SEEK_END)
+            file.write("".join(lines).encode())
             file.flush()
             os.fsync(file.fileno())
         self.lines += labels
 
     def of(self, annotator: str, round: int) -> dict[str, str]:
-        """One annotator's labels of one round: map -> label."""
-        return {
-            k: v.label
-            for k, v in _last(x for x in self.lines if (x.annotator, x.round) == (annotator, round))
-        }
+        """One annotator's labels of one round, map -> label, in the order in which they were given."""
+        labels: dict[str, str] = {}
+        for line in self.lines:
+            if (line.annotator, line.round) == (annotator, round):
+                # Taken out first, so that a label that is given again comes last.
+                labels.pop(line.map, None)
+                if line.label:
+                    labels[line.map] = line.label
+        return labels
 
-    def passes(self) -> list[tuple[str, int]]:
-        """The (annotator, round) that there are, in order of their first label."""
-        return list(dict.fromkeys((x.annotator, x.round) for x in self.lines))
+    def passes(self) -> list[Pass]:
+        """The passes that there are, in order of their first label."""
+        return list(dict.fromkeys(Pass(line.annotator, line.round) for line in self.lines))
 
     def settled(self) -> dict[str, str]:
         """The label that counts for every map: what was settled, else what all agree on; disputed
         maps are left out.
         """
-        given: dict[str, dict[tuple[str, int], str]] = {}
-        for x in self.lines:
-            own = given.setdefault(x.map, {})
-            own.pop((x.annotator, x.round), None)
-            own[(x.annotator, x.round)] = x.label
-        out = {}
-        for name, labels in given.items():
-            final = [label for (_, round), label in labels.items() if round == 3 and label]
-            seen = {label for label in labels.values() if label}
+        by_map: dict[str, dict[Pass, str]] = {}
+        for line in self.lines:
+            labels = by_map.setdefault(line.map, {})
+            labels.pop(Pass(line.annotator, line.round), None)
+            labels[Pass(line.annotator, line.round)] = line.label
+        settled = {}
+        for name, labels in by_map.items():
+            final = [label for pass_, label in labels.items() if pass_.round == SETTLING and label]
+            agreed = set(labels.values()) - {""}
             if final:
-                out[name] = final[-1]
-            elif len(seen) == 1:
-                out[name] = seen.pop()
-        return out
+                settled[name] = final[-1]
+            elif len(agreed) == 1:
+                settled[name] = agreed.pop()
+        return settled
 
-
-def _last(labels: Iterable[Label]) -> list[tuple[str, Label]]:
-    last: dict[str, Label] = {}
-    for one in labels:
-        last.pop(one.map, None)
-        last[one.map] = one
-    return [(k, v) for k, v in last.items() if v.label]
+    def disputed(self) -> set[str]:
+        """The maps that have labels, and none that counts."""
+        labelled: set[str] = set()
+        for pass_ in self.passes():
+            labelled |= self.of(*pass_).keys()
+        return labelled - self.settled().keys()

@@ -5,10 +5,11 @@ agree.
 import webbrowser
 from pathlib import Path
 
-from headscope.annotation.agreement import agreement
+from headscope.annotation.agreement import agreements
 from headscope.annotation.drawing import Origin, draw
 from headscope.annotation.records import MAPS, Labels, read_maps, write_maps
-from headscope.annotation.server import HOST, Annotation, Server, pass_name
+from headscope.annotation.server import HOST, Server
+from headscope.annotation.work import Annotation
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.progress import say
@@ -56,18 +57,11 @@ def serve(
 def agreement_lines(folder: Path) -> tuple[str, ...]:
     """How many labels every pass has given, and how far every two passes agree."""
     labels = Labels(folder)
-    passes = labels.passes()
-    lines = [f"{pass_name(one)}: {len(labels.of(*one))} labels" for one in passes]
-    blind = [one for one in passes if one[1] < 3]
-    for at, first in enumerate(blind):
-        for second in blind[at + 1 :]:
-            a, b = labels.of(*first), labels.of(*second)
-            if not a.keys() & b.keys():
-                continue
-            found = agreement(a, b)
-            low, high = found.kappa_interval
-            lines.append(
-                f"{pass_name(first)} and {pass_name(second)}: {100 * found.raw:.1f}% of {found.n} "
-                f"maps alike, Cohen's kappa {found.kappa:.2f} (95% {low:.2f} to {high:.2f})"
-            )
+    lines = [f"{pass_}: {len(labels.of(*pass_))} labels" for pass_ in labels.passes()]
+    for first, second, agreed in agreements(labels):
+        low, high = agreed.kappa_interval
+        lines.append(
+            f"{first} and {second}: {100 * agreed.raw:.1f}% of {agreed.n} maps alike, Cohen's "
+            f"kappa {agreed.kappa:.2f} (95% {low:.2f} to {high:.2f})"
+        )
     return tuple(lines)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -11,6 +12,9 @@ from headscope.commands.options import FigureFolder, FigureStyle, Page, Quiet
 from headscope.commands.outcome import Outcome, finding_lines
 from headscope.errors import HeadscopeError
 from headscope.progress import say
+
+if TYPE_CHECKING:
+    from headscope.reporting.build import Report
 
 
 def report(
@@ -23,8 +27,7 @@ def report(
     """Build one offline HTML file from run folders; with --figures write the figures for a paper
     instead.
     """
-    from headscope.reporting.build import build
-    from headscope.reporting.build import figures as write_figures
+    from headscope.reporting.build import Report
 
     if not runs:
         raise HeadscopeError(
@@ -35,8 +38,9 @@ def report(
             raise HeadscopeError(
                 f"the run folder {run} does not exist: give a folder that a headscope command wrote"
             )
+    shown = Report.of(runs)
     if figures is not None:
-        write_figures(list(runs), figures, style)
+        shown.save_figures(figures, style)
         say("figures drawn", quiet=quiet)
         if out is None:
             return Outcome(
@@ -44,7 +48,12 @@ def report(
                 (),
                 f"headscope report {' '.join(map(str, runs))} --out report.html",
             )
-    page = build(list(runs), out or Path("report.html"))
+    return page_outcome(shown, runs, out or Path("report.html"), quiet=quiet)
+
+
+def page_outcome(shown: Report, runs: Sequence[Path], out: Path, *, quiet: bool) -> Outcome:
+    """Write the page of a report on `runs`, and say where it is and what it shows."""
+    page = shown.save(out)
     lines = tuple(line for run in runs for line in finding_lines(run)) if len(runs) == 1 else ()
     say("report built", quiet=quiet)
     return Outcome(

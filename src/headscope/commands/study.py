@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, score_lines
-from headscope.commands.report import report
+from headscope.commands.report import page_outcome, report
 from headscope.commands.settings import TaskSettings, command
 from headscope.names import AFTER, BEFORE, FINE_TUNED, UNTRAINED
 from headscope.progress import say
 
+if TYPE_CHECKING:
+    from headscope.commands.session import Session
+    from headscope.model.model import Model
+    from headscope.results.run import Run
+    from headscope.results.tables import Map
+    from headscope.tasks.scores import ScoreRow
+
+CHECKPOINT = "checkpoint"
+"""The folder of the fine-tuned model within the run folder."""
 STUDY_EXAMPLES = 1000
 """How many validation examples `study` takes at most by default (paper, section 4)."""
 
@@ -38,21 +48,14 @@ def study(asked: Study) -> Outcome:
 
     Without arguments it runs on the embedded model and task, with no network.
     """
-    from headscope.ablation.sets import parse_sets
-    from headscope.commands.ablation import disable_sets, write_effects
     from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
-    from headscope.commands.kept_examples import example_rows, kept_maps
-    from headscope.commands.measuring import compare_heads
-    from headscope.commands.scoring import score
     from headscope.commands.session import begin, open_session
-    from headscope.figures.effects import draw
     from headscope.measures import known
     from headscope.model.loading import load
-    from headscope.stats.proxies import predictors
+    from headscope.reporting.build import Report
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe, usual_lr
 
-    names = known()
     say(f"headscope study: {asked.model} on {asked.task}", quiet=asked.quiet)
     session = open_session(
         asked, asked.model, train_examples=asked.train_examples, at_most=STUDY_EXAMPLES
@@ -65,8 +68,9 @@ def study(asked: Study) -> Outcome:
         precision=asked.precision,
     )
     check_labels(session.task, session.train.labels)
+    measures = known()
     request = session.request(
-        measures=names,
+        measures=measures,
         epochs=asked.epochs,
         batch_size=asked.batch_size,
         lr=recipe.lr,
@@ -76,24 +80,67 @@ def study(asked: Study) -> Outcome:
     page = run.path / "report.html"
     if run.is_complete:
         return report(run.path, out=page)
-    untrained, _ = score(session, session.model, UNTRAINED)
-    maps = kept_maps(session, session.model, BEFORE)
-    checkpoint = run.path / "checkpoint"
-    notes = make_checkpoint(session, recipe, checkpoint, run.path / TRAINING_STATE)
-    tuned = load(checkpoint, labels=session.task.outputs)
+    maps, untrained = before_training(session)
+    notes = make_checkpoint(session, recipe, run.path / CHECKPOINT, run.path / TRAINING_STATE)
+    tuned = load(run.path / CHECKPOINT, labels=session.task.outputs)
+    notes += analyse(asked, session, tuned, run, measures, untrained, maps)
+    run.finish(session.record(request, tuned, notes))
+    shown = Report.of([run.path])
+    shown.save_charts(run.path / "figures")
+    return page_outcome(shown, [run.path], page, quiet=False)
+
+
+def before_training(session: Session) -> tuple[dict[str, Map], list[ScoreRow]]:
+    """The maps and the scores of the model with a new head, which training will change."""
+    from headscope.commands.kept_examples import kept_maps
+    from headscope.commands.scoring import score
+
+    scores, _ = score(session, session.model, UNTRAINED)
+    return kept_maps(session, session.model, BEFORE), scores
+
+
+def analyse(
+    asked: Study,
+    session: Session,
+    tuned: Model,
+    run: Run,
+    measures: list[str],
+    untrained: list[ScoreRow],
+    maps: dict[str, Map],
+) -> tuple[str, ...]:
+    """Score and measure the fine-tuned model and disable its heads; write every table.
+
+    Args:
+        asked: What the command was asked.
+        session: The examples.
+        tuned: The fine-tuned model.
+        run: Where the tables are written.
+        measures: The names of the measures.
+        untrained: The scores before training.
+        maps: The maps before training.
+
+    Returns:
+        What the user must know.
+    """
+    from headscope.ablation.sets import parse_sets
+    from headscope.commands.ablation import disable_sets, write_effects
+    from headscope.commands.kept_examples import example_rows, kept_maps
+    from headscope.commands.measuring import compare_heads
+    from headscope.commands.scoring import score
+    from headscope.model.loading import load
+    from headscope.stats.proxies import predictors
+
     scores, outputs = score(session, tuned, FINE_TUNED)
     table = run.table("scores", [*untrained, *scores], **session.names)
     for line in score_lines(table.filter(configuration=FINE_TUNED)):
         say(line, quiet=asked.quiet)
     run.arrays("maps", maps | kept_maps(session, tuned, AFTER))
     run.table("examples", example_rows(session, tuned, outputs), **session.names)
-    measured = compare_heads(session, load(asked.model), tuned, names, faithful=False)
+    measured = compare_heads(session, load(asked.model), tuned, measures, faithful=False)
     tables = measured.write(run, session)
     every = parse_sets("each", tuned.layers, tuned.heads)
     results = disable_sets(session, [tuned], run, every, outputs, asked.mode)
     tables["disabled"] = write_effects(session, run, results, outputs, asked.mode)
     if rows := predictors(tables, asked.seed):
         run.table("predictors", rows, **session.names)
-    run.finish(session.record(request, tuned, (*notes, *measured.notes)))
-    draw(run.path)
-    return report(run.path, out=page)
+    return measured.notes

@@ -1,100 +1,57 @@
-"""The paper's figures 8 and 9, what disabling each head and each layer changes; and all figures of
-a run folder.
-"""
+"""The paper's figures 8 and 9: what disabling each head and each layer changes, a panel per task."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+import altair as alt
 import polars as pl
 
-from headscope.figures.heatmaps import (
-    GAIN,
-    LOSS,
-    NONE,
-    SCREEN,
-    Look,
-    effect_map,
-    headed,
-    label,
-    marked_rows,
-    measure_map,
-    nice,
-    panel,
-    paper_figures,
-    save,
-    source,
-)
+from headscope.figures.heatmaps import SIGNIFICANT_MARK, Scale, dots, panel
+from headscope.figures.style import GREY, INK, Look, headed, label, nice, significant, source
 from headscope.names import SIGNIFICANT
 
-if TYPE_CHECKING:
-    import altair as alt
 
-TITLES = {
-    "figure8_heads": "Change when a head is disabled",
-    "figure9_layers": "Change when all heads of a layer are disabled",
-}
+def head_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
+    """Figure 8: a heat map per task, each with a scale of its own.
 
-
-def effect_figures(
-    tables: Mapping[str, pl.DataFrame], look: Look = SCREEN
-) -> dict[str, "alt.ConcatChart"]:
-    """Figures 8 and 9 as far as the table `disabled` gives them; the headline metric of every task,
-    its first mode.
+    Args:
+        rows: Of the table `disabled` the rows of single heads.
+        title: The title of the figure.
+        look: How it looks.
     """
-    if "disabled" not in tables:
-        return {}
-    rows = tables["disabled"].filter(pl.col("delta").is_finite(), pl.col("layer").is_not_null())
-    charts = {}
-    for name, chosen, draw in (
-        ("figure8_heads", pl.col("head").is_not_null(), _heads),
-        ("figure9_layers", pl.col("head").is_null(), _layers),
-    ):
-        own = rows.filter(chosen)
-        panels = [
-            draw(_headline(part), look) for part in own.partition_by("task", maintain_order=True)
-        ]
-        if panels:
-            charts[name] = _together(name, panels, own, look)
-    return charts
+    return _panels(rows, title, look, _heads)
 
 
-def draw(run: Path) -> Path:
-    """Every chart that the tables of a run folder give, as SVG and PNG, into its `figures`
-    folder.
+def layer_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
+    """Figure 9: a plot per task, a point per layer.
+
+    Args:
+        rows: Of the table `disabled` the rows of whole layers.
+        title: The title of the figure.
+        look: How it looks.
     """
-    names = ("disabled", "heads", "change", "patterns")
-    tables = {
-        n: pl.read_parquet(run / f"{n}.parquet") for n in names if (run / f"{n}.parquet").is_file()
-    }
-    charts: dict[str, Any] = {**paper_figures(tables), **effect_figures(tables)}
-    if "disabled" in tables and tables["disabled"]["head"].is_not_null().any():
-        for metric in tables["disabled"]["metric"].unique():
-            charts[f"effect_{metric}"] = effect_map(tables["disabled"], metric)
-    for measure in ("entropy", "distance"):
-        if "heads" in tables and measure in tables["heads"]["measure"]:
-            charts[measure] = measure_map(tables["heads"], measure)
-    for name, chart in charts.items():
-        for suffix in ("svg", "png"):
-            save(chart, run / "figures" / f"{name}.{suffix}")
-    return run / "figures"
+    return _panels(rows, title, look, _layers)
+
+
+def _panels(
+    rows: pl.DataFrame,
+    title: str,
+    look: Look,
+    draw: Callable[[pl.DataFrame, Look], Any],
+) -> Any:
+    tasks = rows.partition_by("task", maintain_order=True)
+    panels = [draw(_headline(task), look) for task in tasks]
+    mark = SIGNIFICANT_MARK if significant(rows).height else ""
+    subtitle = " · ".join(filter(None, [source(rows), "points", mark]))
+    chart = alt.concat(*panels, columns=look.columns, spacing=18)
+    chart = chart.resolve_scale(color="independent", y="independent")
+    return headed(chart, title, subtitle, look)
 
 
 def _headline(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of one task's first metric in its first mode."""
     metric, mode = rows["metric"].drop_nulls().first(), rows["mode"].first()
     return rows.filter(pl.col("metric") == metric, pl.col("mode").eq_missing(pl.lit(mode)))
-
-
-def _together(name: str, panels: list[Any], rows: pl.DataFrame, look: Look) -> "alt.ConcatChart":
-    import altair as alt
-
-    marks = f"● corrected p < {SIGNIFICANT}" if marked_rows(rows).height else ""
-    subtitle = " · ".join(filter(None, [source(rows), "points", marks]))
-    together = alt.concat(*panels, columns=look.columns, spacing=18)
-    chart: alt.ConcatChart = headed(
-        together.resolve_scale(color="independent", y="independent"), TITLES[name], subtitle, look
-    )
-    return chart
 
 
 def _title(rows: pl.DataFrame) -> str:
@@ -102,45 +59,35 @@ def _title(rows: pl.DataFrame) -> str:
 
 
 def _heads(rows: pl.DataFrame, look: Look) -> Any:
-    """Layer x head, each panel with a scale of its own."""
-    import altair as alt
-
-    limit = nice(max(float(str(rows["delta"].abs().max())), 1e-9))
-    cells = panel(
-        rows, "delta", _title(rows), [-limit, 0.0, limit], [LOSS, NONE, GAIN], "", cell=look.cell
-    )
-    dots = (
-        alt.Chart(marked_rows(rows).select("layer", "head"))
-        .mark_point(filled=True, size=9, color="black", opacity=1, stroke="white", strokeWidth=0.4)
-        .encode(cells.encoding.x, cells.encoding.y)
-    )
-    return alt.layer(cells, dots).properties(title=_title(rows))
+    largest = max(map(abs, rows["delta"].to_list()))
+    scale = Scale.around_zero(nice(max(largest, 1e-9)))
+    cells = panel(rows, "delta", _title(rows), scale, cell=look.cell)
+    marks = dots(significant(rows), cells, size=9, edge=0.4)
+    return alt.layer(cells, marks).properties(title=_title(rows))
 
 
 def _layers(rows: pl.DataFrame, look: Look) -> Any:
-    """A point a layer with its 95% interval over examples, filled where the corrected p is small;
-    the line is 0.
+    """A point per layer with its 95% interval over examples, filled where the effect is
+    significant; the dashed line is 0.
     """
-    import altair as alt
-
-    given = rows.select(
-        "layer", "delta", "low", "high", (pl.col("p_corrected") < SIGNIFICANT).alias("stands")
+    is_significant = pl.col("p_corrected") < SIGNIFICANT
+    effects = rows.select("layer", "delta", "low", "high", stands=is_significant)
+    layers = list(range(1, max(rows["layer"].to_list()) + 1))
+    x = alt.X(
+        "layer:O",
+        title="layer",
+        scale=alt.Scale(domain=layers),
+        axis=alt.Axis(labelAngle=0),
     )
-    layers = list(range(1, int(str(rows["layer"].max())) + 1))
-    x = alt.X("layer:O", title="layer", scale=alt.Scale(domain=layers), axis=alt.Axis(labelAngle=0))
-    base = alt.Chart(given)
-    zero = (
-        alt.Chart(pl.DataFrame({"zero": [0.0]}))
-        .mark_rule(color="#808080", strokeDash=[3, 3])
-        .encode(y="zero:Q")
+    zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeDash=[3, 3])
+    base = alt.Chart(effects)
+    intervals = base.mark_rule(strokeWidth=1.5, color=INK)
+    points = base.mark_point(size=34, color=INK, opacity=1, strokeWidth=1.2)
+    fill = alt.condition(alt.datum.stands, alt.value(INK), alt.value("white"))
+    chart = alt.layer(
+        zero.encode(y="zero:Q"),
+        intervals.encode(x, alt.Y("low:Q", title="change"), alt.Y2("high:Q")),
+        points.encode(x, alt.Y("delta:Q", title="change"), fill=fill),
     )
-    spread = base.mark_rule(strokeWidth=1.5, color="#333333").encode(
-        x, alt.Y("low:Q", title="change"), alt.Y2("high:Q")
-    )
-    points = base.mark_point(size=34, color="#333333", opacity=1, strokeWidth=1.2).encode(
-        x,
-        alt.Y("delta:Q", title="change"),
-        fill=alt.condition(alt.datum.stands, alt.value("#333333"), alt.value("white")),
-    )
-    size = {"width": 1.8 * look.cell * max(6, len(layers)), "height": 11 * look.cell}
-    return alt.layer(zero, spread, points).properties(title=_title(rows), **size)
+    width = 1.8 * look.cell * max(6, len(layers))
+    return chart.properties(title=_title(rows), width=width, height=11 * look.cell)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headscope.names import AFTER, BEFORE, GIVEN
 from headscope.results.tables import Map
 
 SIDE = 28
-STATES = ("after", "given", "before")
-"""What maps are of, by the beginning of their key; the first that is there is shown small."""
+STATES = (AFTER, GIVEN, BEFORE)
+"""What maps are of, by the beginning of their key; the first that a run keeps is shown small."""
 
 
 @dataclass(frozen=True)
@@ -35,36 +36,51 @@ class Typical:
 
 
 def typical(maps: Mapping[str, Map]) -> Typical | None:
-    """The typical map of every head; None where no maps are kept, or where they are not of one
-    model.
+    """The typical map of every head.
+
+    Args:
+        maps: Maps [layer, head, query, key] in 255ths by their keys, as in `after/17`.
+
+    Returns:
+        None where no maps are kept, or where they are not of one model.
     """
-    state = next((s for s in STATES if any(key.startswith(f"{s}/") for key in maps)), "")
-    own = {
-        int(key.split("/")[1]): found
-        for key, found in maps.items()
-        if "/" in key
-        and key.split("/")[1].isdecimal()
-        and key == f"{state}/{int(key.split('/')[1])}"
-    }
-    if not own or len({found.shape[:2] for found in own.values()}) != 1:
+    for state in STATES:
+        if any(key.startswith(f"{state}/") for key in maps):
+            return _typical(state, _by_example(maps, state))
+    return None
+
+
+def _by_example(maps: Mapping[str, Map], state: str) -> dict[int, Map]:
+    """The maps of one state by the number of their example, in order; other keys are passed over."""
+    numbered = {}
+    for key, map_ in maps.items():
+        number = key.removeprefix(f"{state}/")
+        if number.isdecimal() and key == f"{state}/{int(number)}":
+            numbered[int(number)] = map_
+    return dict(sorted(numbered.items()))
+
+
+def _typical(state: str, maps: Mapping[int, Map]) -> Typical | None:
+    if len({map_.shape[:2] for map_ in maps.values()}) != 1:
         return None
-    numbers = np.array(sorted(own))
-    pooled = np.stack([shrunk(own[number]) for number in numbers.tolist()]).astype(np.float32)
-    far = ((pooled - pooled.mean(0)) ** 2).sum((3, 4))
-    nearest = far.argmin(0)
+    pooled = np.stack([shrunk(map_) for map_ in maps.values()]).astype(np.float32)
+    # [example, layer, head, y, x] -> [example, layer, head]
+    distances = ((pooled - pooled.mean(0)) ** 2).sum((3, 4))
+    nearest = distances.argmin(0)  # [layer, head]
     chosen = np.take_along_axis(pooled, nearest[None, :, :, None, None], 0)[0]
     largest = np.maximum(chosen.max((2, 3), keepdims=True), 1)
-    return Typical(
-        state, numbers[nearest], np.round(15 * np.sqrt(chosen / largest)).astype(np.uint8)
-    )
+    small = np.round(15 * np.sqrt(chosen / largest)).astype(np.uint8)
+    return Typical(state, np.array(list(maps))[nearest], small)
 
 
-def shrunk(found: NDArray[Any], side: int = SIDE) -> NDArray[Any]:
+def shrunk(map_: NDArray[Any], side: int = SIDE) -> NDArray[Any]:
     """Maps [layer, head, query, key] on a grid of `side` x `side` cells: the largest weight of each
     part.
     """
     for axis in (2, 3):
-        n = found.shape[axis]
+        n = map_.shape[axis]
+        # Where the cells begin. A short map has several cells per token.
         starts = np.arange(side) * n // side
-        found = found.take(starts, axis) if n <= side else np.maximum.reduceat(found, starts, axis)
-    return found
+        is_short = n <= side
+        map_ = map_.take(starts, axis) if is_short else np.maximum.reduceat(map_, starts, axis)
+    return map_

@@ -7,16 +7,16 @@ Texts are untrusted: the embedded JSON holds no character that HTML could read.
 import base64
 import json
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headscope.figures.heatmaps import label
+from headscope.figures.style import label
 from headscope.figures.thumbnails import SIDE, Typical
-from headscope.names import SIGNIFICANT
+from headscope.names import AFTER, BEFORE, SIGNIFICANT
 from headscope.reporting.reading import Run, part
 from headscope.results.tables import Map, Tables
 
@@ -33,70 +33,146 @@ SHOWN = (
     *("relations", "relations_best", "span_heads"),
 )
 """The tables that the script reads, as they are but for digits after the seventh decimal."""
+_NAMED = (
+    ("heads", "measure"),
+    ("change", "measure"),
+    ("relations", "measure"),
+    ("relations", "relation"),
+    ("relations", "direction"),
+    ("disabled", "metric"),
+)
+"""The columns whose words a reader sees as `label` writes them."""
+
+Value = str | int | float | bool | None | list[str | int | bool]
 
 
-def payload(run: Run, small: Typical | None, extra: Tables) -> dict[str, Any]:
-    """What the script needs of a run, but for the maps. `extra`: tables that only a chart shows."""
-    sides = []
-    for axis in ("layer", "head"):
-        given = part(run.meta, "model").get(f"{axis}s")
-        seen = [
-            run.tables[t][axis].max()
-            for t in ("heads", "disabled", "change", "relations")
-            if t in run.tables
-        ]
-        sizes = [n for n in (given, *seen) if isinstance(n, int) and 1 <= n <= _MOST]
-        sides.append(max(sizes, default=0))
-    tables = {name: run.tables[name] for name in SHOWN if name in run.tables} | dict(extra)
-    if "change" in tables:  # what was before and is now can be had from `heads`
-        tables["change"] = tables["change"].drop("before", "after")
-    if "relations" in tables:
-        tables["relations"] = carried(run.tables)
-    if "likeness" in run.tables:
-        tables["alike"] = alike(run.tables["likeness"])
-    named = [
-        (t, c)
-        for t in ("heads", "change", "relations")
-        for c in ("measure", "relation", "direction")
-    ]
-    named.append(("disabled", "metric"))
-    names = {n for t, c in named if t in tables and c in tables[t].columns for n in tables[t][c]}
-    fits = small is not None and small.example.shape == (sides[0], sides[1])
-    return {
-        "layers": sides[0],
-        "heads": sides[1],
-        "significant": SIGNIFICANT,
-        "labels": {name: label(name) for name in sorted(names - {None})},
-        "tables": {name: columns(frame) for name, frame in tables.items()},
-        "maps": sorted(run.maps),
-        "typical": {"side": SIDE, "data": _base64(_deflate(small.small, 16))}
-        if small is not None and fits
-        else None,
-    }
+@dataclass(frozen=True)
+class Same:
+    """A column that has the same value in every row."""
+
+    same: Value
 
 
-def columns(frame: pl.DataFrame) -> dict[str, Any]:
-    """A table by column; a column of texts as its different texts and their numbers, one value
-    where all are equal.
+@dataclass(frozen=True)
+class Words:
+    """A column of texts: its different texts, and for each row the number of its text, or -1."""
+
+    words: list[str]
+    codes: list[int]
+
+
+@dataclass(frozen=True)
+class PackedTable:
+    """A table by column."""
+
+    height: int
+    columns: dict[str, Same | Words | list[Value]]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The small pictures of all heads: `side` x `side` cells each, deflated, in base64."""
+
+    side: int
+    data: str
+
+
+@dataclass(frozen=True)
+class PackedMap:
+    """The maps of one example [layer, head, query, key], deflated, in base64.
+
+    The data are codes: numbers of `levels`, [layer, head, key, query]; where `minus` is not None,
+    their difference from the codes of the maps of that name, modulo the number of levels.
     """
-    out: dict[str, Any] = {}
-    for name in frame.columns:
-        values = frame[name].to_list()
-        if (
-            frame.height > 1
-            and not isinstance(frame[name].dtype, pl.List)
-            and frame[name].n_unique() == 1
-        ):
-            out[name] = {"same": values[0]}
-            continue
-        if frame[name].dtype == pl.String:
-            words = list(dict.fromkeys(v for v in values if v is not None))
-            codes = {word: i for i, word in enumerate(words)}
-            values = {"words": words, "codes": [-1 if v is None else codes[v] for v in values]}  # type: ignore[assignment]
-        elif frame[name].dtype.is_float():
-            values = [None if v is None else _rounded(v) for v in values]
-        out[name] = values
-    return {"height": frame.height, "columns": out}
+
+    shape: list[int]
+    levels: list[int]
+    minus: str | None
+    data: str
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What the script needs of a run, but for the maps."""
+
+    layers: int
+    heads: int
+    significant: float
+    labels: dict[str, str]
+    tables: dict[str, PackedTable]
+    maps: list[str]
+    typical: Pictures | None
+
+
+def payload(run: Run, typical: Typical | None, chart_tables: Tables) -> Payload:
+    """What the script needs of a run.
+
+    Args:
+        run: The run.
+        typical: The typical map of every head.
+        chart_tables: The tables that only a chart shows.
+    """
+    layers, heads = _size(run, "layer"), _size(run, "head")
+    tables = _tables(run.tables) | dict(chart_tables)
+    pictures = None
+    if typical is not None and typical.example.shape == (layers, heads):
+        pictures = Pictures(SIDE, _base64(_deflate(typical.small, 16)))
+    return Payload(
+        layers=layers,
+        heads=heads,
+        significant=SIGNIFICANT,
+        labels={name: label(name) for name in _names(tables)},
+        tables={name: columns(frame) for name, frame in tables.items()},
+        maps=sorted(run.maps),
+        typical=pictures,
+    )
+
+
+def _size(run: Run, axis: str) -> int:
+    """How many layers, or heads, the model has by the record and by the tables."""
+    sizes = [part(run.meta, "model").get(f"{axis}s")]
+    for name in ("heads", "disabled", "change", "relations"):
+        if name in run.tables:
+            sizes.append(run.tables[name][axis].max())
+    return max((n for n in sizes if isinstance(n, int) and 1 <= n <= _MOST), default=0)
+
+
+def _tables(tables: Tables) -> dict[str, pl.DataFrame]:
+    shown = {name: tables[name] for name in SHOWN if name in tables}
+    if "change" in shown:  # what was before and is now can be had from `heads`
+        shown["change"] = shown["change"].drop("before", "after")
+    if "relations" in shown:
+        shown["relations"] = carried(tables)
+    if "likeness" in tables:
+        shown["alike"] = alike(tables["likeness"])
+    return shown
+
+
+def _names(tables: Tables) -> list[str]:
+    """The words that have a label."""
+    names: set[str] = set()
+    for table, column in _NAMED:
+        if table in tables:
+            names |= set(tables[table][column].drop_nulls())
+    return sorted(names)
+
+
+def columns(frame: pl.DataFrame) -> PackedTable:
+    """A table by column."""
+    return PackedTable(frame.height, {column.name: _packed(column) for column in frame})
+
+
+def _packed(column: pl.Series) -> Same | Words | list[Value]:
+    values = column.to_list()
+    if len(values) > 1 and not isinstance(column.dtype, pl.List) and column.n_unique() == 1:
+        return Same(values[0])
+    if column.dtype == pl.String:
+        words = column.drop_nulls().unique(maintain_order=True).to_list()
+        codes = {word: code for code, word in enumerate(words)}
+        return Words(words, [codes.get(value, -1) for value in values])
+    if column.dtype.is_float():
+        return [None if value is None else _rounded(value) for value in values]
+    return values
 
 
 def carried(tables: Tables) -> pl.DataFrame:
@@ -106,11 +182,8 @@ def carried(tables: Tables) -> pl.DataFrame:
     rows = tables["relations"].filter(pl.col("measure").is_in(["accuracy", "score"]))
     if "relations_best" not in tables:
         return rows
-    return rows.join(
-        tables["relations_best"].select("relation", "direction"),
-        on=["relation", "direction"],
-        how="semi",
-    )
+    keys = ["relation", "direction"]
+    return rows.join(tables["relations_best"].select(keys), on=keys, how="semi")
 
 
 def _rounded(value: float) -> float:
@@ -119,54 +192,56 @@ def _rounded(value: float) -> float:
 
 def alike(likeness: pl.DataFrame) -> pl.DataFrame:
     """The heads nearest to every head, of the table with a row per pair."""
-    there = pl.col("value").is_not_null()
     swapped = {
         "layer": "other_layer",
         "head": "other_head",
         "other_layer": "layer",
         "other_head": "head",
     }
-    kept = ["layer", "head", "other_layer", "other_head", "value", "unit"]
-    both = pl.concat([likeness.select(kept), likeness.rename(swapped).select(kept)]).filter(there)
+    kept = [*swapped, "value", "unit"]
+    both = pl.concat([likeness.select(kept), likeness.rename(swapped).select(kept)])
     return (
-        both.sort("layer", "head", "value")
+        both.filter(pl.col("value").is_not_null())
+        .sort("layer", "head", "value")
         .group_by("layer", "head", maintain_order=True)
         .head(_ALIKE)
     )
 
 
-def packed(maps: Mapping[str, Map]) -> dict[str, dict[str, Any]]:
-    """Maps [layer, head, query, key] as deflated base64, keys before queries since columns repeat.
+def packed(maps: Mapping[str, Map]) -> dict[str, PackedMap]:
+    """Maps [layer, head, query, key] in 255ths, keys before queries since columns repeat.
 
     All maps exact while they are small together; else 16 `levels`, two to a byte, where a weight
     that lies within a step of the level above it in its column takes that level: so the file is
-    half as large, at a mean error of 0.006. `after` is kept as its difference (modulo the number of
-    levels) from `before` where most of it is equal.
+    half as large, at a mean error of 0.006. `after` is kept as its difference from `before` where
+    most of it is equal.
     """
-    exact = sum(m.size for m in maps.values()) <= _EXACT_BYTES
-    levels = range(256) if exact else LEVELS
-    coded = {
-        key: weights.swapaxes(2, 3) if exact else _steady(weights) for key, weights in maps.items()
-    }
-    out = {}
-    for key, codes in coded.items():
-        base = (
-            coded.get(f"before/{key.removeprefix('after/')}") if key.startswith("after/") else None
-        )
-        minus = None
-        if base is not None and base.shape == codes.shape and (codes == base).mean() > _EQUAL:
-            codes, minus = (
-                ((codes - base) % len(levels)).astype(np.uint8),
-                key.replace("after/", "before/"),
-            )
-        data = _base64(_deflate(codes, len(levels)))
-        out[key] = {
-            "shape": list(maps[key].shape),
-            "levels": list(levels),
-            "minus": minus,
-            "data": data,
-        }
-    return out
+    is_exact = sum(map_.size for map_ in maps.values()) <= _EXACT_BYTES
+    levels = range(256) if is_exact else LEVELS
+    codes = {}
+    for key, map_ in maps.items():
+        codes[key] = map_.swapaxes(2, 3) if is_exact else _steady(map_)
+    return {key: _packed_map(key, codes, levels) for key in maps}
+
+
+def _packed_map(key: str, codes: Mapping[str, Map], levels: Sequence[int]) -> PackedMap:
+    kept = codes[key]
+    layers, heads, keys, queries = kept.shape
+    before = key.replace(AFTER, BEFORE, 1)
+    minus = None
+    if key.startswith(f"{AFTER}/") and before in codes and _is_like(kept, codes[before]):
+        kept = ((kept - codes[before]) % len(levels)).astype(np.uint8)
+        minus = before
+    return PackedMap(
+        shape=[layers, heads, queries, keys],
+        levels=list(levels),
+        minus=minus,
+        data=_base64(_deflate(kept, len(levels))),
+    )
+
+
+def _is_like(codes: Map, others: Map) -> bool:
+    return codes.shape == others.shape and bool((codes == others).mean() > _EQUAL)
 
 
 def _steady(weights: Map) -> Map:
@@ -178,12 +253,13 @@ def _steady(weights: Map) -> Map:
     values = np.arange(256)[:, None]
     nearest = np.abs(values - levels).argmin(1)
     above = values - levels
+    # A value may keep a level that is less than the step to the next level away from it.
     allowed = np.where(
         above >= 0, above < np.append(steps, steps[-1]), -above < np.append(steps[0], steps)
     )
     # [value and the code before it] -> code
     follow = np.where(allowed, np.arange(len(levels)), nearest[:, None]).astype(np.uint8).ravel()
-    rows = np.ascontiguousarray(weights.transpose(2, 0, 1, 3))
+    rows = np.ascontiguousarray(weights.transpose(2, 0, 1, 3))  # [query, layer, head, key]
     codes = np.empty_like(rows)
     codes[0] = nearest[rows[0]]
     for query in range(1, len(rows)):
@@ -196,8 +272,9 @@ def _base64(content: bytes) -> str:
 
 
 def _deflate(codes: Map, levels: int) -> bytes:
-    flat: NDArray[Any] = codes.astype(np.uint8).ravel()
+    flat: NDArray[np.integer] = codes.astype(np.uint8).ravel()
     if levels <= 16:
+        # Two codes to a byte, the first in the lower half; an odd number of them ends in a 0.
         flat = np.append(flat, np.zeros(flat.size % 2, np.uint8))
         flat = flat[::2] | flat[1::2] << 4
     return zlib.compress(flat.tobytes(), 7)
@@ -207,5 +284,12 @@ def embedded(value: object) -> str:
     """JSON that is safe inside an HTML script element and in any encoding: ASCII, without `<`, `>`
     and `&`.
     """
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=str)
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=_as_json)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _as_json(value: object) -> object:
+    """A dataclass as an object of its fields, and anything else that JSON lacks as text."""
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)

@@ -2,109 +2,145 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
-from headscope.names import SIGNIFICANT
+from headscope.figures.style import significant
+from headscope.names import AS_GIVEN, FINE_TUNED, HETEROGENEOUS
+from headscope.reporting.estimates import Estimate, estimates
 from headscope.reporting.reading import Run
 from headscope.results.tables import TABLES, Tables
 
-_TUNED = ("pretrained + fine-tuned", "as given")
+
+@dataclass(frozen=True)
+class Score:
+    """A score with its interval, and what always answering the majority class gives."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    majority: float | None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What disabling a set changes."""
+
+    set: str
+    delta: float
+    unit: str
 
 
 @dataclass(frozen=True)
 class Line:
-    """One run in a table of runs; an empty text where its tables do not say."""
+    """One run in a table of runs; None or an empty text where its tables do not say."""
 
     title: str
     seed: str
-    score: dict[str, Any] | None
-    """The row of `scores` that counts: the fine-tuned model in its first metric."""
+    score: Score | None
+    """That of the fine-tuned model in its first metric."""
     costs: str
+    """How many of the tested heads cost something when disabled, as in `3 of 72`."""
     gains: str
-    worst: dict[str, Any] | None
-    """The row of `disabled` with the largest loss."""
-    heterogeneous: dict[str, Any] | None
-    """The corrected share of heterogeneous maps, a row of `patterns`."""
+    worst: Loss | None
+    """The head with the largest loss."""
+    heterogeneous: Estimate | None
+    """The corrected share of heterogeneous maps in the last state."""
     cosine: float | None
     """The mean cosine of the last layer's maps before and after fine-tuning."""
 
 
 def line(run: Run) -> Line:
     """A run in a line."""
-    tables = run.tables
-    score = next(
-        (row for name in _TUNED for row in _rows(tables, "scores") if row["configuration"] == name),
-        None,
-    )
-    heads = [
-        r for r in _rows(tables, "disabled") if r["head"] is not None and r["delta"] is not None
-    ]
-    heads = [r for r in heads if (r["metric"], r["mode"]) == (heads[0]["metric"], heads[0]["mode"])]
-    tested = [r for r in heads if r["p_corrected"] is not None]
-    stand = [r for r in tested if r["p_corrected"] < SIGNIFICANT]
-    whole = [
-        r
-        for r in _rows(tables, "patterns")
-        if r["layer"] is None and r["measure"] == "share_corrected"
-    ]
-    shares = [r for r in whole if r["class"] == "heterogeneous" and r["value"] is not None]
-    cosines = [
-        r
-        for r in _rows(tables, "change")
-        if r["measure"] == "cosine_to_pretrained" and r["value"] is not None
-    ]
-    last = [r["value"] for r in cosines if r["layer"] == max(c["layer"] for c in cosines)]
+    seed = run.meta.get("seed")
+    heads = _heads(_table(run.tables, "disabled"))
     return Line(
         title=run.title,
-        seed="" if run.meta.get("seed") is None else str(run.meta["seed"]),
-        score=score,
-        costs=f"{sum(r['delta'] < 0 for r in stand)} of {len(tested)}" if tested else "",
-        gains=f"{sum(r['delta'] > 0 for r in stand)} of {len(tested)}" if tested else "",
-        worst=min(heads, key=lambda r: r["delta"]) if heads else None,
-        heterogeneous=shares[-1] if shares else None,
-        cosine=sum(last) / len(last) if last else None,
+        seed="" if seed is None else str(seed),
+        score=_score(_table(run.tables, "scores")),
+        costs=_count(heads, pl.col("delta") < 0),
+        gains=_count(heads, pl.col("delta") > 0),
+        worst=_worst(heads),
+        heterogeneous=_heterogeneous(_table(run.tables, "patterns")),
+        cosine=_last_cosine(_table(run.tables, "change")),
     )
 
 
-def _rows(tables: Tables, name: str) -> list[dict[str, Any]]:
-    return tables[name].to_dicts() if name in tables else []
+def _table(tables: Tables, name: str) -> pl.DataFrame:
+    return tables[name] if name in tables else TABLES[name].empty()
+
+
+def _score(scores: pl.DataFrame) -> Score | None:
+    for configuration in (FINE_TUNED, AS_GIVEN):
+        rows = scores.filter(pl.col("configuration") == configuration)
+        for row in rows.select("metric", "value", "low", "high", "unit", "majority").iter_rows():
+            return Score(*row)
+    return None
+
+
+def _heads(disabled: pl.DataFrame) -> pl.DataFrame:
+    """The effects of single heads in the first metric and mode."""
+    rows = disabled.filter(pl.col("head").is_not_null(), pl.col("delta").is_not_null())
+    return rows.filter(
+        pl.col("metric").eq_missing(pl.col("metric").first()),
+        pl.col("mode").eq_missing(pl.col("mode").first()),
+    )
+
+
+def _count(heads: pl.DataFrame, direction: pl.Expr) -> str:
+    tested = heads["p_corrected"].count()
+    return f"{significant(heads).filter(direction).height} of {tested}" if tested else ""
+
+
+def _worst(heads: pl.DataFrame) -> Loss | None:
+    rows = heads.sort("delta", maintain_order=True).select("set", "delta", "unit")
+    return Loss(*rows.row(0)) if rows.height else None
+
+
+def _heterogeneous(patterns: pl.DataFrame) -> Estimate | None:
+    rows = patterns.filter(
+        pl.col("layer").is_null(),
+        pl.col("measure") == "share_corrected",
+        pl.col("class") == HETEROGENEOUS,
+        pl.col("value").is_not_null(),
+    )
+    return estimates(rows)[-1] if rows.height else None
+
+
+def _last_cosine(change: pl.DataFrame) -> float | None:
+    rows = change.filter(pl.col("measure") == "cosine_to_pretrained", pl.col("value").is_not_null())
+    last = rows.filter(pl.col("layer") == pl.col("layer").max())["value"].to_list()
+    return sum(last) / len(last) if last else None
 
 
 def gathered(runs: Sequence[Run]) -> Tables:
     """The scores and disabled sets of all runs, for the figures that show a panel or a line a run.
 
-    Where two runs share a task, the task is told apart by the title or the seed of its run.
+    Where two runs share a task, the task is told apart by the seed or the number of its run.
     """
-    tasks = [task for run in runs for task in _tasks(run)]
-    seeds = {str(run.meta.get("seed")) for run in runs}
+    tasks = [task for run in runs for task in tasks_of(run.tables)]
     titles = {run.title for run in runs}
-    found: dict[str, list[pl.DataFrame]] = {}
+    seeds = {str(run.meta.get("seed")) for run in runs}
+    frames: dict[str, list[pl.DataFrame]] = {"scores": [], "disabled": []}
     for number, run in enumerate(runs, 1):
-        for name in ("scores", "disabled"):
-            if name not in run.tables:
-                continue
-            frame = run.tables[name]
-            if len(set(tasks)) < len(tasks):
-                more = (
-                    f"seed {run.meta.get('seed')}"
-                    if len(titles) == 1 < len(seeds)
-                    else f"run {number}"
-                )
-                frame = frame.with_columns(
-                    pl.concat_str([pl.col("task").fill_null(""), pl.lit(f", {more}")]).alias("task")
-                )
-            found.setdefault(name, []).append(frame.select(TABLES[name].shown))
-    return {name: pl.concat(frames) for name, frames in found.items()}
+        mark = f", run {number}"
+        if len(titles) == 1 and len(seeds) > 1:
+            mark = f", seed {run.meta.get('seed')}"
+        if len(set(tasks)) == len(tasks):
+            mark = ""
+        for name in frames.keys() & run.tables.keys():
+            frame = run.tables[name].select(TABLES[name].shown)
+            task = pl.col("task").fill_null("") + mark if mark else pl.col("task")
+            frames[name].append(frame.with_columns(task=task))
+    return {name: pl.concat(parts) for name, parts in frames.items() if parts}
 
 
-def _tasks(run: Run) -> list[str]:
-    return sorted(
-        {
-            t
-            for f in run.tables.values()
-            if "task" in f.columns
-            for t in f["task"].drop_nulls().unique()
-        }
-    )
+def tasks_of(tables: Tables) -> list[str]:
+    """The tasks that tables are about, in the order of their names."""
+    tasks: set[str] = set()
+    for frame in tables.values():
+        if "task" in frame.columns:
+            tasks |= set(frame["task"].drop_nulls())
+    return sorted(tasks)

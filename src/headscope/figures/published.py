@@ -1,0 +1,80 @@
+"""What the paper has where a figure stands, in a sentence; its numbers are of bert-base-uncased."""
+
+import polars as pl
+
+from headscope.names import HETEROGENEOUS
+from headscope.reference import reference
+from headscope.results.numbers import number
+
+
+def nothing(_table: pl.DataFrame) -> str:
+    """The paper has no number that could stand beside the figure."""
+    return ""
+
+
+def heterogeneous(patterns: pl.DataFrame) -> str:
+    """Beside figure 2, the share of heterogeneous maps."""
+    rows = patterns.filter(
+        pl.col("layer").is_null(),
+        pl.col("class") == HETEROGENEOUS,
+        pl.col("measure") == "share_corrected",
+    )
+    shares = [f"{100 * share:.0f}%" for share in rows["value"].drop_nulls()]
+    here = _here(f"heterogeneous {' then '.join(shares)}", shares)
+    paper = reference("heterogeneous")
+    return (
+        f"{here}The paper: heterogeneous {paper['mrpc']}% (MRPC) to {paper['qqp']}% (QQP) of all "
+        "maps."
+    )
+
+
+def frames(relations: pl.DataFrame) -> str:
+    """Beside figure 3, the two heads that attend most between a predicate and its elements."""
+    rows = relations.filter(pl.col("measure") == "score", pl.col("value").is_not_null())
+    top = rows.sort("value", descending=True, maintain_order=True).head(2)
+    largest = [
+        f"L{layer}H{head} {number(value)}"
+        for layer, head, value in top.select("layer", "head", "value").iter_rows()
+    ]
+    here = _here(f"largest in {' and '.join(largest)}", largest)
+    published = []
+    for layer, values in enumerate(reference("framenet")["layers"], 1):
+        for head, value in enumerate(values, 1):
+            published.append((value, f"L{layer}H{head}"))
+    best = [f"{name} {number(value)}" for value, name in sorted(published, reverse=True)[:2]]
+    return f"{here}The paper, on FrameNet: {' and '.join(best)}."
+
+
+def cosines(change: pl.DataFrame) -> str:
+    """Beside figure 5, the mean cosine of the first and of the last layer's heads."""
+    rows = change.filter(pl.col("measure") == "cosine_to_pretrained", pl.col("value").is_not_null())
+    means = rows.group_by("layer").agg(pl.col("value").mean()).sort("layer")["value"].to_list()
+    ends = [number(value) for value in (means[:1] + means[-1:])]
+    here = _here(f"mean of a layer from first to last {' to '.join(ends)}", ends)
+    layers = reference("cosine_qqp")["layers"]
+    first, last = (number(sum(heads) / len(heads)) for heads in (layers[0], layers[-1]))
+    return f"{here}The paper, on QQP: {first} to {last}."
+
+
+def best_heads(disabled: pl.DataFrame) -> str:
+    """Beside figure 8, the score of every task with the paper's best head disabled."""
+    paper = reference("disabled_best")
+    scores = []
+    for task in disabled["task"].drop_nulls().unique(maintain_order=True):
+        if isinstance(paper.get(task), dict):
+            scores.append(f"{task} {paper[task]['baseline']} to {paper[task]['best']}")
+    if not scores:
+        return ""
+    return f"The paper’s best head, from the whole model’s score: {', '.join(scores)}."
+
+
+def best_layer(disabled: pl.DataFrame) -> str:
+    """Beside figure 9, the layer that gains most when it is disabled, on RTE."""
+    if "rte" not in disabled["task"]:
+        return ""
+    paper = reference("disabled_layer")["rte"]
+    return f"The paper, on RTE: disabling layer {paper['layer']} gains {paper['gain']} points."
+
+
+def _here(text: str, numbers: list[str]) -> str:
+    return f"Here: {text}. " if numbers else ""

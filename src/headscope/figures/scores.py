@@ -1,0 +1,73 @@
+"""Table 1 as a figure: every score with its interval, the majority class, and the paper's score."""
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from headscope.figures.style import BLUE, INK, ORANGE, Look, headed, label
+from headscope.names import FINE_TUNED, UNTRAINED
+from headscope.reference import reference
+
+_SHORT = {FINE_TUNED: "fine-tuned", UNTRAINED: "not fine-tuned"}
+_NUMBERS = ("low", "value", "majority", "paper", "high")
+
+
+def score_rows(scores: pl.DataFrame) -> pl.DataFrame:
+    """The scores that are known, with the paper's in the column `paper`, where it has one.
+
+    The paper's are of bert-base-uncased, so comparable with that model alone.
+    """
+    rows = scores.filter(pl.col("value").is_not_null())
+    published = []
+    for configuration, task, metric in rows.select("configuration", "task", "metric").iter_rows():
+        name = "correlation" if metric in ("spearman", "pearson") else metric
+        published.append(reference("scores").get(configuration, {}).get(task, {}).get(name))
+    return rows.with_columns(paper=pl.Series(published, dtype=pl.Float64, strict=False))
+
+
+def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
+    """Table 1: a line per score, of the rows of `score_rows`."""
+    names = []
+    for task, metric, name in rows.select("task", "metric", "configuration").iter_rows():
+        names.append(f"{task or ''} {label(metric or '')} {_SHORT.get(name, name)}".strip())
+    named = rows.select(*_NUMBERS, what=pl.Series(names, dtype=pl.String))
+    y = alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
+    in_points = rows["unit"].eq("points").all()
+    scale = alt.Scale(domain=_span(named, [0.0, 100.0] if in_points else []), nice=False)
+    base = alt.Chart(named)
+    intervals = base.mark_rule(strokeWidth=1.5, color=INK)
+    majorities = base.mark_tick(color=ORANGE, thickness=1.5, size=10)
+    points = base.mark_point(size=30, filled=True, opacity=1, color=INK)
+    layers = [
+        intervals.encode(y, alt.X("low:Q", title="score", scale=scale), alt.X2("high:Q")),
+        majorities.encode(y, alt.X("majority:Q", title="score")),
+        points.encode(y, alt.X("value:Q", title="score")),
+    ]
+    subtitle = "dot: score with its 95% interval; orange: majority class"
+    published = named.filter(pl.col("paper").is_not_null())
+    if published.height:
+        layers.append(_diamonds(published).encode(y, alt.X("paper:Q", title="score")))
+        subtitle += "; blue: the paper’s"
+    height = max(30, 16 * named.height)
+    chart = alt.layer(*layers).properties(width=18 * look.cell, height=height)
+    return headed(chart, title, subtitle, look)
+
+
+def _span(numbers: pl.DataFrame, ends: list[float]) -> list[float]:
+    """The ends of an axis that holds numbers, and the given ends."""
+    for column in numbers.select(_NUMBERS):
+        ends = ends + column.drop_nulls().to_list()
+    return [min(ends), max(ends)]
+
+
+def _diamonds(rows: pl.DataFrame) -> alt.Chart:
+    chart: alt.Chart = alt.Chart(rows).mark_point(
+        shape="diamond",
+        size=45,
+        filled=False,
+        opacity=1,
+        color=BLUE,
+        strokeWidth=1.4,
+    )
+    return chart

@@ -1,0 +1,146 @@
+"""How charts look: colours, fonts, sizes, titles, and what a measure is called in them.
+
+Colours are safe for colour-blind readers: orange is a loss, blue a gain, white no change.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from headscope.errors import HeadscopeError
+from headscope.names import BLOCK, DIAGONAL, HETEROGENEOUS, SIGNIFICANT, VERTICAL, VERTICAL_DIAGONAL
+
+ORANGE, WHITE, BLUE = "#d95f02", "#ffffff", "#1f6fb5"
+LOSS, NONE, GAIN = ORANGE, WHITE, BLUE
+LIGHT_BLUE, DARK_BLUE = "#7fb8dc", "#08306b"
+"""What a measure that has no sign darkens to, from white."""
+INK, GREY, PALE = "#333333", "#808080", "#d0d0d0"
+PATTERN_COLOURS = {
+    VERTICAL: "#0072b2",
+    DIAGONAL: "#e69f00",
+    VERTICAL_DIAGONAL: "#56b4e9",
+    BLOCK: "#009e73",
+    HETEROGENEOUS: "#bbbbbb",
+}
+"""The classes of patterns, from bottom to top of a bar."""
+
+_INCH = 72.0
+_TIMES = "Liberation Serif, Times New Roman, Times, serif"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How charts look. Lengths are in points; on a screen a point is a pixel.
+
+    `cell` is the side of a head in charts of many panels, `columns` how many of these stand side by
+    side. `titled`: the chart says what it is; in a paper the caption does. Where `column_width` and
+    `page_width` are given, charts are scaled to one of them.
+    """
+
+    font: str = "Liberation Sans, Arial, Helvetica, sans-serif"
+    size: float = 9.0
+    cell: float = 12.0
+    columns: int = 3
+    titled: bool = True
+    column_width: float | None = None
+    page_width: float | None = None
+
+
+SCREEN = Look()
+ACL = Look(font=_TIMES, size=8.0, titled=False, column_width=3.03 * _INCH, page_width=6.3 * _INCH)
+STYLES = {"plain": SCREEN, "acl": ACL}
+
+
+def look_of(style: str) -> Look:
+    """The look of a style by its name. Raises HeadscopeError for a style that is not known."""
+    if style not in STYLES:
+        raise HeadscopeError(f"--style {style!r} is not known: give one of {', '.join(STYLES)}")
+    return STYLES[style]
+
+
+def headed(chart: Any, title: str, subtitle: str, look: Look) -> Any:
+    """A chart with its title, where the look has one, and its style."""
+    if look.titled:
+        chart = chart.properties(title=heading(title, subtitle))
+    return styled(chart, look)
+
+
+def heading(title: str, subtitle: str) -> str | dict[str, str]:
+    """A title for a chart, with a subtitle where that is not empty."""
+    return {"text": title, "subtitle": subtitle} if subtitle else title
+
+
+def styled(chart: Any, look: Look = SCREEN) -> Any:
+    """A chart with the look that all charts share."""
+    text = {"labelFontSize": look.size, "titleFontSize": look.size, "titleFontWeight": "normal"}
+    title = {"fontSize": look.size + 1, "subtitleFontSize": look.size, "subtitleColor": INK}
+    return (
+        chart.configure(
+            background="white", font=look.font, padding=4 if look.titled else 2, aria=False
+        )
+        .configure_view(stroke=GREY, strokeWidth=0.5)
+        .configure_axis(**text, domain=False, ticks=False, grid=False)
+        .configure_legend(**text, gradientStrokeWidth=0, offset=10)
+        .configure_title(anchor="start", **title, offset=8, frame="group")
+    )
+
+
+_LABELS = {
+    "f1": "F1",
+    "entropy": "Entropy",
+    "distance": "Attention distance",
+    "attention_to_cls": "Attention to [CLS]",
+    "attention_to_sep": "Attention to [SEP]",
+    "same_word_across": "Attention to the same word in the other text",
+    "cosine_to_pretrained": "Cosine to the pre-trained map",
+}
+_SPECIAL = {"cls": "[CLS]", "sep": "[SEP]"}
+
+
+def label(name: str) -> str:
+    """The name of a measure or metric as a reader sees it.
+
+    >>> label("attention_to_cls"), label("attention_to_noun"), label("f1"), label("accuracy")
+    ('Attention to [CLS]', 'Attention to noun', 'F1', 'accuracy')
+    """
+    if name in _LABELS:
+        return _LABELS[name]
+    if name.startswith("change_in_"):
+        return f"Change: {label(name.removeprefix('change_in_'))}"
+    text = " ".join(_SPECIAL.get(word, word) for word in name.removeprefix("from_").split("_"))
+    return text[0].upper() + text[1:] if "_" in name else text
+
+
+def nice(limit: float) -> float:
+    """The end of a colour scale: the next of 1, 2, 5 x 10^k, so that its ticks are round numbers.
+
+    >>> nice(0.3), nice(4.9), nice(0.0)
+    (0.5, 5.0, 1.0)
+    """
+    if limit <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(limit))
+    for step in (1.0, 2.0, 5.0):
+        if limit <= step * power * (1 + 1e-9):
+            return step * power
+    return 10.0 * power
+
+
+def only_value(rows: pl.DataFrame, column: str) -> str:
+    """The value of a column that is the same in every row, or an empty text."""
+    values = rows[column].drop_nulls().unique().to_list() if column in rows.columns else []
+    return str(values[0]) if len(values) == 1 else ""
+
+
+def source(rows: pl.DataFrame) -> str:
+    """Model and task of the rows, where all rows have the same."""
+    names = (Path(only_value(rows, "model")).name, only_value(rows, "task"))
+    return ", ".join(filter(None, names))
+
+
+def significant(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose adjusted p-value is below `SIGNIFICANT`."""
+    return rows.filter(pl.col("p_corrected") < SIGNIFICANT)

@@ -1,0 +1,74 @@
+"""What findings are made of: a number of a table with its interval, and a sentence about it."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from headscope.names import SIGNIFICANT
+from headscope.results.numbers import number, p_value
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number in a unit, the ends of its 95% interval, and how many examples it is from."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int | None
+    unit: str
+
+    def __str__(self) -> str:
+        return number(self.value, self.unit)
+
+    @property
+    def change(self) -> str:
+        """The number as a change: signed, with its unit."""
+        return f"{number(self.value, self.unit, signed=True)} {self.unit}".rstrip()
+
+    def within(self, *, signed: bool = False) -> str:
+        """` (95% 77.0 to 84.6, n = 408)`, as far as it is known; of a change without the count."""
+        known = []
+        if self.low is not None and self.high is not None:
+            low, high = (number(end, self.unit, signed) for end in (self.low, self.high))
+            known.append(f"95% {low} to {high}")
+        if self.n is not None and not signed:
+            known.append(f"n = {self.n}")
+        return f" ({', '.join(known)})" if known else ""
+
+
+def estimates(rows: pl.DataFrame, column: str = "value") -> list[Estimate]:
+    """The numbers of a column, which has no null, with the intervals beside it."""
+    chosen = rows.select(column, "low", "high", "n", pl.col("unit").fill_null(""))
+    return [Estimate(*numbers) for numbers in chosen.iter_rows()]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence with its verdict, and the number that it is about, if it is about one."""
+
+    text: str
+    verdict: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+
+    @classmethod
+    def about(cls, estimate: Estimate, text: str, verdict: str) -> "Finding":
+        """A sentence about an estimate."""
+        return cls(text, verdict, estimate.value, estimate.low, estimate.high, estimate.unit)
+
+
+def p_text(p: float | None) -> str:
+    """A p-value in a sentence.
+
+    >>> p_text(0.012), p_text(0.0004)
+    ('p = 0.012', 'p < 0.001')
+    """
+    return f"p {p_value(p)}" if p is not None and p < 0.001 else f"p = {p_value(p)}"
+
+
+def is_significant(p: float | None) -> bool:
+    """Whether an adjusted p-value is known and below `SIGNIFICANT`."""
+    return p is not None and p < SIGNIFICANT

@@ -1,0 +1,219 @@
+"""A section of the report: what the page and the figures show of one model on one task."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from headscope.figures.catalogue import Drawing, chart_tables, drawings
+from headscope.figures.thumbnails import Typical, typical
+from headscope.reporting.estimates import Estimate, Finding, estimates
+from headscope.reporting.findings import findings
+from headscope.reporting.images import Image, image
+from headscope.reporting.payload import LEVELS, PackedMap, Payload, packed, payload
+from headscope.reporting.reading import Run, examples_of, joined, part, read, text, titled
+from headscope.reporting.side_by_side import tasks_of
+from headscope.results.tables import Tables
+from headscope.stats.proxies import LAYER
+
+_PROXIES = 8
+_EXAMPLES = 4  # of each task, where a run is on several
+_PARTS = ("model", "task", "data", "options", "versions")
+
+
+@dataclass(frozen=True)
+class PatternShares:
+    """The model's share of one class of patterns, counted and corrected, by state."""
+
+    name: str
+    counted: Mapping[str, Estimate]
+    corrected: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Heterogeneous heads that are alike, and the measure in which they stand out most."""
+
+    name: str
+    measure: str
+    value: float | None
+    heads: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """How well a measure goes with what disabling a head costs."""
+
+    measure: str
+    effect: str
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_corrected: float | None
+    n: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """What the report shows of one model on one task; all of it is made once, when it is needed."""
+
+    run: Run
+
+    @cached_property
+    def typical(self) -> Typical | None:
+        """The typical map of every head."""
+        return typical(self.run.maps)
+
+    @cached_property
+    def chart_tables(self) -> Tables:
+        """The tables that only a figure shows."""
+        return chart_tables(self.run.tables, self.run.maps, self.typical)
+
+    @cached_property
+    def drawings(self) -> list[Drawing]:
+        """The paper's figures, as far as the tables give them."""
+        return drawings({**self.run.tables, **self.chart_tables})
+
+    @cached_property
+    def figures(self) -> list[Image]:
+        """The figures for the page."""
+        return [image(drawing) for drawing in self.drawings]
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What the tables show, in sentences."""
+        return findings(self.run.tables)
+
+    @cached_property
+    def payload(self) -> Payload:
+        """What the script of the page needs, but for the maps."""
+        return payload(self.run, self.typical, self.chart_tables)
+
+    @cached_property
+    def maps(self) -> dict[str, PackedMap]:
+        """The maps for the script of the page."""
+        return packed(self.run.maps)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every 255th of a weight is kept."""
+        return all(len(map_.levels) > len(LEVELS) for map_ in self.maps.values())
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The weights that are told apart where not all are, in 255ths."""
+        return LEVELS
+
+    @cached_property
+    def patterns(self) -> list[PatternShares]:
+        """The model's share of every class of patterns."""
+        if "patterns" not in self.run.tables:
+            return []
+        whole = self.run.tables["patterns"].filter(
+            pl.col("layer").is_null(), pl.col("head").is_null()
+        )
+        shares = []
+        for rows in whole.partition_by("class", maintain_order=True):
+            name = rows["class"][0]
+            shares.append(
+                PatternShares(name, _by_state(rows, "share"), _by_state(rows, "share_corrected"))
+            )
+        return shares
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The groups of heterogeneous heads."""
+        if "heterogeneous" not in self.run.tables:
+            return []
+        frame = self.run.tables["heterogeneous"].sort("group", "layer", "head")
+        groups = []
+        for rows in frame.partition_by("group", maintain_order=True):
+            heads = [f"L{layer}H{head}" for layer, head in rows.select("layer", "head").iter_rows()]
+            name, measure, value = rows.select("name", "measure", "value").row(0)
+            groups.append(Group(name, measure, value, tuple(heads)))
+        return groups
+
+    @cached_property
+    def signals(self) -> list[Proxy]:
+        """The measures that go best with the effect of disabling a head; last comes the layer, which
+        any has to beat.
+        """
+        if "predictors" not in self.run.tables:
+            return []
+        frame = self.run.tables["predictors"]
+        names = [field.name for field in fields(Proxy)]
+        rows = frame.filter(pl.col("effect") == frame["effect"].first()).select(names)
+        is_layer = pl.col("measure") == LAYER
+        shown = pl.concat([rows.filter(~is_layer).head(_PROXIES), rows.filter(is_layer)])
+        return [Proxy(*row) for row in shown.iter_rows()]
+
+    @cached_property
+    def records(self) -> list[dict[str, object]]:
+        """The records of the runs behind the section (`run.json`, whatever it holds), and which of
+        their parts are objects.
+        """
+        records = []
+        for record in (self.run.meta, *self.run.others):
+            records.append({**record, "part": {key: part(record, key) for key in _PARTS}})
+        return records
+
+    @cached_property
+    def definitions(self) -> dict[str, object]:
+        """What every number means, by its name; where records differ, the first is right."""
+        definitions: dict[str, object] = {}
+        for record in (self.run.meta, *self.run.others)[::-1]:
+            definitions |= part(record, "definitions")
+        return definitions
+
+
+def _by_state(rows: pl.DataFrame, measure: str) -> dict[str, Estimate]:
+    known = rows.filter(pl.col("measure") == measure, pl.col("value").is_not_null())
+    return dict(zip(known["state"], estimates(known), strict=True))
+
+
+def sections_of(folders: Sequence[Path]) -> list[Section]:
+    """The sections of a report on run folders, one model and task after the other.
+
+    Folders about one model and one task, such as those of `compare` and `disable`, are one section.
+    Raises HeadscopeError for a folder that holds no run.
+    """
+    sections = []
+    for run in joined([read(Path(folder)) for folder in folders]):
+        sections += [Section(part_of_run) for part_of_run in _by_task(run)]
+    return sections
+
+
+def _by_task(run: Run) -> Iterator[Run]:
+    """A run over several tasks as one run a task; the examples go to the task that run.json names,
+    or the first.
+    """
+    tasks = tasks_of(run.tables)
+    if len(tasks) < 2:
+        yield run
+        return
+    named = text(part(run.meta, "task").get("name"))
+    holder = named if named in tasks else tasks[0]
+    for task in tasks:
+        tables, maps = _of_task(run.tables, task, is_holder=task == holder), run.maps
+        if task != holder:
+            maps = {}
+        if "examples" not in tables:
+            examples, maps = examples_of(run.folder, task, _EXAMPLES)
+            tables |= examples
+        yield replace(run, title=titled(run.meta, task), tables=tables, maps=maps)
+
+
+def _of_task(tables: Tables, task: str, *, is_holder: bool) -> dict[str, pl.DataFrame]:
+    """The rows about a task; the claims and the examples are whole, with the task that has them."""
+    kept = {}
+    for name, frame in tables.items():
+        if name in ("examples", "claims") and not is_holder:
+            continue
+        if "task" in frame.columns and name != "claims":
+            frame = frame.filter(pl.col("task").is_null() | (pl.col("task") == task))
+        if frame.height:
+            kept[name] = frame
+    return kept
