@@ -253,7 +253,7 @@ def disabled() -> None:
             (task, metric, f"{own['baseline'][0]:.1f}", f"{chosen['best']} {chosen['value']:+.1f}",
              f"{chosen['null_mean']:+.1f} ({chosen['null_high']:+.1f})", p_value(chosen["p"]),
              f"{chosen['honest']:+.1f} ({chosen['low']:+.1f} to {chosen['high']:+.1f})", chosen["verdict"],
-             chosen["text"].split("more than noise: ")[1].split(". Chosen")[0],
+             chosen["text"].split("Significant gains: ")[1].split(". Chosen")[0],
              f"{hurt.height} of {own.height}", f"{worst['set']} {interval(worst, '+')}", own["n"][0])
         )  # fmt: skip
         low, high = row.to_dicts()[0], row.to_dicts()[-1]
@@ -265,17 +265,17 @@ def disabled() -> None:
         read = {
             name: pl.read_parquet(measured / f"{name}.parquet") for name in ("heads", "patterns")
         }
-        found = [r for r in predictors({**read, "disabled": each}) if r["effect"] == MOVED]
+        found = [r for r in predictors({**read, "disabled": each}) if r.effect == MOVED]
         always = (LAYER, "gradient_importance", "norm_entropy", "entropy")
-        top = [r for r in found if r["measure"] not in always][:3] + [
-            r for r in found if r["measure"] in always
+        top = [r for r in found if r.measure not in always][:3] + [
+            r for r in found if r.measure in always
         ]
         signals += [
             (
                 task,
-                r["measure"],
-                f"{r['value']:+.2f} ({r['low']:+.2f} to {r['high']:+.2f})",
-                p_value(r["p_corrected"]),
+                r.measure,
+                f"{r.value:+.2f} ({r.low:+.2f} to {r.high:+.2f})",
+                p_value(r.p_corrected),
             )
             for r in top
         ]
