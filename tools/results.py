@@ -289,15 +289,15 @@ def disabled() -> None:
         "![Change when a head is disabled](../images/figure8_heads.svg)",
         "![Change when a layer is disabled](../images/figure9_layers.svg)",
         "## Does disabling help? (C5)",
-        "The best of 72 heads, beside the gain to expect of the best of 72 that do not matter "
-        "(mean, and what one case in twenty exceeds) with its p. Gains that stand are those of "
-        "max-T over all heads, each scaled by its own spread: a small gain of a head that moves "
-        "little can stand where the largest does not. The honest gain is that of the head that "
-        "one half of the examples chooses, on the other half. A head is needed when the loss "
-        "without it stands after Holm's correction over 72.",
+        "The best of 72 heads, beside the best gain of 72 under the null hypothesis (mean, and "
+        "95th percentile) with its p-value. Significant gains are those of max-T over all heads, "
+        "each scaled by its own spread: a small gain of a head that moves little can be "
+        "significant where the largest is not. The held-out gain is that of the head that one "
+        "half of the examples chooses, on the other half. A head is needed when the loss without "
+        "it is significant after Holm's correction over 72.",
         table(
-            ("task", "metric", "whole model", "best head", "best of 72 null heads", "p", "honest gain", "C5",
-             "gains that stand", "heads that are needed", "most needed", "n"),
+            ("task", "metric", "whole model", "best head", "best of 72 under H0", "p", "held-out gain", "C5",
+             "significant gains", "heads that are needed", "most needed", "n"),
             best,
         ),
         "Whole layers, with corrected p:",

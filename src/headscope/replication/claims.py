@@ -133,8 +133,9 @@ def _frames(tables: Tables) -> Judgement:
     above = heads.filter(pl.col("above"))
     carrying = heads.filter(pl.col("p_corrected") < SIGNIFICANT, pl.col("excess") > 0).height
     names = ", ".join(f"{row['set']} ({row['value']:.3f})" for row in above.to_dicts())
+    are = "is" if above.height == 1 else "are"
     evidence = (
-        f"Of {heads.height} heads, {names} {'is' if above.height == 1 else 'are'} above the 99th "
+        f"Of {heads.height} heads, {names} {are} above the 99th "
         f"percentile; beyond other words at the same distance, {carrying} attend from core "
         "elements to the predicate."
     )
@@ -235,23 +236,9 @@ def _disabling_helps(tables: Tables) -> Judgement:
 def _vertical_is_special(tables: Tables) -> Judgement:
     if "patterns" not in tables or "heads" not in tables:
         return _untested("patterns beside measures")
-    patterns = tables["patterns"]
-    shares = patterns.filter(
-        pl.col("head").is_not_null(),
-        pl.col("measure") == "share",
-        pl.col("class") == VERTICAL,
-        pl.col("state") == patterns["state"].last(),
-    )
-    to_special = pl.col("measure").is_in(["attention_to_cls", "attention_to_sep"])
-    special = (
-        tables["heads"]
-        .filter(to_special)
-        .group_by("task", "layer", "head")
-        .agg(special=pl.col("value").sum())
-    )
-    both = shares.join(special, on=["task", "layer", "head"])
-    vertical = both.filter(pl.col("value") > DOMINANT)
-    rest = both.filter(pl.col("value") <= DOMINANT)
+    heads = _vertical_and_special(tables["patterns"], tables["heads"])
+    vertical = heads.filter(pl.col("vertical") > DOMINANT)
+    rest = heads.filter(pl.col("vertical") <= DOMINANT)
     if not vertical.height:
         return Judgement("not tested", "No head has mostly vertical maps.")
     inside = float(str(vertical["special"].mean()))
@@ -261,6 +248,20 @@ def _vertical_is_special(tables: Tables) -> Judgement:
     return Judgement(
         "supported" if inside >= DOMINANT else "not supported",
         f"[CLS] and one [SEP] receive {inside:.2f} of the attention of the {vertical.height} "
-        f"heads whose maps are mostly vertical{outside} (a head counts once a task).",
+        f"heads whose maps are mostly vertical{outside} (a head counts once per task).",
         "Of two [SEP] the one that receives more is counted.",
     )
+
+
+def _vertical_and_special(patterns: pl.DataFrame, heads: pl.DataFrame) -> pl.DataFrame:
+    """By task and head, the share of vertical maps and the attention to special tokens."""
+    shares = patterns.filter(
+        pl.col("head").is_not_null(),
+        pl.col("measure") == "share",
+        pl.col("class") == VERTICAL,
+        pl.col("state") == patterns["state"].last(),
+    )
+    measures = pl.col("measure").is_in(["attention_to_cls", "attention_to_sep"])
+    head = ("task", "layer", "head")
+    special = heads.filter(measures).group_by(head).agg(special=pl.col("value").sum())
+    return shares.select(*head, vertical="value").join(special, on=head)

@@ -20,7 +20,6 @@ from headscope.commands.settings import Settings, TaskSettings, command
 from headscope.commands.study import STUDY_EXAMPLES
 from headscope.errors import HeadscopeError, unknown
 from headscope.progress import say
-from headscope.reference import reference
 from headscope.replication.plan import Part, Role, frame_part, plan_lines, run_parts, task_parts
 
 if TYPE_CHECKING:

@@ -14,7 +14,16 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from headscope.errors import HeadscopeError
-from headscope.stats.metrics import Sums, Tally, metric_named, weigh
+from headscope.stats.metrics import (
+    Labels,
+    Points,
+    Predictions,
+    Sums,
+    Tally,
+    Weights,
+    metric_named,
+    weigh,
+)
 from headscope.stats.paired import RESAMPLES, chunks
 
 Alternative = Literal["gain", "loss", "change"]
@@ -42,9 +51,9 @@ class Outcomes:
     """
 
     metric: str
-    labels: Shaped[np.ndarray, "example"]
+    labels: Labels
     before: Shaped[np.ndarray, "example"]
-    after: Shaped[np.ndarray, "set example"]
+    after: Predictions
 
     def __post_init__(self) -> None:
         metric_named(self.metric)
@@ -66,7 +75,7 @@ class Outcomes:
         second = {name: term[..., n:] for name, term in terms.items()}
         return first, second
 
-    def changes(self, weights: Float[np.ndarray, "draw example"]) -> Float[np.ndarray, "draw set"]:
+    def changes(self, weights: Weights) -> Points:
         """The changes in points where every example counts `weights` times."""
         before, after = self.terms
         return self._change(weigh(before, weights), weigh(after, weights))
@@ -76,47 +85,43 @@ class Outcomes:
         """The examples whose prediction changes in any set."""
         return np.flatnonzero((self.after != self.before).any(0))
 
-    @cached_property
-    def _gaps(self) -> Sums:
-        """What the exchange of an example takes from the sums before: [moved, set]."""
-        before, after = self.terms
-        return {
-            name: np.swapaxes(before[name][..., self.moved] - after[name][..., self.moved], -1, -2)
-            for name in before
-        }
-
-    def exchanged(self, which: Float[np.ndarray, "draw moved"]) -> Float[np.ndarray, "draw set"]:
+    def exchanged(self, which: Float[np.ndarray, "draw moved"]) -> Points:
         """The changes in points if the predictions of some of the moved examples are exchanged."""
-        before, after = self._totals
-        shift = {name: which @ gap for name, gap in self._gaps.items()}
-        return self._change(_plus(before, shift, -1.0), _plus(after, shift, 1.0))
+        before, both, gaps = self._sums
+        first = {name: before[name] - which @ gap for name, gap in gaps.items()}
+        return self._change(first, {name: both[name] - first[name] for name in first})
 
     def spread(self) -> Float[np.ndarray, "set"]:
         """The standard deviation of the changes under exchange, to first order."""
-        before, after = self._totals
-        middle = {name: (before[name] + after[name]) / 2 for name in before}
+        _, both, gaps = self._sums
         # The change that each example makes by itself, from halfway between both sides.
-        alone = self._change(_plus(middle, self._gaps, 0.5), _plus(middle, self._gaps, -0.5))
+        first = {name: (both[name] + gap) / 2 for name, gap in gaps.items()}
+        alone = self._change(first, {name: both[name] - first[name] for name in first})
         return np.asarray(np.sqrt((alone**2).sum(0)))
 
     @cached_property
-    def _totals(self) -> tuple[Sums, Sums]:
+    def _sums(self) -> tuple[Sums, Sums, Sums]:
+        """Sums before, sums of both sides, and what each moved example adds more before than after.
+
+        An exchange takes the last, [moved, set], from one side and gives it to the other.
+        """
         before, after = self.terms
         once = np.ones((1, len(self.labels)))
-        return weigh(before, once), weigh(after, once)
+        gaps = {name: (before[name] - after[name])[..., self.moved] for name in before}
+        return (
+            weigh(before, once),
+            weigh({name: before[name] + after[name] for name in before}, once),
+            {name: np.swapaxes(gap, -1, -2) for name, gap in gaps.items()},
+        )
 
-    def _change(self, before: Sums, after: Sums) -> Float[np.ndarray, "draw set"]:
+    def _change(self, before: Sums, after: Sums) -> Points:
         points = metric_named(self.metric).points
         return points(after) - points(before)
 
 
-def _plus(sums: Sums, shift: Sums, times: float) -> Sums:
-    return {name: total + times * shift[name] for name, total in sums.items()}
-
-
 def permutation(
     metric: str,
-    labels: Shaped[np.ndarray, "example"],
+    labels: Labels,
     before: Shaped[np.ndarray, "example"],
     after: Shaped[np.ndarray, "example"],
     seed: int,
@@ -174,7 +179,7 @@ class Exchange:
         spread: The standard deviation of a set's changes to first order, which no draw alters.
     """
 
-    changes: Float[np.ndarray, "draw set"]
+    changes: Points
     spread: Float[np.ndarray, "set"]
 
 
@@ -202,7 +207,7 @@ def exchange(outcomes: Outcomes, seed: int, resamples: int = RESAMPLES) -> Excha
     return Exchange(changes, outcomes.spread())
 
 
-def _exchanges(n: int, resamples: int, seed: int) -> Iterator[Float[np.ndarray, "draw example"]]:
+def _exchanges(n: int, resamples: int, seed: int) -> Iterator[Weights]:
     """Which of `n` examples are exchanged (1.0), a chunk of draws at a time; in the first, none."""
     if n < 30 and 2**n <= resamples:
         # The bits of all numbers below 2^n.

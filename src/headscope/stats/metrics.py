@@ -17,10 +17,20 @@ from scipy.stats import rankdata
 
 from headscope.errors import unknown
 
-Array = npt.NDArray[np.float64]
-Values = npt.NDArray[Any]
-Added = Mapping[str, Values]
-Sums = dict[str, Array]
+Array = npt.NDArray[Any]
+Labels = Shaped[np.ndarray, "example"]
+"""Classes or scores."""
+Predictions = Shaped[np.ndarray, "set example"]
+"""Those of several models, or of one with several sets of heads disabled."""
+Weights = Float[np.ndarray, "draw example"]
+"""How many times every example counts."""
+Points = Float[np.ndarray, "draw set"]
+"""Scores, or changes of a score."""
+Sums = Mapping[str, npt.NDArray[np.float64]]
+"""Sums over examples by name, [draw, set], with the classes in front if there is one per class.
+
+What examples add to them is [set, example]. Where predictions do not matter there is 1 set.
+"""
 
 _ROUNDING = 1e-12
 """What may be left, relative to its mean square, of the variance of a constant."""
@@ -34,15 +44,14 @@ class Metric:
         title: The metric's name in a sentence.
         regression: Whether labels and predictions are scores, not classes.
         added: What every example adds to the sums, from labels [example] and predictions
-            [set, example]: arrays [set, example], or [example] where the predictions do not
-            matter, with the classes in front where there is a sum per class.
+            [set, example]; truth values count as 0 and 1.
         points: The score from the sums, 0 where it is not defined.
         ranked: Whether the score is of ranks, which depend on the weights of all examples.
     """
 
     title: str
     regression: bool
-    added: Callable[[Values, Values], Added]
+    added: Callable[[Array, Array], Mapping[str, Array]]
     points: Callable[[Sums], Array]
     ranked: bool = False
 
@@ -51,48 +60,34 @@ class Metric:
         """What kind of label it is for, in words."""
         return "a regression" if self.regression else "classes"
 
-    def terms(
-        self, labels: Shaped[np.ndarray, "example"], predictions: Shaped[np.ndarray, "set example"]
-    ) -> Sums:
-        """What every example adds to each sum: [set, example], 1 set if predictions do not matter.
-
-        Where there is a sum per class, the classes stand in front. A metric of ranks takes those of
-        all examples, each counted once.
-        """
+    def terms(self, labels: Labels, predictions: Predictions) -> Sums:
+        """What every example adds to each sum; ranks are those of all examples, counted once."""
         added = self.added(labels, predictions)
         return {name: np.atleast_2d(term).astype(np.float64) for name, term in added.items()}
 
-    def score(
-        self, labels: Shaped[np.ndarray, "example"], predictions: Shaped[np.ndarray, "example"]
-    ) -> float:
+    def score(self, labels: Labels, predictions: Shaped[np.ndarray, "example"]) -> float:
         """The score of some predictions, in points.
 
         >>> METRICS["f1"].score(np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0]))
         50.0
         """
-        weights = np.ones((1, len(labels)))
-        return float(Tally(self, labels, predictions[None]).score(weights)[0, 0])
+        once = np.ones((1, len(labels)))
+        return float(Tally(self, labels, predictions[None]).score(once)[0, 0])
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Examples that a metric is to be scored on many times, with weights.
-
-    Attributes:
-        metric: The metric.
-        labels: Classes or scores.
-        predictions: Those of several models, or of one with several sets of heads disabled.
-    """
+    """Examples that a metric is to be scored on many times, with weights."""
 
     metric: Metric
-    labels: Shaped[np.ndarray, "example"]
-    predictions: Shaped[np.ndarray, "set example"]
+    labels: Labels
+    predictions: Predictions
 
     @cached_property
     def _terms(self) -> Sums:
         return self.metric.terms(self.labels, self.predictions)
 
-    def score(self, weights: Float[np.ndarray, "draw example"]) -> Float[np.ndarray, "draw set"]:
+    def score(self, weights: Weights) -> Points:
         """The scores in points where every example counts `weights` times.
 
         >>> labels, predictions = np.array([1, 0]), np.array([[1, 1]])
@@ -103,12 +98,15 @@ class Tally:
         if not self.metric.ranked:
             return self.metric.points(weigh(self._terms, weights))
         labels = _ranks(self.labels, weights)
-        sums = (_rank_sums(labels, row, weights) for row in self.predictions)
-        return np.stack([self.metric.points(each) for each in sums], axis=1)
+        scores = []
+        for predictions in self.predictions:
+            sums = _rank_sums(labels, _ranks(predictions, weights), weights)
+            scores.append(self.metric.points(sums))
+        return np.stack(scores, axis=1)
 
 
-def weigh(terms: Sums, weights: Float[np.ndarray, "draw example"]) -> Sums:
-    """The sums of weighted terms, [draw, set], with the classes in front where there are any."""
+def weigh(terms: Sums, weights: Weights) -> Sums:
+    """The sums of what weighted examples add."""
     return {name: weights @ np.swapaxes(term, -1, -2) for name, term in terms.items()}
 
 
@@ -119,7 +117,7 @@ def metric_named(name: str) -> Metric:
     return METRICS[name]
 
 
-def _accuracy_added(labels: Values, predictions: Values) -> Added:
+def _accuracy_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
     return {"n": np.ones(len(labels)), "right": predictions == labels}
 
 
@@ -127,8 +125,9 @@ def _accuracy(sums: Sums) -> Array:
     return 100 * _ratio(sums["right"], sums["n"])
 
 
-def _f1_added(labels: Values, predictions: Values) -> Added:
-    true, predicted = labels == 1, predictions == 1
+def _f1_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
+    true = labels == 1
+    predicted = predictions == 1
     return {"true": true, "predicted": predicted, "both": true & predicted}
 
 
@@ -136,7 +135,7 @@ def _f1(sums: Sums) -> Array:
     return 100 * _ratio(2 * sums["both"], sums["predicted"] + sums["true"])
 
 
-def _matthews_added(labels: Values, predictions: Values) -> Added:
+def _matthews_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
     classes = np.unique(np.append(labels, predictions))[:, None, None]
     return {
         "n": np.ones(len(labels)),
@@ -154,14 +153,14 @@ def _matthews(sums: Sums) -> Array:
     return 100 * _ratio(covariance, spread)
 
 
-def _pearson_added(labels: Values, predictions: Values) -> Added:
+def _pearson_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
     # Small sums lose fewer digits.
     y = labels - labels.mean()
     p = predictions - predictions.mean(axis=1, keepdims=True)
     return {"n": np.ones(len(labels)), "y": y, "yy": y * y, "p": p, "pp": p * p, "yp": y * p}
 
 
-def _rank_added(labels: Values, predictions: Values) -> Added:
+def _rank_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
     return _pearson_added(rankdata(labels), rankdata(predictions, axis=1))
 
 
@@ -183,35 +182,28 @@ def _ratio(above: Array, below: Array) -> Array:
     return np.divide(above, below, out=np.zeros(above.shape), where=below > 0)
 
 
-def _ranks(
-    values: Shaped[np.ndarray, "example"], weights: Float[np.ndarray, "draw example"]
-) -> Float[np.ndarray, "draw example"]:
-    """Ranks of examples that count `weights` times, minus the mean rank; equal values share one."""
+def _ranks(values: Shaped[np.ndarray, "example"], weights: Weights) -> Weights:
+    """Ranks of weighted examples, minus their mean; equal values share one: [draw, example]."""
     _, index, count = np.unique(values, return_inverse=True, return_counts=True)
     first = np.cumsum(count) - count
     # The weight of each different value, in ascending order: [draw, value].
     weight = np.add.reduceat(weights[:, np.argsort(index, kind="stable")], first, axis=1)
     # Half of a value's own weight, and all below it, stand before the middle of its ranks.
     middle = np.cumsum(weight, axis=1) - weight / 2
-    centred: Array = middle - weights.sum(1, keepdims=True) / 2
-    return centred[:, index]
+    centred = middle - weights.sum(1, keepdims=True) / 2
+    return np.asarray(centred[:, index])
 
 
-def _rank_sums(
-    labels: Float[np.ndarray, "draw example"],
-    predictions: Shaped[np.ndarray, "example"],
-    weights: Float[np.ndarray, "draw example"],
-) -> Sums:
-    """The sums of a correlation of ranks, [draw]; `labels` are ranks already."""
-    ranks = _ranks(predictions, weights)
-    none = np.zeros(len(weights))
+def _rank_sums(labels: Weights, predictions: Weights, weights: Weights) -> Sums:
+    """The sums of the correlation of ranks, [draw]."""
+    zero = np.zeros(len(weights))
     return {
         "n": weights.sum(1),
-        "y": none,
+        "y": zero,
         "yy": np.einsum("de,de,de->d", weights, labels, labels),
-        "p": none,
-        "pp": np.einsum("de,de,de->d", weights, ranks, ranks),
-        "yp": np.einsum("de,de,de->d", weights, labels, ranks),
+        "p": zero,
+        "pp": np.einsum("de,de,de->d", weights, predictions, predictions),
+        "yp": np.einsum("de,de,de->d", weights, labels, predictions),
     }
 
 

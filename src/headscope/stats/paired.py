@@ -57,7 +57,7 @@ def bootstrap(
 
 
 def interval(values: Array) -> tuple[float, float]:
-    """The central 95% of resampled values (percentile interval)."""
+    """The central 95% of resampled values (percentile interval), its lower and its upper end."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
@@ -67,11 +67,14 @@ def wilson(successes: float, n: float) -> tuple[float, float]: ...
 @overload
 def wilson(successes: Array, n: Array) -> tuple[Array, Array]: ...
 def wilson(successes: Any, n: Any) -> Any:
-    """Wilson's 95% score interval of a share, as fractions; honest also at 0 of n and n of n.
+    """Wilson's 95% score interval of a share; it holds its level also at 0 of n and n of n.
 
     Args:
-        successes: A number or an array; `n` may be an effective number, so it need not be whole.
-        n: The number of cases.
+        successes: How many, or an array of them. An effective number need not be whole.
+        n: Of how many cases.
+
+    Returns:
+        Its lower and its upper end, as fractions.
 
     Source: Wilson (1927), Journal of the American Statistical Association 22.
     """
@@ -101,7 +104,9 @@ def mcnemar(labels: Array, before: Array, after: Array) -> float:
 
 
 def holm(p: Array) -> Array:
-    """Holm's correction: p-values that hold for the whole family at once, in the order given.
+    """Adjusted p-values of a family of tests (Holm), in the order of `p`.
+
+    Source: Holm (1979), Scandinavian Journal of Statistics 6.
 
     >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
     [0.03, 0.06, 0.06]
@@ -114,9 +119,15 @@ def holm(p: Array) -> Array:
 
 
 def mean_interval(n: Array, total: Array, squares: Array) -> tuple[Array, Array, Array]:
-    """Mean and normal 95% interval from counts, sums and sums of squares, which add up over shards.
+    """Mean and normal 95% interval from sums that add up over shards.
 
-    NaN where n is 0; the interval is NaN where n is 1.
+    Args:
+        n: Counts, of any shape.
+        total: Sums.
+        squares: Sums of squares.
+
+    Returns:
+        Mean, lower and upper end. NaN where n is 0; the ends are NaN where n is 1.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / n

@@ -5,7 +5,7 @@ columns = ["question", "answer"]   # one or two text columns
 label = "label"                    # the label column; this is the default
 labels = ["wrong", "right"]        # classes in the order of their indices; none for a regression
 limits = [0, 1]                    # the lowest and highest score of a regression
-metrics = ["accuracy", "f1"]       # the headline first; by default accuracy, or spearman and pearson
+metrics = ["accuracy", "f1"]       # the headline first; a default if left out
 ```
 """
 

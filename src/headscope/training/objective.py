@@ -23,15 +23,15 @@ class Objective:
     Attributes:
         model: Its gradients are added up in its parameters.
         examples: The training examples.
-        task: Its loss is taken.
         targets: Class indices, or scores for a regression, on the model's device.
+        task: Its loss is taken.
         precision: Which number format to compute in.
     """
 
     model: Model
     examples: Encoded
-    task: Task
     targets: Shaped[Tensor, "example"]
+    task: Task
     precision: Precision
 
     @classmethod
@@ -39,7 +39,7 @@ class Objective:
         cls, model: Model, task: Task, examples: Encoded, labels: Labels, precision: Precision
     ) -> "Objective":
         """The objective of a task with these labels."""
-        return cls(model, examples, task, targets(task, labels, model.hf.device), precision)
+        return cls(model, examples, targets(task, labels, model.hf.device), task, precision)
 
     def add_gradients(self, rows: list[int], part_size: int) -> float:
         """Add the gradient of the mean loss over the examples `rows` to that of the parameters, in
