@@ -36,9 +36,10 @@ from headscope.model.encoding import Encoded, batches, encode
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS
+from headscope.stats.metrics import METRICS
 from headscope.tasks import find
 from headscope.tasks.files import load_data
-from headscope.tasks.metrics import METRICS, Logits, predictions
+from headscope.tasks.outputs import Logits, predictions
 
 Seconds = dict[str, list[float]]
 

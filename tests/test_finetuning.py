@@ -284,7 +284,7 @@ def test_the_gradient_of_the_parts_is_that_of_the_whole(
     found = []
     for parts in (len(rows), size):
         model.hf.zero_grad()
-        objective = Objective(model, encoded, target, find(task).is_regression, "fp32")
+        objective = Objective(model, encoded, target, find(task), "fp32")
         loss = objective.add_gradients(rows, parts)
         found.append(
             (

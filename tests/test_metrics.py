@@ -1,32 +1,96 @@
-"""The many-at-once forms of the metrics against scikit-learn's and scipy's, and the majority baseline."""
+"""Metrics against scikit-learn's and SciPy's, plain and weighted; predictions, losses, the majority baseline."""
+
+import doctest
+import warnings
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import log_softmax
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
+from headscope.errors import HeadscopeError
+from headscope.stats import metrics
+from headscope.stats.metrics import METRICS, Tally, metric_named
 from headscope.tasks import find
-from headscope.tasks.metrics import METRICS, losses, majority, predictions, score_rows
+from headscope.tasks.outputs import losses, majority, predictions, targets, training_loss
+
+Array = npt.NDArray[Any]
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.integers(0, 10_000), st.integers(2, 23), st.sampled_from(sorted(METRICS)))
-def test_rows_equal_the_kept_library(seed: int, n: int, metric: str) -> None:
-    rng = np.random.default_rng(seed)
+def slow_score(metric: str, labels: Array, predicted: Array) -> float:
+    """The kept library's score in points; 0 for the correlation with a constant."""
+    if metric == "accuracy":
+        return 100 * float(accuracy_score(labels, predicted))
+    if metric == "f1":
+        return 100 * float(f1_score(labels, predicted, pos_label=1, zero_division=0.0))
+    if np.ptp(labels) == 0 or np.ptp(predicted) == 0:
+        return 0.0
+    if metric == "matthews":
+        return 100 * float(matthews_corrcoef(labels, predicted))
+    correlation = {"pearson": pearsonr, "spearman": spearmanr}[metric]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of two examples.
+        return 100 * float(correlation(labels, predicted).statistic)
+
+
+def some(metric: str, n: int, sets: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Labels and predictions [set, example] that the metric takes, with ties."""
     if METRICS[metric].regression:
-        # Rounded, so that there are ties.
-        labels, predicted = rng.normal(size=(3, n)).round(1), rng.normal(size=(3, n)).round(1)
-    else:
-        labels, predicted = (
-            rng.integers(0, 2, (3, n)).astype(float),
-            rng.integers(0, 2, (3, n)).astype(float),
-        )
-    together = score_rows(metric, labels, predicted)
-    for i in range(3):
-        assert together[i] == pytest.approx(
-            METRICS[metric].score(labels[i], predicted[i]), abs=1e-8
-        )
+        return rng.normal(size=n).round(1), rng.normal(size=(sets, n)).round(1)
+    classes = 3 if metric == "matthews" else 2
+    return rng.integers(0, classes, n), rng.integers(0, classes, (sets, n))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(2, 23), st.sampled_from(sorted(METRICS)))
+def test_scores_equal_the_kept_library(seed: int, n: int, metric: str) -> None:
+    labels, predicted = some(metric, n, 3, np.random.default_rng(seed))
+    for row in predicted:
+        expected = slow_score(metric, labels, row)
+        assert METRICS[metric].score(labels, row) == pytest.approx(expected, abs=1e-8)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.integers(2, 23), st.sampled_from(sorted(METRICS)))
+def test_a_weight_is_so_many_copies_of_the_example(seed: int, n: int, metric: str) -> None:
+    rng = np.random.default_rng(seed)
+    labels, predicted = some(metric, n, 3, rng)
+    weights = rng.integers(0, 4, (5, n))
+    weights[:, 0] += 2
+    scores = Tally(METRICS[metric], labels, predicted).score(weights.astype(float))
+    assert scores.shape == (5, 3)
+    for draw, times in enumerate(weights):
+        copies = np.repeat(np.arange(n), times)
+        for which, row in enumerate(predicted):
+            expected = slow_score(metric, labels[copies], row[copies])
+            assert scores[draw, which] == pytest.approx(expected, abs=1e-8)
+
+
+def test_a_large_offset_costs_no_digits() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.normal(size=211)
+    predicted = labels + rng.normal(size=211)
+    plain = METRICS["pearson"].score(labels, predicted)
+    assert METRICS["pearson"].score(labels + 1e6, predicted - 1e6) == pytest.approx(plain, abs=1e-6)
+
+
+def test_metrics_by_name() -> None:
+    assert metric_named("f1") is METRICS["f1"]
+    assert (METRICS["f1"].fits, METRICS["pearson"].fits) == ("classes", "a regression")
+    with pytest.raises(HeadscopeError, match="unknown metric 'f11': did you mean 'f1'"):
+        metric_named("f11")
+
+
+def test_doctests() -> None:
+    found = doctest.testmod(metrics)
+    assert found.attempted >= 3
+    assert found.failed == 0
 
 
 def test_by_hand() -> None:
@@ -58,13 +122,24 @@ def test_predictions_are_classes_or_scores() -> None:
     assert predictions(find("stsb"), np.array([[0.5], [2]], dtype=np.float32)).tolist() == [0.5, 2]
 
 
-def test_losses_are_those_of_training() -> None:
+def test_losses_worked_by_hand() -> None:
     out = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32) * 30
     labels = np.array([0, 1, 2, 0, 1, 2, 0])
-    expected = torch.nn.functional.cross_entropy(
-        torch.from_numpy(out), torch.from_numpy(labels), reduction="none"
-    )
-    np.testing.assert_allclose(losses(find("mnli"), labels, out), expected, rtol=1e-4, atol=1e-5)
+    expected = -log_softmax(out.astype(np.float64), axis=1)[np.arange(7), labels]
+    assert losses(find("mnli"), labels, out) == pytest.approx(expected, abs=1e-12)
     assert losses(
         find("stsb"), np.array([1.0, 4.0]), np.array([[3.0], [3.5]], np.float32)
     ).tolist() == [4, 0.25]
+
+
+@pytest.mark.parametrize(("task", "outputs"), [("mnli", 3), ("stsb", 1)])
+def test_losses_are_those_of_training(task: str, outputs: int) -> None:
+    rng = np.random.default_rng(0)
+    out = rng.normal(size=(7, outputs)).astype(np.float32)
+    labels = np.array([0, 1, 2, 0, 1, 2, 0]) if outputs > 1 else rng.random(7)
+    target = targets(find(task), labels, torch.device("cpu"))
+    each = losses(find(task), labels, out)
+    for reduction, expected in (("mean", each.mean()), ("sum", each.sum())):
+        loss = training_loss(find(task), torch.from_numpy(out), target, reduction)  # type: ignore[arg-type]
+        assert loss.dtype == torch.float32
+        assert float(loss) == pytest.approx(expected, rel=1e-5)

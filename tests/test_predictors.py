@@ -53,27 +53,25 @@ def test_signals_worked_by_hand() -> None:
             {"perfect": loss**3, "inverse": -loss, "noise": noise, "flat": np.ones(n)}, loss, delta
         )
     )
-    rows = {(r["effect"], r["measure"]): r for r in found}
+    rows = {(r.effect, r.measure): r for r in found}
     # What is the same for all heads says nothing; sets of several heads are left out; a layer counts as a signal.
     assert {m for _, m in rows} == {"perfect", "inverse", "noise", "layer"}
-    assert rows["loss", "perfect"]["value"] == pytest.approx(1)
-    assert rows["loss", "inverse"]["value"] == pytest.approx(-1)
-    assert rows["loss", "perfect"]["n"] == n
+    assert rows["loss", "perfect"].value == pytest.approx(1)
+    assert rows["loss", "inverse"].value == pytest.approx(-1)
+    assert rows["loss", "perfect"].n == n
     for measure, x in (("noise", noise), ("perfect", loss)):
         own, expected = rows["accuracy", measure], spearmanr(x, -delta)
-        assert (own["value"], own["p"]) == pytest.approx((expected.statistic, expected.pvalue))
-        assert own["low"] <= own["value"] <= own["high"]
-        assert own["p_corrected"] >= own["p"]
-    assert rows["loss", "layer"]["value"] == pytest.approx(
+        assert (own.value, own.p) == pytest.approx((expected.statistic, expected.pvalue))
+        assert own.low <= own.value <= own.high
+        assert own.p_corrected >= own.p
+    assert rows["loss", "layer"].value == pytest.approx(
         spearmanr(np.repeat([1, 2, 3], HEADS), loss).statistic
     )
-    assert [r["effect"] for r in found] == [
+    assert [r.effect for r in found] == [
         effect for effect in ("loss_moved", "loss", "accuracy") for _ in range(4)
     ]
-    assert rows["loss_moved", "perfect"]["value"] == pytest.approx(
-        spearmanr(loss, loss**2).statistic
-    )
-    assert abs(found[0]["value"]) >= abs(found[1]["value"]) >= abs(found[2]["value"])
+    assert rows["loss_moved", "perfect"].value == pytest.approx(spearmanr(loss, loss**2).statistic)
+    assert abs(found[0].value) >= abs(found[1].value) >= abs(found[2].value)
 
 
 def test_nothing_without_measures_or_with_few_heads() -> None:
@@ -90,9 +88,7 @@ def test_intervals_hold_the_true_correlation_as_often_as_they_say() -> None:
     for trial in range(150):
         x = rng.normal(size=n)
         noisy = x + rng.normal(size=n)
-        found = {r["measure"]: r for r in predictors(tables({"x": x}, noisy, -noisy), seed=trial)}[
-            "x"
-        ]
+        found = {r.measure: r for r in predictors(tables({"x": x}, noisy, -noisy), seed=trial)}["x"]
         # Spearman's correlation of two normals with Pearson's 1/sqrt(2): 6/pi asin(r/2).
-        inside += found["low"] <= 6 / np.pi * np.arcsin(0.5**0.5 / 2) <= found["high"]
+        inside += found.low <= 6 / np.pi * np.arcsin(0.5**0.5 / 2) <= found.high
     assert 0.87 <= inside / 150 <= 1

@@ -12,14 +12,8 @@ from headscope.model.loading import load
 from headscope.reference import claims, reference
 from headscope.replication.claims import verdicts
 from headscope.replication.plan import Part, Role, plan_lines, run_parts
-from headscope.replication.run import (
-    TASKS,
-    chosen_tasks,
-    effects_over_seeds,
-    gather,
-    over_seeds,
-    with_paper,
-)
+from headscope.replication.rows import effects_over_seeds, over_seeds, with_paper
+from headscope.replication.run import TASKS, chosen_tasks, gather
 from test_framenet import AIM, GOOD, release
 
 
@@ -84,12 +78,12 @@ def test_scores_stand_beside_the_papers_and_differ_only_from_the_same_model() ->
          {"task": "mrpc", "configuration": "random + fine-tuned", "metric": "f1", "value": 80.0}]
     )  # fmt: skip
     other = with_paper(scores, "minilm")
-    assert [(r["paper"], r["difference"], r["comparable"]) for r in other] == [
+    assert [(r["paper"], r["difference"], r["comparable"]) for r in other.to_dicts()] == [
         (82.7, None, "another model: not comparable"),
         (81.2, None, "another model: not comparable"),
     ]
     same = with_paper(scores, "google-bert/bert-base-uncased")
-    assert [round(r["difference"], 1) for r in same] == [2.3, -1.2]
+    assert [round(r["difference"], 1) for r in same.to_dicts()] == [2.3, -1.2]
 
 
 def test_the_interval_over_seeds_worked_by_hand() -> None:
@@ -107,8 +101,8 @@ def test_the_interval_over_seeds_worked_by_hand() -> None:
     ]
     (found,) = over_seeds(frame(rows))
     # t(0.975, 2) = 4.3027; standard error 2 / sqrt(3).
-    assert found["value"] == 62
-    assert found["high"] - found["value"] == pytest.approx(4.3027 * 2 / 3**0.5, abs=1e-3)
+    assert found.value == 62
+    assert found.high - found.value == pytest.approx(4.3027 * 2 / 3**0.5, abs=1e-3)
     assert over_seeds(frame(rows[:1])) == []
 
 
@@ -153,8 +147,8 @@ def test_verdicts_worked_by_hand() -> None:
     assert found["C4"].verdict == "supported"
     assert "gains 40.0 points on average over 1 tasks (paper: 35.9)" in found["C4"].evidence
     assert found["C5"].verdict == "partly supported"
-    assert "A gain that stands on 1 of 2 tasks" in found["C5"].evidence
-    assert "the best of 72 gains +1.0 points" in found["C5"].evidence
+    assert "A significant gain on 1 of 2 tasks" in found["C5"].evidence
+    assert "the best of 72 sets gains +1.0 points" in found["C5"].evidence
     assert {one.verdict for one in verdicts({})} == {"not tested"}
 
 
@@ -221,9 +215,8 @@ def test_a_disabling_part_does_not_score_twice(tmp_path: Path) -> None:
     assert gather(tmp_path, parts)["scores"].height == 1
 
 
-def test_effects_over_seeds_worked_by_hand(tmp_path: Path) -> None:
-    def run(name: str, deltas: tuple[float, float]) -> None:
-        (tmp_path / name).mkdir()
+def test_effects_over_seeds_worked_by_hand() -> None:
+    def disabled(*deltas: float) -> pl.DataFrame:
         rows = [
             {
                 "task": "rte",
@@ -236,23 +229,14 @@ def test_effects_over_seeds_worked_by_hand(tmp_path: Path) -> None:
             }
             for h, d in enumerate(deltas, 1)
         ]
-        frame(rows).write_parquet(tmp_path / name / "disabled.parquet")
+        return frame(rows)
 
-    run("disabled-each", (1.0, -2.0))
-    run("disabled-each-seed-1", (2.0, -2.0))
-    run("disabled-each-seed-2", (3.0, 1.0))
-    one, two = effects_over_seeds(sorted(tmp_path.iterdir()))
-    assert (one["set"], one["value"], one["gains"], one["same_sign"], one["n"]) == (
-        "L1H1",
-        2,
-        3,
-        1,
-        3,
-    )
-    assert one["high"] - 2 == pytest.approx(4.3027 / 3**0.5, abs=1e-3)
-    assert (two["value"], two["gains"]) == (-1, 1)
-    assert two["same_sign"] == pytest.approx(2 / 3)
-    assert one["p_corrected"] >= one["p"]
+    one, two = effects_over_seeds([disabled(1.0, -2.0), disabled(2.0, -2.0), disabled(3.0, 1.0)])
+    assert (one.set, one.value, one.gains, one.same_sign, one.n) == ("L1H1", 2, 3, 1, 3)
+    assert one.high - 2 == pytest.approx(4.3027 / 3**0.5, abs=1e-3)
+    assert (two.value, two.gains) == (-1, 1)
+    assert two.same_sign == pytest.approx(2 / 3)
+    assert one.p_corrected >= one.p
 
 
 @pytest.mark.slow

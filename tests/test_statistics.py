@@ -8,20 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from headscope.stats.paired import (
-    bootstrap,
-    holm,
-    interval,
-    mcnemar,
-    mean_interval,
-    permutation,
-    wilson,
-)
-from headscope.tasks.metrics import score_rows
+from headscope.stats.exchange import permutation
+from headscope.stats.paired import bootstrap, holm, interval, mcnemar, mean_interval, wilson
+from test_metrics import slow_score, some
 
 
-def accuracy(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return score_rows("accuracy", labels, predicted)
+def accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    return slow_score("accuracy", labels, predicted)
 
 
 def test_mcnemar_by_hand() -> None:
@@ -46,14 +39,14 @@ def test_permutation_equals_all_assignments() -> None:
         for i, s in zip(differ, swap, strict=True):
             if s:
                 one[i], two[i] = two[i], one[i]
-        return float((accuracy(labels[None], two[None]) - accuracy(labels[None], one[None]))[0])
+        return accuracy(labels, two) - accuracy(labels, one)
 
     observed = abs(change((False,) * len(differ)))
     every = [
         abs(change(s)) >= observed - 1e-9
         for s in itertools.product((False, True), repeat=len(differ))
     ]
-    p = permutation(accuracy, labels, before, after, seed=1, resamples=20_000)
+    p = permutation("accuracy", labels, before, after, seed=1, resamples=20_000)
     assert p == pytest.approx(np.mean(every), abs=0.015)
     # For accuracy the two tests are one.
     assert p == pytest.approx(mcnemar(labels, before, after), abs=0.015)
@@ -68,11 +61,7 @@ def test_tests_keep_their_level_under_the_null() -> None:
         one = np.where(rng.random(101) < 0.1, 1 - base, base)
         two = np.where(rng.random(101) < 0.1, 1 - base, base)
         p_mcnemar.append(mcnemar(labels, one, two))
-        p_permutation.append(
-            permutation(
-                lambda a, b: score_rows("f1", a, b), labels, one, two, seed=0, resamples=200
-            )
-        )
+        p_permutation.append(permutation("f1", labels, one, two, seed=0, resamples=200))
     # 300 draws of a true 5% exceed 8% once in some hundred runs; the seed is fixed.
     assert np.mean(np.array(p_mcnemar) <= 0.05) <= 0.08
     assert np.mean(np.array(p_permutation) <= 0.05) <= 0.08
@@ -83,7 +72,7 @@ def test_a_planted_effect_is_found() -> None:
     labels = rng.integers(0, 2, 401)
     worse = np.where(rng.random(401) < 0.1, 1 - labels, labels)
     assert mcnemar(labels, labels, worse) < 1e-6
-    assert permutation(lambda a, b: score_rows("f1", a, b), labels, labels, worse, seed=0) < 0.001
+    assert permutation("f1", labels, labels, worse, seed=0) < 0.001
 
 
 def test_wilson_by_the_textbook() -> None:
@@ -92,6 +81,14 @@ def test_wilson_by_the_textbook() -> None:
     assert wilson(11, 11)[1] == 1.0
     assert wilson(0, 11)[0] == 0.0
     assert wilson(11, 11)[0] < 0.8
+
+
+def test_wilson_of_many_with_numbers_that_are_not_whole() -> None:
+    low, high = wilson(np.array([7.0, 3.5]), np.array([11.0, 5.5]))
+    assert (low[0], high[0]) == wilson(7, 11)
+    # The same share of half as many: a centre nearer to a half, and a wider interval.
+    assert low[1] < low[0]
+    assert high[1] - low[1] > high[0] - low[0]
 
 
 def test_holm_by_hand() -> None:
@@ -112,16 +109,42 @@ def test_bootstrap_is_paired_and_does_not_depend_on_chunks(monkeypatch: pytest.M
     rng = np.random.default_rng(7)
     labels = rng.integers(0, 2, 103)
     one = np.where(rng.random(103) < 0.2, 1 - labels, labels)
-    drawn = bootstrap(accuracy, labels, [one, one], seed=2, resamples=500)
+    drawn = bootstrap("accuracy", labels, [one, one], seed=2, resamples=500)
     assert drawn.shape == (2, 500)
     assert (drawn[0] == drawn[1]).all()
     low, high = interval(drawn[0])
-    assert low < float(accuracy(labels[None], one[None])[0]) < high
+    assert low < accuracy(labels, one) < high
     # The normal interval of a share is close at this size.
     share = (labels == one).mean()
     assert high - low == pytest.approx(100 * 2 * 1.96 * np.sqrt(share * (1 - share) / 103), rel=0.2)
     monkeypatch.setattr("headscope.stats.paired._CELLS", 1000)
-    assert (bootstrap(accuracy, labels, [one, one], seed=2, resamples=500) == drawn).all()
+    assert (bootstrap("accuracy", labels, [one, one], seed=2, resamples=500) == drawn).all()
+
+
+@pytest.mark.parametrize("metric", ["f1", "matthews", "pearson", "spearman"])
+def test_bootstrap_equals_the_slow_form(metric: str) -> None:
+    labels, predicted = some(metric, 31, 2, np.random.default_rng(5))
+    drawn = bootstrap(metric, labels, list(predicted), seed=2, resamples=20)
+    for resample, rows in enumerate(np.random.default_rng(2).integers(0, 31, (20, 31))):
+        expected = [slow_score(metric, labels[rows], row[rows]) for row in predicted]
+        assert drawn[:, resample] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["f1", "matthews", "pearson", "spearman"])
+def test_permutation_equals_the_slow_form(metric: str) -> None:
+    labels, (before, after) = some(metric, 31, 2, np.random.default_rng(6))
+    after[:9] = before[:9]
+    differ = np.flatnonzero(before != after)
+    observed = abs(slow_score(metric, labels, after) - slow_score(metric, labels, before))
+    extreme = 1
+    for swap in np.random.default_rng(3).random((99, len(differ))) < 0.5:
+        first, second = before.copy(), after.copy()
+        first[differ] = np.where(swap, after[differ], before[differ])
+        second[differ] = np.where(swap, before[differ], after[differ])
+        change = slow_score(metric, labels, second) - slow_score(metric, labels, first)
+        extreme += abs(change) >= observed - 1e-9
+    assert 1 < extreme < 100
+    assert permutation(metric, labels, before, after, seed=3, resamples=99) == extreme / 100
 
 
 @settings(deadline=None)

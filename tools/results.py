@@ -253,7 +253,7 @@ def disabled() -> None:
             (task, metric, f"{own['baseline'][0]:.1f}", f"{chosen['best']} {chosen['value']:+.1f}",
              f"{chosen['null_mean']:+.1f} ({chosen['null_high']:+.1f})", p_value(chosen["p"]),
              f"{chosen['honest']:+.1f} ({chosen['low']:+.1f} to {chosen['high']:+.1f})", chosen["verdict"],
-             chosen["text"].split("more than noise: ")[1].split(". Chosen")[0],
+             chosen["text"].split("Significant gains: ")[1].split(". Chosen")[0],
              f"{hurt.height} of {own.height}", f"{worst['set']} {interval(worst, '+')}", own["n"][0])
         )  # fmt: skip
         low, high = row.to_dicts()[0], row.to_dicts()[-1]
@@ -265,17 +265,17 @@ def disabled() -> None:
         read = {
             name: pl.read_parquet(measured / f"{name}.parquet") for name in ("heads", "patterns")
         }
-        found = [r for r in predictors({**read, "disabled": each}) if r["effect"] == MOVED]
+        found = [r for r in predictors({**read, "disabled": each}) if r.effect == MOVED]
         always = (LAYER, "gradient_importance", "norm_entropy", "entropy")
-        top = [r for r in found if r["measure"] not in always][:3] + [
-            r for r in found if r["measure"] in always
+        top = [r for r in found if r.measure not in always][:3] + [
+            r for r in found if r.measure in always
         ]
         signals += [
             (
                 task,
-                r["measure"],
-                f"{r['value']:+.2f} ({r['low']:+.2f} to {r['high']:+.2f})",
-                p_value(r["p_corrected"]),
+                r.measure,
+                f"{r.value:+.2f} ({r.low:+.2f} to {r.high:+.2f})",
+                p_value(r.p_corrected),
             )
             for r in top
         ]
@@ -289,15 +289,15 @@ def disabled() -> None:
         "![Change when a head is disabled](../images/figure8_heads.svg)",
         "![Change when a layer is disabled](../images/figure9_layers.svg)",
         "## Does disabling help? (C5)",
-        "The best of 72 heads, beside the gain to expect of the best of 72 that do not matter "
-        "(mean, and what one case in twenty exceeds) with its p. Gains that stand are those of "
-        "max-T over all heads, each scaled by its own spread: a small gain of a head that moves "
-        "little can stand where the largest does not. The honest gain is that of the head that "
-        "one half of the examples chooses, on the other half. A head is needed when the loss "
-        "without it stands after Holm's correction over 72.",
+        "The best of 72 heads, beside the best gain of 72 under the null hypothesis (mean, and "
+        "95th percentile) with its p-value. Significant gains are those of max-T over all heads, "
+        "each scaled by its own spread: a small gain of a head that moves little can be "
+        "significant where the largest is not. The held-out gain is that of the head that one "
+        "half of the examples chooses, on the other half. A head is needed when the loss without "
+        "it is significant after Holm's correction over 72.",
         table(
-            ("task", "metric", "whole model", "best head", "best of 72 null heads", "p", "honest gain", "C5",
-             "gains that stand", "heads that are needed", "most needed", "n"),
+            ("task", "metric", "whole model", "best head", "best of 72 under H0", "p", "held-out gain", "C5",
+             "significant gains", "heads that are needed", "most needed", "n"),
             best,
         ),
         "Whole layers, with corrected p:",

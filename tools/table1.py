@@ -20,7 +20,7 @@ import polars as pl
 import headscope
 from headscope.names import CONFIGURATIONS
 from headscope.reference import reference
-from headscope.replication.run import over_seeds
+from headscope.replication.rows import over_seeds
 from headscope.results.record import read_json
 from pages import PAGES, RUNS, interval, table
 
@@ -84,11 +84,7 @@ def page() -> None:
             told = published[words].get(task, {})
             paper = told.get("correlation" if metric in ("spearman", "pearson") else metric, "")
             over = over_seeds(own)
-            mean = (
-                f"{over[0]['value']:.1f} ({over[0]['low']:.1f} to {over[0]['high']:.1f})"
-                if over
-                else ""
-            )
+            mean = f"{over[0].value:.1f} ({over[0].low:.1f} to {over[0].high:.1f})" if over else ""
             first = own.to_dicts()[0]
             lines.append(
                 (task, words, metric, interval(first), mean, ", ".join(f"{v:.1f}" for v in own["value"]),

@@ -16,10 +16,16 @@ Role = Literal["", "predicate", "agent", "patient", "place", "time"]
 class Word:
     """A word of a text with its tags, in the terms of Universal Dependencies 2.
 
-    `start` and `end` are character offsets into the text (end exclusive). `head` is the index of
-    the governing word in the same text, -1 for the root. `relation` is the dependency relation to
-    it (`nsubj`, `nsubj:pass`, `obj`, ...). `role` is the semantic role in the event of the clause,
-    where it is known.
+    Attributes:
+        form: As it stands in the text.
+        lemma: Its base form.
+        start: Offset of its first character in the text.
+        end: Offset after its last character.
+        upos: Its part of speech.
+        relation: Its relation to its governor (`nsubj`, `nsubj:pass`, `obj`, ...).
+        head: The index of its governor in the same text, -1 for the root.
+        negation: Whether it negates.
+        role: Its semantic role in the event of the clause, where it is known.
     """
 
     form: str
@@ -45,12 +51,15 @@ class Word:
 
 @dataclass(frozen=True)
 class Split:
-    """The rows of one split. All columns have the length `n`.
+    """The rows of one split, in columns of the same length.
 
-    `first` and `second` are the texts (`second` is None for single sentences); `labels` holds class
-    indices, or scores for a regression; `words`, where a gold annotation exists, holds for every
-    example the tagged words of each of its texts. `notes` says what was left out on the way, for
-    the run's record.
+    Attributes:
+        first: The first texts.
+        second: The second texts; None for single sentences.
+        labels: Class indices, or scores for a regression.
+        words: For every example, the tagged words of each of its texts, where there is a gold
+            annotation.
+        notes: What was left out on the way, for the run's record.
     """
 
     first: tuple[str, ...]
@@ -73,9 +82,7 @@ class Split:
         )
 
     def sample(self, n: int | None, seed: int) -> "Split":
-        """At most `n` rows, drawn without replacement from `seed`, in their old order; all rows if
-        `n` is None.
-        """
+        """At most `n` rows, drawn without replacement, in their old order; all if `n` is None."""
         if n is None or n >= len(self):
             return self
         rows = np.random.default_rng(seed).choice(len(self), n, replace=False)

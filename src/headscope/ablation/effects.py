@@ -4,7 +4,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -12,10 +11,13 @@ from headscope.ablation.sets import SetResult
 from headscope.axes import HeadSet
 from headscope.examples import Labels
 from headscope.model.attention import Mode
-from headscope.stats.best_of_many import Outcomes, best_gain, exchange, honest_gain, max_t, verdict
-from headscope.stats.paired import bootstrap, holm, interval, mcnemar, mean_interval, permutation
+from headscope.stats.best_of_many import best_gain, honest_gain
+from headscope.stats.exchange import Outcomes, exchange, max_t, permutation
+from headscope.stats.metrics import METRICS
+from headscope.stats.paired import bootstrap, holm, interval, mcnemar, mean_interval
+from headscope.stats.verdicts import verdict
 from headscope.tasks.base import Task
-from headscope.tasks.metrics import METRICS, Logits, losses, predictions, score_rows
+from headscope.tasks.outputs import Logits, losses, predictions
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,14 @@ def effects(
     loss_changes = _loss_changes(task, labels, unchanged, results)
     rows = []
     for metric in task.metrics:
-        score = partial(score_rows, metric)
-        drawn = bootstrap(score, labels, [base, *changed], seed)
+        drawn = bootstrap(metric, labels, [base, *changed], seed)
         is_exact = metric == "accuracy"
         p_values = []
         for number, after in enumerate(changed, start=1):
             if is_exact:
                 p_values.append(mcnemar(labels, base, after))
             else:
-                p_values.append(permutation(score, labels, base, after, seed + number))
+                p_values.append(permutation(metric, labels, base, after, seed + number))
         corrected = holm(np.array(p_values))
         baseline = METRICS[metric].score(labels, base)
         for number, result in enumerate(results):

@@ -20,7 +20,7 @@ from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.progress import progress, say
 from headscope.results.run import Run
-from headscope.tasks.metrics import Logits
+from headscope.tasks.outputs import Logits
 
 _KEPT = "disabled"
 

@@ -11,7 +11,7 @@ from headscope.model.model import Model
 from headscope.model.passes import example_maps, logits
 from headscope.results.tables import Map
 from headscope.tasks.base import Task
-from headscope.tasks.metrics import predictions
+from headscope.tasks.outputs import predictions
 
 KEPT = 16
 """How many examples are kept."""

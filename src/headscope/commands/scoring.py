@@ -3,7 +3,7 @@
 from headscope.commands.session import Session
 from headscope.model.model import Model
 from headscope.model.passes import logits
-from headscope.tasks.metrics import Logits
+from headscope.tasks.outputs import Logits
 from headscope.tasks.scores import ScoreRow, score_rows_of
 
 

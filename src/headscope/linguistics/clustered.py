@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_Z = 1.959963984540054
+from headscope.stats.paired import Z, wilson
+
 Array = npt.NDArray[np.float64]
 
 
@@ -79,7 +80,7 @@ class Clustered:
     def interval(self) -> tuple[Array, Array]:
         """The normal 95% interval of the mean: lower and upper end, each [group, layer, head]."""
         mean = self.mean
-        half = _Z * self.error
+        half = Z * self.error
         return mean - half, mean + half
 
     def share_interval(self) -> tuple[Array, Array]:
@@ -97,11 +98,7 @@ class Clustered:
         with np.errstate(invalid="ignore", divide="ignore"):
             # A single case has the variance mean (1 - mean), their mean that over their number.
             cases = np.where(error > 0, np.minimum(mean * (1 - mean) / error**2, n), clusters)
-            z2 = _Z**2 / cases
-            centre = (mean + z2 / 2) / (1 + z2)
-            spread = np.maximum(mean * (1 - mean), 0.0) / cases + z2 / cases / 4
-            half = _Z * np.sqrt(spread) / (1 + z2)
-        return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+            return wilson(mean * cases, cases)
 
     def p_values(self) -> Array:
         """Two-sided p-value that the mean is 0, by a normal approximation, [group, layer, head]."""

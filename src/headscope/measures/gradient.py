@@ -24,6 +24,7 @@ from headscope.model.passes import BATCH_TOKENS
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.progress import Advance, silent
 from headscope.tasks.base import Task
+from headscope.tasks.outputs import targets, training_loss
 
 IMPORTANCE = "gradient_importance"
 Table = Float[np.ndarray, "layer head"]
@@ -52,8 +53,7 @@ def gradient_importance(
     """
     _check(model, task, encoded, labels)
     device = model.hf.device
-    dtype = torch.float32 if task.is_regression else torch.long
-    target = torch.tensor(labels, dtype=dtype, device=device)
+    target = targets(task, labels, device)
     sums = MomentSums([IMPORTANCE], model.layers, model.heads)
     with _frozen(model), torch.inference_mode(False), torch.enable_grad():
         for rows in batches(encoded.lengths, batch_tokens):
@@ -61,7 +61,8 @@ def gradient_importance(
             outputs = _HeadOutputs()
             with model.observed(outputs.keep), scoring_autocast(precision, device):
                 logits = model.hf(**inputs).logits.float()
-            gradients = torch.autograd.grad(_loss(task, logits, target[rows]), outputs.by_layer)
+            loss = training_loss(task, logits, target[rows], "sum")
+            gradients = torch.autograd.grad(loss, outputs.by_layer)
             real = inputs["attention_mask"][:, :, None, None]
             layers = zip(outputs.by_layer, gradients, strict=True)
             for layer, (output, gradient) in enumerate(layers):
@@ -99,12 +100,6 @@ def normalised(mean: Table, low: Table, high: Table) -> tuple[Table, Table, Tabl
     norm = np.linalg.norm(mean, axis=1, keepdims=True)
     norm = np.where(norm > 0, norm, 1.0)
     return mean / norm, low / norm, high / norm
-
-
-def _loss(task: Task, logits: Tensor, target: Tensor) -> Tensor:
-    if task.is_regression:
-        return torch.nn.functional.mse_loss(logits[:, 0], target, reduction="sum")
-    return torch.nn.functional.cross_entropy(logits, target, reduction="sum")
 
 
 @contextmanager

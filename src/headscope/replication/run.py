@@ -20,7 +20,6 @@ from headscope.commands.settings import Settings, TaskSettings, command
 from headscope.commands.study import STUDY_EXAMPLES
 from headscope.errors import HeadscopeError, unknown
 from headscope.progress import say
-from headscope.reference import reference
 from headscope.replication.plan import Part, Role, frame_part, plan_lines, run_parts, task_parts
 
 if TYPE_CHECKING:
@@ -194,7 +193,8 @@ def write(run: Run, session: Session, parts: Sequence[Part], names: Sequence[str
     """Put the tables of the parts together in the run folder, with the claims."""
     import polars as pl
 
-    from headscope.replication.claims import rows_of, verdicts
+    from headscope.replication.claims import verdicts
+    from headscope.replication.rows import effects_over_seeds, over_seeds, with_paper
 
     tables = gather(run.path, parts)
     dispensable = []
@@ -208,7 +208,7 @@ def write(run: Run, session: Session, parts: Sequence[Part], names: Sequence[str
     for name, frame in tables.items():
         run.frame(name, frame)
     scores = tables["scores"]
-    run.table("table1", with_paper(scores, session.model.name), model=session.model.name, task="")
+    run.frame("table1", with_paper(scores, session.model.name))
     if seeds := over_seeds(scores):
         run.table("seeds", seeds, model=session.model.name, task="")
     if signals := [row for name in names for row in signal_rows(tables, name)]:
@@ -217,10 +217,11 @@ def write(run: Run, session: Session, parts: Sequence[Part], names: Sequence[str
     for name in names:
         by_seed = [part for part in parts if part.task == name and part.role in _BY_SEED]
         if len(by_seed) > 1:
-            rows += effects_over_seeds([run.path / part.folder for part in by_seed])
+            paths = [run.path / part.folder / "disabled.parquet" for part in by_seed]
+            rows += effects_over_seeds([pl.read_parquet(path) for path in paths])
     if rows:
         run.table("seeds_disabled", rows, model=session.model.name, task="")
-    run.table("claims", rows_of(verdicts(tables)), model=session.model.name, task=names[0])
+    run.table("claims", verdicts(tables), model=session.model.name, task=names[0])
 
 
 def chosen_tasks(spec: str) -> tuple[str, ...]:
@@ -251,36 +252,11 @@ def gather(root: Path, parts: Sequence[Part]) -> dict[str, pl.DataFrame]:
     return {name: pl.concat(own, how="diagonal_relaxed") for name, own in frames.items()}
 
 
-def with_paper(scores: pl.DataFrame, model: str) -> list[dict[str, Any]]:
-    """Table 1: every score beside the paper's, with the difference where the model is the
-    paper's.
-    """
-    published = reference("scores")
-    same = model.rstrip("/").split("/")[-1] == "bert-base-uncased"
-    rows = []
-    for row in scores.to_dicts():
-        told = published.get(row["configuration"], {}).get(row["task"], {})
-        metric = "correlation" if row["metric"] in ("spearman", "pearson") else row["metric"]
-        paper = told.get(metric)
-        rows.append(
-            {
-                **row,
-                "paper": None if paper is None else float(paper),
-                "difference": row["value"] - paper if same and paper is not None else None,
-                "comparable": ""
-                if paper is None
-                else "same model"
-                if same
-                else "another model: not comparable",
-            }
-        )
-    return rows
-
-
 def signal_rows(tables: Mapping[str, pl.DataFrame], task: str) -> list[dict[str, Any]]:
     """The `predictors` rows of one task."""
     import polars as pl
 
+    from headscope.results.run import as_columns
     from headscope.stats.proxies import predictors
 
     own = {
@@ -288,64 +264,4 @@ def signal_rows(tables: Mapping[str, pl.DataFrame], task: str) -> list[dict[str,
         for name, frame in tables.items()
         if "task" in frame.columns
     }
-    return [{"task": task, **row} for row in predictors(own)]
-
-
-def effects_over_seeds(folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """The `seeds_disabled` rows of a task: what disabling a head changes, as a mean over the
-    fine-tunings, a folder each.
-    """
-    import numpy as np
-    import polars as pl
-
-    from headscope.stats import best_of_many
-
-    frames = [pl.read_parquet(folder / "disabled.parquet") for folder in folders]
-    rows = []
-    for metric in frames[0]["metric"].unique(maintain_order=True):
-        own = [frame.filter(metric=metric) for frame in frames]
-        found = best_of_many.over_seeds(np.stack([frame["delta"].to_numpy() for frame in own]))
-        columns = ("mean", "low", "high", "p", "p_corrected", "gains", "same_sign")
-        for at, row in enumerate(own[0].to_dicts()):
-            numbers = {name: getattr(found, name)[at].item() for name in columns}
-            rows.append(
-                {name: row[name] for name in ("task", "set", "layer", "head", "mode", "metric")}
-                | {
-                    "value": numbers.pop("mean"),
-                    **numbers,
-                    "n": len(frames),
-                    "unit": "points",
-                    "of": "seeds",
-                }
-            )
-    return rows
-
-
-def over_seeds(scores: pl.DataFrame) -> list[dict[str, Any]]:
-    """Mean over seeds with a t interval, for every task, configuration and metric that has
-    several.
-    """
-    from scipy.stats import t
-
-    rows = []
-    keys = ["model", "task", "configuration", "metric"]
-    for key, group in scores.group_by(keys, maintain_order=True):
-        n = group.height
-        if n < 2:
-            continue
-        values = group["value"].to_numpy()
-        half = float(t.ppf(0.975, n - 1)) * values.std(ddof=1) / n**0.5
-        mean = float(values.mean())
-        rows.append(
-            dict(zip(keys, key, strict=True))
-            | {
-                "value": mean,
-                "low": mean - half,
-                "high": mean + half,
-                "n": n,
-                "unit": "points",
-                "of": "seeds",
-            }
-            | {"majority": group["majority"][0]}
-        )
-    return rows
+    return [{"task": task, **as_columns(row)} for row in predictors(own)]

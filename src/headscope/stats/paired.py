@@ -1,60 +1,100 @@
 """Intervals and tests for scores over examples. Pure NumPy; knows nothing of models.
 
-Every function takes arrays over examples and, where it draws, a seed. A `RowScore` scores many data
-sets at once: (labels [row, example], predictions [row, example]) -> [row].
+Where a function draws at random, it takes a seed. Metrics are given by their names (`METRICS`).
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
+from headscope.stats.metrics import Tally, metric_named
+
 Array = npt.NDArray[Any]
-RowScore = Callable[[Array, Array], Array]
 
 RESAMPLES = 2000
+Z = 1.959963984540054
+"""The 97.5% quantile of the standard normal distribution."""
 _CELLS = 4_000_000
-_Z = 1.959963984540054
+"""Numbers in the largest array of a chunk of draws."""
 
 
-def _chunks(resamples: int, n: int) -> list[int]:
-    size = max(1, _CELLS // max(n, 1))
-    return [min(size, resamples - start) for start in range(0, resamples, size)]
+def chunks(draws: int, examples: int) -> Iterator[int]:
+    """How many of the draws over so many examples to make at a time; the chunks fit in memory."""
+    size = max(1, _CELLS // max(examples, 1))
+    for start in range(0, draws, size):
+        yield min(size, draws - start)
 
 
 def bootstrap(
-    score: RowScore, labels: Array, predictions: list[Array], seed: int, resamples: int = RESAMPLES
+    metric: str, labels: Array, predictions: Sequence[Array], seed: int, resamples: int = RESAMPLES
 ) -> Float[np.ndarray, "which resample"]:
-    """The scores of several predictions on the same resamples of the examples (paired
-    bootstrap).
+    """Scores of several predictions on the same resamples of the examples (a paired bootstrap).
+
+    Args:
+        metric: The name of the metric.
+        labels: Classes or scores, [example].
+        predictions: Of several models, each [example].
+        seed: Of the draws.
+        resamples: How many.
+
+    Returns:
+        Points.
     """
     rng = np.random.default_rng(seed)
-    n, parts = len(labels), []
-    for rows in _chunks(resamples, n):
+    n = len(labels)
+    tally = Tally(metric_named(metric), labels, np.stack(predictions))
+    scores = []
+    for rows in chunks(resamples, n):
         drawn = rng.integers(0, n, (rows, n))
-        parts.append(np.stack([score(labels[drawn], p[drawn]) for p in predictions]))
-    return np.concatenate(parts, axis=1)
+        # How often each example was drawn: one count over all rows, each row with its own numbers.
+        numbered = drawn + n * np.arange(rows)[:, None]
+        times = np.bincount(numbered.ravel(), minlength=rows * n).reshape(rows, n)
+        scores.append(tally.score(times.astype(np.float64)).T)
+    return np.concatenate(scores, axis=1)
 
 
 def interval(values: Array) -> tuple[float, float]:
-    """The central 95% of resampled values (percentile interval)."""
+    """The central 95% of resampled values (percentile interval), its lower and its upper end."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's 95% score interval of a share, as fractions; honest also at 0 of n and n of n."""
-    share, z2 = successes / n, _Z**2 / n
+@overload
+def wilson(successes: float, n: float) -> tuple[float, float]: ...
+@overload
+def wilson(successes: Array, n: Array) -> tuple[Array, Array]: ...
+def wilson(successes: Any, n: Any) -> Any:
+    """Wilson's 95% score interval of a share; it holds its level also at 0 of n and n of n.
+
+    Args:
+        successes: How many, or an array of them. An effective number need not be whole.
+        n: Of how many cases.
+
+    Returns:
+        Its lower and its upper end, as fractions.
+
+    Source: Wilson (1927), Journal of the American Statistical Association 22.
+    """
+    share, z2 = successes / n, Z**2 / n
     centre = (share + z2 / 2) / (1 + z2)
-    half = _Z * np.sqrt(share * (1 - share) / n + z2 / n / 4) / (1 + z2)
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+    half = Z * np.sqrt(share * (1 - share) / n + z2 / n / 4) / (1 + z2)
+    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
 
 
 def mcnemar(labels: Array, before: Array, after: Array) -> float:
-    """The exact McNemar test: the two-sided p that right -> wrong and wrong -> right are equally
-    likely.
+    """The exact McNemar test of a change in accuracy.
+
+    Args:
+        labels: Classes, [example].
+        before: Predictions, [example].
+        after: Predictions, [example].
+
+    Returns:
+        The two-sided p-value, under the null hypothesis that a change from right to wrong is as
+        likely as one from wrong to right.
     """
     from scipy.stats import binomtest
 
@@ -63,38 +103,10 @@ def mcnemar(labels: Array, before: Array, after: Array) -> float:
     return float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
 
 
-def permutation(
-    score: RowScore,
-    labels: Array,
-    before: Array,
-    after: Array,
-    seed: int,
-    resamples: int = RESAMPLES,
-) -> float:
-    """The paired permutation test: two-sided p of the change in score if, example by example, the
-    two predictions could as well change places. Never 0: the observed assignment counts as one of
-    the draws.
-    """
-    differ = np.flatnonzero(before != after)
-    if not len(differ):
-        return 1.0
-    one = score(labels[None], after[None]) - score(labels[None], before[None])
-    observed = abs(float(one[0]))
-    rng = np.random.default_rng(seed)
-    extreme = 1
-    for rows in _chunks(resamples, len(labels)):
-        swap = rng.random((rows, len(differ))) < 0.5
-        first, second = np.repeat(before[None], rows, 0), np.repeat(after[None], rows, 0)
-        first[:, differ] = np.where(swap, after[differ], before[differ])
-        second[:, differ] = np.where(swap, before[differ], after[differ])
-        tiled = np.broadcast_to(labels, first.shape)
-        change = np.abs(score(tiled, second) - score(tiled, first))
-        extreme += int(np.sum(change >= observed - 1e-9))
-    return extreme / (resamples + 1)
-
-
 def holm(p: Array) -> Array:
-    """Holm's correction: p-values that hold for the whole family at once, in the order given.
+    """Adjusted p-values of a family of tests (Holm), in the order of `p`.
+
+    Source: Holm (1979), Scandinavian Journal of Statistics 6.
 
     >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
     [0.03, 0.06, 0.06]
@@ -107,13 +119,19 @@ def holm(p: Array) -> Array:
 
 
 def mean_interval(n: Array, total: Array, squares: Array) -> tuple[Array, Array, Array]:
-    """Mean and normal 95% interval from counts, sums and sums of squares, which add up over shards.
+    """Mean and normal 95% interval from sums that add up over shards.
 
-    NaN where n is 0; the interval is NaN where n is 1.
+    Args:
+        n: Counts, of any shape.
+        total: Sums.
+        squares: Sums of squares.
+
+    Returns:
+        Mean, lower and upper end. NaN where n is 0; the ends are NaN where n is 1.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / n
         variance = np.maximum(squares / n - mean**2, 0) * n / (n - 1)
-        half = _Z * np.sqrt(variance / n)
+        half = Z * np.sqrt(variance / n)
     half = np.where(n > 1, half, np.nan)
     return mean, mean - half, mean + half

@@ -14,7 +14,8 @@ __all__ = ["TASKS", "Split", "Task", "find"]
 def find(name_or_folder: str) -> Task:
     """The registered task of that name, or the one that a folder's task.toml describes.
 
-    Raises HeadscopeError that names the known tasks and the nearest.
+    Raises:
+        HeadscopeError: There is no such task; the message names the known ones and the nearest.
     """
     if name_or_folder in TASKS.names():
         return TASKS.get(name_or_folder)

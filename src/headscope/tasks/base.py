@@ -12,10 +12,21 @@ from headscope.registry import Registry
 class Task:
     """A task: what its rows look like and how its predictions are scored.
 
-    `columns` names the one or two text columns, `label` the label column. `labels` names the
-    classes in the order of their indices and is empty for a regression, whose scores lie in
-    `limits`. The first metric is the headline. `generate`, for a task that makes its own data,
-    gives (train, validation) from a seed and their sizes.
+    Attributes:
+        name: What `--task` calls it.
+        columns: The one or two text columns.
+        labels: The classes in the order of their indices; none for a regression.
+        metrics: The headline first.
+        label: The label column.
+        limits: The lowest and the highest score of a regression.
+        folders: Other names that its folder may have.
+        validation: Names that the validation split may have, the preferred one first.
+        hub: The data set and its configuration on the hub.
+        tsv_columns: The text columns in GLUE's archives, where they have other names.
+        tsv_label: The label column in GLUE's archives, where it has another name.
+        generate: For a task that makes its own data: (train, validation) from a seed and their
+            sizes.
+        folder: Where the files of a task of the user's own are.
     """
 
     name: str
@@ -29,7 +40,7 @@ class Task:
     hub: tuple[str, str] | None = None
     tsv_columns: tuple[str, ...] | None = None
     tsv_label: str | None = None
-    generate: "Callable[[int, int, int], tuple[Split, Split]] | None" = None
+    generate: Callable[[int, int, int], tuple[Split, Split]] | None = None
     folder: Path | None = None
 
     @property

@@ -1,5 +1,4 @@
-"""The embedded task `builtin`: do two sentences describe the same event? Its own grammar makes the
-pairs.
+"""The embedded task `builtin`: do two sentences describe the same event? A grammar makes them.
 
 A positive pair says one event in two ways: passive, cleft, synonym, another order of the adjuncts.
 A negative pair says two events that differ in one thing: the roles are swapped, it never happened
@@ -50,18 +49,14 @@ Alternation = Literal["passive", "cleft", "synonym", "order"]
 SplitName = Literal["train", "validation"]
 
 DIFFERENT, SAME = 0, 1
-CONTRASTS: tuple[Contrast, ...] = (
-    *("roles", "roles"),
-    *("object", "object", "object", "object", "object"),
-    *("negation", "negation", "negation"),
-)
+CONTRASTS: tuple[Contrast, ...] = 2 * ("roles",) + 5 * ("object",) + 3 * ("negation",)
 """Equally likely each. Swapped roles are the hardest to learn, a negation the easiest."""
 FORM_SHARES: tuple[Form, ...] = ("active", "passive", *FORMS, "active", "passive", "agent cleft")
 """Equally likely each: the plain forms come more often than the clefts."""
 LONGEST = 14
-"""Words of the longest sentence, punctuation not counted."""
+"""How many words the longest sentence has, punctuation not counted."""
 MOST = 1_000_000
-"""Pairs of the largest split."""
+"""How many pairs the largest split has."""
 
 T = TypeVar("T")
 
@@ -70,10 +65,15 @@ T = TypeVar("T")
 class Pair:
     """Two sentences, whether they describe the same event, and how they were made.
 
-    `contrast` is what tells the events of a negative pair apart; for a positive pair, what does so
-    in its twin. `alternations` are the ways in which the wording of the positive twin differs;
-    there is one at least, and the negative twin shares all of them but the synonym for the word
-    that tells. `words` holds the tagged words of the first and of the second sentence.
+    Attributes:
+        first: The first sentence.
+        second: The second.
+        label: `SAME` or `DIFFERENT`.
+        contrast: What tells the events of a negative pair apart; for a positive pair, what does so
+            in its twin.
+        alternations: The ways in which the wording of the positive twin differs, one at least. The
+            negative twin shares all of them but the synonym for the word that tells.
+        words: The tagged words of the first and of the second sentence.
     """
 
     first: str
@@ -85,18 +85,16 @@ class Pair:
 
     @property
     def kind(self) -> str:
-        """What made the pair what it is: a negative pair's contrast, a positive pair's
-        alternations.
-        """
+        """The contrast of a negative pair, the alternations of a positive one."""
         return self.contrast if self.label == DIFFERENT else "+".join(self.alternations)
 
 
 def pairs(seed: int, split: SplitName) -> Iterator[Pair]:
-    """The endless stream of pairs of a split, twin after twin; no pair comes twice, and the same
-    seed gives the same.
+    """The endless stream of the pairs of a split, twin after twin; no pair comes twice.
 
-    The two splits have no sentence in common, not even with different seeds: sentences that share
-    verb, place, time and the circles of their people are all in the same split.
+    The same seed gives the same pairs. The two splits have no sentence in common, not even with
+    different seeds: sentences that share verb, place, time and the circles of their people are all
+    in the same split.
     """
     # A string seeds by SHA-512, and `random()` is the one method whose stream Python promises to
     # keep.
@@ -107,49 +105,60 @@ def pairs(seed: int, split: SplitName) -> Iterator[Pair]:
         event = _event(rng, contrast)
         if _home(event) != split:
             continue
-        one = _wording(rng, event)
-        two = _wording(rng, event, like=one)
-        other, three = _changed(rng, event, contrast), two
-        # A positive pair never repeats the word that tells, or the overlap of the words would tell
-        # the label.
-        if contrast != "roles":
-            told, new = (
-                (event.patient, other.patient)
-                if contrast == "object"
-                else (event.frequency, other.frequency)
-            )
-            rest = two.synonyms - {told, new}
-            two = replace(two, synonyms=rest | ({told} - one.synonyms))
-            three = replace(two, synonyms=rest | ({new} if rng.random() < 0.5 else set()))
-        alternations = _alternations(one, two)
-        if not alternations:
-            continue
-        first, first_words = realise(event, one)
-        made = []
-        for label, (second, words) in (
-            (SAME, realise(event, two)),
-            (DIFFERENT, realise(other, three)),
-        ):
-            made.append(Pair(first, second, label, contrast, alternations, (first_words, words)))
-        if max(_length(words) for pair in made for words in pair.words) > LONGEST:
+        twins = _twins(rng, event, contrast)
+        if not twins or max(_length(words) for pair in twins for words in pair.words) > LONGEST:
             continue
         if rng.random() < 0.5:
-            made.reverse()
-        for pair in made:
-            key = pair.first, pair.second
-            if key in seen:
-                break
-        else:
-            seen.update((pair.first, pair.second) for pair in made)
-            yield from made
+            twins.reverse()
+        texts = {(pair.first, pair.second) for pair in twins}
+        if texts.isdisjoint(seen):
+            seen |= texts
+            yield from twins
+
+
+def _twins(rng: random.Random, event: Event, contrast: Contrast) -> list[Pair]:
+    """A positive and a negative pair about the event; none if both wordings are the same."""
+    wording = _wording(rng, event)
+    rewording = _wording(rng, event, like=wording)
+    other = _changed(rng, event, contrast)
+    other_wording = rewording
+    # A positive pair never repeats the word that tells, or the overlap of the words would tell the
+    # label.
+    if contrast != "roles":
+        telling, replaced = event.frequency, other.frequency
+        if contrast == "object":
+            telling, replaced = event.patient, other.patient
+        synonyms = rewording.synonyms - {telling, replaced}
+        rewording = replace(rewording, synonyms=synonyms | ({telling} - wording.synonyms))
+        drawn = {replaced} if rng.random() < 0.5 else set()
+        other_wording = replace(rewording, synonyms=synonyms | drawn)
+    alternations = _alternations(wording, rewording)
+    if not alternations:
+        return []
+    first, first_words = realise(event, wording)
+    twins = []
+    for label, (second, second_words) in (
+        (SAME, realise(event, rewording)),
+        (DIFFERENT, realise(other, other_wording)),
+    ):
+        words = (first_words, second_words)
+        twins.append(Pair(first, second, label, contrast, alternations, words))
+    return twins
 
 
 def generate(seed: int, train: int, validation: int) -> tuple[Split, Split]:
-    """The splits of the task: `train` and `validation` pairs from `seed`, with gold words.
+    """The splits of the task, with gold words.
 
     Half of the pairs of a split have each label (one more if their number is odd). A smaller split
-    is the beginning of a larger one. Raises HeadscopeError if a size is less than 1 or more than
-    `MOST`.
+    is the beginning of a larger one.
+
+    Args:
+        seed: Of both.
+        train: How many pairs to train on.
+        validation: How many to validate on.
+
+    Raises:
+        HeadscopeError: A size is less than 1 or more than `MOST`.
     """
     return _split(seed, "train", train), _split(seed, "validation", validation)
 
@@ -172,20 +181,17 @@ def _split(seed: int, name: SplitName, size: int) -> Split:
 def _event(rng: random.Random, contrast: Contrast) -> Event:
     """An event that can differ in `contrast`."""
     agent = _pick(rng, tuple(PEOPLE))
-    patient = _pick(
-        rng, [p for p in PEOPLE if p != agent and (contrast != "object" or _has_synonym(p))]
-    )
-    frequency = _pick(
-        rng, ("never", "often") if contrast == "negation" else (*[""] * 6, "never", "often")
-    )
-    return Event(
-        verb=_pick(rng, tuple(VERBS)),
-        agent=agent,
-        patient=patient,
-        place=_pick(rng, PLACES) if rng.random() < 0.3 else "",
-        time=_pick(rng, SEASONS if frequency else MOMENTS + SEASONS) if rng.random() < 0.3 else "",
-        frequency=frequency,
-    )
+    others = [person for person in PEOPLE if person != agent]
+    if contrast == "object":
+        others = [person for person in others if _has_synonym(person)]
+    patient = _pick(rng, others)
+    usual = () if contrast == "negation" else 6 * ("",)
+    frequency = _pick(rng, (*usual, "never", "often"))
+    verb = _pick(rng, tuple(VERBS))
+    place = _pick(rng, PLACES) if rng.random() < 0.3 else ""
+    times = SEASONS if frequency else MOMENTS + SEASONS
+    time = _pick(rng, times) if rng.random() < 0.3 else ""
+    return Event(verb, agent, patient, place, time, frequency)
 
 
 def _changed(rng: random.Random, event: Event, contrast: Contrast) -> Event:
@@ -194,10 +200,15 @@ def _changed(rng: random.Random, event: Event, contrast: Contrast) -> Event:
         return replace(event, agent=event.patient, patient=event.agent)
     if contrast == "negation":
         return replace(event, frequency="often" if event.frequency == "never" else "never")
-    circle = [p for p in PEOPLE if CIRCLE[p] == CIRCLE[event.patient] and _has_synonym(p)]
-    return replace(
-        event, patient=_pick(rng, [p for p in circle if p not in (event.agent, event.patient)])
-    )
+    circle = CIRCLE[event.patient]
+    others = [
+        person
+        for person in PEOPLE
+        if CIRCLE[person] == circle
+        and _has_synonym(person)
+        and person not in (event.agent, event.patient)
+    ]
+    return replace(event, patient=_pick(rng, others))
 
 
 def _wording(rng: random.Random, event: Event, like: Wording | None = None) -> Wording:
@@ -215,20 +226,17 @@ def _wording(rng: random.Random, event: Event, like: Wording | None = None) -> W
 
 
 def _has_synonym(concept: str) -> bool:
-    return (
-        concept in FREQUENCIES
-        or len(PEOPLE.get(concept, ())) > 1
-        or len(VERBS.get(concept, ())) > 1
-    )
+    words = FREQUENCIES.get(concept) or PEOPLE.get(concept) or VERBS.get(concept) or ()
+    return len(words) > 1
 
 
-def _alternations(one: Wording, two: Wording) -> tuple[Alternation, ...]:
+def _alternations(wording: Wording, other: Wording) -> tuple[Alternation, ...]:
     """In what two wordings of an event differ."""
     differ: dict[Alternation, bool] = {
-        "passive": (one.form in PASSIVE) != (two.form in PASSIVE),
-        "cleft": _focus(one) != _focus(two),
-        "synonym": one.synonyms != two.synonyms,
-        "order": one.order != two.order,
+        "passive": (wording.form in PASSIVE) != (other.form in PASSIVE),
+        "cleft": _focus(wording) != _focus(other),
+        "synonym": wording.synonyms != other.synonyms,
+        "order": wording.order != other.order,
     }
     return tuple(name for name, differs in differ.items() if differs)
 
@@ -241,13 +249,13 @@ def _focus(wording: Wording) -> str:
 
 
 def _home(event: Event) -> SplitName:
-    """The split of an event and of all that differ from it in a contrast; a quarter of them are for
-    validation.
+    """The split of an event and of all that differ from it in a contrast.
 
-    Python's own `hash` of a string changes from run to run.
+    A quarter of the events are for validation.
     """
     circles = sorted((CIRCLE[event.agent], CIRCLE[event.patient]))
     identity = "|".join((*map(str, circles), event.verb, event.place, event.time))
+    # Python's own `hash` of a string changes from run to run.
     digest = hashlib.blake2b(identity.encode(), digest_size=8).digest()
     return "validation" if int.from_bytes(digest, "big") % 4 == 0 else "train"
 

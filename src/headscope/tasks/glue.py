@@ -1,6 +1,6 @@
-"""The seven GLUE tasks of the paper: columns, labels, metrics, and the names their files go by.
+"""The seven GLUE tasks of the paper: columns, labels, metrics, and the names of their files.
 
-Two layouts are read: the Hub's column names (`sentence1`, `label`, ...), and the TSV files of
+Two layouts are read: the hub's column names (`sentence1`, `label`, ...), and the TSV files of
 GLUE's own zip archives with theirs (`#1 String`, `Quality`, ...). Metrics are those of the GLUE
 leaderboard; the first is the headline.
 """
@@ -11,11 +11,7 @@ _HUB = "nyu-mll/glue"
 _ENTAILMENT = ("entailment", "not_entailment")
 
 
-def _add(task: Task) -> None:
-    TASKS.register(task.name)(task)
-
-
-_add(
+GLUE = (
     Task(
         name="mrpc",
         columns=("sentence1", "sentence2"),
@@ -25,9 +21,7 @@ _add(
         hub=(_HUB, "mrpc"),
         tsv_columns=("#1 String", "#2 String"),
         tsv_label="Quality",
-    )
-)
-_add(
+    ),
     Task(
         name="stsb",
         columns=("sentence1", "sentence2"),
@@ -37,9 +31,7 @@ _add(
         folders=("STS-B", "sts-b"),
         hub=(_HUB, "stsb"),
         tsv_label="score",
-    )
-)
-_add(
+    ),
     Task(
         name="sst2",
         columns=("sentence",),
@@ -47,9 +39,7 @@ _add(
         metrics=("accuracy",),
         folders=("SST-2", "sst-2"),
         hub=(_HUB, "sst2"),
-    )
-)
-_add(
+    ),
     Task(
         name="qqp",
         columns=("question1", "question2"),
@@ -58,9 +48,7 @@ _add(
         folders=("QQP",),
         hub=(_HUB, "qqp"),
         tsv_label="is_duplicate",
-    )
-)
-_add(
+    ),
     Task(
         name="rte",
         columns=("sentence1", "sentence2"),
@@ -68,9 +56,7 @@ _add(
         metrics=("accuracy",),
         folders=("RTE",),
         hub=(_HUB, "rte"),
-    )
-)
-_add(
+    ),
     Task(
         name="qnli",
         columns=("question", "sentence"),
@@ -78,9 +64,7 @@ _add(
         metrics=("accuracy",),
         folders=("QNLI",),
         hub=(_HUB, "qnli"),
-    )
-)
-_add(
+    ),
     Task(
         name="mnli",
         columns=("premise", "hypothesis"),
@@ -91,5 +75,8 @@ _add(
         hub=(_HUB, "mnli"),
         tsv_columns=("sentence1", "sentence2"),
         tsv_label="gold_label",
-    )
+    ),
 )
+
+for task in GLUE:
+    TASKS.register(task.name)(task)

@@ -1,12 +1,12 @@
 """How well a model does a task: the rows of the table `scores`."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from headscope.examples import Labels
+from headscope.stats.metrics import METRICS
 from headscope.stats.paired import bootstrap, interval, wilson
 from headscope.tasks.base import Task
-from headscope.tasks.metrics import METRICS, Logits, majority, predictions, score_rows
+from headscope.tasks.outputs import Logits, majority, predictions
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ def score_rows_of(
             share_low, share_high = wilson(int((labels == predicted).sum()), len(labels))
             low, high = 100 * share_low, 100 * share_high
         else:
-            drawn = bootstrap(partial(score_rows, metric), labels, [predicted], seed)
-            low, high = interval(drawn[0])
+            low, high = interval(bootstrap(metric, labels, [predicted], seed)[0])
         rows.append(
             ScoreRow(
                 configuration=configuration,

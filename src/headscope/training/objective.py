@@ -12,6 +12,7 @@ from headscope.model.encoding import Encoded
 from headscope.model.model import Model
 from headscope.model.precision import Precision, training_autocast
 from headscope.tasks.base import Task
+from headscope.tasks.outputs import targets, training_loss
 from headscope.training.state import random_state, set_random_state
 
 
@@ -23,14 +24,14 @@ class Objective:
         model: Its gradients are added up in its parameters.
         examples: The training examples.
         targets: Class indices, or scores for a regression, on the model's device.
-        regression: Whether the targets are scores.
+        task: Its loss is taken.
         precision: Which number format to compute in.
     """
 
     model: Model
     examples: Encoded
     targets: Shaped[Tensor, "example"]
-    regression: bool
+    task: Task
     precision: Precision
 
     @classmethod
@@ -38,9 +39,7 @@ class Objective:
         cls, model: Model, task: Task, examples: Encoded, labels: Labels, precision: Precision
     ) -> "Objective":
         """The objective of a task with these labels."""
-        dtype = torch.float32 if task.is_regression else torch.long
-        targets = torch.tensor(labels, dtype=dtype, device=model.hf.device)
-        return cls(model, examples, targets, task.is_regression, precision)
+        return cls(model, examples, targets(task, labels, model.hf.device), task, precision)
 
     def add_gradients(self, rows: list[int], part_size: int) -> float:
         """Add the gradient of the mean loss over the examples `rows` to that of the parameters, in
@@ -55,7 +54,7 @@ class Objective:
             part_rows = rows[start : start + part_size]
             with training_autocast(self.precision, device):
                 logits = self.model.hf(**self.examples.batch(part_rows, device)).logits
-            loss = self._loss(logits.float(), self.targets[part_rows])
+            loss = training_loss(self.task, logits.float(), self.targets[part_rows], "mean")
             # The mean over all rows is the sum of the parts' means, each by its share of the rows.
             loss = loss * (len(part_rows) / len(rows))
             loss.backward()  # type: ignore[no-untyped-call]
@@ -89,8 +88,3 @@ class Objective:
             if hf.device.type == "cuda":
                 torch.cuda.empty_cache()
             set_random_state(random)
-
-    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        if self.regression:
-            return torch.nn.functional.mse_loss(logits[:, 0], targets)
-        return torch.nn.functional.cross_entropy(logits, targets)

@@ -1,0 +1,126 @@
+"""The tables that only the whole paper has: its numbers beside these, and means over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from headscope.reference import reference
+from headscope.stats import seeds
+
+
+@dataclass(frozen=True)
+class SeedsRow:
+    """A row of the table `seeds`: a score over seeds."""
+
+    task: str
+    configuration: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    unit: str
+    of: str
+    majority: float
+
+
+@dataclass(frozen=True)
+class SeedsDisabledRow:
+    """A row of the table `seeds_disabled`: the effect of disabling a set over seeds."""
+
+    task: str
+    set: str
+    layer: int | None
+    head: int | None
+    mode: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    p: float
+    p_corrected: float
+    gains: int
+    same_sign: float
+    n: int
+    unit: str
+    of: str
+
+
+def with_paper(scores: pl.DataFrame, model: str) -> pl.DataFrame:
+    """Table 1: every score beside the paper's, with the difference where the model is the same."""
+    published = reference("scores")
+    paper = []
+    for row in scores.to_dicts():
+        metric = "correlation" if row["metric"] in ("spearman", "pearson") else row["metric"]
+        paper.append(published.get(row["configuration"], {}).get(row["task"], {}).get(metric))
+    same = model.rstrip("/").split("/")[-1] == "bert-base-uncased"
+    comparable = "same model" if same else "another model: not comparable"
+    beside = scores.with_columns(paper=pl.Series(paper, dtype=pl.Float64))
+    return beside.with_columns(
+        difference=pl.col("value") - pl.col("paper") if same else pl.lit(None),
+        comparable=pl.when(pl.col("paper").is_null())
+        .then(pl.lit(""))
+        .otherwise(pl.lit(comparable)),
+    )
+
+
+def over_seeds(scores: pl.DataFrame) -> list[SeedsRow]:
+    """Means over seeds of every task, configuration and metric that has several."""
+    rows = []
+    keys = ("task", "configuration", "metric")
+    for (task, configuration, metric), group in scores.group_by(*keys, maintain_order=True):
+        if group.height < 2:
+            continue
+        mean = seeds.over_seeds(group["value"].to_numpy()[:, None])
+        row = SeedsRow(
+            task=str(task),
+            configuration=str(configuration),
+            metric=str(metric),
+            value=mean.mean.item(),
+            low=mean.low.item(),
+            high=mean.high.item(),
+            n=group.height,
+            unit="points",
+            of="seeds",
+            majority=group["majority"][0],
+        )
+        rows.append(row)
+    return rows
+
+
+def effects_over_seeds(disabled: Sequence[pl.DataFrame]) -> list[SeedsDisabledRow]:
+    """What disabling each set changes, as a mean over fine-tunings.
+
+    Args:
+        disabled: The table `disabled` of every fine-tuning, of the same sets and metrics.
+    """
+    rows = []
+    for metric in disabled[0]["metric"].unique(maintain_order=True):
+        frames = [frame.filter(metric=metric) for frame in disabled]
+        effects = np.stack([frame["delta"].to_numpy() for frame in frames])
+        mean = seeds.over_seeds(effects)
+        for number, effect in enumerate(frames[0].to_dicts()):
+            row = SeedsDisabledRow(
+                task=effect["task"],
+                set=effect["set"],
+                layer=effect["layer"],
+                head=effect["head"],
+                mode=effect["mode"],
+                metric=metric,
+                value=mean.mean[number].item(),
+                low=mean.low[number].item(),
+                high=mean.high[number].item(),
+                p=mean.p[number].item(),
+                p_corrected=mean.p_corrected[number].item(),
+                gains=mean.gains[number].item(),
+                same_sign=mean.same_sign[number].item(),
+                n=len(disabled),
+                unit="points",
+                of="seeds",
+            )
+            rows.append(row)
+    return rows

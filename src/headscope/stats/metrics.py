@@ -1,0 +1,217 @@
+"""The metrics of GLUE as functions of sums over examples, in points (0 to 100).
+
+A metric needs a few numbers that add up over the examples, such as how many are right. A resample,
+a half or an exchange of predictions is then a weight per example, and thousands of them cost one
+matrix product. The tests hold every metric against scikit-learn's and SciPy's.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float, Shaped
+from scipy.stats import rankdata
+
+from headscope.errors import unknown
+
+Array = npt.NDArray[Any]
+Labels = Shaped[np.ndarray, "example"]
+"""Classes or scores."""
+Predictions = Shaped[np.ndarray, "set example"]
+"""Those of several models, or of one with several sets of heads disabled."""
+Weights = Float[np.ndarray, "draw example"]
+"""How many times every example counts."""
+Points = Float[np.ndarray, "draw set"]
+"""Scores, or changes of a score."""
+Sums = Mapping[str, npt.NDArray[np.float64]]
+"""Sums over examples by name, [draw, set], with the classes in front if there is one per class.
+
+What examples add to them is [set, example]. Where predictions do not matter there is 1 set.
+"""
+
+_ROUNDING = 1e-12
+"""What may be left, relative to its mean square, of the variance of a constant."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as a function of named sums over examples.
+
+    Attributes:
+        title: The metric's name in a sentence.
+        regression: Whether labels and predictions are scores, not classes.
+        added: What every example adds to the sums, from labels [example] and predictions
+            [set, example]; truth values count as 0 and 1.
+        points: The score from the sums, 0 where it is not defined.
+        ranked: Whether the score is of ranks, which depend on the weights of all examples.
+    """
+
+    title: str
+    regression: bool
+    added: Callable[[Array, Array], Mapping[str, Array]]
+    points: Callable[[Sums], Array]
+    ranked: bool = False
+
+    @property
+    def fits(self) -> str:
+        """What kind of label it is for, in words."""
+        return "a regression" if self.regression else "classes"
+
+    def terms(self, labels: Labels, predictions: Predictions) -> Sums:
+        """What every example adds to each sum; ranks are those of all examples, counted once."""
+        added = self.added(labels, predictions)
+        return {name: np.atleast_2d(term).astype(np.float64) for name, term in added.items()}
+
+    def score(self, labels: Labels, predictions: Shaped[np.ndarray, "example"]) -> float:
+        """The score of some predictions, in points.
+
+        >>> METRICS["f1"].score(np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0]))
+        50.0
+        """
+        once = np.ones((1, len(labels)))
+        return float(Tally(self, labels, predictions[None]).score(once)[0, 0])
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Examples that a metric is to be scored on many times, with weights."""
+
+    metric: Metric
+    labels: Labels
+    predictions: Predictions
+
+    @cached_property
+    def _terms(self) -> Sums:
+        return self.metric.terms(self.labels, self.predictions)
+
+    def score(self, weights: Weights) -> Points:
+        """The scores in points where every example counts `weights` times.
+
+        >>> labels, predictions = np.array([1, 0]), np.array([[1, 1]])
+        >>> Tally(METRICS["accuracy"], labels, predictions).score(np.array([[1.0, 1], [3, 1]]))
+        array([[50.],
+               [75.]])
+        """
+        if not self.metric.ranked:
+            return self.metric.points(weigh(self._terms, weights))
+        labels = _ranks(self.labels, weights)
+        scores = []
+        for predictions in self.predictions:
+            sums = _rank_sums(labels, _ranks(predictions, weights), weights)
+            scores.append(self.metric.points(sums))
+        return np.stack(scores, axis=1)
+
+
+def weigh(terms: Sums, weights: Weights) -> Sums:
+    """The sums of what weighted examples add."""
+    return {name: weights @ np.swapaxes(term, -1, -2) for name, term in terms.items()}
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of that name. Raises HeadscopeError that names the known ones and the nearest."""
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS)
+    return METRICS[name]
+
+
+def _accuracy_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
+    return {"n": np.ones(len(labels)), "right": predictions == labels}
+
+
+def _accuracy(sums: Sums) -> Array:
+    return 100 * _ratio(sums["right"], sums["n"])
+
+
+def _f1_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
+    true = labels == 1
+    predicted = predictions == 1
+    return {"true": true, "predicted": predicted, "both": true & predicted}
+
+
+def _f1(sums: Sums) -> Array:
+    return 100 * _ratio(2 * sums["both"], sums["predicted"] + sums["true"])
+
+
+def _matthews_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
+    classes = np.unique(np.append(labels, predictions))[:, None, None]
+    return {
+        "n": np.ones(len(labels)),
+        "right": predictions == labels,
+        "true": labels == classes,
+        "predicted": predictions == classes,
+    }
+
+
+def _matthews(sums: Sums) -> Array:
+    """For any number of classes. Source: Gorodkin (2004), Computational Biology and Chemistry."""
+    n, true, predicted = sums["n"], sums["true"], sums["predicted"]
+    covariance = sums["right"] * n - (true * predicted).sum(0)
+    spread = np.sqrt(n * n - (true**2).sum(0)) * np.sqrt(n * n - (predicted**2).sum(0))
+    return 100 * _ratio(covariance, spread)
+
+
+def _pearson_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
+    # Small sums lose fewer digits.
+    y = labels - labels.mean()
+    p = predictions - predictions.mean(axis=1, keepdims=True)
+    return {"n": np.ones(len(labels)), "y": y, "yy": y * y, "p": p, "pp": p * p, "yp": y * p}
+
+
+def _rank_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
+    return _pearson_added(rankdata(labels), rankdata(predictions, axis=1))
+
+
+def _correlation(sums: Sums) -> Array:
+    n = sums["n"]
+    covariance = n * sums["yp"] - sums["y"] * sums["p"]
+    spread = _spread(n, sums["y"], sums["yy"]) * _spread(n, sums["p"], sums["pp"])
+    return 100 * _ratio(covariance, spread)
+
+
+def _spread(n: Array, total: Array, squares: Array) -> Array:
+    """`n` standard deviations, 0 for a constant."""
+    variance = n * squares - total * total
+    return np.sqrt(np.where(variance > _ROUNDING * n * squares, variance, 0.0))
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    above, below = np.broadcast_arrays(above, below)
+    return np.divide(above, below, out=np.zeros(above.shape), where=below > 0)
+
+
+def _ranks(values: Shaped[np.ndarray, "example"], weights: Weights) -> Weights:
+    """Ranks of weighted examples, minus their mean; equal values share one: [draw, example]."""
+    _, index, count = np.unique(values, return_inverse=True, return_counts=True)
+    first = np.cumsum(count) - count
+    # The weight of each different value, in ascending order: [draw, value].
+    weight = np.add.reduceat(weights[:, np.argsort(index, kind="stable")], first, axis=1)
+    # Half of a value's own weight, and all below it, stand before the middle of its ranks.
+    middle = np.cumsum(weight, axis=1) - weight / 2
+    centred = middle - weights.sum(1, keepdims=True) / 2
+    return np.asarray(centred[:, index])
+
+
+def _rank_sums(labels: Weights, predictions: Weights, weights: Weights) -> Sums:
+    """The sums of the correlation of ranks, [draw]."""
+    zero = np.zeros(len(weights))
+    return {
+        "n": weights.sum(1),
+        "y": zero,
+        "yy": np.einsum("de,de,de->d", weights, labels, labels),
+        "p": zero,
+        "pp": np.einsum("de,de,de->d", weights, predictions, predictions),
+        "yp": np.einsum("de,de,de->d", weights, labels, predictions),
+    }
+
+
+METRICS = {
+    "accuracy": Metric("accuracy", False, _accuracy_added, _accuracy),
+    "f1": Metric("F1", False, _f1_added, _f1),
+    "matthews": Metric("MCC", False, _matthews_added, _matthews),
+    "pearson": Metric("Pearson's r", True, _pearson_added, _correlation),
+    "spearman": Metric("Spearman's rho", True, _rank_added, _correlation, ranked=True),
+}
+"""GLUE's metrics by name. F1 is that of class 1."""

@@ -1,0 +1,65 @@
+"""What a task makes of a model's outputs: predictions, the loss; and what the majority scores."""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from headscope.examples import Labels
+from headscope.tasks.base import Task
+
+Logits = npt.NDArray[np.float32]
+
+
+def predictions(task: Task, logits: Logits) -> Labels:
+    """The class with the largest of the outputs [example, output], or the score."""
+    if task.is_regression:
+        return np.asarray(logits[:, 0], dtype=np.float64)
+    return np.asarray(logits.argmax(1), dtype=np.int64)
+
+
+def majority(task: Task, train: Labels, n: int) -> Labels:
+    """`n` predictions of a model that has learnt nothing but the labels of the training data.
+
+    They are the commonest class, or the mean score.
+    """
+    if task.is_regression:
+        return np.full(n, train.mean())
+    return np.full(n, np.bincount(train.astype(np.int64)).argmax())
+
+
+def targets(task: Task, labels: Labels, device: torch.device) -> Tensor:
+    """Labels as the loss takes them, [example]."""
+    dtype = torch.float32 if task.is_regression else torch.long
+    return torch.tensor(labels, dtype=dtype, device=device)
+
+
+def training_loss(
+    task: Task,
+    logits: Float[Tensor, "example output"],
+    target: Tensor,
+    reduction: Literal["none", "mean", "sum"],
+) -> Tensor:
+    """What training minimises: cross entropy in nats, or the squared error of a score.
+
+    Args:
+        task: Says which of the two.
+        logits: Outputs in the precision in which the loss is to be computed.
+        target: What `targets` gives, [example].
+        reduction: Of the losses of the examples.
+
+    Returns:
+        [example] without a reduction, else a scalar.
+    """
+    if task.is_regression:
+        return torch.nn.functional.mse_loss(logits[:, 0], target, reduction=reduction)
+    return torch.nn.functional.cross_entropy(logits, target, reduction=reduction)
+
+
+def losses(task: Task, labels: Labels, logits: Logits) -> npt.NDArray[np.float64]:
+    """The loss of every example [example] from outputs [example, output], in double precision."""
+    outputs = torch.tensor(logits, dtype=torch.float64)
+    return training_loss(task, outputs, torch.tensor(labels), "none").numpy()
