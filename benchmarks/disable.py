@@ -226,7 +226,10 @@ def agreement(own: dict[str, Logits], other: dict[str, Logits], task: Any, label
         )
         for n in own
     )
-    return f"outputs differ by at most {apart:.1e}, every metric is equal for {equal} of {len(own)} sets"
+    return (
+        f"outputs differ by at most {apart:.1e}, every metric is equal for {equal} of {len(own)} "
+        "sets"
+    )
 
 
 if __name__ == "__main__":

@@ -56,8 +56,11 @@ given = tokenizer(first, second, return_tensors="pt", truncation=True, max_lengt
 with torch.inference_mode():
     attention = model(**given, output_attentions=True).attentions
 tokens = tokenizer.convert_ids_to_tokens(given["input_ids"][0])
-pages = {view.__name__: view(attention, tokens, html_action="return").data for view in (head_view, model_view)}
-print(json.dumps({"tokens": len(tokens)} | {name: len(page.encode()) for name, page in pages.items()}))
+sizes = {"tokens": len(tokens)}
+for view in (head_view, model_view):
+    page = view(attention, tokens, html_action="return").data
+    sizes[view.__name__] = len(page.encode())
+print(json.dumps(sizes))
 """
 
 
@@ -135,14 +138,18 @@ _DRAWN = """new Promise((done) => {
     const began = performance.now(), old = document.querySelector('.sides').firstChild;
     heads[(i * 37) %% heads.length].click();
     const look = () => (document.querySelector('.sides').firstChild !== old
-      ? requestAnimationFrame(() => setTimeout(() => { times.push(performance.now() - began); step(i + 1); }))
+      ? requestAnimationFrame(() => setTimeout(() => {
+          times.push(performance.now() - began);
+          step(i + 1);
+        }))
       : setTimeout(look));
     look();
   };
   step(0);
 })"""
 _MOVED = """new Promise((done) => {
-  const canvas = document.querySelector('.sides canvas'), box = canvas.getBoundingClientRect(), times = [];
+  const canvas = document.querySelector('.sides canvas'), times = [];
+  const box = canvas.getBoundingClientRect();
   let last = 0, i = 0;
   const step = (now) => {
     if (last) times.push(now - last);

@@ -11,14 +11,15 @@ PAGE = Path(__file__).parents[1] / "docs" / "measures.md"
 HEAD = """# Measures
 
 What `headscope measure` gives for every head, each with a 95% interval over examples. Written by
-`python tools/measures_page.py` from the code; a test keeps it true. a_ij is the attention of token i (row) to token j
-(column), L the number of real tokens; padding never counts.
+`python tools/measures_page.py` from the code; a test keeps it true. a_ij is the attention of token
+i (row) to token j (column), L the number of real tokens; padding never counts.
 
-A `_control` is what the head does without the relation; an `_excess` is what is left once that is taken off.
-`--faithful` gives the form of the paper's notebook where it differs. Classes of words: every token of the input whose
-piece occurs in a word of the class counts, a word that contains a negation ("north") is one, spaCy's `agent` and `expl`
-are subjects, `attr` and `oprd` objects, and an example without the class counts as 0 (but for negation). The cosine of
-`headscope compare --faithful` counts the rows of the padding to 200 tokens; `--max-length 200` cuts as it does.
+A `_control` is what the head does without the relation; an `_excess` is what is left once that is
+taken off. `--faithful` gives the form of the paper's notebook where it differs. Classes of words:
+every token of the input whose piece occurs in a word of the class counts, a word that contains a
+negation ("north") is one, spaCy's `agent` and `expl` are subjects, `attr` and `oprd` objects, and
+an example without the class counts as 0 (but for negation). The cosine of `headscope compare
+--faithful` counts the rows of the padding to 200 tokens; `--max-length 200` cuts as it does.
 
 | measure | unit | definition | notebook's form |
 |---|---|---|---|

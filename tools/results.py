@@ -107,9 +107,17 @@ def same_word() -> None:
         worse = sum(delta <= own["delta"] for delta in drawn)
         excess = ", ".join(f"{v:.2f}" for v in top["value"].to_list())
         lines.append(
-            (task, ", ".join(names), excess, own["metric"], interval(own, "+"), p_value(own['p']),
-             f"{sum(drawn) / len(drawn):+.1f} ({min(drawn):+.1f} to {max(drawn):+.1f})", f"{worse} of {len(drawn)}")
-        )  # fmt: skip
+            (
+                task,
+                ", ".join(names),
+                excess,
+                own["metric"],
+                interval(own, "+"),
+                p_value(own["p"]),
+                f"{sum(drawn) / len(drawn):+.1f} ({min(drawn):+.1f} to {max(drawn):+.1f})",
+                f"{worse} of {len(drawn)}",
+            )
+        )
     page = [
         "# The same word in the other sentence: are those heads needed?",
         "The five heads with the largest excess of `same_word_across` over their control "
@@ -136,9 +144,14 @@ def same_word() -> None:
 HETEROGENEOUS = {
     # task: (Kovaleva et al. 2019, figure 2; Prasanna et al. 2020, five seeds), per cent, fine-tuned
     # bert-base-uncased
-    "mrpc": ("32", "23.3"), "stsb": ("", "49.8"), "sst2": ("", "22.8"), "rte": ("", "15.7"), "qnli": ("", "49.7"),
-    "mnli": ("", "25.2"), "qqp": ("61", "50.8"),
-}  # fmt: skip
+    "mrpc": ("32", "23.3"),
+    "stsb": ("", "49.8"),
+    "sst2": ("", "22.8"),
+    "rte": ("", "15.7"),
+    "qnli": ("", "49.7"),
+    "mnli": ("", "25.2"),
+    "qqp": ("61", "50.8"),
+}
 TRAINED_ON = {"qqp": 6000, "mnli": 6000}
 
 
@@ -250,17 +263,31 @@ def disabled() -> None:
         hurt = own.filter(pl.col("p_corrected") < 0.05, pl.col("delta") < 0)
         worst = own.sort("delta").to_dicts()[0]
         best.append(
-            (task, metric, f"{own['baseline'][0]:.1f}", f"{chosen['best']} {chosen['value']:+.1f}",
-             f"{chosen['null_mean']:+.1f} ({chosen['null_high']:+.1f})", p_value(chosen["p"]),
-             f"{chosen['honest']:+.1f} ({chosen['low']:+.1f} to {chosen['high']:+.1f})", chosen["verdict"],
-             chosen["text"].split("Significant gains: ")[1].split(". Chosen")[0],
-             f"{hurt.height} of {own.height}", f"{worst['set']} {interval(worst, '+')}", own["n"][0])
-        )  # fmt: skip
+            (
+                task,
+                metric,
+                f"{own['baseline'][0]:.1f}",
+                f"{chosen['best']} {chosen['value']:+.1f}",
+                f"{chosen['null_mean']:+.1f} ({chosen['null_high']:+.1f})",
+                p_value(chosen["p"]),
+                f"{chosen['honest']:+.1f} ({chosen['low']:+.1f} to {chosen['high']:+.1f})",
+                chosen["verdict"],
+                chosen["text"].split("Significant gains: ")[1].split(". Chosen")[0],
+                f"{hurt.height} of {own.height}",
+                f"{worst['set']} {interval(worst, '+')}",
+                own["n"][0],
+            )
+        )
         low, high = row.to_dicts()[0], row.to_dicts()[-1]
         layers.append(
-            (task, f"{low['set']} {interval(low, '+')}", p_value(low["p_corrected"]),
-             f"{high['set']} {interval(high, '+')}", p_value(high["p_corrected"]))
-        )  # fmt: skip
+            (
+                task,
+                f"{low['set']} {interval(low, '+')}",
+                p_value(low["p_corrected"]),
+                f"{high['set']} {interval(high, '+')}",
+                p_value(high["p_corrected"]),
+            )
+        )
         measured = all_measures(task)
         read = {
             name: pl.read_parquet(measured / f"{name}.parquet") for name in ("heads", "patterns")
@@ -296,8 +323,20 @@ def disabled() -> None:
         "half of the examples chooses, on the other half. A head is needed when the loss without "
         "it is significant after Holm's correction over 72.",
         table(
-            ("task", "metric", "whole model", "best head", "best of 72 under H0", "p", "held-out gain", "C5",
-             "significant gains", "heads that are needed", "most needed", "n"),
+            (
+                "task",
+                "metric",
+                "whole model",
+                "best head",
+                "best of 72 under H0",
+                "p",
+                "held-out gain",
+                "C5",
+                "significant gains",
+                "heads that are needed",
+                "most needed",
+                "n",
+            ),
             best,
         ),
         "Whole layers, with corrected p:",
@@ -309,7 +348,7 @@ def disabled() -> None:
         "norm-weighted, and the layer, which any has to beat. p is corrected over all signals "
         "(Holm); intervals resample heads.",
         table(("task", "signal", "rank correlation", "corrected p"), signals),
-    ]  # fmt: skip
+    ]
     (PAGES / "disabled.md").write_text("\n\n".join(page) + "\n")
 
 

@@ -87,9 +87,18 @@ def page() -> None:
             mean = f"{over[0].value:.1f} ({over[0].low:.1f} to {over[0].high:.1f})" if over else ""
             first = own.to_dicts()[0]
             lines.append(
-                (task, words, metric, interval(first), mean, ", ".join(f"{v:.1f}" for v in own["value"]),
-                 f"{first['majority']:.1f}", paper, first["n"])
-            )  # fmt: skip
+                (
+                    task,
+                    words,
+                    metric,
+                    interval(first),
+                    mean,
+                    ", ".join(f"{v:.1f}" for v in own["value"]),
+                    f"{first['majority']:.1f}",
+                    paper,
+                    first["n"],
+                )
+            )
             if init == "pretrained" and at == 0:
                 value = float(str(own["value"].mean()))
                 reached.append(
@@ -143,9 +152,12 @@ def page() -> None:
         table(("task", "metric", "asked", "mean", "reached"), reached),
     ]
     if rates:
-        text += ["## Learning rates", "Seed 0, the task's first metric, with its interval over examples. The best rate "
-                 "is chosen on the data that it is reported on, as in Devlin et al. (2019).",
-                 table(("task", *GRID), rates)]  # fmt: skip
+        text += [
+            "## Learning rates",
+            "Seed 0, the task's first metric, with its interval over examples. The best rate "
+            "is chosen on the data that it is reported on, as in Devlin et al. (2019).",
+            table(("task", *GRID), rates),
+        ]
     if missing:
         text.append(f"Not run: {'; '.join(missing)}.")
     (PAGES / "table1.md").write_text("\n\n".join(text) + "\n")

@@ -26,9 +26,23 @@ if TYPE_CHECKING:
     from headscope.results.saved import SavedRun, open_run
 
 __all__ = [
-    "Head", "HeadscopeError", "Model", "SavedRun", "annotate", "compare", "disable", "finetune", "load", "measure",
-    "open_run", "paper", "patterns", "relations", "report", "study",
-]  # fmt: skip
+    "Head",
+    "HeadscopeError",
+    "Model",
+    "SavedRun",
+    "annotate",
+    "compare",
+    "disable",
+    "finetune",
+    "load",
+    "measure",
+    "open_run",
+    "paper",
+    "patterns",
+    "relations",
+    "report",
+    "study",
+]
 
 _COMMANDS = (
     "annotate",

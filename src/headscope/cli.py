@@ -24,7 +24,8 @@ MISTAKE, INTERRUPTED = 2, 130
 
 app = App(
     name="headscope",
-    help="Say what every attention head of an encoder does, whether the task needs it, and which heads can go.",
+    help="Say what every attention head of an encoder does, whether the task needs it, and which "
+    "heads can go.",
     version_flags=["--version"],
     help_format="plaintext",
     # Ctrl-C is answered below, with what to do next.

@@ -17,7 +17,7 @@ CONFIGURATIONS = {"none": UNTRAINED, "random": FROM_RANDOM, "pretrained": FINE_T
 
 BEFORE = "before"
 AFTER = "after"
-"""States of a model whose maps and patterns are kept: before and after fine-tuning, or `AS_GIVEN`."""
+"""States of a model whose maps and patterns are kept; a model that is alone is `AS_GIVEN`."""
 GIVEN = "given"
 """The state `AS_GIVEN` as the key of an array of maps."""
 

@@ -181,7 +181,7 @@ class Labels:
         self.lines += labels
 
     def of(self, annotator: str, round: int) -> dict[str, str]:
-        """One annotator's labels of one round, map -> label, in the order in which they were given."""
+        """One annotator's labels of one round by map, in the order in which they were given."""
         labels: dict[str, str] = {}
         for line in self.lines:
             if (line.annotator, line.round) == (annotator, round):

@@ -87,7 +87,7 @@ class Annotation:
         return State(CLASSES, len(queue), len(queue) - len(left), left[0] if left else None)
 
     def describe(self, index: int, round: int) -> Shown:
-        """One map for the page; in the pass that settles differences with the labels that differ."""
+        """One map for the page; in the pass that settles differences, the labels that differ."""
         shown = self.maps[index]
         return Shown(
             index=index,

@@ -1,4 +1,4 @@
-"""Fine-tune a session's model into a folder, or take up the weights that an earlier run left there."""
+"""Fine-tune a session's model into a folder, or take up the weights that it holds already."""
 
 from pathlib import Path
 

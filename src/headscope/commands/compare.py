@@ -25,6 +25,7 @@ def compare(asked: Comparing) -> Outcome:
     from headscope.commands.measuring import compare_heads
     from headscope.commands.session import begin, open_session
     from headscope.measures import known
+    from headscope.measures.comparison import COSINE
     from headscope.model.loading import load
 
     names = known(asked.measures)
@@ -45,5 +46,5 @@ def compare(asked: Comparing) -> Outcome:
         maps = kept_maps(session, before, BEFORE) | kept_maps(session, after, AFTER)
         run.arrays("maps", maps)
         run.table("examples", example_rows(session, after), **session.names)
-        run.finish(session.record(request, after, measured.notes))
+        run.finish(session.record(request, after, measured.notes, measures=[*names, COSINE]))
     return Outcome(asked.out / "change.parquet", (), report_command(asked.out))

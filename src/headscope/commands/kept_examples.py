@@ -1,4 +1,4 @@
-"""The examples that the report shows: their tokens, words, labels and predictions, and their maps."""
+"""The examples that the report shows: tokens, words, labels, predictions and maps."""
 
 from dataclasses import dataclass
 

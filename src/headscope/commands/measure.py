@@ -36,5 +36,5 @@ def measure(asked: Measuring) -> Outcome:
         measured.write(run, session)
         run.arrays("maps", kept_maps(session, session.model, GIVEN))
         run.table("examples", example_rows(session, session.model), **session.names)
-        run.finish(session.record(request, session.model, measured.notes))
+        run.finish(session.record(request, session.model, measured.notes, measures=names))
     return Outcome(asked.out / "heads.parquet", (), report_command(asked.out))

@@ -1,4 +1,4 @@
-"""Measure every head of a session's model, or of two: one pass over the examples for all measures."""
+"""Measure every head of a model, or of two: one pass over the examples for all measures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

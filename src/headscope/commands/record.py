@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
 
 import torch
 
@@ -28,8 +27,9 @@ _NOT_OPTIONS = ("command", "headscope", "model", "task", "data")
 def record(
     named: Model,
     model: Model,
-    request: Mapping[str, Any],
+    request: Mapping[str, object],
     *,
+    seed: int,
     task: TaskRecord,
     data: DataRecord,
     notes: tuple[str, ...],
@@ -43,6 +43,7 @@ def record(
         named: The model as the user named it.
         model: The model that was scored or measured, whose hash is kept.
         request: What was asked.
+        seed: Random seed of the run.
         task: What the examples were.
         data: Where they came from.
         notes: What the user must know: what was left out, cut or not measured.
@@ -64,7 +65,7 @@ def record(
         task=task,
         data=data,
         options={name: request[name] for name in request if name not in _NOT_OPTIONS},
-        seed=request["seed"],
+        seed=seed,
         device=_device(model),
         versions={name: version(name) for name in _PACKAGES}
         | {"python": platform.python_version()},

@@ -19,6 +19,10 @@ from headscope.names import AS_GIVEN
 from headscope.progress import progress, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import polars as pl
+
     from headscope.corpora.base import Corpus
     from headscope.linguistics.linked import LinkedCorpus
     from headscope.linguistics.passes import Arrays, DependencyResults, SpanResults
@@ -180,6 +184,7 @@ def _record(
         model,
         model,
         asdict(request),
+        seed=asked.seed,
         task=TaskRecord(corpus.name, labels=(), metrics=(), columns=("sentence",)),
         data=DataRecord(corpus.source, corpus.hash, train=0, validation=len(linked.sentences)),
         notes=linked.notes,
@@ -202,15 +207,15 @@ def _saved_lines(run: Run) -> tuple[str, ...]:
     """The same of a run that is complete."""
     from headscope.linguistics.rows import BestHead, SpanHead
 
-    if run.has("span_heads"):
-        heads = [SpanHead(**_without_run(columns)) for columns in run.rows("span_heads")]
-        return span_lines(heads)
-    best = [BestHead(**_without_run(columns)) for columns in run.rows("relations_best")]
-    return dependency_lines(best)
+    heads, best = run.read("span_heads"), run.read("relations_best")
+    if heads is not None:
+        return span_lines([SpanHead(**row) for row in _rows(heads)])
+    return () if best is None else dependency_lines([BestHead(**row) for row in _rows(best)])
 
 
-def _without_run(columns: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in columns.items() if name not in ("model", "task")}
+def _rows(table: pl.DataFrame) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table without the columns that every table begins with."""
+    return table.drop("model", "task").iter_rows(named=True)
 
 
 def dependency_lines(best: list[BestHead]) -> tuple[str, ...]:

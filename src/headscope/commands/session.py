@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ from headscope.commands.settings import RunSettings, TaskSettings, WordSource
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures import definition
-from headscope.measures.comparison import COSINE
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
@@ -99,7 +98,7 @@ class Session:
         )
         return align(encoded, split, tagged)
 
-    def request(self, **asked: Any) -> dict[str, Any]:
+    def request(self, **asked: object) -> dict[str, object]:
         """What was asked, as the run folder keeps it to know its own request again."""
         return {
             "command": self.settings.command,
@@ -117,9 +116,11 @@ class Session:
 
     def record(
         self,
-        request: dict[str, Any],
+        request: Mapping[str, object],
         model: Model,
         notes: tuple[str, ...] = (),
+        *,
+        measures: Sequence[str] = (),
         repeat: str | None = None,
     ) -> Record:
         """The content of run.json.
@@ -128,11 +129,9 @@ class Session:
             request: What was asked.
             model: The model that was scored or measured.
             notes: What the user must know beside the session's notes.
+            measures: Names of the measures in the tables.
             repeat: The command line that repeats the run; by default that of the settings.
         """
-        defined = list(request.get("measures", ()))
-        if request["command"] in ("compare", "study"):
-            defined.append(COSINE)
         return record(
             self.model,
             model,
@@ -142,7 +141,8 @@ class Session:
                 self.data.source, self.data.hash, len(self.train), len(self.validation)
             ),
             notes=(*self.notes, *notes),
-            definitions={name: definition(name) for name in defined},
+            seed=self.settings.seed,
+            definitions={name: definition(name) for name in measures},
             repeat=repeat or self.settings.command_line(),
             seconds=time.monotonic() - self.began,
         )
@@ -204,7 +204,7 @@ def open_session(
     )
 
 
-def begin(settings: RunSettings, request: dict[str, Any]) -> Run:
+def begin(settings: RunSettings, request: Mapping[str, object]) -> Run:
     """Open the run folder, and say whether it holds something of this run already.
 
     Raises:

@@ -51,6 +51,7 @@ def study(asked: Study) -> Outcome:
     from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
     from headscope.commands.session import begin, open_session
     from headscope.measures import known
+    from headscope.measures.comparison import COSINE
     from headscope.model.loading import load
     from headscope.reporting.build import Report
     from headscope.training.loop import check_labels
@@ -84,7 +85,7 @@ def study(asked: Study) -> Outcome:
     notes = make_checkpoint(session, recipe, run.path / CHECKPOINT, run.path / TRAINING_STATE)
     tuned = load(run.path / CHECKPOINT, labels=session.task.outputs)
     notes += analyse(asked, session, tuned, run, measures, untrained, maps)
-    run.finish(session.record(request, tuned, notes))
+    run.finish(session.record(request, tuned, notes, measures=[*measures, COSINE]))
     shown = Report.of([run.path])
     shown.save_charts(run.path / "figures")
     return page_outcome(shown, [run.path], page, quiet=False)

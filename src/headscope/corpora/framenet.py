@@ -187,10 +187,10 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _packed(kept: Kept) -> tuple[dict[str, Any], list[list[Any]]]:
+def _packed(kept: Kept) -> tuple[dict[str, object], list[list[object]]]:
     """The counts, and a row per sentence."""
     sentences, counts = kept
-    rows = []
+    rows: list[list[object]] = []
     for sentence in sentences:
         words = [(word.start, word.end) for word in sentence.words]
         links = [(link.source, link.target, link.detail) for link in sentence.links]

@@ -1,4 +1,4 @@
-"""The paper's figures 8 and 9: what disabling each head and each layer changes, a panel per task."""
+"""The paper's figures 8 and 9: what disabling each head and each layer changes, per task."""
 
 from collections.abc import Callable
 from typing import Any

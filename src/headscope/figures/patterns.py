@@ -1,4 +1,4 @@
-"""The paper's figures 1 and 2: a typical map of every class of patterns, and the classes' shares."""
+"""The paper's figures 1 and 2: a typical map of every class, and the classes' shares."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -51,7 +51,7 @@ def typical(maps: Mapping[str, Map]) -> Typical | None:
 
 
 def _by_example(maps: Mapping[str, Map], state: str) -> dict[int, Map]:
-    """The maps of one state by the number of their example, in order; other keys are passed over."""
+    """The maps of one state by the number of their example, in order; other keys are skipped."""
     numbered = {}
     for key, map_ in maps.items():
         number = key.removeprefix(f"{state}/")

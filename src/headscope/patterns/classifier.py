@@ -78,7 +78,7 @@ def load_classifier(path: Path | None = None) -> Classifier:
     try:
         with safe_open(source, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         groups = tensors.pop("confusion").numpy().astype(np.int64)
         if json.loads(metadata["classes"]) != list(CLASSES):
             raise HeadscopeError(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome
@@ -166,8 +166,12 @@ def requested(asked: Paper, names: Sequence[str]) -> dict[str, object]:
 
 def claim_lines(run: Run) -> tuple[str, ...]:
     """The verdicts that a run has written, a line each."""
+    claims = run.read("claims")
+    if claims is None:
+        return ()
     return tuple(
-        f"{row['claim']} {row['verdict']}: {row['evidence']}" for row in run.rows("claims")
+        f"{row['claim']} {row['verdict']}: {row['evidence']}"
+        for row in claims.iter_rows(named=True)
     )
 
 
@@ -252,7 +256,7 @@ def gather(root: Path, parts: Sequence[Part]) -> dict[str, pl.DataFrame]:
     return {name: pl.concat(own, how="diagonal_relaxed") for name, own in frames.items()}
 
 
-def signal_rows(tables: Mapping[str, pl.DataFrame], task: str) -> list[dict[str, Any]]:
+def signal_rows(tables: Mapping[str, pl.DataFrame], task: str) -> list[dict[str, object]]:
     """The `predictors` rows of one task."""
     import polars as pl
 

@@ -41,7 +41,11 @@ class Report:
 
     @classmethod
     def of(cls, folders: Sequence[Path]) -> "Report":
-        """A report on run folders. Raises HeadscopeError where there is none, or one holds no run."""
+        """A report on run folders.
+
+        Raises:
+            HeadscopeError: There is none, or one holds no run.
+        """
         if not folders:
             raise HeadscopeError("there is no run to report on: name at least one run folder")
         return cls(sections_of(folders))

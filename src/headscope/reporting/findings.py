@@ -114,8 +114,8 @@ def _proxies(predictors: pl.DataFrame) -> Iterator[Finding]:
     measure, p = rows.select("measure", "p_corrected").row(0)
     text = (
         f"Of {rows.height} importance proxies, {label(measure)} correlates best with how much "
-        f"disabling a head matters: rank correlation {correlation.value:+.2f}{correlation.within()}, "
-        f"adjusted {p_text(p)}."
+        f"disabling a head matters: rank correlation {correlation.value:+.2f}"
+        f"{correlation.within()}, adjusted {p_text(p)}."
     )
     verdict = "significant" if is_significant(p) else "not significant"
     yield Finding.about(correlation, text, verdict)

@@ -138,8 +138,9 @@ class Section:
 
     @cached_property
     def signals(self) -> list[Proxy]:
-        """The measures that go best with the effect of disabling a head; last comes the layer, which
-        any has to beat.
+        """The measures that go best with the effect of disabling a head.
+
+        Last comes the layer, which any of them has to beat.
         """
         if "predictors" not in self.run.tables:
             return []

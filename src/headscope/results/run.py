@@ -127,11 +127,6 @@ class Run:
         self._write(table.file, buffer.getvalue())
         return frame
 
-    def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a table that was written before; none if it was not."""
-        frame = self.read(name)
-        return [] if frame is None else frame.to_dicts()
-
     def read(self, name: str) -> pl.DataFrame | None:
         """A table that was written before; None if it was not."""
         path = self.path / f"{name}.parquet"
