@@ -26,8 +26,12 @@ Place = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where maps come from: the model's name, the pre-trained weights it descends from, and the
-    task or treebank.
+    """Where maps come from.
+
+    Attributes:
+        model: The model's name.
+        family: The pre-trained weights that it descends from.
+        source: The task or treebank.
     """
 
     model: str
@@ -38,10 +42,17 @@ class Origin:
 def draw(
     model: Model, encoded: Encoded, origin: Origin, count: int, seed: int
 ) -> list[AnnotatedMap]:
-    """About `count` maps of distinct heads and examples, spread evenly over the strata that have
-    examples.
+    """Draw maps of distinct heads and examples, spread evenly over the strata that have examples.
 
-    Raises HeadscopeError if no example has 8 to 128 tokens.
+    Args:
+        model: The model.
+        encoded: The examples.
+        origin: Where the maps come from.
+        count: How many maps to draw; fewer come out where there are not so many.
+        seed: Random seed.
+
+    Raises:
+        HeadscopeError: No example has 8 to 128 tokens.
     """
     rng = np.random.default_rng(seed)
     lengths = encoded.lengths

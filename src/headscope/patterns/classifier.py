@@ -78,7 +78,8 @@ def load_classifier(path: Path | None = None) -> Classifier:
     try:
         with safe_open(source, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in names}
         groups = tensors.pop("confusion").numpy().astype(np.int64)
         if json.loads(metadata["classes"]) != list(CLASSES):
             raise HeadscopeError(

@@ -84,8 +84,8 @@ def pipelines() -> dict[str, str]:
     """
     if find_spec("spacy") is None:
         return {}
-    found = entry_points(group="spacy_models")
-    return {point.name: point.dist.version if point.dist else "" for point in found}
+    points = entry_points(group="spacy_models")
+    return {point.name: point.dist.version if point.dist else "" for point in points}
 
 
 def default_pipeline(language: str) -> str | None:
@@ -103,13 +103,20 @@ def default_pipeline(language: str) -> str | None:
 def spacy_words(
     texts: Sequence[str], pipeline: str, cache: Path | None = None, *, quiet: bool = False
 ) -> list[tuple[Word, ...]]:
-    """The words of every text by the spaCy pipeline with this name, their relations in the terms of
-    UD.
+    """The words of every text by a spaCy pipeline, their relations in the terms of UD.
 
-    With `cache`, a folder, the result is kept in a file that is named by texts, pipeline and
-    versions; a damaged file is made anew. Heads stay where spaCy puts them: under the copula and
-    under the preposition, where UD has them under the noun. White space is no word. Raises
-    HeadscopeError if spaCy or the pipeline is missing or cannot be loaded.
+    Heads stay where spaCy puts them: under the copula and under the preposition, where UD has them
+    under the noun. White space is no word.
+
+    Args:
+        texts: The texts.
+        pipeline: The name of an installed pipeline.
+        cache: A folder in which the result is kept, in a file that is named by texts, pipeline and
+            versions; a damaged file is made anew. None keeps nothing.
+        quiet: Whether to show no progress.
+
+    Raises:
+        HeadscopeError: spaCy or the pipeline is missing or cannot be loaded.
     """
     installed = pipelines()
     if find_spec("spacy") is None:
@@ -149,19 +156,20 @@ def spacy_words(
 def _tag(texts: Sequence[str], pipeline: str, quiet: bool) -> list[tuple[Word, ...]]:
     try:
         nlp: Any = importlib.import_module("spacy").load(pipeline, exclude=["ner", "textcat"])
-    except Exception as error:  # A pipeline is code of its own: it can fail in any way.
+    # A pipeline is code of somebody else: it can fail in any way.
+    except Exception as error:
         reason = (str(error) or repr(error)).splitlines()[0]
         raise HeadscopeError(
             f"the spaCy pipeline {pipeline!r} cannot be loaded ({reason}): install its version "
             f"for spaCy {version('spacy')}."
         ) from error
     nlp.max_length = max([nlp.max_length, *map(len, texts)])
-    out = []
+    tagged = []
     with progress("tagging texts", len(texts), quiet=quiet) as advance:
         for document in nlp.pipe(texts, batch_size=64):
-            out.append(_words(document))
+            tagged.append(_words(document))
             advance()
-    return out
+    return tagged
 
 
 def _words(document: Any) -> tuple[Word, ...]:
@@ -169,7 +177,7 @@ def _words(document: Any) -> tuple[Word, ...]:
     root.
     """
     tokens = [token for token in document if not token.is_space]
-    index = {token.i: at for at, token in enumerate(tokens)}
+    index_of = {token.i: index for index, token in enumerate(tokens)}
     return tuple(
         Word(
             form=token.text,
@@ -178,15 +186,16 @@ def _words(document: Any) -> tuple[Word, ...]:
             end=token.idx + len(token.text),
             upos=token.pos_ or "X",
             relation=_relation(token),
-            head=-1 if token.head.i == token.i else index.get(token.head.i, -1),
+            head=-1 if token.head.i == token.i else index_of.get(token.head.i, -1),
         )
         for token in tokens
     )
 
 
 def _relation(token: Any) -> str:
+    # The "to" of "gave it to him".
     if token.dep_ == "dative" and token.pos_ == "ADP":
-        return "case"  # The "to" of "gave it to him".
+        return "case"
     if token.dep_ == "pobj" and token.head.dep_ == "agent":
         return "obl:agent"
     label: str = token.dep_
@@ -204,7 +213,12 @@ def _packed(texts: Sequence[Sequence[Word]]) -> tuple[dict[str, int], list[Any]]
     """A row per text; a word without its form, which stands in the text."""
     rows = []
     for words in texts:
-        rows.append([(w.lemma, w.start, w.end, w.upos, w.relation, w.head) for w in words])
+        rows.append(
+            [
+                (word.lemma, word.start, word.end, word.upos, word.relation, word.head)
+                for word in words
+            ]
+        )
     return {"texts": len(texts)}, rows
 
 
