@@ -1,9 +1,12 @@
 """Sets of heads, and the table of what disabling them does: worked by hand."""
 
+import doctest
+
 import numpy as np
 import polars as pl
 import pytest
 
+from headscope.ablation import sets
 from headscope.ablation.effects import effects
 from headscope.ablation.sets import SetResult, parse_sets, top_heads
 from headscope.axes import Head
@@ -131,3 +134,7 @@ def test_a_score_is_beside_its_majority_baseline() -> None:
     assert (accuracy.value, accuracy.majority, accuracy.n) == (75, 75, 4)
     assert f1.majority == pytest.approx(100 * 6 / 7)
     assert accuracy.low < 75 < accuracy.high
+
+
+def test_doctests() -> None:
+    assert doctest.testmod(sets) == (0, 1)

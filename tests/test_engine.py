@@ -1,5 +1,6 @@
 """Executors: what is needed comes first, what is done is left out, and a failure stops only what needs it."""
 
+import doctest
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import engine_items
+from headscope.engine import executor as engine
 from headscope.engine.executor import Executor, Item, as_completed
 from headscope.engine.local import Local
 from headscope.engine.processes import Processes, WorkerLostError
@@ -160,3 +162,7 @@ def test_processes_share_out_the_threads() -> None:
     with Processes(workers) as executor:
         found = ended(executor, items)
     assert set(found.values()) == {max(1, (os.cpu_count() or 1) // workers)}
+
+
+def test_doctests() -> None:
+    assert doctest.testmod(engine) == (0, 1)

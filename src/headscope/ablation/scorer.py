@@ -49,8 +49,8 @@ class Scorer:
             predicts, but computes in bfloat16 where the hardware has it, except for the examples
             whose margin is within rounding, and for regressions.
         memory: How many bytes of the model's states are kept; what does not fit is computed again.
-        layers_kept: Into how many layers the states of an example are kept at most: 1 where sets
-            come once, in the order of their first layers, all by default.
+        layers_kept: For how many layers the states of an example are kept at most: all by default;
+            1 is enough where all sets come in one call.
         unchanged: The outputs of the unchanged model in that precision, where they are known.
         note: Is told when a model that is built like BERT cannot be scored by its layers.
 
