@@ -14,7 +14,8 @@ bare forward pass takes for a layer over the same tokens without padding.
 All take turns within one run: some sets by the fast path, then the same by the loop, then a bare
 pass. Prints seconds by the clock and of processor time (the steadier of the two on a machine that
 does other work), their ratios, the largest difference of an output, and for how many sets every
-metric is equal. `--skip-loop` leaves out the loop.
+metric is equal. `--skip-loop` leaves out the loop. `--calls N` times N calls with one set each
+instead, as a search makes them: by one scorer, and by a new one for every call.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from headscope.model.encoding import Encoded, batches, encode
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS
+from headscope.model.precision import Precision
 from headscope.stats.metrics import METRICS
 from headscope.tasks import find
 from headscope.tasks.files import load_data
@@ -113,6 +115,29 @@ def passes(model: Model, sets: list[tuple[str, HeadSet]]) -> float:
     )
 
 
+def time_calls(
+    model: Model,
+    encoded: Encoded,
+    sets: list[tuple[str, HeadSet]],
+    precision: Precision,
+    count: int,
+) -> None:
+    """Print what calls with one set each take, by one scorer and by a new one for every call."""
+    drawn = [sets[row] for row in np.random.default_rng(0).integers(len(sets), size=count)]
+    seconds: Seconds = defaultdict(lambda: [0.0, 0.0])
+    with timed(seconds, "one"):
+        scorer = Scorer(model, encoded, precision=precision)
+        for named in drawn:
+            list(scorer.score([named]))
+    with timed(seconds, "new"):
+        for named in drawn:
+            list(Scorer(model, encoded, precision=precision).score([named]))
+    for name, (wall, processor) in seconds.items():
+        print(
+            f"{precision}, {name}: {wall:.1f} s by the clock, {processor:.1f} s of processor time"
+        )
+
+
 def main() -> None:
     """Parse the arguments, run, print."""
     parser = argparse.ArgumentParser(
@@ -131,6 +156,7 @@ def main() -> None:
     )
     parser.add_argument("--batch-tokens", type=int, default=BATCH_TOKENS)
     parser.add_argument("--skip-loop", action="store_true")
+    parser.add_argument("--calls", type=int)
     given = parser.parse_args()
     task = find(given.task)
     model = load(given.model, labels=task.outputs)
@@ -147,6 +173,10 @@ def main() -> None:
         f"{len(sets)} sets"
     )
     bare(model, encoded, "fp32")
+    if given.calls:
+        for precision in given.precision:
+            time_calls(model, encoded, sets, precision, given.calls)
+        return
     seconds: Seconds = defaultdict(lambda: [0.0, 0.0])
     outputs: dict[str, dict[str, Logits]] = defaultdict(dict)
     rounds = 0

@@ -54,12 +54,14 @@ class LayerStates:
             The states [batch, token, hidden], read only, and the real tokens [batch, token].
         """
         batch = self._cut(batch_tokens)[number]
-        start = max((kept for kept in batch.states if kept <= layer), default=-1)
-        if batch.real is None or start < 0:
+        below = [kept for kept in batch.states if kept <= layer]
+        if batch.real is None or not below:
             inputs = self.encoded.batch(batch.rows, self.layers.model.hf.device)
             batch.real = inputs["attention_mask"].bool()
-            start, states = 0, self.layers.enter(inputs)
+            states = self.layers.enter(inputs)
+            start = 0
         else:
+            start = max(below)
             # Put back at the end: it is the most recently used one now.
             states = batch.states.pop(start)
             batch.states[start] = states
@@ -72,8 +74,7 @@ class LayerStates:
     def _cut(self, batch_tokens: int) -> list[_Batch]:
         cut = self._cuts.pop(batch_tokens, None)
         if cut is None:
-            rows = batches(self.encoded.lengths, batch_tokens)
-            cut = [_Batch(own) for own in rows]
+            cut = [_Batch(rows) for rows in batches(self.encoded.lengths, batch_tokens)]
         self._cuts[batch_tokens] = cut
         return cut
 
@@ -81,14 +82,13 @@ class LayerStates:
         size = states.nbytes
         # The cut in use is the last.
         while self.free < size and len(self._cuts) > 1:
-            for other in self._cuts.pop(next(iter(self._cuts))):
-                self._drop(other, len(other.states))
-        if batch.states and (self.free < size or len(batch.states) >= self.most_layers):
-            self._drop(batch, 1)
+            oldest = next(iter(self._cuts))
+            for other in self._cuts.pop(oldest):
+                self.free += sum(kept.nbytes for kept in other.states.values())
+        is_full = self.free < size or len(batch.states) >= self.most_layers
+        if is_full and batch.states:
+            oldest = next(iter(batch.states))
+            self.free += batch.states.pop(oldest).nbytes
         if size <= self.free:
             batch.states[layer] = states
             self.free -= size
-
-    def _drop(self, batch: _Batch, count: int) -> None:
-        for layer in list(batch.states)[:count]:
-            self.free += batch.states.pop(layer).nbytes

@@ -6,7 +6,7 @@ Below the first disabled head all sets have the same states, which are computed 
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class Stacked(Form):
         """What every set of a unit puts out."""
         sets = [heads for _, heads in unit.sets]
         stack = Stack(self.layers, sets, self.mode, self.batch_tokens)
-        scored = None
+        scored = self._pass(stack, unit.batch_tokens)
         # Each failure raises the guard's bound, and above the largest difference none fails.
         while scored is None:
             scored = self._pass(stack, unit.batch_tokens)
@@ -98,32 +98,36 @@ class Stacked(Form):
     def _pass(self, stack: "Stack", batch_tokens: int) -> StackOutputs | None:
         """The outputs of all examples under each set; None when the guard's bound did not hold."""
         batches = self.states.batches(batch_tokens)
-        scored = []
-        held = True
+        bound = 0.0 if self.guard is None else self.guard.bound
         # One context for all batches: autocast forgets the weights that it has rounded when its
         # outermost context ends.
         with torch.inference_mode(), scoring_autocast(self.precision, self.device):
-            for number in range(len(batches)):
-                is_first = number == 0
-                with self._exact():
-                    states, real = self.states.entering(batch_tokens, number, stack.first)
-                batch = stack.run(states, real, measure=is_first)
-                if self.guard is not None:
-                    # The first batch always, so that the bound is tried on every unit.
-                    doubtful = self.guard.doubtful(batch.outputs) | is_first
-                    if bool(doubtful.any()):
-                        with self._exact():
-                            exact = stack.run(states[doubtful], real[doubtful], measure=is_first)
-                        held &= self.guard.learn(batch.outputs[:, doubtful], exact.outputs)
-                        batch.outputs[:, doubtful] = exact.outputs
-                        batch = replace(batch, change=exact.change)
-                scored.append(batch)
-        if not held:
+            numbers = range(len(batches))
+            scored = [self._batch(stack, batch_tokens, number) for number in numbers]
+        if self.guard is not None and self.guard.bound != bound:
             return None
         # From the order of the batches to that of the examples.
-        order = torch.from_numpy(np.argsort(np.concatenate(batches))).to(self.device)
+        order = torch.from_numpy(np.argsort(np.concatenate(batches)))
         outputs = torch.cat([batch.outputs for batch in scored], 1)
-        return StackOutputs(outputs[:, order], scored[0].change)
+        return StackOutputs(outputs[:, order.to(self.device)], scored[0].change)
+
+    def _batch(self, stack: "Stack", batch_tokens: int, number: int) -> StackOutputs:
+        """The outputs of one batch under each set, those in doubt in float32."""
+        with self._exact():
+            states, real = self.states.entering(batch_tokens, number, stack.first)
+        is_first = number == 0
+        scored = stack.run(states, real, measure=is_first)
+        if self.guard is None:
+            return scored
+        # The first batch always, so that the bound is tried on every unit.
+        doubtful = self.guard.doubtful(scored.outputs) | is_first
+        if not bool(doubtful.any()):
+            return scored
+        with self._exact():
+            exact = stack.run(states[doubtful], real[doubtful], measure=is_first)
+        self.guard.learn(scored.outputs[:, doubtful], exact.outputs)
+        scored.outputs[:, doubtful] = exact.outputs
+        return StackOutputs(scored.outputs, exact.change)
 
     def _exact(self) -> AbstractContextManager[object]:
         """Within what a guard lets be rounded, the context that is not."""
@@ -175,23 +179,28 @@ class Stack:
                 it is run for the first token alone, which is all that the classifier reads, and the
                 change is infinite.
         """
-        heads = self._attend(self.first, states, real, measure)
+        layers, first = self.layers, self.first
+        heads = self._attend(first, states, real, measure)
         disabled = heads.disabled()
-        attended = self.layers.project(self.first, heads.output, states)
         difference = disabled - heads.output
+        attended = layers.project(first, heads.output, states)
+        projections = layers.projections(first)
         moved = _relative(heads.output, disabled, real, 1) if measure else None
         # So many sets of this batch fit into a stack.
         most = max(1, self.batch_tokens // max(1, real.numel()))
+        pieces = -(-len(self.removed) // most)
         scored = []
-        for removed in self.removed.tensor_split(-(-len(self.removed) // most)):
-            here = removed[:, self.first]
+        for removed in self.removed.tensor_split(pieces):
+            here = removed[:, first]
             change = torch.full((len(removed),), torch.inf, device=states.device)
             if moved is not None:
                 change = torch.where(here, moved, torch.inf).amin(1)
-            stacked = _edited(attended, difference, here, self.layers.projections(self.first))
-            scored.append(self._above(stacked, change, removed, real, measure))
-        outputs = torch.cat([part.outputs for part in scored])
-        return StackOutputs(outputs, torch.cat([part.change for part in scored]))
+            edited = _edited(attended, difference, here, projections)
+            scored.append(self._above(edited, change, removed, real, measure))
+        return StackOutputs(
+            torch.cat([stack.outputs for stack in scored]),
+            torch.cat([stack.change for stack in scored]),
+        )
 
     def _above(
         self,
@@ -202,8 +211,9 @@ class Stack:
         measure: bool,
     ) -> StackOutputs:
         """From the edited attention of the first layer to the outputs."""
+        layers = self.layers
         sets, batch = attended.shape[:2]
-        states = self.layers.close(self.first, attended.flatten(0, 1))  # [set * batch, ...]
+        states = layers.close(self.first, attended.flatten(0, 1))  # [set * batch, query, hidden]
         real = real.repeat(sets, 1)
         for layer in range(self.first + 1, self.last + 1):
             heads = self._attend(layer, states, real, measure)
@@ -213,11 +223,13 @@ class Stack:
                 disabled = heads.disabled()
                 if measure:
                     moved = _relative(output, disabled, real, sets)
-                    change = torch.minimum(change, torch.where(here, moved, torch.inf).amin(1))
+                    least = torch.where(here, moved, torch.inf).amin(1)
+                    change = torch.minimum(change, least)
                 replaced = here.repeat_interleave(batch, 0)  # [set * batch, head]
                 output = torch.where(replaced[:, None, :, None], disabled, output)
-            states = self.layers.close(layer, self.layers.project(layer, output, states))
-        outputs = self.layers.classify(states).float()
+            attended = layers.project(layer, output, states)
+            states = layers.close(layer, attended)
+        outputs = layers.classify(states).float()
         return StackOutputs(outputs.view(sets, batch, -1), change)
 
     def _attend(self, layer: int, states: Tensor, real: Tensor, measure: bool) -> HeadOutputs:

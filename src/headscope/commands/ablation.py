@@ -104,9 +104,9 @@ def disable_sets(
         The results in the order of the sets.
     """
     if mode == "mean":
-        rows = batches(session.encoded.lengths, session.settings.batch_tokens)
+        cut = batches(session.encoded.lengths, session.settings.batch_tokens)
         device = models[0].hf.device
-        means = models[0].measure_means(session.encoded.batch(own, device) for own in rows)
+        means = models[0].measure_means(session.encoded.batch(rows, device) for rows in cut)
         for model in models:
             model.means = means.to(model.hf.device)
     scorers = [
