@@ -212,7 +212,7 @@ def paper_figure(
     return chart
 
 
-_PATTERN_COLOURS = {
+PATTERN_COLOURS = {
     "vertical": "#0072b2",
     "diagonal": "#e69f00",
     "vertical+diagonal": "#56b4e9",
@@ -236,7 +236,7 @@ def _pattern_bars(patterns: pl.DataFrame, title: str, look: Look) -> "alt.Concat
         own = rows.filter(state=state).with_columns(
             pl.col("layer").cast(pl.String).fill_null("all").alias("where"),
             pl.col("class")
-            .replace_strict({c: i for i, c in enumerate(_PATTERN_COLOURS)})
+            .replace_strict({c: i for i, c in enumerate(PATTERN_COLOURS)})
             .alias("order"),
         )
         where = own["where"].unique(maintain_order=True).to_list()
@@ -258,7 +258,7 @@ def _pattern_bars(patterns: pl.DataFrame, title: str, look: Look) -> "alt.Concat
                     "class:N",
                     title=None,
                     scale=alt.Scale(
-                        domain=list(_PATTERN_COLOURS), range=list(_PATTERN_COLOURS.values())
+                        domain=list(PATTERN_COLOURS), range=list(PATTERN_COLOURS.values())
                     ),
                 ),
                 alt.Order("order:Q"),

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,16 @@ from headscope.results.tables import Tables
 from headscope.stats.proxies import LAYER
 
 _PAGE = Path(__file__).parent / "page"
-_SCRIPTS = ("base", "views", "atlas", "card", "drawing", "maps", "tables", "beside", "start")
-"""The parts of the page's script, in their order; `start` begins."""
+_SHARED = Path(__file__).parents[1] / "page"
+_SCRIPTS = {
+    _SHARED: ("dom.js", "heatmap.js"),
+    _PAGE: (
+        *("text.js", "data.js", "downloads.js", "colourings.js", "view.js", "atlas.js", "card.js"),
+        *("map_data.js", "map_drawing.js", "maps.js", "tables.js", "comparison.js", "main.js"),
+    ),
+}
+"""The files of the page's script by folder, in their order; `main.js` starts the page."""
+_STYLES = {_SHARED: ("colours.css",), _PAGE: ("page.css", "section.css", "atlas.css", "maps.css")}
 _SIGNALS = 8
 _EXAMPLES = 4  # of each task, where a run is on several
 
@@ -169,11 +177,15 @@ def _hash(text: str) -> str:
 
 
 def script() -> str:
-    """The page's script: its parts as one, so that they see each other and nothing else sees
-    them.
-    """
-    parts = "\n".join((_PAGE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
-    return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
+    """The page's script: its files in one scope, which nothing else sees."""
+    return f"(() => {{\n{_joined(_SCRIPTS)}\n}})();\n"
+
+
+def _joined(files: Mapping[Path, Sequence[str]]) -> str:
+    texts = []
+    for folder, names in files.items():
+        texts += [(folder / name).read_text(encoding="utf-8") for name in names]
+    return "\n".join(texts)
 
 
 def _render(runs: list[Run]) -> str:
@@ -193,7 +205,7 @@ def _render(runs: list[Run]) -> str:
         "json": lambda value: Markup(embedded(value)),  # noqa: S704 - holds no character that HTML reads
         "trusted": Markup,  # the files of this folder, never data
     }
-    style, code = (_PAGE / "style.css").read_text(encoding="utf-8"), script()
+    style, code = _joined(_STYLES), script()
     several = len(runs) > 1
     one = len({run.folder for run in runs}) == 1
     page = (

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headscope.figures.heatmaps import label
+from headscope.figures.heatmaps import PATTERN_COLOURS, label
 from headscope.figures.thumbnails import SIDE, Typical
 from headscope.names import SIGNIFICANT
 from headscope.reporting.reading import Run, part
@@ -66,6 +66,7 @@ def payload(run: Run, small: Typical | None, extra: Tables) -> dict[str, Any]:
         "layers": sides[0],
         "heads": sides[1],
         "significant": SIGNIFICANT,
+        "pattern_colours": PATTERN_COLOURS,
         "labels": {name: label(name) for name in sorted(names - {None})},
         "tables": {name: columns(frame) for name, frame in tables.items()},
         "maps": sorted(run.maps),
