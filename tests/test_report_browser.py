@@ -358,7 +358,7 @@ def test_runs_stand_side_by_side(browser: runs.Browser, two: Path) -> None:
         "document.querySelector('.panels [data-head=L2H3]').dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))"
     )
     first = read(two.parent / "a").tables["disabled"].filter(layer=2, head=3)["delta"][0]
-    told = browser.js("document.querySelector('.together .readout').textContent")
+    told = browser.js("document.querySelector('.comparison .readout').textContent")
     assert told.startswith("L2H3: ")
     assert f"{first:+.2f}".replace("-", "−") in told
     assert "+1.00" in told

@@ -13,7 +13,7 @@ const FIRST_METRICS = "Effect of disabling: each run’s first metric";
  * @param {(index: number) => void} show shows a section
  */
 function mountComparison(sections, show) {
-  const root = /** @type {HTMLElement | null} */ (document.querySelector(".together"));
+  const root = /** @type {HTMLElement | null} */ (document.querySelector(".comparison"));
   if (!root) return;
   /** @param {string} selector @returns {any} */
   const find = (selector) => root.querySelector(selector);
