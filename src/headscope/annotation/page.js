@@ -206,7 +206,7 @@ async function showAgreement() {
     byId("agreement").textContent = "No map has been labelled in two passes yet.";
     return;
   }
-  const titles = ["passes", "maps", "agreement", "Cohen's kappa (95%)", "where they differ"];
+  const titles = ["passes", "maps", "agreement", "Cohen's kappa (95%)", "disagreements"];
   const lines = pairs.map((/** @type {any} */ pair) => {
     const { first, second, n, raw, kappa, low, high } = pair;
     const differing = pair.differing.map(

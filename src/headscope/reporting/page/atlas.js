@@ -227,8 +227,8 @@ function mountAtlas(view) {
     }
     if (layout === "maps" && thumbnails.size) {
       const text =
-        "Each picture is the head’s typical map, drawn small: of the examples below the one " +
-        "that is nearest to their mean.";
+        "Each picture is the head’s typical map: of its maps on the examples below, the one " +
+        "nearest to their mean.";
       notes.push(element("p", {}, text));
     }
     find(".atlas .legend").replaceChildren(...legendOf(colouring, scale), ...notes);

@@ -67,7 +67,7 @@ function mountCard(view) {
     const group = groups.get(name)?.[0];
     const lines = [
       ["Attends to", largest.join(" · ")],
-      ["More than its control", excess.join(" · ")],
+      ["Above its control", excess.join(" · ")],
       ["Group", group ? visible(group.name) : ""],
     ];
     return lines
@@ -90,10 +90,10 @@ function mountCard(view) {
       return chip;
     });
     const unit = visible(rows[0].unit);
-    const note = ` Jensen–Shannon divergence in ${unit}: from 0, equal, to 0.69`;
-    const title = element("strong", {}, "Alike heads ");
+    const note = ` Jensen–Shannon divergence in ${unit} (0: identical, 0.69: disjoint)`;
+    const title = element("strong", {}, "Similar heads ");
     return [
-      element("p", { class: "alike" }, title, ...chips, element("span", { class: "note" }, note)),
+      element("p", { class: "similar" }, title, ...chips, element("span", { class: "note" }, note)),
     ];
   }
 
@@ -119,7 +119,7 @@ function mountCard(view) {
     const distinct = (column) => [
       ...new Set(rows.map((row) => row[column]).filter((value) => value !== null)),
     ];
-    const title = `When this head is disabled (${visible(distinct("unit").join(", "))})`;
+    const title = `Effect of disabling this head (${visible(distinct("unit").join(", "))})`;
     const changes = distinct("activation_change").map((value) => formatNumber(value, ""));
     const notes = [
       `n = ${distinct("n").join(", ")}`,
@@ -161,7 +161,7 @@ function mountCard(view) {
     }
     if (!lines.length) return [];
     return [
-      headTable("What this head does", ["Measure", "Value", "95%", ...cells("Change")], lines),
+      headTable("Measures of this head", ["Measure", "Value", "95%", ...cells("Change")], lines),
     ];
   }
 
@@ -191,7 +191,7 @@ function mountCard(view) {
         put(measureName(row), formatValue(row));
     });
     const rows = [...lines].map(([title, texts]) => [title, ...texts]);
-    return [headTable("The chosen heads", ["", ...names], rows)];
+    return [headTable("The selected heads", ["", ...names], rows)];
   }
 
   /** @param {string} name */
@@ -211,7 +211,7 @@ function mountCard(view) {
       codes ? drawThumbnail(codes, data.typical.side) : "",
     );
     const values = [...renderEffects(name), ...renderMeasures(name)];
-    const nothing = element("p", {}, "No table has a row about this head.");
+    const nothing = element("p", {}, "The run has no measurement of this head.");
     return [portrait, ...(values.length ? values : [nothing])];
   }
 

@@ -228,7 +228,7 @@ function classLegend(classColours) {
     swatch.style.backgroundColor = blend(none, hex, classStrength(1, none));
     return element("span", { class: "pattern" }, swatch, ` ${PATTERN_LETTERS.get(name)} ${name}`);
   });
-  const text = "The most frequent pattern of each head’s maps; the paler, the fewer of them: ";
+  const text = "The most frequent pattern of each head’s maps, paler where fewer maps have it: ";
   return element("p", {}, text, ...keys);
 }
 

@@ -110,7 +110,7 @@ function mountMaps(view) {
   function emptyFigure(name, modelState, key) {
     const text = store.has(key)
       ? "The recorded map does not fit this example or this head."
-      : "No map is recorded.";
+      : "No map was recorded.";
     const caption = element("figcaption", {}, `${modelState}, ${name} `);
     return element("figure", {}, caption, element("p", {}, text));
   }
@@ -118,11 +118,11 @@ function mountMaps(view) {
   /** @param {number} maximum */
   function renderLegend(maximum) {
     const lines =
-      "A line is an attention weight: the stronger, the larger. Left: the token that attends " +
-      "(query); right: the one attended to (key).";
+      "Each line is an attention weight; the stronger, the larger. Left: the attending token " +
+      "(query); right: the attended token (key).";
     const matrix =
-      "Attention weight. Rows: the token that attends (query); columns: the token attended to " +
-      "(key). Lines mark [CLS], [SEP] and, stronger, where the second text begins.";
+      "Attention weights. Rows: attending tokens (queries); columns: attended tokens (keys). " +
+      "Thin lines mark [CLS] and [SEP], a strong line the beginning of the second text.";
     const ends = ["0", formatShare(maximum)];
     const bar = colourBar([colour("--map-low"), colour("--map-high")], ends);
     const text = element("p", {}, selection.asLines ? lines : matrix);
@@ -178,7 +178,7 @@ function mountMaps(view) {
     const kind = selection.byWord && units.wordOfToken ? "Word" : "Token";
     /** @param {number} i */
     const nameOf = (i) => `${i + 1} “${shorten(visible(units.names[i]), 40)}”`;
-    const shaded = `those that are shaded above (${last.title.toLowerCase()})`;
+    const shaded = `the shaded ${kind.toLowerCase()}s above (${last.title.toLowerCase()})`;
     if (query < 0) return `${kind} ${nameOf(key)} is attended to by ${shaded}.`;
     if (key < 0) return `${kind} ${nameOf(query)} attends to ${shaded}.`;
     const weights = drawnMaps.map(({ title, map }) => {
