@@ -240,7 +240,7 @@ def _section(run: Run) -> dict[str, Any]:
         "figures": [_figure(one) for one in drawn],
         "patterns": shares_by_class(run.tables),
         "groups": heterogeneous_groups(run.tables),
-        "signals": best_signals(run.tables),
+        "proxies": best_signals(run.tables),
         "exact": all(len(m["levels"]) == 256 for m in maps.values()),
         "levels": LEVELS,
         "records": [
