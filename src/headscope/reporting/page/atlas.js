@@ -198,9 +198,9 @@ function mountAtlas(view) {
       button.ariaLabel = describe(name);
       button.title = button.ariaLabel;
     }
-    const found = allHeads.filter(isMatch).length;
+    const matches = allHeads.filter(isMatch).length;
     find(".count").textContent =
-      found === allHeads.length ? "" : `${found} of ${allHeads.length} heads`;
+      matches === allHeads.length ? "" : `${matches} of ${allHeads.length} heads`;
     renderLegend(scale);
   }
 

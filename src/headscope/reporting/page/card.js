@@ -32,17 +32,17 @@ function mountCard(view) {
   function renderPatterns(name) {
     const rows = byValue(sharesOfHeads.get(name) ?? []);
     if (!rows.length) return [];
-    const parts = rows.map((row) => {
-      const part = element("span", { title: classText(row) });
-      part.style.width = `${100 * row.value}%`;
-      part.style.backgroundColor = classColours.get(row.class) ?? "";
-      return part;
+    const segments = rows.map((row) => {
+      const segment = element("span", { title: classText(row) });
+      segment.style.width = `${100 * row.value}%`;
+      segment.style.backgroundColor = classColours.get(row.class) ?? "";
+      return segment;
     });
     const texts = rows
       .filter((row) => row.value > 0)
       .map((row) => `${classText(row)} (${formatShare(row.low)} to ${formatShare(row.high)})`);
     return [
-      element("div", { class: "stack", "aria-hidden": "true" }, ...parts),
+      element("div", { class: "stack", "aria-hidden": "true" }, ...segments),
       element("p", {}, element("strong", {}, "Pattern "), texts.join(" · ")),
     ];
   }

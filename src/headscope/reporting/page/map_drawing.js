@@ -155,7 +155,7 @@ function drawMatrix(canvas, map, units, maximum, onPoint) {
 
   onPointer(canvas, (x, y) => {
     // Beside the matrix, on the names, one of the two is -1.
-    const [query, key] = [y, x].map((at) => Math.floor((at - margin) / cell));
+    const [query, key] = [y, x].map((offset) => Math.floor((offset - margin) / cell));
     if ((query < 0 && key < 0) || query >= size || key >= size) return;
     onPoint(Math.max(query, -1), Math.max(key, -1));
   });
