@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import runs
+from headscope.figures.style import PATTERN_COLOURS
 from headscope.reporting.build import build
 from headscope.reporting.reading import read
 
@@ -357,7 +358,7 @@ def test_runs_stand_side_by_side(browser: runs.Browser, two: Path) -> None:
         "document.querySelector('.panels [data-head=L2H3]').dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))"
     )
     first = read(two.parent / "a").tables["disabled"].filter(layer=2, head=3)["delta"][0]
-    told = browser.js("document.querySelector('.together .readout').textContent")
+    told = browser.js("document.querySelector('.comparison .readout').textContent")
     assert told.startswith("L2H3: ")
     assert f"{first:+.2f}".replace("-", "−") in told
     assert "+1.00" in told
@@ -501,3 +502,36 @@ def test_every_control_has_a_name(browser: runs.Browser, report: Path) -> None:
     ]
     assert unnamed == []
     assert sum(node["role"]["value"] == "gridcell" for node in tree) >= 15
+
+
+def test_another_example_is_drawn_in_the_form_that_is_selected(
+    browser: runs.Browser, report: Path
+) -> None:
+    browser.open(report)
+    browser.js("document.querySelector('.mapforms [value=lines]').click()")
+    pick(browser, ".example", "1")
+    settle(browser)
+    assert browser.js("document.querySelectorAll('.tokens span').length") == 8
+    assert browser.js("document.querySelector('.sides').classList.contains('narrow')")
+
+
+def test_files_are_drawn_in_light_colours_in_either_scheme(
+    browser: runs.Browser, report: Path
+) -> None:
+    buttons = [f'.{part} button[aria-label$="SVG"]' for part in ("atlas .saving", "sides")]
+    pictures = []
+    for scheme in ("light", "dark"):
+        browser.open(report, scheme=scheme)
+        pictures.append([saved(browser, button) for button in buttons])
+    assert pictures[0] == pictures[1]
+    assert 'fill="#ffffff"' in pictures[0][0]
+
+
+def test_the_card_has_the_colours_of_the_figure_of_patterns(
+    browser: runs.Browser, report: Path
+) -> None:
+    browser.open(report)
+    browser.js("document.querySelector('[data-head=L1H5]').click()")
+    first = browser.js("document.querySelector('.card .stack span').style.backgroundColor")
+    red, green, blue = (int(part) for part in first[4:-1].split(","))
+    assert f"#{red:02x}{green:02x}{blue:02x}" == PATTERN_COLOURS["heterogeneous"]

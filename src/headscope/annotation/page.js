@@ -1,186 +1,252 @@
-// The annotation page: shows one map after the other, takes a key per class. The server keeps everything.
-'use strict';
+// @ts-check
+// The annotation page: shows one map after the other and labels it by a key per class. The server
+// keeps all labels. Needs dom.js and heatmap.js, which the server puts before this file.
 
+/**
+ * A map as the server describes it.
+ * @typedef {object} MapToLabel
+ * @property {number} index
+ * @property {number} tokens
+ * @property {boolean[]} special
+ * @property {number[]} segments
+ * @property {boolean} pair
+ * @property {string} map base64 of a byte per weight [query, key], the square root in 255ths
+ * @property {string[]} labels of the passes that differ, when differences are settled
+ */
+
+/** @param {string} id @returns {any} */
 const byId = (id) => document.getElementById(id);
-const start = JSON.parse(byId('start').textContent);
-const TOP = 60; // Pixels above the matrix for bars and marks, and
-const LEFT = 14; // left of it for marks.
-const PASSES = { 1: 'first pass', 2: 'second pass', 3: 'settling differences' };
-let who = null;
+const start = JSON.parse(byId("start").textContent);
+const PASSES = ["", "first pass", "second pass", "settling differences"];
+/** Pixels above the matrix for bars and marks, and left of it for marks. */
+const [TOP, LEFT] = [60, 14];
+/** Pixels from the matrix to the marks of special tokens and to the bars, and the marks' thickness. */
+const [MARK_GAP, BAR_GAP, MARK_SIZE] = [8, 10, 5];
+/** Height of a bar that would have all mass. */
+const BAR_HEIGHT = TOP - 14;
+
+/** The annotator and the pass that requests are about. @type {{annotator: string, round: number}} */
+let who;
+/** The map on the page; null while there is none. @type {MapToLabel | null} */
 let shown = null;
 let busy = false;
 
-const get = (path, query) => send(`${path}?${new URLSearchParams({ ...who, ...query })}`, { method: 'GET' });
-const post = (path, body) => send(path, { method: 'POST', body: JSON.stringify({ ...who, ...body }) });
+// ---- requests
 
+/** @param {string} path @param {Record<string, any>} query */
+const get = (path, query = {}) =>
+  send(`${path}?${new URLSearchParams(/** @type {any} */ ({ ...who, ...query }))}`, {});
+/** @param {string} path @param {Record<string, any>} body */
+const post = (path, body = {}) =>
+  send(path, { method: "POST", body: JSON.stringify({ ...who, ...body }) });
+
+/** @param {string} path @param {RequestInit} request */
 async function send(path, request) {
-  const answer = await fetch(path, { ...request, headers: { 'X-Token': start.token } }).catch(() => {
-    throw new Error('headscope annotate does not answer: is it still running?');
+  const headers = { "X-Token": start.token };
+  const response = await fetch(path, { ...request, headers }).catch(() => {
+    throw new Error("headscope annotate does not answer: is it still running?");
   });
-  const value = await answer.json();
-  if (!answer.ok) throw new Error(value.error);
+  const value = await response.json();
+  if (!response.ok) throw new Error(value.error);
   return value;
 }
 
-/** Runs one exchange at a time: a key pressed while a label is on its way must not label the next map. */
-async function exchange(action) {
+/**
+ * Runs one action at a time: a key pressed while a label is on its way must not label the next map.
+ * @param {() => Promise<void>} action
+ */
+async function exclusively(action) {
   if (busy) return;
   busy = true;
   try {
     await action();
-    byId('error').hidden = true;
+    byId("error").hidden = true;
   } catch (problem) {
-    byId('error').textContent = `Not done: ${problem.message}`;
-    byId('error').hidden = false;
+    byId("error").textContent = `Not done: ${/** @type {Error} */ (problem).message}`;
+    byId("error").hidden = false;
   } finally {
     busy = false;
   }
 }
 
-async function show(state) {
-  byId('progress').textContent = `${state.done} of ${state.total} labelled by ${who.annotator}, ${PASSES[who.round]}`;
-  byId('bar').max = Math.max(state.total, 1);
-  byId('bar').value = state.done;
-  byId('work').hidden = state.next === null;
-  byId('finished').hidden = state.next !== null;
+// ---- labelling
+
+/**
+ * Shows how far the pass is, and its next map.
+ * @param {{classes: string[], total: number, done: number, next: number | null}} state
+ */
+async function show({ classes, total, done, next }) {
+  const pass = `${who.annotator}, ${PASSES[who.round]}`;
+  byId("progress").textContent = `${done} of ${total} labelled by ${pass}`;
+  byId("bar").max = Math.max(total, 1);
+  byId("bar").value = done;
+  byId("work").hidden = next === null;
+  byId("finished").hidden = next !== null;
   shown = null;
-  if (state.next === null) return;
-  if (!byId('choices').children.length) state.classes.forEach(addChoice);
-  const map = await get('/map', { index: state.next });
-  const settle = map.labels.length ? ` Labelled ${map.labels.join(' and ')}.` : '';
-  byId('about').textContent = `${map.pair ? 'A pair of texts' : 'One text'}, ${map.tokens} tokens.${settle}`;
-  byId('note-line').hidden = who.round !== 3;
-  byId('note').value = '';
-  draw(byId('linear'), map, (x) => x);
-  draw(byId('root'), map, Math.sqrt);
+  if (next === null) return;
+  if (!byId("choices").children.length) byId("choices").append(...classes.map(choiceButton));
+  const map = await get("/map", { index: next });
+  const texts = map.pair ? "A pair of texts" : "One text";
+  const labels = map.labels.length ? ` Labelled ${map.labels.join(" and ")}.` : "";
+  byId("about").textContent = `${texts}, ${map.tokens} tokens.${labels}`;
+  byId("note-line").hidden = who.round !== 3;
+  byId("note").value = "";
+  drawMap(byId("linear"), map, (share) => share);
+  drawMap(byId("root"), map, Math.sqrt);
   shown = map;
 }
 
-function addChoice(name, index) {
-  const button = document.createElement('button');
-  button.type = 'button';
-  button.textContent = `${index + 1} ${name}`;
-  button.addEventListener('click', () => label(name));
-  byId('choices').append(button);
+/** @param {string} name @param {number} index */
+function choiceButton(name, index) {
+  const button = element("button", { type: "button" }, `${index + 1} ${name}`);
+  button.addEventListener("click", () => label(name));
+  return button;
 }
 
+/** @param {string} name */
 function label(name) {
   if (!shown) return;
-  const note = who.round === 3 ? byId('note').value : '';
-  exchange(async () => show(await post('/label', { index: shown.index, label: name, note })));
+  const { index } = shown;
+  const note = who.round === 3 ? byId("note").value : "";
+  exclusively(async () => show(await post("/label", { index, label: name, note })));
 }
 
 function undo() {
-  exchange(async () => show(await post('/undo')));
-}
-
-/** One matrix with its marks: [CLS] and [SEP] red, the border between texts dashed, column shares as bars. */
-function draw(canvas, map, scale) {
-  const bytes = Uint8Array.from(atob(map.map), (c) => c.charCodeAt(0));
-  const n = map.tokens;
-  const weights = Float32Array.from(bytes, (b) => (b / 255) ** 2);
-  const most = weights.reduce((a, b) => Math.max(a, b), 1e-6);
-  const matrix = new OffscreenCanvas(n, n);
-  const pixels = new ImageData(n, n);
-  weights.forEach((w, i) => {
-    const grey = 255 * (1 - scale(w / most));
-    pixels.data.set([grey, grey, grey, 255], 4 * i);
-  });
-  matrix.getContext('2d').putImageData(pixels, 0, 0);
-  const context = canvas.getContext('2d');
-  const size = canvas.width - LEFT;
-  const cell = size / n;
-  context.fillStyle = '#fff';
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.imageSmoothingEnabled = n > size;
-  context.drawImage(matrix, LEFT, TOP, size, size);
-  context.fillStyle = '#d22020';
-  map.special.forEach((special, i) => {
-    if (!special) return;
-    context.fillRect(LEFT + i * cell, TOP - 8, cell, 5);
-    context.fillRect(LEFT - 8, TOP + i * cell, 5, cell);
-  });
-  const total = weights.reduce((a, b) => a + b, 0);
-  const height = TOP - 14;
-  context.fillStyle = '#ccc';
-  for (const share of [0.25, 0.5]) context.fillRect(LEFT, TOP - 10 - share * height, size, 1);
-  context.fillStyle = '#555';
-  for (let column = 0; column < n; column += 1) {
-    let mass = 0;
-    for (let row = 0; row < n; row += 1) mass += weights[row * n + column];
-    const bar = (mass / total) * height;
-    context.fillRect(LEFT + column * cell, TOP - 10 - bar, Math.max(cell - 0.5, 0.5), bar);
-  }
-  const border = map.segments.indexOf(1);
-  if (border > 0) {
-    const at = border * cell;
-    context.strokeStyle = '#2a6fe0';
-    context.setLineDash([4, 5]);
-    context.beginPath();
-    context.moveTo(LEFT + at, TOP);
-    context.lineTo(LEFT + at, canvas.height);
-    context.moveTo(LEFT, TOP + at);
-    context.lineTo(canvas.width, TOP + at);
-    context.stroke();
-    context.setLineDash([]);
-  }
-}
-
-function row(cells, kind) {
-  const line = document.createElement('tr');
-  for (const text of cells) {
-    const cell = document.createElement(kind);
-    cell.textContent = text;
-    line.append(cell);
-  }
-  return line;
-}
-
-async function showAgreement() {
-  const found = await get('/agreement');
-  const box = byId('agreement');
-  box.replaceChildren();
-  if (!found.length) {
-    box.textContent = 'No map has been labelled in two passes yet.';
-    return;
-  }
-  const table = document.createElement('table');
-  table.append(row(['passes', 'maps', 'agreement', "Cohen's kappa (95%)", 'where they differ'], 'th'));
-  for (const one of found) {
-    const differing = one.differing.map(([a, b, n]) => `${a} / ${b}: ${n}`).join('; ');
-    const kappa = `${one.kappa.toFixed(2)} (${one.low.toFixed(2)} to ${one.high.toFixed(2)})`;
-    table.append(row([`${one.first} and ${one.second}`, one.n, `${(100 * one.raw).toFixed(1)}%`, kappa, differing], 'td'));
-  }
-  box.append(table);
+  exclusively(async () => show(await post("/undo")));
 }
 
 function begin() {
-  const { annotator, round } = byId('who').elements;
-  exchange(async () => {
-    // Not while a label is on its way: its next map belongs to the pass that was.
+  const { annotator, round } = byId("who").elements;
+  exclusively(async () => {
+    // Not while a label is on its way: its next map belongs to the pass before.
     who = { annotator: annotator.value.trim(), round: Number(round.value) };
     shown = null;
-    byId('work').hidden = true;
-    await show(await get('/state'));
+    byId("work").hidden = true;
+    await show(await get("/state"));
   });
 }
 
-byId('who').elements.annotator.value = start.annotator;
-byId('who').elements.round.value = String(start.round);
-byId('who').addEventListener('submit', (event) => {
+// ---- the map
+
+/**
+ * Draws a map with its marks: [CLS] and [SEP] beside their rows and columns, each column's share of
+ * the mass as a bar, a dashed line where the second text begins.
+ * @param {HTMLCanvasElement} canvas
+ * @param {MapToLabel} map
+ * @param {(share: number) => number} scale from a share of the largest weight to one of black
+ */
+function drawMap(canvas, { tokens, special, segments, map }, scale) {
+  const roots = Uint8Array.from(atob(map), (c) => c.charCodeAt(0));
+  const weights = Float32Array.from(roots, (root) => (root / 255) ** 2);
+  const maximum = weights.reduce((a, b) => Math.max(a, b), 1e-6);
+  const shades = Array.from(weights, (weight) => scale(weight / maximum));
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const size = canvas.width - LEFT;
+  const cell = size / tokens;
+  const [low, high] = [colour("--annotate-low"), colour("--annotate-high")];
+  context.fillStyle = low;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  drawHeatmap(context, heatmapPixels(shades, tokens, 1, low, high), LEFT, TOP, size);
+
+  context.fillStyle = colour("--annotate-special");
+  special.forEach((isSpecial, i) => {
+    if (!isSpecial) return;
+    context.fillRect(LEFT + i * cell, TOP - MARK_GAP, cell, MARK_SIZE);
+    context.fillRect(LEFT - MARK_GAP, TOP + i * cell, MARK_SIZE, cell);
+  });
+  context.fillStyle = colour("--annotate-guide");
+  for (const share of [0.25, 0.5])
+    context.fillRect(LEFT, TOP - BAR_GAP - share * BAR_HEIGHT, size, 1);
+  context.fillStyle = colour("--annotate-mass");
+  columnShares(weights, tokens).forEach((share, column) => {
+    const height = share * BAR_HEIGHT;
+    const width = Math.max(cell - 0.5, 0.5);
+    context.fillRect(LEFT + column * cell, TOP - BAR_GAP - height, width, height);
+  });
+  const border = secondText(segments);
+  if (border > 0) drawBorder(context, border * cell, size);
+}
+
+/**
+ * The share of all mass that each column gets.
+ * @param {Float32Array} weights [query, key], row by row
+ * @param {number} tokens
+ */
+function columnShares(weights, tokens) {
+  const columns = Array(tokens).fill(0);
+  weights.forEach((weight, i) => (columns[i % tokens] += weight));
+  const total = weights.reduce((a, b) => a + b, 0);
+  return columns.map((mass) => mass / total);
+}
+
+/**
+ * A dashed line down and one across, `offset` pixels from the corner of the matrix.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} offset
+ * @param {number} size
+ */
+function drawBorder(context, offset, size) {
+  context.strokeStyle = colour("--annotate-border");
+  context.setLineDash([4, 5]);
+  context.beginPath();
+  context.moveTo(LEFT + offset, TOP);
+  context.lineTo(LEFT + offset, TOP + size);
+  context.moveTo(LEFT, TOP + offset);
+  context.lineTo(LEFT + size, TOP + offset);
+  context.stroke();
+  context.setLineDash([]);
+}
+
+// ---- agreement
+
+/** Shows how far every two passes agree. */
+async function showAgreement() {
+  const pairs = await get("/agreement");
+  if (!pairs.length) {
+    byId("agreement").textContent = "No map has been labelled in two passes yet.";
+    return;
+  }
+  const titles = ["passes", "maps", "agreement", "Cohen's kappa (95%)", "disagreements"];
+  const lines = pairs.map((/** @type {any} */ pair) => {
+    const { first, second, n, raw, kappa, low, high } = pair;
+    const differing = pair.differing.map(
+      (/** @type {any[]} */ [a, b, count]) => `${a} / ${b}: ${count}`,
+    );
+    return [
+      `${first} and ${second}`,
+      String(n),
+      `${(100 * raw).toFixed(1)}%`,
+      `${kappa.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`,
+      differing.join("; "),
+    ];
+  });
+  /** @param {"th" | "td"} kind @param {string[]} texts */
+  const tableRow = (kind, texts) =>
+    element("tr", {}, ...texts.map((text) => element(kind, {}, text)));
+  const rows = lines.map((/** @type {string[]} */ texts) => tableRow("td", texts));
+  byId("agreement").replaceChildren(element("table", {}, tableRow("th", titles), ...rows));
+}
+
+// ---- events
+
+byId("who").elements.annotator.value = start.annotator;
+byId("who").elements.round.value = String(start.round);
+byId("who").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
-  document.activeElement.blur(); // A key is a label from now on, not a letter of the name.
+  // A key is a label from now on, not a letter of the name.
+  /** @type {HTMLElement} */ (document.activeElement).blur();
   begin();
 });
-byId('who').addEventListener('change', begin);
-byId('undo').addEventListener('click', undo);
-byId('show-agreement').addEventListener('click', () => exchange(showAgreement));
-document.addEventListener('keydown', (event) => {
-  if (event.target.matches('input') || event.ctrlKey || event.metaKey || event.altKey) return;
+byId("who").addEventListener("change", begin);
+byId("undo").addEventListener("click", undo);
+byId("show-agreement").addEventListener("click", () => exclusively(showAgreement));
+document.addEventListener("keydown", (event) => {
+  if (event.target instanceof HTMLInputElement) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.repeat) return; // A key held down is one label.
-  const choice = shown && byId('choices').children[Number(event.key) - 1];
+  const choice = shown && byId("choices").children[Number(event.key) - 1];
   if (choice) choice.click();
-  else if (event.key === 'Backspace' || event.key === 'u') undo();
+  else if (event.key === "Backspace" || event.key === "u") undo();
   else return;
   event.preventDefault();
 });

@@ -21,10 +21,11 @@ from headscope.errors import HeadscopeError
 
 HOST = "127.0.0.1"
 _PAGES = {
-    "/": ("page.html", "text/html"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/page.css": ("page.css", "text/css"),
+    "/": ("text/html", "annotation/page.html"),
+    "/page.js": ("text/javascript", "page/dom.js", "page/heatmap.js", "annotation/page.js"),
+    "/page.css": ("text/css", "page/colours.css", "annotation/page.css"),
 }
+"""The media type of each part of the page, and the files of the package that make it up."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'"
@@ -168,9 +169,10 @@ class Handler(BaseHTTPRequestHandler):
         port = self.server.server_address[1]
         return self.headers.get("Host") in (f"{HOST}:{port}", f"localhost:{port}")
 
-    def _page(self, name: str, kind: str) -> None:
-        text = files("headscope.annotation").joinpath(name).read_text(encoding="utf-8")
-        if name == "page.html":
+    def _page(self, kind: str, *names: str) -> None:
+        package = files("headscope")
+        text = "\n".join(package.joinpath(name).read_text(encoding="utf-8") for name in names)
+        if kind == "text/html":
             start = json.dumps(asdict(self.server.start)).replace("<", "\\u003c")
             text = text.replace("{{start}}", start)
         self._send(text.encode(), kind, HTTPStatus.OK)

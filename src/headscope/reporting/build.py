@@ -7,7 +7,7 @@ and a content security policy names the one script and the one style by their ha
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,8 +29,16 @@ from headscope.reporting.side_by_side import gathered, line
 from headscope.results.numbers import number, p_value
 
 _PAGE = Path(__file__).parent / "page"
-_SCRIPTS = ("base", "views", "atlas", "card", "drawing", "maps", "tables", "beside", "start")
-"""The parts of the page's script, in their order; `start` begins."""
+_SHARED = Path(__file__).parents[1] / "page"
+_SCRIPTS = {
+    _SHARED: ("dom.js", "heatmap.js"),
+    _PAGE: (
+        *("text.js", "data.js", "downloads.js", "colourings.js", "view.js", "atlas.js", "card.js"),
+        *("map_data.js", "map_drawing.js", "maps.js", "tables.js", "comparison.js", "main.js"),
+    ),
+}
+"""The files of the page's script by folder, in their order; `main.js` starts the page."""
+_STYLES = {_SHARED: ("colours.css",), _PAGE: ("page.css", "section.css", "atlas.css", "maps.css")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,15 +128,15 @@ def _hash(content: str) -> str:
 
 
 def script() -> str:
-    """The page's script: its parts as one, so that they see each other and nothing else sees
-    them.
-    """
-    parts = "\n".join(_of_page(f"{name}.js") for name in _SCRIPTS)
-    return f'(() => {{\n"use strict";\n{parts}\n}})();\n'
+    """The page's script: its files in one scope, which nothing else sees."""
+    return f"(() => {{\n{_joined(_SCRIPTS)}\n}})();\n"
 
 
-def _of_page(name: str) -> str:
-    return (_PAGE / name).read_text(encoding="utf-8")
+def _joined(files: Mapping[Path, Sequence[str]]) -> str:
+    texts = []
+    for folder, names in files.items():
+        texts += [(folder / name).read_text(encoding="utf-8") for name in names]
+    return "\n".join(texts)
 
 
 def _percent(value: float | None) -> str:
@@ -162,7 +170,7 @@ def _environment() -> jinja2.Environment:
 def _render(report: Report) -> str:
     runs = [section.run for section in report.sections]
     several = len(runs) > 1
-    style, code = _of_page("style.css"), script()
+    style, code = _joined(_STYLES), script()
     policy = {
         "default-src": "'none'",
         "script-src": f"'{_hash(code)}'",

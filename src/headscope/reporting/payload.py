@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headscope.figures.style import label
+from headscope.figures.style import PATTERN_COLOURS, label
 from headscope.figures.thumbnails import SIDE, Typical
 from headscope.names import AFTER, BEFORE, SIGNIFICANT
 from headscope.reporting.reading import Run, part
@@ -98,6 +98,7 @@ class Payload:
     layers: int
     heads: int
     significant: float
+    pattern_colours: dict[str, str]
     labels: dict[str, str]
     tables: dict[str, PackedTable]
     maps: list[str]
@@ -121,6 +122,7 @@ def payload(run: Run, typical: Typical | None, chart_tables: Tables) -> Payload:
         layers=layers,
         heads=heads,
         significant=SIGNIFICANT,
+        pattern_colours=PATTERN_COLOURS,
         labels={name: label(name) for name in _names(tables)},
         tables={name: columns(frame) for name, frame in tables.items()},
         maps=sorted(run.maps),

@@ -137,7 +137,7 @@ class Section:
         return groups
 
     @cached_property
-    def signals(self) -> list[Proxy]:
+    def proxies(self) -> list[Proxy]:
         """The measures that go best with the effect of disabling a head.
 
         Last comes the layer, which any of them has to beat.

@@ -1,173 +1,346 @@
 // @ts-check
-// The atlas: the heads as a grid of numbers, of small maps, or as a list; coloured, ordered, searched and chosen.
+// The atlas: all heads as a grid of numbers or of small maps, or as a list. One colouring fills the
+// cells; a click or the arrow keys select heads. Needs view.js, colourings.js and downloads.js.
 
-const MOST_CHOSEN = 6;
+const MAX_SELECTED = 6;
+/** Pixels that a row of heads fills, and the least and most that a cell takes of them. */
+const [ROW_WIDTH, MIN_CELL, MAX_CELL] = [530, 22, 42];
 
-/** @param {Room} room @param {(row: Row) => boolean} stands */
-function atlas(room, stands) {
-  const { find, data, views, at, tables, thumbs } = room;
-  const tested = views.find((view) => [...view.rows.values()].some((row) => typeof row.p_corrected === "number"));
-  const patterns = views.find((view) => view.measure === PATTERN);
-  const groups = new Map(tables.heterogeneous.map((row) => [nameOf(row), visible(row.name)]));
-  const places = Array.from({ length: data.layers * data.heads }, (_, i) => `L${Math.floor(i / data.heads) + 1}H${(i % data.heads) + 1}`);
-  const cells = /** @type {Map<string, HTMLElement>} */ (new Map());
-  let [view, form, names] = [tested ?? patterns ?? views[0], "numbers", places];
+/** Order of the groups in the menu; groups that are not listed follow. */
+const GROUP_ORDER = [
+  "Effect of disabling",
+  "Patterns",
+  "Change by fine-tuning",
+  "Relations",
+  "Importance",
+  "Attention",
+  "Attention of [CLS]",
+];
 
+/**
+ * Stands in where a run has maps and no table with a row per head.
+ * @type {Colouring}
+ */
+const NO_COLOURING = {
+  title: "",
+  group: "",
+  measure: "",
+  column: "value",
+  rows: new Map(),
+  diverging: false,
+  unit: "",
+};
+
+/** @param {RunView} view */
+function mountAtlas(view) {
+  const { find, data, colourings, selection, tables, thumbnails } = view;
+  const tested = testedColouring(colourings);
+  const patterns = colourings.find(({ classColours }) => classColours);
+  const groups = new Map(tables.heterogeneous.map((row) => [headName(row), visible(row.name)]));
+  const allHeads = headNames(data);
+  const buttons = /** @type {Map<string, HTMLElement>} */ (new Map());
+  const grid = find(".grid");
+  let colouring = tested ?? patterns ?? colourings[0] ?? NO_COLOURING;
+  let layout = "numbers";
+  let order = allHeads;
+
+  // ---- which heads, in which order
+
+  /** The colouring whose test marks cells. */
+  const markedBy = () => (colouring.column === "delta" ? colouring : tested);
   /** @param {string} name */
-  const marked = (name) => stands((view.column === "delta" ? view : tested)?.rows.get(name) ?? { p_corrected: null });
+  const isMarked = (name) => view.isSignificant(markedBy()?.rows.get(name));
 
-  /** The heads in the order that is asked for; those without a value last. */
-  function ordered() {
-    const sign = { largest: -1, smallest: 1 }[String(find(".order").value)] ?? 0;
-    const value = (/** @type {string} */ name) => view?.rows.get(name)?.[view.column];
-    if (!sign) return places;
-    const [there, none] = [true, false].map((is) => places.filter((name) => (typeof value(name) === "number") === is));
-    return [...there.sort((a, b) => sign * (value(a) - value(b))), ...none];
+  /** The heads in the order of the menu; those without a value last. */
+  function sortedHeads() {
+    const sign = { largest: -1, smallest: 1 }[String(find(".order").value)];
+    if (!sign) return allHeads;
+    const value = (/** @type {string} */ name) => colouring.rows.get(name)?.[colouring.column];
+    const measured = allHeads.filter((name) => typeof value(name) === "number");
+    const others = allHeads.filter((name) => typeof value(name) !== "number");
+    return [...measured.sort((a, b) => sign * (value(a) - value(b))), ...others];
   }
 
-  /** @param {string} name */
-  function found(name) {
-    const [layer, head] = placeOf(name);
-    const words = [name, `L${layer}`, `H${head}`, patterns?.rows.get(name)?.class ?? "", groups.get(name) ?? "", marked(name) ? "significant" : ""];
-    const there = words.join(" ").toLowerCase().split(/[\s+]+/);
-    const asked = find(".search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    return asked.every((/** @type {string} */ word) => there.some((one) => (/^[lh]?\d|h\d/.test(word) ? one === word : one.startsWith(word))));
+  /**
+   * Whether a head has all words of the search field: a place such as L3 as it is, others by their
+   * beginning.
+   * @param {string} name
+   */
+  function isMatch(name) {
+    const { layer, head } = headPosition(name);
+    const text = [
+      name,
+      `L${layer}`,
+      `H${head}`,
+      patterns?.rows.get(name)?.class ?? "",
+      groups.get(name) ?? "",
+      isMarked(name) ? "significant" : "",
+    ].join(" ");
+    const words = text.toLowerCase().split(/[\s+]+/);
+    /** @type {string[]} */
+    const terms = find(".search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    return terms.every((term) =>
+      /^[lh]?\d|h\d/.test(term)
+        ? words.includes(term)
+        : words.some((word) => word.startsWith(term)),
+    );
   }
 
-  function draw() {
-    names = ordered();
-    cells.clear();
-    const ranked = names !== places;
-    if (form === "list") list();
-    else {
-      const body = make("tbody");
-      for (let start = 0; start < names.length; start += data.heads) {
-        const line = names.slice(start, start + data.heads).map((name) => {
-          const button = make("button", { type: "button", tabindex: "-1", "data-head": name });
-          cells.set(name, button);
-          return make("td", { role: "gridcell", "aria-selected": "false" }, button);
-        });
-        body.append(make("tr", {}, make("th", { scope: "row" }, ranked ? String(start + 1) : `L${start / data.heads + 1}`), ...line));
-      }
-      const top = Array.from({ length: data.heads }, (_, i) => make("th", { scope: "col" }, ranked ? "" : `H${i + 1}`));
-      find(".grid").replaceChildren(make("thead", {}, make("tr", {}, make("td"), ...top)), body);
+  // ---- cells
+
+  /** @param {string} name @param {string[]} content @returns {HTMLElement} */
+  function headButton(name, ...content) {
+    const attributes = { type: "button", tabindex: "-1", "data-head": name };
+    const button = element("button", attributes, ...content);
+    buttons.set(name, button);
+    return button;
+  }
+
+  /** @param {(string | Node)[]} content */
+  const gridCell = (...content) =>
+    element("td", { role: "gridcell", "aria-selected": "false" }, ...content);
+
+  /** The heads as a grid: a row per layer, or, where they are ranked, rows of as many heads. */
+  function renderGrid() {
+    const ranked = order !== allHeads;
+    const top = Array.from({ length: data.heads }, (_, i) =>
+      element("th", { scope: "col" }, ranked ? "" : `H${i + 1}`),
+    );
+    const rows = [];
+    for (let start = 0; start < order.length; start += data.heads) {
+      const title = ranked ? String(start + 1) : `L${start / data.heads + 1}`;
+      const heads = order.slice(start, start + data.heads);
+      const cells = heads.map((name) => gridCell(headButton(name)));
+      rows.push(element("tr", {}, element("th", { scope: "row" }, title), ...cells));
     }
-    find(".grid").style.setProperty("--cell", `${clamp(Math.floor(530 / data.heads), 22, 42)}px`);
-    find(".grid").className = `grid as-${form}${ranked ? " ranked" : ""}`;
-    paint();
-    mark();
+    grid.replaceChildren(
+      element("thead", {}, element("tr", {}, element("td"), ...top)),
+      element("tbody", {}, ...rows),
+    );
   }
 
-  /** The heads as the rows of a table. */
-  function list() {
-    const own = view.column === "delta" ? undefined : tested;
-    const columns = ["Head", patterns ? "Pattern" : "", view === patterns ? "Share" : view.title, "95%", own ? own.title : "", tested ? "Corrected p" : ""];
-    const top = columns.map((text, i) => (text || !i ? make("th", { scope: "col", class: i > 1 ? "n" : "" }, text) : ""));
-    const lines = names.filter(found).map((name) => {
-      const button = make("button", { type: "button", tabindex: "-1", "data-head": name }, name);
-      cells.set(name, button);
-      const [row, kind, effect] = [view.rows.get(name), patterns?.rows.get(name), own?.rows.get(name)];
-      const texts = [
-        patterns ? make("td", {}, kind ? `${kind.class} ${number(kind.value, "", false, 2)}` : "–") : "",
-        make("td", { class: "n" }, number(row?.[view.column], view.unit, view.diverging)), make("td", { class: "n" }, row ? interval(row, view.diverging) : "–"),
-        own ? make("td", { class: "n" }, number(effect?.delta, effect?.unit, true)) : "",
-        tested ? make("td", { class: "n" }, chance(tested.rows.get(name)?.p_corrected)) : "",
-      ];
-      const picture = thumbs.get(name);
-      return make("tr", {}, make("td", { role: "gridcell", "aria-selected": "false" }, button, picture && data.typical ? thumbnail(picture, data.typical.side) : ""), ...texts);
+  /** What the list shows of a head. */
+  function listColumns() {
+    const { column, unit, diverging } = colouring;
+    const rowOf = (/** @type {string} */ name) => colouring.rows.get(name);
+    /** @type {{title: string, kind: string, text: (name: string) => string}[]} */
+    const columns = [];
+    if (patterns) {
+      const text = (/** @type {string} */ name) => classText(patterns.rows.get(name));
+      columns.push({ title: "Pattern", kind: "", text });
+    }
+    columns.push({
+      title: colouring === patterns ? "Share" : colouring.title,
+      kind: "n",
+      text: (name) => formatNumber(rowOf(name)?.[column], unit, diverging),
     });
-    find(".grid").replaceChildren(make("thead", {}, make("tr", {}, ...top)), make("tbody", {}, ...lines));
+    columns.push({
+      title: "95%",
+      kind: "n",
+      text: (name) => formatInterval(rowOf(name), diverging),
+    });
+    if (!tested) return columns;
+    const effectOf = (/** @type {string} */ name) => tested.rows.get(name);
+    if (column !== "delta") {
+      columns.push({
+        title: tested.title,
+        kind: "n",
+        text: (name) => formatNumber(effectOf(name)?.delta, effectOf(name)?.unit, true),
+      });
+    }
+    columns.push({
+      title: "Corrected p",
+      kind: "n",
+      text: (name) => formatP(effectOf(name)?.p_corrected),
+    });
+    return columns;
   }
 
-  function paint() {
-    if (!view) return;
-    const scale = scaleOf(view);
-    const ranked = names !== places;
-    let count = 0;
-    for (const name of places) {
-      const [button, row] = [cells.get(name), view.rows.get(name)];
-      const value = row?.[view.column] ?? null;
-      const there = found(name);
-      count += Number(there);
-      if (!button) continue;
-      const text = said(view, row);
-      const mine = form === "maps" ? thumbs.get(name) : undefined;
-      button.style.backgroundColor = fillOf(view, row, scale);
-      if (mine) button.replaceChildren(thumbnail(mine, data.typical.side), ranked ? make("span", {}, name) : "");
-      else if (form !== "list") button.replaceChildren(...(ranked ? [make("span", {}, name), text] : [text]));
-      button.classList.toggle("empty", value === null);
-      button.classList.toggle("marked", marked(name));
-      button.classList.toggle("dim", !there);
-      const words = row && value !== null ? `${row.class ? `${row.class} ` : ""}${number(value, view.unit, view.diverging)} ${visible(view.unit)}, 95% ${interval(row)}` : "no value";
-      button.ariaLabel = `${name}: ${words}${marked(name) ? `, corrected p < ${data.significant}` : ""}`;
+  /** The heads as a list: a row per head that the search finds. */
+  function renderList() {
+    const columns = listColumns();
+    const top = columns.map(({ title, kind }) =>
+      element("th", { scope: "col", class: kind }, title),
+    );
+    const rows = order.filter(isMatch).map((name) => {
+      const first = gridCell(headButton(name, name), thumbnailOf(name));
+      const cells = columns.map(({ kind, text }) => element("td", { class: kind }, text(name)));
+      return element("tr", {}, first, ...cells);
+    });
+    grid.replaceChildren(
+      element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Head"), ...top)),
+      element("tbody", {}, ...rows),
+    );
+  }
+
+  /** @param {string} name */
+  function thumbnailOf(name) {
+    const codes = thumbnails.get(name);
+    return codes ? drawThumbnail(codes, data.typical.side) : "";
+  }
+
+  /** Fills the cells, dims those that the search does not find, and writes the legend. */
+  function updateCells() {
+    const scale = scaleOf(colouring);
+    const ranked = order !== allHeads;
+    for (const [name, button] of buttons) {
+      const row = colouring.rows.get(name);
+      const picture = layout === "maps" ? thumbnailOf(name) : "";
+      const content = picture || cellText(colouring, row);
+      const title = element("span", {}, name);
+      if (layout !== "list" && !ranked) button.replaceChildren(content);
+      else if (layout !== "list" && picture) button.replaceChildren(content, title);
+      else if (layout !== "list") button.replaceChildren(title, content);
+      button.style.backgroundColor = cellFill(colouring, row, scale);
+      button.classList.toggle("empty", typeof row?.[colouring.column] !== "number");
+      button.classList.toggle("marked", isMarked(name));
+      button.classList.toggle("dim", !isMatch(name));
+      button.ariaLabel = describe(name);
       button.title = button.ariaLabel;
     }
-    const key = make("p", {}, make("span", { class: "key" }), ` ${(view.column === "delta" ? view : tested)?.title}, corrected p < ${data.significant}`);
-    const pictures = make("p", {}, "Each picture is the head’s typical map, drawn small: of the examples below the one that is nearest to their mean.");
-    find(".atlas .legend").replaceChildren(...legendOf(view, scale), ...(places.some(marked) ? [key] : []), ...(form === "maps" && thumbs.size ? [pictures] : []));
-    find(".count").textContent = count === places.length ? "" : `${count} of ${places.length} heads`;
+    const matches = allHeads.filter(isMatch).length;
+    find(".count").textContent =
+      matches === allHeads.length ? "" : `${matches} of ${allHeads.length} heads`;
+    renderLegend(scale);
   }
 
-  /** Show what is chosen. */
-  function mark() {
-    const last = at.heads[at.heads.length - 1];
-    for (const [name, button] of cells) {
-      button.tabIndex = name === last ? 0 : -1;
-      button.parentElement?.setAttribute("aria-selected", String(at.heads.includes(name)));
+  /**
+   * A head's cell in words.
+   * @param {string} name
+   */
+  function describe(name) {
+    const { column, unit, diverging } = colouring;
+    const row = colouring.rows.get(name);
+    const mark = isMarked(name) ? `, corrected p < ${data.significant}` : "";
+    if (typeof row?.[column] !== "number") return `${name}: no value${mark}`;
+    const kind = row.class ? `${row.class} ` : "";
+    const value = `${formatNumber(row[column], unit, diverging)} ${visible(unit)}`;
+    return `${name}: ${kind}${value}, 95% ${formatInterval(row)}${mark}`;
+  }
+
+  /** @param {Scale} scale */
+  function renderLegend(scale) {
+    const notes = [];
+    if (allHeads.some(isMarked)) {
+      const text = ` ${markedBy()?.title}, corrected p < ${data.significant}`;
+      notes.push(element("p", {}, element("span", { class: "key" }), text));
     }
-    if (!cells.has(last)) [...cells.values()].slice(0, 1).forEach((button) => (button.tabIndex = 0));
+    if (layout === "maps" && thumbnails.size) {
+      const text =
+        "Each picture is the head’s typical map: of its maps on the examples below, the one " +
+        "nearest to their mean.";
+      notes.push(element("p", {}, text));
+    }
+    find(".atlas .legend").replaceChildren(...legendOf(colouring, scale), ...notes);
   }
 
-  /** @param {string} name @param {boolean} more whether the others stay chosen */
-  function pick(name, more) {
-    const others = at.heads.filter((other) => other !== name);
-    if (!more) room.choose([name]);
-    else if (others.length < at.heads.length && others.length) room.choose(others);
-    else room.choose([...others.slice(1 - MOST_CHOSEN), name]);
+  function updateSelection() {
+    const last = selection.heads[selection.heads.length - 1];
+    // One cell is in the order of the Tab key: the selected one, or the first where that is hidden.
+    const focused = buttons.has(last) ? last : [...buttons.keys()][0];
+    for (const [name, button] of buttons) {
+      button.tabIndex = name === focused ? 0 : -1;
+      button.parentElement?.setAttribute("aria-selected", String(selection.heads.includes(name)));
+    }
   }
 
-  const several = find(".several");
-  find(".grid").addEventListener("click", (/** @type {MouseEvent} */ event) => {
-    const name = /** @type {HTMLElement} */ (event.target).closest("button")?.dataset.head;
-    if (name) pick(name, several.checked || event.ctrlKey || event.metaKey || event.shiftKey);
-  });
-  find(".grid").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    const [step, here] = [STEPS[event.key], /** @type {HTMLElement} */ (event.target).closest("button")?.dataset.head];
-    if (!step || !here) return;
+  function render() {
+    order = sortedHeads();
+    buttons.clear();
+    if (layout === "list") renderList();
+    else renderGrid();
+    const size = clamp(Math.floor(ROW_WIDTH / data.heads), MIN_CELL, MAX_CELL);
+    grid.style.setProperty("--cell", `${size}px`);
+    grid.className = `grid as-${layout}${order === allHeads ? "" : " ranked"}`;
+    updateCells();
+    updateSelection();
+  }
+
+  // ---- selecting heads
+
+  /**
+   * Selects a head alone; with `extend` it joins the selected ones or leaves them.
+   * @param {string} name
+   * @param {boolean} extend
+   */
+  function select(name, extend) {
+    const others = selection.heads.filter((other) => other !== name);
+    const wasSelected = others.length < selection.heads.length;
+    if (!extend) selectHeads(view, [name]);
+    else if (wasSelected && others.length) selectHeads(view, others);
+    else selectHeads(view, [...others.slice(1 - MAX_SELECTED), name]);
+  }
+
+  /** @param {Event} event */
+  const headAt = ({ target }) =>
+    /** @type {HTMLElement} */ (target).closest("button")?.dataset.head;
+
+  /** @param {KeyboardEvent} event */
+  function moveFocus(event) {
+    const [step, name] = [ARROWS[event.key], headAt(event)];
+    if (!step || !name) return;
     event.preventDefault();
-    const order = form === "list" ? names.filter((name) => cells.has(name)) : names;
-    const columns = form === "list" ? 1 : data.heads;
-    const [i, rows] = [order.indexOf(here), Math.ceil(order.length / columns)];
-    const row = clamp(Math.floor(i / columns) + step[0], 0, rows - 1);
-    const next = order[row * columns + clamp((i % columns) + step[1], 0, columns - 1)];
-    if (event.shiftKey && next !== here && !at.heads.includes(next)) pick(next, true);
-    else pick(next, false);
-    cells.get(next)?.focus();
-  });
-
-  if (!views.length) {
-    view = { title: "", group: "", measure: "", column: "value", rows: new Map(), diverging: false, unit: "" };
-    find(".tools").hidden = true;
+    const heads = [...buttons.keys()];
+    const columns = layout === "list" ? 1 : data.heads;
+    const [index, lastRow] = [heads.indexOf(name), Math.ceil(heads.length / columns) - 1];
+    const row = clamp(Math.floor(index / columns) + step[0], 0, lastRow);
+    const column = clamp((index % columns) + step[1], 0, columns - 1);
+    const next = heads[row * columns + column];
+    select(next, event.shiftKey && next !== name && !selection.heads.includes(next));
+    buttons.get(next)?.focus();
   }
-  const order = ["Effect of disabling", "Patterns", "Change by fine-tuning", "Relations", "Importance", "Attention", "Attention of [CLS]"];
-  const kinds = [...new Set([...order, ...views.map((one) => one.group)])].filter((kind) => views.some((one) => one.group === kind));
-  find(".colouring").append(...kinds.map((kind) => make("optgroup", { label: kind }, ...views.flatMap((one, i) =>
-    (one.group === kind ? [make("option", { value: String(i), ...(one === view ? { selected: "" } : {}) }, one.title)] : [])))));
-  find(".colouring").addEventListener("change", () => {
-    view = views[Number(find(".colouring").value)];
-    draw();
+
+  grid.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const name = headAt(event);
+    const extend = find(".several").checked || event.ctrlKey || event.metaKey || event.shiftKey;
+    if (name) select(name, extend);
   });
-  find(".order").addEventListener("change", draw);
-  find(".search").addEventListener("input", () => (form === "list" ? draw() : paint()));
-  find(".forms").addEventListener("change", (/** @type {Event} */ event) => {
-    form = /** @type {HTMLInputElement} */ (event.target).value;
-    draw();
-  });
+  grid.addEventListener("keydown", moveFocus);
+
+  // ---- the tools above the atlas
+
+  /** The menu of colourings, in groups. */
+  function fillMenu() {
+    const titles = new Set([...GROUP_ORDER, ...colourings.map(({ group }) => group)]);
+    for (const group of titles) {
+      const options = [...colourings.entries()].filter(([, other]) => other.group === group);
+      const items = options.map(([index, { title }]) =>
+        element("option", { value: String(index) }, title),
+      );
+      if (items.length) find(".colouring").append(element("optgroup", { label: group }, ...items));
+    }
+    find(".colouring").value = String(colourings.indexOf(colouring));
+  }
+
+  fillMenu();
+  find(".tools").hidden = !colourings.length;
   find('.forms [value="maps"]').parentElement.hidden = !data.typical;
-  const rows = () => places.filter(found).flatMap((name) => (view.rows.get(name) ? [{ ...view.rows.get(name) }] : []));
-  find(".atlas .saving").append(savers(`atlas ${view.title}`, { svg: () => gridSvg(view.title, data.layers, data.heads, view, stands), csv: () => csv(rows()) }));
-  room.changed.push(mark);
-  room.recoloured.push(draw);
-  draw();
-  return () => (form === "numbers" ? undefined : draw());
+  find(".colouring").addEventListener("change", () => {
+    colouring = colourings[Number(find(".colouring").value)];
+    render();
+  });
+  find(".order").addEventListener("change", render);
+  find(".search").addEventListener("input", () => (layout === "list" ? render() : updateCells()));
+  find(".forms").addEventListener("change", (/** @type {Event} */ event) => {
+    layout = /** @type {HTMLInputElement} */ (event.target).value;
+    render();
+  });
+  const rows = () =>
+    allHeads.filter(isMatch).flatMap((name) => {
+      const row = colouring.rows.get(name);
+      return row ? [row] : [];
+    });
+  find(".atlas .saving").append(
+    downloadButtons(`atlas ${colouring.title}`, {
+      svg: () => gridSvg(colouring.title, data, colouring, view.isSignificant),
+      csv: () => csv(rows()),
+    }),
+  );
+
+  view.events.addEventListener("heads", updateSelection);
+  view.events.addEventListener("scheme", render);
+  view.events.addEventListener("thumbnails", () => {
+    if (layout !== "numbers") render();
+  });
+  render();
 }

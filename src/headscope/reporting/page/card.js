@@ -1,130 +1,262 @@
 // @ts-check
-// The card: all that the tables say of the chosen head, or of several side by side.
+// The card: what the tables hold about the selected head, or about several side by side. Needs
+// view.js, colourings.js and heatmap.js.
 
-/** @param {Room} room @param {(row: Row) => boolean} stands */
-function card(room, stands) {
-  const { find, data, tables, at, label, thumbs } = room;
-  const single = tables.disabled.filter((row) => row.layer !== null && row.head !== null);
-  const modes = new Set(single.map((row) => row.mode)).size;
-  const shares = sharesOf(tables.patterns);
-  const rank = room.root.querySelector("h1") ? "h3" : "h4";
+/** @param {RunView} view */
+function mountCard(view) {
+  const { find, data, tables, selection, label, thumbnails, classColours } = view;
+  const effects = effectsOfHeads(tables.disabled);
+  const effectsByHead = groupByHead(effects.rows);
+  const sharesOfHeads = sharesByHead(tables.patterns);
+  const [measures, changes, relations, groups, similar] = [
+    tables.heads,
+    tables.change,
+    tables.relations,
+    tables.heterogeneous,
+    tables.alike,
+  ].map(groupByHead);
+  // Several runs each have a heading of their own above.
+  const heading = view.root.querySelector("h1") ? "h3" : "h4";
 
-  /** @template T @param {(row: Row) => T} act @param {Row[]} rows @returns {Map<string, T[]>} */
-  function byHead(rows, act) {
-    const found = new Map();
-    for (const row of rows) found.set(nameOf(row), [...(found.get(nameOf(row)) ?? []), act(row)]);
-    return found;
-  }
-  const same = (/** @type {Row} */ row) => row;
-  const [effects, measures, changes, relations, groups, alike] = [single, tables.heads, tables.change, tables.relations, tables.heterogeneous, tables.alike]
-    .map((rows) => byHead(rows, same));
+  /** @param {Row} row */
+  const measureName = (row) => label(row.measure) + (row.unit ? `, ${visible(row.unit)}` : "");
+  /** @param {Row} row */
+  const effectName = (row) => label(row.metric) + effects.mode(row);
+  /** @param {Row} row */
+  const formatValue = (row) => formatNumber(row.value, row.unit);
 
-  /** @param {string} name */
-  function pattern(name) {
-    const rows = [...(shares.get(name) ?? [])].sort((a, b) => b.value - a.value);
+  /**
+   * The shares of the pattern classes, as a bar and in words.
+   * @param {string} name
+   */
+  function renderPatterns(name) {
+    const rows = byValue(sharesOfHeads.get(name) ?? []);
     if (!rows.length) return [];
-    const parts = rows.map((row) => {
-      const part = make("span", { title: `${row.class} ${number(row.value, "", false, 2)}` });
-      Object.assign(part.style, { width: `${100 * row.value}%`, backgroundColor: PATTERNS[row.class]?.[0] ?? "" });
-      return part;
+    const segments = rows.map((row) => {
+      const segment = element("span", { title: classText(row) });
+      segment.style.width = `${100 * row.value}%`;
+      segment.style.backgroundColor = classColours.get(row.class) ?? "";
+      return segment;
     });
-    const words = rows.filter((row) => row.value > 0).map((row) => `${row.class} ${number(row.value, "", false, 2)} (${number(row.low, "", false, 2)} to ${number(row.high, "", false, 2)})`);
-    return [make("div", { class: "stack", "aria-hidden": "true" }, ...parts), make("p", {}, make("strong", {}, "Pattern "), words.join(" · "))];
-  }
-
-  /** What a head attends to most, and what it goes to more than a control says. @param {string} name */
-  function sentences(name) {
-    const own = measures.get(name) ?? [];
-    const most = own.filter((row) => /^attention_to_/.test(row.measure) && typeof row.value === "number").sort((a, b) => b.value - a.value).slice(0, 4);
-    const beyond = own.filter((row) => /_excess$/.test(row.measure) && row.low > 0).sort((a, b) => b.value - a.value).slice(0, 3);
-    const listed = (/** @type {Row[]} */ rows, /** @type {RegExp} */ cut, /** @type {boolean} */ signed) =>
-      rows.map((row) => `${label(row.measure).replace(cut, "")} ${number(row.value, row.unit, signed)}`).join(" · ");
-    const lines = /** @type {[string, string][]} */ ([["Attends to", listed(most, /^Attention to /, false)], ["More than its control", listed(beyond, / excess$/, true)]]);
-    const group = groups.get(name)?.[0];
-    if (group) lines.push(["Group", visible(group.name)]);
-    return lines.filter(([, text]) => text).map(([what, text]) => make("p", {}, make("strong", {}, `${what} `), text));
-  }
-
-  /** Heads with like maps, as buttons. @param {string} name */
-  function likes(name) {
-    const near = alike.get(name) ?? [];
-    if (!near.length) return [];
-    const buttons = near.map((row) => {
-      const other = `L${row.other_layer}H${row.other_head}`;
-      const button = make("button", { type: "button", class: "chip" }, other, make("span", {}, number(row.value, row.unit, false, 2)));
-      button.addEventListener("click", () => room.choose([other]));
-      return button;
-    });
-    const note = make("span", { class: "note" }, ` Jensen–Shannon divergence in ${visible(near[0].unit)}: from 0, equal, to 0.69`);
-    return [make("p", { class: "alike" }, make("strong", {}, "Alike heads "), ...buttons, note)];
-  }
-
-  /** @param {string} name */
-  function effect(name) {
-    const rows = effects.get(name) ?? [];
-    if (!rows.length) return [];
-    const lines = rows.map((row) => [
-      label(row.metric) + (modes > 1 ? ` (${visible(row.mode)})` : ""), number(row.delta, row.unit, true), interval(row, true),
-      make("span", { class: stands(row) ? "strong" : "" }, chance(row.p_corrected)),
-      chance(row.p), `${number(row.baseline, row.unit)} → ${number(row.value, row.unit)}`,
-    ]);
-    const each = (/** @type {string} */ column) => [...new Set(rows.map((row) => row[column]).filter((value) => value !== null))];
-    const [sizes, tests, moved] = ["n", "test", "activation_change"].map(each);
-    const change = moved.length ? `relative change of the activation ${moved.map((v) => number(v, "")).join(", ")}` : "";
-    const notes = [`n = ${sizes.join(", ")}`, tests.join(", "), change];
+    const texts = rows
+      .filter((row) => row.value > 0)
+      .map((row) => `${classText(row)} (${formatShare(row.low)} to ${formatShare(row.high)})`);
     return [
-      table(`When this head is disabled (${visible(each("unit").join(", "))})`, ["Metric", "Change", "95%", "Corrected p", "p", "Score"], lines),
-      make("p", { class: "note" }, visible(notes.filter(Boolean).join("; "))),
+      element("div", { class: "stack", "aria-hidden": "true" }, ...segments),
+      element("p", {}, element("strong", {}, "Pattern "), texts.join(" · ")),
     ];
   }
 
-  /** @param {Row} row */
-  const named = (row) => label(row.measure) + (row.unit ? `, ${visible(row.unit)}` : "");
+  /**
+   * What a head attends to most, where it exceeds its control, and its group of heads.
+   * @param {string} name
+   */
+  function renderSummary(name) {
+    const rows = byValue(measures.get(name) ?? []);
+    const largest = rows
+      .filter(({ measure, value }) => /^attention_to_/.test(measure) && typeof value === "number")
+      .slice(0, 4)
+      .map((row) => `${label(row.measure).replace(/^Attention to /, "")} ${formatValue(row)}`);
+    const excess = rows
+      .filter(({ measure, low }) => /_excess$/.test(measure) && low > 0)
+      .slice(0, 3)
+      .map((row) => {
+        const target = label(row.measure).replace(/ excess$/, "");
+        return `${target} ${formatNumber(row.value, row.unit, true)}`;
+      });
+    const group = groups.get(name)?.[0];
+    const lines = [
+      ["Attends to", largest.join(" · ")],
+      ["Above its control", excess.join(" · ")],
+      ["Group", group ? visible(group.name) : ""],
+    ];
+    return lines
+      .filter(([, text]) => text)
+      .map(([title, text]) => element("p", {}, element("strong", {}, `${title} `), text));
+  }
+
+  /**
+   * The heads with the most similar maps, as buttons that select them.
+   * @param {string} name
+   */
+  function renderSimilar(name) {
+    const rows = similar.get(name) ?? [];
+    if (!rows.length) return [];
+    const chips = rows.map((row) => {
+      const other = headName({ layer: row.other_layer, head: row.other_head });
+      const divergence = element("span", {}, formatNumber(row.value, row.unit, false, 2));
+      const chip = element("button", { type: "button", class: "chip" }, other, divergence);
+      chip.addEventListener("click", () => selectHeads(view, [other]));
+      return chip;
+    });
+    const unit = visible(rows[0].unit);
+    const note = ` Jensen–Shannon divergence in ${unit} (0: identical, 0.69: disjoint)`;
+    const title = element("strong", {}, "Similar heads ");
+    return [
+      element("p", { class: "similar" }, title, ...chips, element("span", { class: "note" }, note)),
+    ];
+  }
+
+  /**
+   * The effect of disabling a head, a row per metric and mode.
+   * @param {string} name
+   */
+  function renderEffects(name) {
+    const rows = effectsByHead.get(name) ?? [];
+    if (!rows.length) return [];
+    const lines = rows.map((row) => {
+      const kind = view.isSignificant(row) ? "strong" : "";
+      return [
+        effectName(row),
+        formatNumber(row.delta, row.unit, true),
+        formatInterval(row, true),
+        element("span", { class: kind }, formatP(row.p_corrected)),
+        formatP(row.p),
+        `${formatNumber(row.baseline, row.unit)} → ${formatValue(row)}`,
+      ];
+    });
+    /** @param {string} column */
+    const distinct = (column) => [
+      ...new Set(rows.map((row) => row[column]).filter((value) => value !== null)),
+    ];
+    const title = `Effect of disabling this head (${visible(distinct("unit").join(", "))})`;
+    const changes = distinct("activation_change").map((value) => formatNumber(value, ""));
+    const notes = [
+      `n = ${distinct("n").join(", ")}`,
+      distinct("test").join(", "),
+      changes.length ? `relative change of the activation ${changes.join(", ")}` : "",
+    ];
+    return [
+      headTable(title, ["Metric", "Change", "95%", "Corrected p", "p", "Score"], lines),
+      element("p", { class: "note" }, visible(notes.filter(Boolean).join("; "))),
+    ];
+  }
+
+  /**
+   * Every measure of a head, with its change by fine-tuning where that was measured.
+   * @param {string} name
+   */
+  function renderMeasures(name) {
+    const rows = measures.get(name) ?? [];
+    const changed = new Map((changes.get(name) ?? []).map((row) => [row.measure, row]));
+    const withChange = changed.size > 0;
+    // The last column is there only beside changes.
+    const cells = (/** @type {string} */ change) => (withChange ? [change] : []);
+    const alone = [...changed.values()].filter(
+      (row) => !rows.some(({ measure }) => measure === row.measure),
+    );
+    const lines = [];
+    for (const row of [...alone.filter(isCosine), ...rows]) {
+      const change = isCosine(row) ? undefined : changed.get(row.measure);
+      const text = change ? formatNumber(change.value, row.unit, true) : "";
+      lines.push([measureName(row), formatValue(row), formatInterval(row), ...cells(text)]);
+    }
+    for (const row of alone.filter((other) => !isCosine(other))) {
+      const change = formatNumber(row.value, row.unit, true);
+      lines.push([`Change: ${measureName(row)}`, change, formatInterval(row), ""]);
+    }
+    for (const row of relations.get(name) ?? []) {
+      const title = `Relation ${relationLabel(row, label)}, ${visible(row.unit)}`;
+      lines.push([title, formatValue(row), formatInterval(row), ...cells("")]);
+    }
+    if (!lines.length) return [];
+    return [
+      headTable("Measures of this head", ["Measure", "Value", "95%", ...cells("Change")], lines),
+    ];
+  }
+
+  /**
+   * Several heads: a column each.
+   * @param {string[]} names
+   */
+  function renderComparison(names) {
+    const lines = /** @type {Map<string, string[]>} */ (new Map());
+    names.forEach((name, i) => {
+      /** @param {string} title @param {string} text */
+      function put(title, text) {
+        if (!lines.has(title)) lines.set(title, Array(names.length).fill("–"));
+        /** @type {string[]} */ (lines.get(title))[i] = text;
+      }
+      const [most] = byValue(sharesOfHeads.get(name) ?? []);
+      if (most) {
+        const letter = PATTERN_LETTERS.get(most.class) ?? most.class;
+        put("Pattern", `${letter} ${formatShare(most.value)}`);
+      }
+      for (const row of effectsByHead.get(name) ?? []) {
+        put(`Disabled: ${effectName(row)}`, formatNumber(row.delta, row.unit, true));
+        put(`Corrected p: ${effectName(row)}`, formatP(row.p_corrected));
+      }
+      const cosines = (changes.get(name) ?? []).filter(isCosine);
+      for (const row of [...cosines, ...(measures.get(name) ?? [])])
+        put(measureName(row), formatValue(row));
+    });
+    const rows = [...lines].map(([title, texts]) => [title, ...texts]);
+    return [headTable("The selected heads", ["", ...names], rows)];
+  }
 
   /** @param {string} name */
-  function numbers(name) {
-    const own = measures.get(name) ?? [];
-    const after = new Map((changes.get(name) ?? []).map((row) => [row.measure, row]));
-    const only = [...after.values()].filter((row) => !own.some((one) => one.measure === row.measure));
-    const cosine = only.filter((row) => row.measure.startsWith("cosine"));
-    const change = (/** @type {Row} */ row) => (after.size ? [after.has(row.measure) ? number(after.get(row.measure)?.value, row.unit, true) : ""] : []);
-    const lines = [...cosine, ...own].map((row) => [named(row), number(row.value, row.unit), interval(row), ...(row.measure.startsWith("cosine") ? [""].slice(0, Number(after.size > 0)) : change(row))]);
-    for (const row of only) if (!row.measure.startsWith("cosine")) lines.push([`Change: ${named(row)}`, number(row.value, row.unit, true), interval(row, true), ""]);
-    for (const row of relations.get(name) ?? []) {
-      lines.push([`Relation ${relationOf(row, label)}, ${visible(row.unit)}`, number(row.value, row.unit), interval(row), ...(after.size ? [""] : [])]);
-    }
-    return lines.length ? [table("What this head does", ["Measure", "Value", "95%", ...(after.size ? ["Change"] : [])], lines)] : [];
+  function renderOne(name) {
+    const codes = thumbnails.get(name);
+    const portrait = element(
+      "div",
+      { class: "portrait" },
+      element(
+        "div",
+        {},
+        element(heading, {}, name),
+        ...renderPatterns(name),
+        ...renderSummary(name),
+        ...renderSimilar(name),
+      ),
+      codes ? drawThumbnail(codes, data.typical.side) : "",
+    );
+    const values = [...renderEffects(name), ...renderMeasures(name)];
+    const nothing = element("p", {}, "The run has no measurement of this head.");
+    return [portrait, ...(values.length ? values : [nothing])];
   }
 
-  /** Several heads: a column each. @param {string[]} names */
-  function beside(names) {
-    const lines = /** @type {Map<string, string[]>} */ (new Map());
-    const put = (/** @type {string} */ what, /** @type {string} */ text, /** @type {number} */ i) =>
-      lines.set(what, Object.assign(lines.get(what) ?? names.map(() => "–"), { [i]: text }));
-    names.forEach((name, i) => {
-      const first = [...(shares.get(name) ?? [])].sort((a, b) => b.value - a.value)[0];
-      if (first) put("Pattern", `${PATTERNS[first.class]?.[1] ?? first.class} ${number(first.value, "", false, 2)}`, i);
-      for (const row of effects.get(name) ?? []) {
-        put(`Disabled: ${label(row.metric)}${modes > 1 ? ` (${visible(row.mode)})` : ""}`, number(row.delta, row.unit, true), i);
-        put(`Corrected p: ${label(row.metric)}${modes > 1 ? ` (${visible(row.mode)})` : ""}`, chance(row.p_corrected), i);
-      }
-      for (const row of changes.get(name) ?? []) if (row.measure.startsWith("cosine")) put(named(row), number(row.value, row.unit), i);
-      for (const row of measures.get(name) ?? []) put(named(row), number(row.value, row.unit), i);
-    });
-    return [table("The chosen heads", ["", ...names], [...lines].map(([what, texts]) => [what, ...texts]))];
+  /** @param {string[]} names */
+  function renderSeveral(names) {
+    const title = element(heading, {}, names.join(", "));
+    const portrait = element("div", { class: "portrait" }, element("div", {}, title));
+    return [portrait, ...renderComparison(names)];
   }
 
-  function draw() {
-    const [name, others] = [at.heads[at.heads.length - 1], at.heads.length > 1];
-    const picture = thumbs.get(name);
-    const title = make(rank, {}, others ? at.heads.join(", ") : name);
-    const small = picture && !others ? [thumbnail(picture, data.typical.side)] : [];
-    const rows = others ? beside(at.heads) : [...effect(name), ...numbers(name)];
-    const top = make("div", { class: "portrait" }, make("div", {}, title, ...(others ? [] : [...pattern(name), ...sentences(name), ...likes(name)])), ...small);
-    find(".card").replaceChildren(top, ...(rows.length ? rows : [make("p", {}, "No table has a row about this head.")]));
+  function render() {
+    const { heads } = selection;
+    const content = heads.length > 1 ? renderSeveral(heads) : renderOne(heads[0]);
+    find(".card").replaceChildren(...content);
     find(".card").scrollTop = 0;
   }
-  room.changed.push(draw);
-  room.recoloured.push(draw);
-  return draw;
+  for (const event of ["heads", "thumbnails", "scheme"])
+    view.events.addEventListener(event, render);
+}
+
+/**
+ * A table that scrolls by itself.
+ * @param {string} caption
+ * @param {string[]} columns
+ * @param {(string | Node)[][]} lines the first cell of each is its heading
+ */
+function headTable(caption, columns, lines) {
+  const top = columns.map((title, i) =>
+    element("th", { scope: "col", class: i ? "n" : "" }, title),
+  );
+  const rows = lines.map(([title, ...cells]) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, title),
+      ...cells.map((cell) => element("td", { class: "n" }, cell)),
+    ),
+  );
+  const table = element(
+    "table",
+    {},
+    element("caption", {}, caption),
+    element("thead", {}, element("tr", {}, ...top)),
+    element("tbody", {}, ...rows),
+  );
+  const region = { class: "scroll", tabindex: "0", role: "region", "aria-label": caption };
+  return element("div", region, table);
 }

@@ -1,225 +1,257 @@
 // @ts-check
-// The maps of an example for the chosen heads: unpacked, put together by words, drawn by matrix.js or lines.js.
+// The maps of the selected heads on an example, before and after fine-tuning: as matrices or lines,
+// between tokens or words, with the text of the example. Needs view.js, map_data.js and
+// map_drawing.js.
 
-/** @typedef {{shape: number[], levels: number[], codes: Uint8Array}} Weights codes are [layer, head, key, query] */
-/** @typedef {{names: string[], special: boolean[], segments: number[], of: Int32Array | null}} Units tokens or words;
- * `of` says for every token which word it is a piece of */
-/** @typedef {{title: string, map: Float32Array, canvas: HTMLCanvasElement, draw: (query: number, key: number) => void}} Shown */
+/**
+ * A map on the page.
+ * @typedef {object} DrawnMap
+ * @property {string} title
+ * @property {Float32Array} map [query, key]
+ * @property {HighlightFunction} highlight
+ */
 
-/** What the maps are of, by the beginning of their key. */
-const STATES = [["before", "Pre-trained"], ["after", "Fine-tuned"], ["given", "As given"]];
-const KEPT = 8; // examples that stay unpacked
+/** The states of the model that maps are of, by the beginning of their keys. */
+const MODEL_STATES = [
+  ["before", "Pre-trained"],
+  ["after", "Fine-tuned"],
+  ["given", "As given"],
+];
 
-/** Unpacks the maps of a run at need. @param {HTMLElement} root */
-function mapStore(root) {
-  const decoded = /** @type {Map<string, Promise<Weights>>} */ (new Map());
-  const sources = new Map([...root.querySelectorAll("script.map")].map((e) => [/** @type {HTMLElement} */ (e).dataset.key ?? "", e]));
-
-  /** @param {string} key @returns {Promise<Weights>} */
-  function weights(key) {
-    const promise = decoded.get(key) ?? decode(JSON.parse(sources.get(key)?.textContent ?? ""));
-    decoded.delete(key);
-    decoded.set(key, promise);
-    for (const old of [...decoded.keys()].slice(0, -KEPT)) decoded.delete(old);
-    return promise;
-  }
-
-  /** @param {any} packed as `packed` in payload.py writes it @returns {Promise<Weights>} */
-  async function decode({ shape, levels, minus, data }) {
-    const flat = await inflated(data);
-    const codes = levels.length > 16 ? flat : nibbles(flat, shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1));
-    if (minus !== null) {
-      const [base, last] = [(await weights(minus)).codes, levels.length - 1];
-      for (let i = 0; i < codes.length; i++) codes[i] = (codes[i] + base[i]) & last;
-    }
-    return { shape, levels, codes };
-  }
-
-  /** The weights [query, key] of one head; null where the recorded map does not fit. @param {string} key @param {string} name @param {number} n */
-  async function mapOf(key, name, n) {
-    const kept = await weights(key).catch(() => null);
-    const [layer, head] = placeOf(name);
-    const [layers, heads, ...sizes] = kept?.shape ?? [0, 0];
-    if (!kept || layer > layers || head > heads || sizes.some((size) => size !== n)) return null;
-    const start = ((layer - 1) * heads + head - 1) * n * n;
-    const map = new Float32Array(n * n);
-    for (let k = 0; k < n; k++) for (let q = 0; q < n; q++) map[q * n + k] = kept.levels[kept.codes[start + k * n + q]] / 255;
-    return map;
-  }
-  return { has: (/** @type {string} */ key) => sources.has(key), mapOf };
-}
-
-/** The tokens of an example, or its words. @param {Row} example @param {boolean} words @returns {Units} */
-function unitsOf({ tokens, special, segments, words: numbers }, words) {
-  const flags = tokens.map((/** @type {string} */ _, /** @type {number} */ i) => Boolean(special?.[i]));
-  if (!words || !numbers) return { names: tokens, special: flags, segments: segments ?? tokens.map(() => 0), of: null };
-  const of = new Int32Array(tokens.length);
-  const units = /** @type {{names: string[], special: boolean[], segments: number[]}} */ ({ names: [], special: [], segments: [] });
-  tokens.forEach((/** @type {string} */ token, /** @type {number} */ i) => {
-    const joined = i > 0 && numbers[i] >= 0 && numbers[i] === numbers[i - 1] && segments?.[i] === segments?.[i - 1];
-    if (joined) units.names[units.names.length - 1] += token.replace(/^##/, "");
-    else {
-      units.names.push(token.replace(/^[▁Ġ](?=.)/, ""));
-      units.special.push(flags[i]);
-      units.segments.push(segments?.[i] ?? 0);
-    }
-    of[i] = units.names.length - 1;
-  });
-  return { ...units, of };
-}
-
-/** Attention from word to word: summed over the pieces that are attended to, the mean over those that attend (Clark et
- * al. 2019, section 4.1). @param {Float32Array} map @param {Units} units */
-function byWords(map, { of, names }) {
-  if (!of) return map;
-  const [n, m] = [of.length, names.length];
-  const [out, sizes] = [new Float32Array(m * m), new Float32Array(m)];
-  of.forEach((word) => sizes[word]++);
-  for (let q = 0; q < n; q++) for (let k = 0; k < n; k++) out[of[q] * m + of[k]] += map[q * n + k] / sizes[of[q]];
-  return out;
-}
-
-/** @param {Room} room */
-function maps(room) {
-  const { find, at, tables } = room;
-  const store = mapStore(room.root);
+/** @param {RunView} view */
+function mountMaps(view) {
+  const { find, root, data, selection, tables } = view;
+  const store = createMapStore(root);
   const examples = tables.examples;
-  const states = STATES.filter(([state]) => room.data.maps.some((/** @type {string} */ key) => key.startsWith(`${state}/`)));
-  let [shown, turn, units] = [/** @type {Shown[]} */ ([]), 0, unitsOf(examples[0], false)];
+  const modelStates = MODEL_STATES.filter(([state]) =>
+    data.maps.some((/** @type {string} */ key) => key.startsWith(`${state}/`)),
+  );
+  let drawnMaps = /** @type {DrawnMap[]} */ ([]);
+  let units = tokenUnits(examples[0]);
+  let renderCount = 0;
 
-  async function draw() {
-    const [mine, example] = [++turn, examples[at.example]];
-    const own = unitsOf(example, at.words);
-    const [n, next, figures] = [example.tokens.length, /** @type {Shown[]} */ ([]), /** @type {HTMLElement[]} */ ([])];
-    for (const name of at.heads) for (const [state, title] of states) {
-      const key = `${state}/${example.example}`;
-      const caption = make("figcaption", {}, `${title}, ${name} `);
-      const figure = make("figure", {}, caption);
-      figures.push(figure);
-      const map = store.has(key) ? await store.mapOf(key, name, n) : null;
-      if (mine !== turn) return;
-      if (!map) {
-        figure.append(make("p", {}, store.has(key) ? "The recorded map does not fit this example or this head." : "No map is recorded."));
+  const unitsOfSelection = () =>
+    (selection.byWord ? wordUnits : tokenUnits)(examples[selection.example]);
+
+  // ---- the maps
+
+  /**
+   * The figure of a head's map in one state of the model, without the drawing of the map.
+   * @param {string} name
+   * @param {string} modelState
+   * @param {Float32Array} map
+   */
+  function createFigure(name, modelState, map) {
+    const file = `map of ${name}, ${modelState}, example ${selection.example + 1}`;
+    const figureUnits = units;
+    const formats = {
+      svg: () => mapSvg(map, figureUnits, file),
+      csv: () => csv(mapRows(map, figureUnits)),
+    };
+    const caption = element("figcaption", {}, `${modelState}, ${name} `);
+    caption.append(downloadButtons(file, formats));
+    const axes = selection.asLines
+      ? "Left attends to right"
+      : "Rows attend, columns are attended to";
+    const keys = "the arrow keys move over the weights";
+    const label = `${modelState} attention of ${name}. ${axes}; ${keys}.`;
+    const canvas = element("canvas", { tabindex: "0", role: "img", "aria-label": label });
+    const scroller = element("div", { class: "scroll" }, canvas);
+    return { figure: element("figure", {}, caption, scroller), canvas };
+  }
+
+  async function render() {
+    const count = ++renderCount;
+    const { example, tokens } = examples[selection.example];
+    const recorded = [];
+    for (const name of selection.heads) {
+      for (const [state, modelState] of modelStates) {
+        const key = `${state}/${example}`;
+        const weights = await store.mapOf(key, name, tokens.length);
+        // While the map was unpacked the reader may have selected others.
+        if (count !== renderCount) return;
+        recorded.push({ name, modelState, key, weights });
+      }
+    }
+    units = unitsOfSelection();
+    const several = selection.heads.length > 1;
+    const figures = [];
+    const toDraw = [];
+    for (const { name, modelState, key, weights } of recorded) {
+      if (!weights) {
+        figures.push(emptyFigure(name, modelState, key));
         continue;
       }
-      const what = `${title} attention of ${name}. ${at.lines ? "Left attends to right" : "Rows attend, columns are attended to"}; the arrow keys move over the weights.`;
-      const canvas = make("canvas", { tabindex: "0", role: "img", "aria-label": what });
-      figure.append(make("div", { class: "scroll" }, canvas));
-      const one = { title: at.heads.length > 1 ? `${title} ${name}` : title, map: byWords(map, own), canvas, draw: () => {} };
-      const file = `map of ${name}, ${title}, example ${at.example + 1}`;
-      caption.append(savers(file, { svg: () => mapSvg(one, own, file), csv: () => csv(mapRows(one, own)) }));
-      next.push(one);
+      const map = mapOfUnits(weights, units);
+      const { figure, canvas } = createFigure(name, modelState, map);
+      figures.push(figure);
+      toDraw.push({ title: several ? `${modelState} ${name}` : modelState, map, canvas });
     }
-    [shown, units] = [next, own];
     find(".sides").replaceChildren(...figures);
-    find(".sides").classList.toggle("narrow", at.lines);
-    let most = 0;
-    for (const { map } of shown) for (const weight of map) most = Math.max(most, weight);
-    for (const one of shown) (at.lines ? lineView : matrixView)(one, units, most || 1, point);
-    const about = at.lines
-      ? "A line is an attention weight: the stronger, the larger. Left: the token that attends (query); right: the one attended to (key)."
-      : "Attention weight. Rows: the token that attends (query); columns: the token attended to (key). Lines mark [CLS], [SEP] and, stronger, where the second text begins.";
-    const scale = legend(["--map-low", "--map-high"].map(colour), ["0", number(most, "", false, 2)], make("p", {}, about));
-    find(".maps .legend").replaceChildren(...(shown.length ? (at.lines ? scale.slice(2) : scale) : []));
-    strip();
-    point(at.query, at.key);
+    find(".sides").classList.toggle("narrow", selection.asLines);
+    // All maps have one scale. They are drawn in the document, where their width is known.
+    const maximum = largestWeight(toDraw.map(({ map }) => map));
+    const draw = selection.asLines ? drawLines : drawMatrix;
+    drawnMaps = toDraw.map(({ title, map, canvas }) => ({
+      title,
+      map,
+      highlight: draw(canvas, map, units, maximum || 1, point),
+    }));
+    renderLegend(maximum);
+    renderTokens();
+    point(selection.query, selection.key);
   }
 
-  /** The tokens, or words, as text. */
-  function strip() {
-    find(".tokens").replaceChildren(...units.names.map((name, i) => make("span", { dir: "auto", "data-at": String(i), class: units.special[i] ? "special" : "" }, visible(name))));
+  /**
+   * @param {string} name
+   * @param {string} modelState
+   * @param {string} key
+   */
+  function emptyFigure(name, modelState, key) {
+    const text = store.has(key)
+      ? "The recorded map does not fit this example or this head."
+      : "No map was recorded.";
+    const caption = element("figcaption", {}, `${modelState}, ${name} `);
+    return element("figure", {}, caption, element("p", {}, text));
   }
 
-  /** Shows one weight: tokens, maps and sentence follow the chosen query and key. @param {number} query @param {number} key */
-  function point(query, key) {
-    Object.assign(at, { query, key });
-    for (const one of shown) one.draw(query, key);
-    const [n, last] = [units.names.length, shown[shown.length - 1]];
-    const [none, much] = [colour("--none"), colour("--much")];
-    find(".tokens").childNodes.forEach((/** @type {HTMLElement} */ token, /** @type {number} */ i) => {
-      token.classList.toggle("query", i === query);
-      token.classList.toggle("key", i === key);
-      const weight = !last ? 0 : query >= 0 ? last.map[query * n + i] : key >= 0 ? last.map[i * n + key] : 0;
-      token.style.backgroundColor = weight > 0 ? blend(none, much, weight) : "";
+  /** @param {number} maximum */
+  function renderLegend(maximum) {
+    const lines =
+      "Each line is an attention weight; the stronger, the larger. Left: the attending token " +
+      "(query); right: the attended token (key).";
+    const matrix =
+      "Attention weights. Rows: attending tokens (queries); columns: attended tokens (keys). " +
+      "Thin lines mark [CLS] and [SEP], a strong line the beginning of the second text.";
+    const ends = ["0", formatShare(maximum)];
+    const bar = colourBar([colour("--map-low"), colour("--map-high")], ends);
+    const text = element("p", {}, selection.asLines ? lines : matrix);
+    const content = selection.asLines ? [text] : [...bar, text];
+    find(".maps .legend").replaceChildren(...(drawnMaps.length ? content : []));
+  }
+
+  // ---- the text of the example, and what is pointed at
+
+  function renderTokens() {
+    const tokens = units.names.map((name, i) => {
+      const kind = units.special[i] ? "special" : "";
+      return element("span", { dir: "auto", "data-at": String(i), class: kind }, visible(name));
     });
-    const kind = at.words && units.of ? "Word" : "Token";
-    const told = (/** @type {number} */ i) => `${i + 1} “${short(visible(units.names[i]), 40)}”`;
-    const values = shown.map(({ title, map }) => `${title[0].toLowerCase()}${title.slice(1)} ${map[query * n + key]?.toFixed(2)}`).join(", ");
-    find(".readout").textContent = !last ? ""
-      : query < 0 && key < 0 ? "Point at a map, or at a token, to see where it attends."
-      : query < 0 ? `${kind} ${told(key)} is attended to by those that are shaded above (${last.title.toLowerCase()}).`
-      : key < 0 ? `${kind} ${told(query)} attends to those that are shaded above (${last.title.toLowerCase()}).`
-      : `${kind} ${told(query)} attends to ${told(key)}: ${values}.`;
+    find(".tokens").replaceChildren(...tokens);
   }
 
-  /** @param {number} index */
-  function choose(index) {
-    Object.assign(at, { example: index, query: -1, key: -1 });
-    const { label: gold, prediction } = examples[index];
-    const [is, told] = [gold, prediction].map((text) => make("strong", { dir: "auto" }, visible(text)));
-    find(".outcome").replaceChildren("Label ", is, ", predicted ", told, ".");
-    units = unitsOf(examples[index], at.words);
-    shown = [];
-    strip();
-    return draw();
+  /**
+   * Points at a query, a key or both: maps, text and readout follow.
+   * @param {number} query
+   * @param {number} key
+   */
+  function point(query, key) {
+    Object.assign(selection, { query, key });
+    for (const { highlight } of drawnMaps) highlight(query, key);
+    const last = drawnMaps[drawnMaps.length - 1];
+    const [none, much] = [colour("--none"), colour("--much")];
+    const size = units.names.length;
+    /**
+     * The weight that a token gives or gets in the last map.
+     * @param {number} i
+     */
+    function weightOf(i) {
+      if (!last || (query < 0 && key < 0)) return 0;
+      return query >= 0 ? last.map[query * size + i] : last.map[i * size + key];
+    }
+    find(".tokens").childNodes.forEach(
+      (/** @type {HTMLElement} */ token, /** @type {number} */ i) => {
+        token.classList.toggle("query", i === query);
+        token.classList.toggle("key", i === key);
+        const weight = weightOf(i);
+        token.style.backgroundColor = weight > 0 ? blend(none, much, weight) : "";
+      },
+    );
+    find(".readout").textContent = describePoint(query, key);
   }
 
-  const place = (/** @type {Event} */ event) => Number(/** @type {HTMLElement} */ (event.target).dataset?.at ?? -1);
-  for (const kind of ["pointerover", "click"]) {
-    find(".tokens").addEventListener(kind, (/** @type {Event} */ event) => place(event) >= 0 && point(place(event), -1));
+  /** @param {number} query @param {number} key */
+  function describePoint(query, key) {
+    const last = drawnMaps[drawnMaps.length - 1];
+    if (!last) return "";
+    if (query < 0 && key < 0) return "Point at a map, or at a token, to see where it attends.";
+    const kind = selection.byWord && units.wordOfToken ? "Word" : "Token";
+    /** @param {number} i */
+    const nameOf = (i) => `${i + 1} “${shorten(visible(units.names[i]), 40)}”`;
+    const shaded = `the shaded ${kind.toLowerCase()}s above (${last.title.toLowerCase()})`;
+    if (query < 0) return `${kind} ${nameOf(key)} is attended to by ${shaded}.`;
+    if (key < 0) return `${kind} ${nameOf(query)} attends to ${shaded}.`;
+    const weights = drawnMaps.map(({ title, map }) => {
+      const weight = map[query * units.names.length + key]?.toFixed(2);
+      return `${title[0].toLowerCase()}${title.slice(1)} ${weight}`;
+    });
+    return `${kind} ${nameOf(query)} attends to ${nameOf(key)}: ${weights.join(", ")}.`;
   }
-  room.root.querySelector(".sides")?.addEventListener("keydown", (event) => {
-    const step = STEPS[/** @type {KeyboardEvent} */ (event).key];
+
+  // ---- what the reader selects
+
+  /** @param {number} example */
+  function selectExample(example) {
+    Object.assign(selection, { example, query: -1, key: -1 });
+    const { label, prediction } = examples[example];
+    const [gold, predicted] = [label, prediction].map((text) =>
+      element("strong", { dir: "auto" }, visible(text)),
+    );
+    find(".outcome").replaceChildren("Label ", gold, ", predicted ", predicted, ".");
+    units = unitsOfSelection();
+    drawnMaps = [];
+    renderTokens();
+    render();
+  }
+
+  /** @param {Event} event */
+  function pointAtToken({ target }) {
+    const token = /** @type {HTMLElement} */ (target).dataset?.at;
+    if (token !== undefined) point(Number(token), -1);
+  }
+
+  /** @param {KeyboardEvent} event */
+  function movePoint(event) {
+    const step = ARROWS[event.key];
     if (!step || !(event.target instanceof HTMLCanvasElement)) return;
     event.preventDefault();
     const last = units.names.length - 1;
-    if (at.lines) point(clamp(at.query + step[0], 0, last), step[1] ? clamp(at.key + step[1], -1, last) : at.key);
-    else point(clamp(at.query + step[0], 0, last), clamp(at.key + step[1], 0, last));
-  });
-  find(".mapforms").addEventListener("change", (/** @type {Event} */ event) => {
-    const { name, value } = /** @type {HTMLInputElement} */ (event.target);
-    if (name.startsWith("level")) Object.assign(at, { words: value === "words", query: -1, key: -1 });
-    else at.lines = value === "lines";
-    draw();
-  });
+    const query = clamp(selection.query + step[0], 0, last);
+    // Lines show all keys of a query until one is chosen; a matrix always has a cell.
+    if (selection.asLines && !step[1]) point(query, selection.key);
+    else point(query, clamp(selection.key + step[1], selection.asLines ? -1 : 0, last));
+  }
+
+  /** @param {Event} event */
+  function changeForm({ target }) {
+    const { name, value } = /** @type {HTMLInputElement} */ (target);
+    if (name.startsWith("level"))
+      Object.assign(selection, { byWord: value === "words", query: -1, key: -1 });
+    else if (name.startsWith("draw")) selection.asLines = value === "lines";
+    else return; // the menu of examples, which has a listener of its own
+    render();
+  }
+
   find(".levels").hidden = !examples.some((row) => row.words);
-  const start = (/** @type {Row} */ row) => short(visible(row.tokens.slice(0, 12).join(" ")), 60);
   find(".maps").hidden = false;
-  find(".example").append(...examples.map((row, i) => make("option", { value: String(i) }, `${i + 1}. ${short(visible(row.label), 20)}: ${start(row)}`)));
-  find(".example").addEventListener("change", () => choose(Number(find(".example").value)));
-  room.changed.push(draw);
-  room.recoloured.push(draw);
-  let wide = window.innerWidth;
+  const options = examples.map(({ label, tokens }, i) => {
+    const beginning = shorten(visible(tokens.slice(0, 12).join(" ")), 60);
+    const text = `${i + 1}. ${shorten(visible(label), 20)}: ${beginning}`;
+    return element("option", { value: String(i) }, text);
+  });
+  find(".example").append(...options);
+  find(".example").addEventListener("change", () => selectExample(Number(find(".example").value)));
+  find(".mapforms").addEventListener("change", changeForm);
+  find(".tokens").addEventListener("pointerover", pointAtToken);
+  find(".tokens").addEventListener("click", pointAtToken);
+  find(".sides").addEventListener("keydown", movePoint);
+  view.events.addEventListener("heads", render);
+  view.events.addEventListener("scheme", render);
+  // The width alone: the height of a phone's page changes with its address bar.
+  let width = window.innerWidth;
   window.addEventListener("resize", () => {
-    if (wide !== window.innerWidth) draw(); // not when a phone's address bar comes and goes
-    wide = window.innerWidth;
+    if (width !== window.innerWidth) render();
+    width = window.innerWidth;
   });
-  return () => choose(0);
-}
-
-/** @param {Shown} one @param {Units} units @returns {Row[]} */
-function mapRows({ map }, { names }) {
-  const n = names.length;
-  return Array.from(map, (weight, i) => ({
-    query: Math.floor(i / n) + 1, key: (i % n) + 1, from: names[Math.floor(i / n)], to: names[i % n], weight: Number(weight.toFixed(4)),
-  }));
-}
-
-/** @param {Shown} one @param {Units} units @param {string} title */
-function mapSvg({ map }, { names }, title) {
-  const [n, cell, margin] = [names.length, 12, 100];
-  let most = 0;
-  for (const weight of map) most = Math.max(most, weight);
-  const size = margin + n * cell + 10;
-  const parts = [svgOpening(size, size), `<title>${escaped(title)}</title><text x="4" y="14" font-weight="bold">${escaped(title)}</text>`];
-  names.forEach((name, i) => {
-    const [middle, text] = [margin + (i + 0.5) * cell, escaped(short(name, 14))];
-    parts.push(`<text x="${margin - 4}" y="${middle + 3.5}" text-anchor="end">${text}</text>`);
-    parts.push(`<text transform="translate(${middle + 3.5} ${margin - 4}) rotate(-90)">${text}</text>`);
-  });
-  map.forEach((weight, i) => {
-    if (weight > 0) parts.push(`<rect x="${margin + (i % n) * cell}" y="${margin + Math.floor(i / n) * cell}" width="${cell}" height="${cell}" fill="${blend("#ffffff", "#08306b", weight / (most || 1))}"/>`);
-  });
-  parts.push(`<rect x="${margin}" y="${margin}" width="${n * cell}" height="${n * cell}" fill="none" stroke="#808080"/>`);
-  return parts.join("") + "</svg>";
+  selectExample(0);
 }

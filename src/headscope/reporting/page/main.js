@@ -1,0 +1,101 @@
+// @ts-check
+// Starts the page: mounts the parts of each run when its section is first shown. Several runs have
+// tabs. Last in the script.
+
+/**
+ * Mounts the parts of a run's section.
+ * @param {RunView} view
+ */
+async function mountRun(view) {
+  const { find, data, tables } = view;
+  mountSortableTable(view);
+  mountDownloads(view);
+  if (!data.layers || !data.heads) return;
+  find(".atlas").hidden = false;
+  mountAtlas(view);
+  mountCard(view);
+  selectHeads(view, [costliestHead(view)]);
+  if (tables.examples.length && data.maps.length) mountMaps(view);
+  if (data.typical) await unpackThumbnails(view);
+}
+
+/**
+ * The head whose disabling costs most; the first where nothing was disabled.
+ * @param {RunView} view
+ */
+function costliestHead({ data, colourings }) {
+  const rows = [...((testedColouring(colourings) ?? colourings[0])?.rows.values() ?? [])];
+  const [costliest] = rows.sort((a, b) => (a.delta ?? 0) - (b.delta ?? 0));
+  // A damaged table may name a head that the model does not have.
+  return headName({
+    layer: clamp(costliest?.layer ?? 1, 1, data.layers),
+    head: clamp(costliest?.head ?? 1, 1, data.heads),
+  });
+}
+
+/** @param {RunView} view */
+async function unpackThumbnails({ data, thumbnails, events }) {
+  const names = headNames(data);
+  const size = data.typical.side ** 2;
+  const codes = unpackHalfBytes(await inflate(data.typical.data), names.length * size);
+  names.forEach((name, i) => thumbnails.set(name, codes.subarray(i * size, (i + 1) * size)));
+  events.dispatchEvent(new Event("thumbnails"));
+}
+
+/**
+ * Makes tabs of the sections.
+ * @param {HTMLElement[]} sections
+ * @param {(section: HTMLElement) => void} open
+ * @returns {(index: number) => void} shows a section
+ */
+function mountTabs(sections, open) {
+  const tabs = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[role=tab]")]);
+
+  /** @param {number} index */
+  function show(index) {
+    sections.forEach((section, i) => (section.hidden = i !== index));
+    tabs.forEach((tab, i) => {
+      tab.setAttribute("aria-selected", String(i === index));
+      tab.tabIndex = i === index ? 0 : -1;
+    });
+    open(sections[index]);
+  }
+
+  tabs.forEach((tab, i) => {
+    tab.addEventListener("click", () => show(i));
+    tab.addEventListener("keydown", (event) => {
+      const step = ARROWS[event.key]?.[1];
+      if (!step) return;
+      event.preventDefault();
+      const next = (i + step + tabs.length) % tabs.length;
+      show(next);
+      tabs[next].focus();
+    });
+  });
+  document
+    .querySelectorAll("[data-run]")
+    .forEach((link, i) => link.addEventListener("click", () => show(i)));
+  /** @type {HTMLElement} */ (document.querySelector("[role=tablist]")).hidden = false;
+  show(0);
+  return show;
+}
+
+function main() {
+  const sections = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("section.run")]);
+  const views = /** @type {Map<HTMLElement, RunView>} */ (new Map());
+  /** @param {HTMLElement} section */
+  function open(section) {
+    if (views.has(section)) return;
+    const view = createView(section);
+    views.set(section, view);
+    mountRun(view);
+  }
+
+  if (sections.length > 1) mountComparison(sections, mountTabs(sections, open));
+  else sections.forEach(open);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const { events } of views.values()) events.dispatchEvent(new Event("scheme"));
+  });
+}
+
+main();
