@@ -22,4 +22,4 @@ GIVEN = "given"
 """The state `AS_GIVEN` as the key of an array of maps."""
 
 SIGNIFICANT = 0.05
-"""A corrected p-value below this is called significant in tables, figures and sentences."""
+"""An adjusted p-value below this is called significant in tables, figures and sentences."""

@@ -39,11 +39,3 @@ def saved_score_lines(run: Run) -> tuple[str, ...]:
     """The scores that a run has written."""
     scores = run.read("scores")
     return () if scores is None else score_lines(scores)
-
-
-def finding_lines(run: Path) -> tuple[str, ...]:
-    """The findings of a run folder."""
-    from headscope.reporting.findings import findings
-    from headscope.reporting.reading import read
-
-    return tuple(finding.text for finding in findings(read(run).tables))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from headscope.commands.options import FigureFolder, FigureStyle, Page, Quiet
-from headscope.commands.outcome import Outcome, finding_lines
+from headscope.commands.outcome import Outcome
 from headscope.errors import HeadscopeError
 from headscope.progress import say
 
@@ -24,9 +24,7 @@ def report(
     style: FigureStyle = "plain",
     quiet: Quiet = False,
 ) -> Outcome:
-    """Build one offline HTML file from run folders; with --figures write the figures for a paper
-    instead.
-    """
+    """Build one offline HTML file from run folders, or with --figures the figures for a paper."""
     from headscope.reporting.build import Report
 
     if not runs:
@@ -54,7 +52,10 @@ def report(
 def page_outcome(shown: Report, runs: Sequence[Path], out: Path, *, quiet: bool) -> Outcome:
     """Write the page of a report on `runs`, and say where it is and what it shows."""
     page = shown.save(out)
-    lines = tuple(line for run in runs for line in finding_lines(run)) if len(runs) == 1 else ()
+    lines: tuple[str, ...] = ()
+    # Findings of several tasks or models are told apart on the page alone.
+    if len(shown.sections) == 1:
+        lines = tuple(finding.text for finding in shown.sections[0].findings)
     say("report built", quiet=quiet)
     return Outcome(
         page.resolve(),

@@ -149,7 +149,7 @@ function mountAtlas(view) {
       });
     }
     columns.push({
-      title: "Corrected p",
+      title: "Adjusted p",
       kind: "n",
       text: (name) => formatP(effectOf(name)?.p_corrected),
     });
@@ -211,7 +211,7 @@ function mountAtlas(view) {
   function describe(name) {
     const { column, unit, diverging } = colouring;
     const row = colouring.rows.get(name);
-    const mark = isMarked(name) ? `, corrected p < ${data.significant}` : "";
+    const mark = isMarked(name) ? `, adjusted p < ${data.significant}` : "";
     if (typeof row?.[column] !== "number") return `${name}: no value${mark}`;
     const kind = row.class ? `${row.class} ` : "";
     const value = `${formatNumber(row[column], unit, diverging)} ${visible(unit)}`;
@@ -222,7 +222,7 @@ function mountAtlas(view) {
   function renderLegend(scale) {
     const notes = [];
     if (allHeads.some(isMarked)) {
-      const text = ` ${markedBy()?.title}, corrected p < ${data.significant}`;
+      const text = ` ${markedBy()?.title}, adjusted p < ${data.significant}`;
       notes.push(element("p", {}, element("span", { class: "key" }), text));
     }
     if (layout === "maps" && thumbnails.size) {

@@ -127,7 +127,7 @@ function mountCard(view) {
       changes.length ? `relative change of the activation ${changes.join(", ")}` : "",
     ];
     return [
-      headTable(title, ["Metric", "Change", "95%", "Corrected p", "p", "Score"], lines),
+      headTable(title, ["Metric", "Change", "95%", "Adjusted p", "p", "Score"], lines),
       element("p", { class: "note" }, visible(notes.filter(Boolean).join("; "))),
     ];
   }
