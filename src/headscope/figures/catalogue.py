@@ -51,11 +51,11 @@ def _all_rows(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _model_and_layers(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(pl.col("measure") == "share", pl.col("head").is_null())
+    return table.filter(pl.col("head").is_null(), measure="share")
 
 
 def _single_heads(table: pl.DataFrame) -> pl.DataFrame:
-    return _effects(table).filter(pl.col("head").is_not_null())
+    return _effects(table).drop_nulls("head")
 
 
 def _whole_layers(table: pl.DataFrame) -> pl.DataFrame:
@@ -63,11 +63,11 @@ def _whole_layers(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _effects(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(pl.col("delta").is_finite(), pl.col("layer").is_not_null())
+    return table.filter(pl.col("delta").is_finite()).drop_nulls("layer")
 
 
 def _of_measures(table: pl.DataFrame, measures: list[str]) -> pl.DataFrame:
-    return table.filter(pl.col("measure").is_in(measures), pl.col("value").is_finite())
+    return table.filter(pl.col("measure").is_in(measures)).drop_nulls("value")
 
 
 def _measures(
@@ -217,17 +217,18 @@ class Drawing:
     @property
     def where(self) -> dict[str, list[str | int | None]]:
         """Which values of which columns the rows of the table have that belong to the figure."""
-        return {
-            key: self.rows[key].unique(maintain_order=True).to_list() for key in self.figure.keys
-        }
+        where = {}
+        for key in self.figure.keys:
+            where[key] = self.rows[key].unique(maintain_order=True).to_list()
+        return where
 
     @property
     def numbers(self) -> pl.DataFrame:
         """The rows of the table that belong to the figure, those without a value included."""
-        chosen = [
-            pl.col(column).is_in(values, nulls_equal=True) for column, values in self.where.items()
-        ]
-        return self.table.filter(*chosen)
+        rows = self.table
+        for column, values in self.where.items():
+            rows = rows.filter(pl.col(column).is_in(values, nulls_equal=True))
+        return rows
 
     @property
     def beside(self) -> str:
@@ -252,7 +253,8 @@ def chart_tables(tables: Tables, maps: Mapping[str, Map], typical: Typical | Non
     made: dict[str, pl.DataFrame] = {}
     if typical is not None and "patterns" in tables:
         rows = patterns.typical_rows(tables["patterns"], maps, typical)
-        made |= {} if rows is None else {TYPICAL: rows}
+        if rows is not None:
+            made[TYPICAL] = rows
     if "scores" in tables and tables["scores"]["value"].is_not_null().any():
         made[TABLE_1] = scores.score_rows(tables["scores"])
     return made

@@ -6,8 +6,19 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from headscope.figures.heatmaps import SIGNIFICANT_MARK, Scale, dots, panel
-from headscope.figures.style import GREY, INK, Look, headed, label, nice, significant, source
+from headscope.figures.heatmaps import Scale, dots, numbers_up_to, panel
+from headscope.figures.style import (
+    GREY,
+    INK,
+    Look,
+    headed,
+    joined,
+    label,
+    nice,
+    note_of,
+    significant,
+    source,
+)
 from headscope.names import SIGNIFICANT
 
 
@@ -41,8 +52,7 @@ def _panels(
 ) -> Any:
     tasks = rows.partition_by("task", maintain_order=True)
     panels = [draw(_headline(task), look) for task in tasks]
-    mark = SIGNIFICANT_MARK if significant(rows).height else ""
-    subtitle = " · ".join(filter(None, [source(rows), "points", mark]))
+    subtitle = joined(" · ", source(rows), "points", note_of(rows))
     chart = alt.concat(*panels, columns=look.columns, spacing=18)
     chart = chart.resolve_scale(color="independent", y="independent")
     return headed(chart, title, subtitle, look)
@@ -50,8 +60,8 @@ def _panels(
 
 def _headline(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of one task's first metric in its first mode."""
-    metric, mode = rows["metric"].drop_nulls().first(), rows["mode"].first()
-    return rows.filter(pl.col("metric") == metric, pl.col("mode").eq_missing(pl.lit(mode)))
+    rows = rows.filter(metric=rows["metric"].drop_nulls().first())
+    return rows.filter(pl.col("mode").eq_missing(pl.col("mode").first()))
 
 
 def _title(rows: pl.DataFrame) -> str:
@@ -72,14 +82,15 @@ def _layers(rows: pl.DataFrame, look: Look) -> Any:
     """
     is_significant = pl.col("p_corrected") < SIGNIFICANT
     effects = rows.select("layer", "delta", "low", "high", stands=is_significant)
-    layers = list(range(1, max(rows["layer"].to_list()) + 1))
+    layers = numbers_up_to(rows["layer"])
     x = alt.X(
         "layer:O",
         title="layer",
         scale=alt.Scale(domain=layers),
         axis=alt.Axis(labelAngle=0),
     )
-    zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeDash=[3, 3])
+    line = alt.Chart(pl.DataFrame({"zero": [0.0]}))
+    zero = line.mark_rule(color=GREY, strokeDash=[3, 3])
     base = alt.Chart(effects)
     intervals = base.mark_rule(strokeWidth=1.5, color=INK)
     points = base.mark_point(size=34, color=INK, opacity=1, strokeWidth=1.2)
@@ -89,5 +100,8 @@ def _layers(rows: pl.DataFrame, look: Look) -> Any:
         intervals.encode(x, alt.Y("low:Q", title="change"), alt.Y2("high:Q")),
         points.encode(x, alt.Y("delta:Q", title="change"), fill=fill),
     )
-    width = 1.8 * look.cell * max(6, len(layers))
-    return chart.properties(title=_title(rows), width=width, height=11 * look.cell)
+    return chart.properties(
+        title=_title(rows),
+        width=1.8 * look.cell * max(6, len(layers)),
+        height=11 * look.cell,
+    )

@@ -21,17 +21,17 @@ from headscope.figures.style import (
     Look,
     headed,
     heading,
+    joined,
     label,
     nice,
+    note_of,
     only_value,
     significant,
     source,
     styled,
 )
-from headscope.names import SIGNIFICANT
 
 CELL = 20.0  # points: 12 x 12 heads fill a column of a two-column paper
-SIGNIFICANT_MARK = f"● adjusted p < {SIGNIFICANT}"
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> 
     Raises:
         HeadscopeError: For an unknown metric or mode, or when a head has more than one row.
     """
-    rows = disabled.filter(pl.col("layer").is_not_null() & pl.col("head").is_not_null())
-    rows = _chosen(rows, "metric", metric)
+    rows = _chosen(disabled.drop_nulls(["layer", "head"]), "metric", metric)
     if mode is not None:
         rows = _chosen(rows, "mode", mode)
     unit = only_value(rows, "unit")
@@ -80,8 +79,7 @@ def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> 
         Scale.around_zero(nice(largest)),
         legend=f"change, {unit}" if unit else "change",
     )
-    mark = SIGNIFICANT_MARK if marked.height else ""
-    return _with_dots(cells, marked, " · ".join(filter(None, [source(rows), mark])))
+    return _with_dots(cells, marked, joined(" · ", source(rows), note_of(rows)))
 
 
 def measure_map(heads: pl.DataFrame, measure: str) -> Any:
@@ -99,7 +97,8 @@ def measure_map(heads: pl.DataFrame, measure: str) -> Any:
     """
     rows = _chosen(heads, "measure", measure)
     values = _finite(rows["value"])
-    scale = Scale.between(min([0.0, *values]), nice(max(values, default=0.0)))
+    lowest, highest = min(values, default=0.0), max(values, default=0.0)
+    scale = Scale.between(min(0.0, lowest), nice(highest))
     legend = only_value(rows, "unit") or label(measure)
     cells = panel(rows, "value", label(measure), scale, legend=legend)
     return _with_dots(cells, rows.clear(), source(rows))
@@ -153,7 +152,7 @@ def panel(
             f"the table holds more than one row for a head ({title}): keep one model, task, seed "
             "and mode"
         )
-    layers, heads = (_numbers_up_to(rows[axis]) for axis in ("layer", "head"))
+    layers, heads = (numbers_up_to(rows[axis]) for axis in ("layer", "head"))
     layer_axis, head_axis = _axis("L", cell), _axis("H", cell, orient="top")
     bar = alt.Legend(
         title=legend or None,
@@ -163,10 +162,14 @@ def panel(
         format=".3~g",
     )
     colours = alt.Scale(
-        domain=list(scale.ticks), range=list(scale.colours), interpolate="lab", clamp=True
+        domain=list(scale.ticks),
+        range=list(scale.colours),
+        interpolate="lab",
+        clamp=True,
     )
+    shown = rows.select("layer", "head", pl.col(value).cast(pl.Float64))
     return (
-        alt.Chart(rows.select("layer", "head", pl.col(value).cast(pl.Float64)), title=title)
+        alt.Chart(shown, title=title)
         .mark_rect(stroke=PALE, strokeWidth=0.5)
         .encode(
             alt.X("head:O", title=None, scale=alt.Scale(domain=heads), axis=head_axis),
@@ -182,22 +185,30 @@ def dots(rows: pl.DataFrame, cells: Any, *, size: int, edge: float) -> Any:
     return (
         alt.Chart(rows.select("layer", "head"))
         .mark_point(
-            filled=True, size=size, color="black", opacity=1, stroke="white", strokeWidth=edge
+            filled=True,
+            size=size,
+            color="black",
+            opacity=1,
+            stroke="white",
+            strokeWidth=edge,
         )
         .encode(cells.encoding.x, cells.encoding.y)
     )
 
 
 def _with_dots(cells: Any, marked: pl.DataFrame, subtitle: str) -> Any:
-    chart = alt.layer(cells, dots(marked, cells, size=16, edge=0.6)).properties(
-        title=heading(cells.title, subtitle), width=cells.width, height=cells.height
+    marks = dots(marked, cells, size=16, edge=0.6)
+    chart = alt.layer(cells, marks).properties(
+        title=heading(cells.title, subtitle),
+        width=cells.width,
+        height=cells.height,
     )
     return styled(chart)
 
 
 def _side_by_side(panels: list[Any], rows: pl.DataFrame, title: str, look: Look) -> Any:
     chart = alt.concat(*panels, columns=look.columns, spacing=16)
-    subtitle = ", ".join(filter(None, [source(rows), only_value(rows, "unit")]))
+    subtitle = joined(", ", source(rows), only_value(rows, "unit"))
     return headed(chart.resolve_scale(color="independent"), title, subtitle, look)
 
 
@@ -212,7 +223,7 @@ def _scale_of(rows: pl.DataFrame) -> Scale:
 
 
 def _chosen(rows: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
-    known = [str(value) for value in rows[column].drop_nulls().unique().to_list()]
+    known = set(rows[column].drop_nulls())
     if name not in known:
         raise unknown(column, name, known)
     return rows.filter(pl.col(column) == name)
@@ -222,7 +233,8 @@ def _finite(values: pl.Series) -> list[float]:
     return [value for value in values.drop_nulls().to_list() if math.isfinite(value)]
 
 
-def _numbers_up_to(numbers: pl.Series) -> list[int]:
+def numbers_up_to(numbers: pl.Series) -> list[int]:
+    """The numbers from 1 to the largest of a column."""
     return list(range(1, max(numbers.to_list()) + 1))
 
 

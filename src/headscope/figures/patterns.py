@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from headscope.figures.style import DARK_BLUE, PATTERN_COLOURS, Look, headed, source
+from headscope.figures.style import DARK_BLUE, PATTERN_COLOURS, SCREEN, Look, headed, source
 from headscope.figures.thumbnails import Typical
 from headscope.names import AS_GIVEN
 from headscope.results.tables import Map
@@ -54,8 +54,10 @@ def typical_rows(
 
 def typical_maps(rows: pl.DataFrame, title: str, look: Look) -> Any:
     """Figure 1: a map per class, of the rows of `typical_rows`."""
-    panels = [_map(weights, look) for weights in rows.partition_by("class", maintain_order=True)]
-    chart = alt.concat(*panels, columns=look.columns if look.columns > 3 else 5, spacing=10)
+    classes = rows.partition_by("class", maintain_order=True)
+    panels = [_map(weights, look) for weights in classes]
+    columns = look.columns if look.columns > SCREEN.columns else len(_CLASSES)
+    chart = alt.concat(*panels, columns=columns, spacing=10)
     chart = chart.resolve_scale(x="independent", y="independent", color="independent")
     subtitle = "the head with the largest share of each class; rows attend, columns are attended to"
     return headed(chart, title, subtitle, look)
@@ -80,10 +82,10 @@ def _largest(patterns: pl.DataFrame) -> pl.DataFrame:
     """The head with the largest share of every class in the last state: class, layer, head, share;
     in the order of the classes.
     """
-    shares = patterns.filter(pl.col("measure") == "share", pl.col("head").is_not_null())
+    shares = patterns.filter(measure="share").drop_nulls("head")
     return (
         shares.filter(
-            pl.col("state") == shares["state"].last(),
+            pl.col("state") == pl.col("state").last(),
             pl.col("value") > 0,
             pl.col("class").is_in(_CLASSES),
         )
@@ -107,7 +109,8 @@ def _map(weights: pl.DataFrame, look: Look) -> Any:
     title = alt.TitleParams(name, subtitle=f"L{layer}H{head}, {tokens} tokens")
     to_the_right = alt.Scale(domain=[0, tokens], nice=False, reverse=False, padding=0)
     downwards = alt.Scale(domain=[0, tokens], nice=False, reverse=True, padding=0)
-    darkness = alt.Scale(range=[_PALE_BLUE, DARK_BLUE], domain=[0, max(weights["weight"])])
+    largest = max(weights["weight"])
+    darkness = alt.Scale(range=[_PALE_BLUE, DARK_BLUE], domain=[0, largest])
     side = 9 * look.cell
     return (
         alt.Chart(squares, title=title)

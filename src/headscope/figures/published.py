@@ -1,5 +1,7 @@
 """What the paper has where a figure stands, in a sentence; its numbers are of bert-base-uncased."""
 
+from statistics import fmean
+
 import polars as pl
 
 from headscope.names import HETEROGENEOUS
@@ -17,7 +19,7 @@ def heterogeneous(patterns: pl.DataFrame) -> str:
     rows = patterns.filter(
         pl.col("layer").is_null(),
         pl.col("class") == HETEROGENEOUS,
-        pl.col("measure") == "share_corrected",
+        measure="share_corrected",
     )
     shares = [f"{100 * share:.0f}%" for share in rows["value"].drop_nulls()]
     here = _here(f"heterogeneous {' then '.join(shares)}", shares)
@@ -30,7 +32,7 @@ def heterogeneous(patterns: pl.DataFrame) -> str:
 
 def frames(relations: pl.DataFrame) -> str:
     """Beside figure 3, the two heads that attend most between a predicate and its elements."""
-    rows = relations.filter(pl.col("measure") == "score", pl.col("value").is_not_null())
+    rows = relations.filter(measure="score").drop_nulls("value")
     top = rows.sort("value", descending=True, maintain_order=True).head(2)
     largest = [
         f"L{layer}H{head} {number(value)}"
@@ -41,18 +43,19 @@ def frames(relations: pl.DataFrame) -> str:
     for layer, values in enumerate(reference("framenet")["layers"], 1):
         for head, value in enumerate(values, 1):
             published.append((value, f"L{layer}H{head}"))
-    best = [f"{name} {number(value)}" for value, name in sorted(published, reverse=True)[:2]]
+    published.sort(reverse=True)
+    best = [f"{name} {number(value)}" for value, name in published[:2]]
     return f"{here}The paper, on FrameNet: {' and '.join(best)}."
 
 
 def cosines(change: pl.DataFrame) -> str:
     """Beside figure 5, the mean cosine of the first and of the last layer's heads."""
-    rows = change.filter(pl.col("measure") == "cosine_to_pretrained", pl.col("value").is_not_null())
-    means = rows.group_by("layer").agg(pl.col("value").mean()).sort("layer")["value"].to_list()
-    ends = [number(value) for value in (means[:1] + means[-1:])]
+    rows = change.filter(measure="cosine_to_pretrained").drop_nulls("value")
+    means = rows.group_by("layer").agg(pl.col("value").mean()).sort("layer")["value"]
+    ends = [number(value) for value in (*means.head(1), *means.tail(1))]
     here = _here(f"mean of a layer from first to last {' to '.join(ends)}", ends)
     layers = reference("cosine_qqp")["layers"]
-    first, last = (number(sum(heads) / len(heads)) for heads in (layers[0], layers[-1]))
+    first, last = number(fmean(layers[0])), number(fmean(layers[-1]))
     return f"{here}The paper, on QQP: {first} to {last}."
 
 

@@ -46,8 +46,12 @@ def fitted(drawing: Drawing, look: Look) -> tuple[str, float | None]:
     for step in range(_CELL_STEPS):
         cell = _SMALLEST_CELL + step * _CELL_STEP
         looks.append(replace(look, cell=cell, columns=drawing.columns))
+
+    def width_in(look: Look) -> float:
+        return size_of(drawing.svg(look))[0]
+
     # A figure grows with its cells: the last look that fits is found by halving.
-    fitting = bisect_right(looks, width, lo=1, key=lambda each: size_of(drawing.svg(each))[0])
+    fitting = bisect_right(looks, width, lo=1, key=width_in)
     return drawing.svg(looks[fitting - 1]), width
 
 

@@ -18,11 +18,12 @@ def score_rows(scores: pl.DataFrame) -> pl.DataFrame:
 
     The paper's are of bert-base-uncased, so comparable with that model alone.
     """
-    rows = scores.filter(pl.col("value").is_not_null())
+    rows = scores.drop_nulls("value")
     published = []
     for configuration, task, metric in rows.select("configuration", "task", "metric").iter_rows():
         name = "correlation" if metric in ("spearman", "pearson") else metric
-        published.append(reference("scores").get(configuration, {}).get(task, {}).get(name))
+        of_task = reference("scores").get(configuration, {}).get(task, {})
+        published.append(of_task.get(name))
     return rows.with_columns(paper=pl.Series(published, dtype=pl.Float64, strict=False))
 
 
@@ -34,7 +35,8 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
     named = rows.select(*_NUMBERS, what=pl.Series(names, dtype=pl.String))
     y = alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
     in_points = rows["unit"].eq("points").all()
-    scale = alt.Scale(domain=_span(named, [0.0, 100.0] if in_points else []), nice=False)
+    span = _span(named, [0.0, 100.0] if in_points else [])
+    scale = alt.Scale(domain=span, nice=False)
     base = alt.Chart(named)
     intervals = base.mark_rule(strokeWidth=1.5, color=INK)
     majorities = base.mark_tick(color=ORANGE, thickness=1.5, size=10)
@@ -45,7 +47,7 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
         points.encode(y, alt.X("value:Q", title="score")),
     ]
     subtitle = "dot: score with its 95% interval; orange: majority class"
-    published = named.filter(pl.col("paper").is_not_null())
+    published = named.drop_nulls("paper")
     if published.height:
         layers.append(_diamonds(published).encode(y, alt.X("paper:Q", title="score")))
         subtitle += "; blue: the paper’s"

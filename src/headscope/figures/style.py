@@ -50,7 +50,13 @@ class Look:
 
 
 SCREEN = Look()
-ACL = Look(font=_TIMES, size=8.0, titled=False, column_width=3.03 * _INCH, page_width=6.3 * _INCH)
+ACL = Look(
+    font=_TIMES,
+    size=8.0,
+    titled=False,
+    column_width=3.03 * _INCH,
+    page_width=6.3 * _INCH,
+)
 STYLES = {"plain": SCREEN, "acl": ACL}
 
 
@@ -77,10 +83,9 @@ def styled(chart: Any, look: Look = SCREEN) -> Any:
     """A chart with the look that all charts share."""
     text = {"labelFontSize": look.size, "titleFontSize": look.size, "titleFontWeight": "normal"}
     title = {"fontSize": look.size + 1, "subtitleFontSize": look.size, "subtitleColor": INK}
+    padding = 4 if look.titled else 2
     return (
-        chart.configure(
-            background="white", font=look.font, padding=4 if look.titled else 2, aria=False
-        )
+        chart.configure(background="white", font=look.font, padding=padding, aria=False)
         .configure_view(stroke=GREY, strokeWidth=0.5)
         .configure_axis(**text, domain=False, ticks=False, grid=False)
         .configure_legend(**text, gradientStrokeWidth=0, offset=10)
@@ -110,7 +115,8 @@ def label(name: str) -> str:
         return _LABELS[name]
     if name.startswith("change_in_"):
         return f"Change: {label(name.removeprefix('change_in_'))}"
-    text = " ".join(_SPECIAL.get(word, word) for word in name.removeprefix("from_").split("_"))
+    words = name.removeprefix("from_").split("_")
+    text = " ".join(_SPECIAL.get(word, word) for word in words)
     return text[0].upper() + text[1:] if "_" in name else text
 
 
@@ -129,18 +135,30 @@ def nice(limit: float) -> float:
     return 10.0 * power
 
 
+def joined(between: str, *parts: str) -> str:
+    """The parts that are not empty, with `between` between them."""
+    return between.join(filter(None, parts))
+
+
 def only_value(rows: pl.DataFrame, column: str) -> str:
     """The value of a column that is the same in every row, or an empty text."""
-    values = rows[column].drop_nulls().unique().to_list() if column in rows.columns else []
+    if column not in rows.columns:
+        return ""
+    values = rows[column].drop_nulls().unique()
     return str(values[0]) if len(values) == 1 else ""
 
 
 def source(rows: pl.DataFrame) -> str:
     """Model and task of the rows, where all rows have the same."""
-    names = (Path(only_value(rows, "model")).name, only_value(rows, "task"))
-    return ", ".join(filter(None, names))
+    model = Path(only_value(rows, "model")).name
+    return joined(", ", model, only_value(rows, "task"))
 
 
 def significant(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows whose adjusted p-value is below `SIGNIFICANT`."""
     return rows.filter(pl.col("p_corrected") < SIGNIFICANT)
+
+
+def note_of(rows: pl.DataFrame) -> str:
+    """What the dots of a chart say, where it has any."""
+    return f"● adjusted p < {SIGNIFICANT}" if significant(rows).height else ""

@@ -61,7 +61,8 @@ def _by_example(maps: Mapping[str, Map], state: str) -> dict[int, Map]:
 
 
 def _typical(state: str, maps: Mapping[int, Map]) -> Typical | None:
-    if len({map_.shape[:2] for map_ in maps.values()}) != 1:
+    shapes = {map_.shape[:2] for map_ in maps.values()}
+    if len(shapes) != 1:
         return None
     pooled = np.stack([shrunk(map_) for map_ in maps.values()]).astype(np.float32)
     # [example, layer, head, y, x] -> [example, layer, head]

@@ -7,6 +7,7 @@ and a content security policy names the one script and the one style by their ha
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,12 +120,12 @@ def build(folders: Sequence[Path], out: Path) -> Path:
 
 
 def _file_name(title: str) -> str:
-    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in title)
-    return name.strip("._") or "run"
+    return re.sub(r"[^\w.-]", "_", title).strip("._") or "run"
 
 
 def _hash(content: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
 
 
 def script() -> str:

@@ -75,25 +75,21 @@ def unchanged_findings(disabled: pl.DataFrame) -> Iterator[Finding]:
 
 
 def _families(disabled: pl.DataFrame) -> Iterator[Family]:
-    known = disabled.filter(pl.col("delta").is_not_null(), pl.col("layer").is_not_null())
-    for kind, is_kind in (
-        ("head", pl.col("head").is_not_null()),
-        ("layer", pl.col("head").is_null()),
-    ):
-        rows = known.filter(is_kind)
+    known = disabled.drop_nulls(["delta", "layer"])
+    is_layer = pl.col("head").is_null()
+    for kind, rows in (("head", known.filter(~is_layer)), ("layer", known.filter(is_layer))):
         modes = rows["mode"].n_unique()
-        for (metric, mode), group in rows.group_by("metric", "mode", maintain_order=True):
+        for group in rows.partition_by("metric", "mode", maintain_order=True):
+            metric, mode = group.select("metric", "mode").row(0)
             named = f" (mode {mode})" if modes > 1 else ""
-            yield Family(kind, label(str(metric)), named, _effects(group))
+            yield Family(kind, label(metric), named, _effects(group))
 
 
 def _effects(rows: pl.DataFrame) -> tuple[Effect, ...]:
-    places = rows.select("layer", "head", "p_corrected").iter_rows()
-    effects = []
-    for (layer, head, p), change in zip(places, estimates(rows, "delta"), strict=True):
-        name = f"layer {layer}" if head is None else f"L{layer}H{head}"
-        effects.append(Effect(name, change, p))
-    return tuple(effects)
+    names = []
+    for layer, head in rows.select("layer", "head").iter_rows():
+        names.append(f"layer {layer}" if head is None else f"L{layer}H{head}")
+    return tuple(map(Effect, names, estimates(rows, "delta"), rows["p_corrected"]))
 
 
 def _untested(family: Family) -> Finding:
@@ -172,7 +168,8 @@ def _significant(
 def _told(effects: Sequence[Effect]) -> str:
     """The largest effect with its interval, and which others are as large."""
     largest = effects[0]
-    ties = [effect.name for effect in effects[1:] if effect.change.value == largest.change.value]
+    size = largest.change.value
+    ties = [effect.name for effect in effects[1:] if effect.change.value == size]
     text = f"{largest}{largest.change.within(signed=True)}"
     if not ties:
         return text

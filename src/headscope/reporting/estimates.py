@@ -30,8 +30,8 @@ class Estimate:
         """` (95% 77.0 to 84.6, n = 408)`, as far as it is known; of a change without the count."""
         known = []
         if self.low is not None and self.high is not None:
-            low, high = (number(end, self.unit, signed) for end in (self.low, self.high))
-            known.append(f"95% {low} to {high}")
+            low = number(self.low, self.unit, signed)
+            known.append(f"95% {low} to {number(self.high, self.unit, signed)}")
         if self.n is not None and not signed:
             known.append(f"n = {self.n}")
         return f" ({', '.join(known)})" if known else ""
@@ -39,7 +39,8 @@ class Estimate:
 
 def estimates(rows: pl.DataFrame, column: str = "value") -> list[Estimate]:
     """The numbers of a column, which has no null, with the intervals beside it."""
-    chosen = rows.select(column, "low", "high", "n", pl.col("unit").fill_null(""))
+    unit = pl.col("unit").fill_null("")
+    chosen = rows.select(column, "low", "high", "n", unit)
     return [Estimate(*numbers) for numbers in chosen.iter_rows()]
 
 

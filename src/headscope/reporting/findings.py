@@ -47,7 +47,7 @@ def _other_scores(scores: pl.DataFrame) -> Iterator[Finding]:
 
 
 def _scores(scores: pl.DataFrame) -> Iterator[Finding]:
-    known = scores.filter(pl.col("value").is_not_null())
+    known = scores.drop_nulls("value")
     for rows in known.partition_by("configuration", "metric", maintain_order=True):
         yield _score(rows)
 
@@ -61,9 +61,8 @@ def _score(rows: pl.DataFrame) -> Finding:
     if len(runs) == 1:
         text += f" is {first}{first.within()}"
     else:
-        values = [each.value for each in runs]
-        low, high = number(min(values), first.unit), number(max(values), first.unit)
-        text += f" lies between {low} and {high} over {len(runs)} runs"
+        runs.sort(key=lambda run: run.value)
+        text += f" lies between {runs[0]} and {runs[-1]} over {len(runs)} runs"
     if majority is not None:
         baseline = number(majority, first.unit)
         text += f"; always answering the majority class gives {baseline}"
@@ -104,10 +103,9 @@ def _selections(selection: pl.DataFrame) -> Iterator[Finding]:
 def _proxies(predictors: pl.DataFrame) -> Iterator[Finding]:
     """The measure that correlates best with the effect of disabling a head."""
     rows = predictors.filter(
-        pl.col("effect") == predictors["effect"].first(),
+        pl.col("effect") == pl.col("effect").first(),
         pl.col("measure") != LAYER,  # where a head is, not what it does
-        pl.col("value").is_not_null(),
-    )
+    ).drop_nulls("value")
     if not rows.height:
         return
     correlation = estimates(rows.head(1))[0]
@@ -125,10 +123,10 @@ def _relations(best: pl.DataFrame) -> Iterator[Finding]:
     """How many relations of a treebank a head carries beyond distance, and the one that it hits
     most often.
     """
-    known = best.filter(pl.col("value").is_not_null())
+    known = best.drop_nulls("value")
     if not known.height:
         return
-    carried = known.filter(pl.col("verdict") == "carries the relation")
+    carried = known.filter(verdict="carries the relation")
     verb = "is" if carried.height == 1 else "are"
     text = (
         f"Of {known.height} relations between words, {carried.height or 'none'} {verb} carried by "
@@ -149,7 +147,7 @@ def _spans(span_heads: pl.DataFrame) -> Iterator[Finding]:
     """The head that attends most between the spans of a relation, and whether that is more than at
     the same distance elsewhere.
     """
-    first = span_heads.filter(pl.col("rank") == 1, pl.col("value").is_not_null())
+    first = span_heads.filter(rank=1).drop_nulls("value")
     named = first.select("relation", "set", "excess", "p_corrected").iter_rows()
     for (relation, name, excess, p), attention in zip(named, estimates(first), strict=True):
         beyond = ""
@@ -168,16 +166,17 @@ def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:
     shares = patterns.filter(
         pl.col("layer").is_null(),
         pl.col("head").is_null(),
-        pl.col("measure") == "share_corrected",
+        measure="share_corrected",
     )
-    last = shares.filter(pl.col("state") == shares["state"].last())
+    last = shares.filter(pl.col("state") == pl.col("state").last())
+    known = last.drop_nulls(["value", "low", "high"])
     for name in (VERTICAL, HETEROGENEOUS):
-        for share in estimates(last.filter(pl.col("class") == name).drop_nulls("value")):
-            if share.low is None or share.high is None:
-                continue
+        rows = known.filter(pl.col("class") == name)
+        for share in estimates(rows):
+            low, high = rows.select(pl.col("low", "high") * 100).row(0)
             text = (
-                f"{100 * share.value:.0f}% of the attention maps are {name} (95% "
-                f"{100 * share.low:.0f}% to {100 * share.high:.0f}%, corrected for errors)."
+                f"{100 * share.value:.0f}% of the attention maps are {name} (95% {low:.0f}% to "
+                f"{high:.0f}%, corrected for errors)."
             )
             yield Finding.about(share, text, "description")
 
@@ -185,10 +184,11 @@ def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:
 def _extremes(heads: pl.DataFrame) -> Iterator[Finding]:
     """The head that is highest, or most focused, in each of a few measures."""
     for measure, phrase in _EXTREMES.items():
-        rows = heads.filter(pl.col("measure") == measure, pl.col("value").is_not_null())
+        rows = heads.filter(measure=measure).drop_nulls("value")
         if not rows.height:
             continue
-        first = rows.sort("value", descending=measure != "entropy", maintain_order=True).head(1)
+        is_descending = measure != "entropy"
+        first = rows.sort("value", descending=is_descending, maintain_order=True).head(1)
         head = f"L{first['layer'][0]}H{first['head'][0]}"
         value = estimates(first)[0]
         text = phrase.format(head=head, value=value) + f"{value.within()}."

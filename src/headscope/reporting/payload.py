@@ -181,11 +181,11 @@ def carried(tables: Tables) -> pl.DataFrame:
     """What colours the heads by relations: the scores, and of a treebank's relations the direction
     that was chosen.
     """
-    rows = tables["relations"].filter(pl.col("measure").is_in(["accuracy", "score"]))
+    is_score = pl.col("measure").is_in(["accuracy", "score"])
+    rows = tables["relations"].filter(is_score)
     if "relations_best" not in tables:
         return rows
-    keys = ["relation", "direction"]
-    return rows.join(tables["relations_best"].select(keys), on=keys, how="semi")
+    return rows.join(tables["relations_best"], on=["relation", "direction"], how="semi")
 
 
 def _rounded(value: float) -> float:
@@ -203,7 +203,7 @@ def alike(likeness: pl.DataFrame) -> pl.DataFrame:
     kept = [*swapped, "value", "unit"]
     both = pl.concat([likeness.select(kept), likeness.rename(swapped).select(kept)])
     return (
-        both.filter(pl.col("value").is_not_null())
+        both.drop_nulls("value")
         .sort("layer", "head", "value")
         .group_by("layer", "head", maintain_order=True)
         .head(_ALIKE)

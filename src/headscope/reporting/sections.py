@@ -144,12 +144,13 @@ class Section:
         """
         if "predictors" not in self.run.tables:
             return []
-        frame = self.run.tables["predictors"]
         names = [field.name for field in fields(Proxy)]
-        rows = frame.filter(pl.col("effect") == frame["effect"].first()).select(names)
-        is_layer = pl.col("measure") == LAYER
-        shown = pl.concat([rows.filter(~is_layer).head(_PROXIES), rows.filter(is_layer)])
-        return [Proxy(*row) for row in shown.iter_rows()]
+        is_first = pl.col("effect") == pl.col("effect").first()
+        rows = self.run.tables["predictors"].filter(is_first).select(names)
+        proxies = [Proxy(*row) for row in rows.iter_rows()]
+        measures = [proxy for proxy in proxies if proxy.measure != LAYER]
+        layers = [proxy for proxy in proxies if proxy.measure == LAYER]
+        return measures[:_PROXIES] + layers
 
     @cached_property
     def records(self) -> list[dict[str, object]]:
@@ -158,20 +159,21 @@ class Section:
         """
         records = []
         for record in (self.run.meta, *self.run.others):
-            records.append({**record, "part": {key: part(record, key) for key in _PARTS}})
+            parts = {key: part(record, key) for key in _PARTS}
+            records.append({**record, "part": parts})
         return records
 
     @cached_property
     def definitions(self) -> dict[str, object]:
         """What every number means, by its name; where records differ, the first is right."""
         definitions: dict[str, object] = {}
-        for record in (self.run.meta, *self.run.others)[::-1]:
+        for record in reversed(self.records):
             definitions |= part(record, "definitions")
         return definitions
 
 
 def _by_state(rows: pl.DataFrame, measure: str) -> dict[str, Estimate]:
-    known = rows.filter(pl.col("measure") == measure, pl.col("value").is_not_null())
+    known = rows.filter(measure=measure).drop_nulls("value")
     return dict(zip(known["state"], estimates(known), strict=True))
 
 
@@ -198,9 +200,8 @@ def _by_task(run: Run) -> Iterator[Run]:
     named = text(part(run.meta, "task").get("name"))
     holder = named if named in tasks else tasks[0]
     for task in tasks:
-        tables, maps = _of_task(run.tables, task, is_holder=task == holder), run.maps
-        if task != holder:
-            maps = {}
+        tables = _of_task(run.tables, task, is_holder=task == holder)
+        maps = run.maps if task == holder else {}
         if "examples" not in tables:
             examples, maps = examples_of(run.folder, task, _EXAMPLES)
             tables |= examples
@@ -214,7 +215,7 @@ def _of_task(tables: Tables, task: str, *, is_holder: bool) -> dict[str, pl.Data
         if name in ("examples", "claims") and not is_holder:
             continue
         if "task" in frame.columns and name != "claims":
-            frame = frame.filter(pl.col("task").is_null() | (pl.col("task") == task))
+            frame = frame.filter(pl.col("task").fill_null(task) == task)
         if frame.height:
             kept[name] = frame
     return kept

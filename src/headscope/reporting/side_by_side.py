@@ -1,7 +1,8 @@
 """Several runs in one report: what each shows in a line, and the figures that hold all of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from statistics import fmean
 
 import polars as pl
 
@@ -52,6 +53,9 @@ class Line:
     """The mean cosine of the last layer's maps before and after fine-tuning."""
 
 
+_SCORE = [field.name for field in fields(Score)]
+
+
 def line(run: Run) -> Line:
     """A run in a line."""
     seed = run.meta.get("seed")
@@ -74,15 +78,15 @@ def _table(tables: Tables, name: str) -> pl.DataFrame:
 
 def _score(scores: pl.DataFrame) -> Score | None:
     for configuration in (FINE_TUNED, AS_GIVEN):
-        rows = scores.filter(pl.col("configuration") == configuration)
-        for row in rows.select("metric", "value", "low", "high", "unit", "majority").iter_rows():
-            return Score(*row)
+        rows = scores.filter(configuration=configuration)
+        if rows.height:
+            return Score(*rows.select(_SCORE).row(0))
     return None
 
 
 def _heads(disabled: pl.DataFrame) -> pl.DataFrame:
     """The effects of single heads in the first metric and mode."""
-    rows = disabled.filter(pl.col("head").is_not_null(), pl.col("delta").is_not_null())
+    rows = disabled.drop_nulls(["head", "delta"])
     return rows.filter(
         pl.col("metric").eq_missing(pl.col("metric").first()),
         pl.col("mode").eq_missing(pl.col("mode").first()),
@@ -102,17 +106,16 @@ def _worst(heads: pl.DataFrame) -> Loss | None:
 def _heterogeneous(patterns: pl.DataFrame) -> Estimate | None:
     rows = patterns.filter(
         pl.col("layer").is_null(),
-        pl.col("measure") == "share_corrected",
         pl.col("class") == HETEROGENEOUS,
-        pl.col("value").is_not_null(),
-    )
+        measure="share_corrected",
+    ).drop_nulls("value")
     return estimates(rows)[-1] if rows.height else None
 
 
 def _last_cosine(change: pl.DataFrame) -> float | None:
-    rows = change.filter(pl.col("measure") == "cosine_to_pretrained", pl.col("value").is_not_null())
-    last = rows.filter(pl.col("layer") == pl.col("layer").max())["value"].to_list()
-    return sum(last) / len(last) if last else None
+    rows = change.filter(measure="cosine_to_pretrained").drop_nulls("value")
+    last = rows.filter(pl.col("layer") == pl.col("layer").max())
+    return fmean(last["value"]) if last.height else None
 
 
 def gathered(runs: Sequence[Run]) -> Tables:
