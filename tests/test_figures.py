@@ -12,12 +12,12 @@ import vl_convert
 import runs
 from headscope.commands.report import report
 from headscope.errors import HeadscopeError
-from headscope.figures import PATTERN_COLOURS, saving
+from headscope.figures import saving
 from headscope.figures.catalogue import chart_tables, drawings
 from headscope.figures.heatmaps import effect_map, measure_map
 from headscope.figures.patterns import typical_rows
 from headscope.figures.rendering import save, size_of
-from headscope.figures.style import ACL, Look, label
+from headscope.figures.style import ACL, PATTERN_COLOURS, Look, label
 from headscope.figures.thumbnails import typical
 from headscope.names import CLASSES
 from headscope.reporting.build import Report

@@ -1,5 +1,1 @@
 """Tables to charts: heat maps, effects, the paper's figures."""
-
-from headscope.figures.style import PATTERN_COLOURS
-
-__all__ = ["PATTERN_COLOURS"]
