@@ -11,14 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headscope.engine.executor import Executor, Item, as_completed
-from headscope.engine.local import Local
-from headscope.engine.processes import Processes
 from headscope.names import CONFIGURATIONS
 from headscope.progress import say
 
 if TYPE_CHECKING:
     from headscope.commands.session import Session
+    from headscope.engine.executor import Executor, Item
 
 _FRAMENET = "framenet"
 """The folder of the heads of frames."""
@@ -69,6 +67,8 @@ class Part:
 
     def item(self, root: Path, *, quiet: bool = False) -> Item:
         """The part as work in the folder of the whole run."""
+        from headscope.engine.executor import Item
+
         arguments = {**self.arguments, "out": root / self.folder, "quiet": quiet}
         for argument, folder in self.takes.items():
             path = root / folder
@@ -242,6 +242,10 @@ def run_parts(
     Raises:
         Exception: What the first part that failed raised, after all that can be done is done.
     """
+    from headscope.engine.executor import as_completed
+    from headscope.engine.local import Local
+    from headscope.engine.processes import Processes
+
     by_name = {part.folder: part for part in parts}
     executor: Executor = Processes(workers) if workers > 1 else Local()
     # What several processes say at once cannot be read.

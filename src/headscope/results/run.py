@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from io import BytesIO
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,9 +105,8 @@ class Run:
         Raises:
             ValueError: No such table is defined, or the rows are not of this table.
         """
-        same = {"model": model, "task": task}
-        content = [same | as_columns(row) for row in rows]
-        return self.frame(name, pl.DataFrame(content, infer_schema_length=None))
+        named = {"model": model, "task": task}
+        return self.frame(name, frame_of(rows, named))
 
     def frame(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
         """Write a table that is one already, and return it.
@@ -152,6 +152,25 @@ class Run:
     def finish(self, record: Record) -> None:
         """Write `run.json`: the run is complete."""
         self._write(DONE, replace(record, started=self.started).to_json().encode())
+
+
+def frame_of(
+    rows: "Sequence[Mapping[str, Any] | DataclassInstance]", named: Mapping[str, str]
+) -> pl.DataFrame:
+    """Rows as a table, with columns in front that say the same in every row.
+
+    Args:
+        rows: Dataclasses of one kind, whose fields are the columns; or mappings.
+        named: The columns in front.
+    """
+    first = rows[0] if rows else {}
+    if isinstance(first, Mapping):
+        mappings = [{**named, **as_columns(row)} for row in rows]
+        return pl.DataFrame(mappings, infer_schema_length=None)
+    columns: dict[str, list[object]] = {name: [value] * len(rows) for name, value in named.items()}
+    for field in fields(first):
+        columns[field.name.removesuffix("_")] = list(map(attrgetter(field.name), rows))
+    return pl.DataFrame(columns, strict=False)
 
 
 def as_columns(row: "Mapping[str, Any] | DataclassInstance") -> dict[str, Any]:
