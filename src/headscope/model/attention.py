@@ -41,6 +41,7 @@ class Call:
         real: The tokens that are not padding, [batch, key].
     """
 
+    # `options` is what transformers hands to its attention functions: each family adds its own.
     def __init__(
         self,
         module: nn.Module,

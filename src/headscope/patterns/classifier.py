@@ -79,7 +79,7 @@ def load_classifier(path: Path | None = None) -> Classifier:
         with safe_open(source, framework="pt") as file:
             metadata = file.metadata() or {}
             names = list(file.keys())
-            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in names}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in names}
         groups = tensors.pop("confusion").numpy().astype(np.int64)
         if json.loads(metadata["classes"]) != list(CLASSES):
             raise HeadscopeError(

@@ -20,7 +20,11 @@ def _all() -> dict[str, Any]:
 
 
 def reference(name: str) -> dict[str, Any]:
-    """One table of published numbers. Raises HeadscopeError for an unknown name."""
+    """One table of published numbers, in the shape in which it was published.
+
+    Raises:
+        HeadscopeError: No such table is known.
+    """
     tables = _all()
     if name not in tables or name == "sources":
         raise unknown("table of published numbers", name, [t for t in tables if t != "sources"])

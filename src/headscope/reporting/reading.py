@@ -24,7 +24,10 @@ _UNKNOWN = "study"
 
 @dataclass(frozen=True)
 class Run:
-    """What one section of the report shows; `problems` says in words what is missing."""
+    """What one section of the report shows; `problems` says in words what is missing.
+
+    `meta` and `others` are run.json as it was found: of any version, damaged, or hostile.
+    """
 
     title: str
     meta: dict[str, Any]
