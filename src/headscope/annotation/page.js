@@ -20,12 +20,12 @@ const start = JSON.parse(byId("start").textContent);
 const PASSES = ["", "first pass", "second pass", "settling differences"];
 /** Pixels above the matrix for bars and marks, and left of it for marks. */
 const [TOP, LEFT] = [60, 14];
-/** Pixels from the matrix to the marks of special tokens and to the bars, and the marks' thickness. */
+/** Pixels from the matrix to the marks of special tokens and to the bars; thickness of a mark. */
 const [MARK_GAP, BAR_GAP, MARK_SIZE] = [8, 10, 5];
 /** Height of a bar that would have all mass. */
 const BAR_HEIGHT = TOP - 14;
 
-/** The annotator and the pass that requests are about. @type {{annotator: string, round: number}} */
+/** The annotator and the pass of all requests. @type {{annotator: string, round: number}} */
 let who;
 /** The map on the page; null while there is none. @type {MapToLabel | null} */
 let shown = null;

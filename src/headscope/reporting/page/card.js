@@ -184,7 +184,7 @@ function mountCard(view) {
       }
       for (const row of effectsByHead.get(name) ?? []) {
         put(`Disabled: ${effectName(row)}`, formatNumber(row.delta, row.unit, true));
-        put(`Corrected p: ${effectName(row)}`, formatP(row.p_corrected));
+        put(`Adjusted p: ${effectName(row)}`, formatP(row.p_corrected));
       }
       const cosines = (changes.get(name) ?? []).filter(isCosine);
       for (const row of [...cosines, ...(measures.get(name) ?? [])])
