@@ -10,8 +10,9 @@ import pytest
 
 import runs
 from headscope.errors import HeadscopeError
+from headscope.measures.rows import ChangeRow, HeadRow
 from headscope.results.record import read_json
-from headscope.results.run import Run
+from headscope.results.run import Run, frame_of
 
 REQUEST = {"command": "disable", "model": "abc", "heads": ["L1H1"], "seed": 0}
 
@@ -90,3 +91,12 @@ def test_a_damaged_record_is_explained(tmp_path: Path) -> None:
         (tmp_path / "begun.json").write_text(json.dumps(content))
         with pytest.raises(HeadscopeError, match="is damaged"):
             Run.begin(tmp_path, REQUEST)
+
+
+def test_rows_of_different_kinds_make_no_table() -> None:
+    """A column of the second kind would be lost without a word."""
+    head = HeadRow(1, 1, "entropy", 1.0, 0.5, 1.5, 2, "nats")
+    change = ChangeRow(1, 1, "entropy", 1.0, 0.5, 1.5, 2, "nats", 0.5, 1.5)
+    assert frame_of([head, head], {"model": "m"}).height == 2
+    with pytest.raises(ValueError, match="rows of different kinds"):
+        frame_of([head, change], {"model": "m"})

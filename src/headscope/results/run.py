@@ -162,22 +162,32 @@ def frame_of(
     Args:
         rows: Dataclasses of one kind, whose fields are the columns; or mappings.
         named: The columns in front.
+
+    Raises:
+        ValueError: The rows are of different kinds.
     """
     first = rows[0] if rows else {}
     if isinstance(first, Mapping):
         mappings = [{**named, **as_columns(row)} for row in rows]
         return pl.DataFrame(mappings, infer_schema_length=None)
     columns: dict[str, list[object]] = {name: [value] * len(rows) for name, value in named.items()}
+    if any(type(row) is not type(first) for row in rows):
+        raise ValueError("rows of different kinds cannot make one table: a field would be lost")
     for field in fields(first):
-        columns[field.name.removesuffix("_")] = list(map(attrgetter(field.name), rows))
-    return pl.DataFrame(columns, strict=False)
+        columns[_column(field.name)] = list(map(attrgetter(field.name), rows))
+    return pl.DataFrame(columns)
+
+
+def _column(field: str) -> str:
+    """The column of a field; `class_`, which Python could not name otherwise, is `class`."""
+    return field.removesuffix("_")
 
 
 def as_columns(row: "Mapping[str, Any] | DataclassInstance") -> dict[str, Any]:
     """A row by column: a mapping as it is, a dataclass by its fields (`class_` is `class`)."""
     if isinstance(row, Mapping):
         return dict(row)
-    return {field.name.rstrip("_"): getattr(row, field.name) for field in fields(row)}
+    return {_column(field.name): getattr(row, field.name) for field in fields(row)}
 
 
 def _clear(path: Path) -> None:
