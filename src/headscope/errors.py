@@ -5,7 +5,9 @@ line prints it and ends with exit code 2.
 """
 
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class HeadscopeError(Exception):
@@ -27,3 +29,35 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> Heads
     return HeadscopeError(
         f"unknown {kind} {name!r}: {nearest}Known: {', '.join(names) or 'none'}{tail}."
     )
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what an error says, as a clause to put into a sentence; its kind where it
+    says nothing.
+    """
+    first = str(error).strip().split("\n")[0]
+    return " ".join(first.split()).rstrip(".:") or type(error).__name__
+
+
+@contextmanager
+def refusing(what: str, way_out: str = "") -> Iterator[None]:
+    """Turn whatever a library raises in the block into one sentence: for files that others made.
+
+    Headscope's own errors pass, and so does what is not of the file: a full disk, no memory left.
+
+    Args:
+        what: What failed, as in "the tokenizer of 'x' cannot be loaded".
+        way_out: What to do.
+
+    Raises:
+        HeadscopeError: Anything was raised; says `what`, the reason, and the way out.
+    """
+    try:
+        yield
+    except (HeadscopeError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
+        tail = f": {way_out}" if way_out else ""
+        raise HeadscopeError(f"{what} ({reason(error)}){tail}") from error

@@ -13,7 +13,7 @@ from headscope.ablation.scorer import MEMORY, Scorer, score_together
 from headscope.ablation.sets import NamedSet, SetResult, top_heads
 from headscope.axes import set_name
 from headscope.commands.session import Session
-from headscope.errors import HeadscopeError
+from headscope.errors import HeadscopeError, reason
 from headscope.model.attention import Mode
 from headscope.model.encoding import batches
 from headscope.model.loading import load
@@ -69,10 +69,9 @@ def on_devices(session: Session, devices: str) -> list[Model]:
             device = str(torch.device(name.strip()))
             models.append(load(session.model.path, labels=session.task.outputs, device=device))
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).strip().split("\n")[0].rstrip(".")
             raise HeadscopeError(
-                f"--devices {devices!r}: {name.strip()!r} cannot be used ({reason}): name devices "
-                "that torch has, as in cuda:0,cuda:1, or cpu"
+                f"--devices {devices!r}: {name.strip()!r} cannot be used ({reason(error)}): "
+                "name devices that torch has, as in cuda:0,cuda:1, or cpu"
             ) from error
     return models
 

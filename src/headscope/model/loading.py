@@ -17,7 +17,7 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from headscope.errors import HeadscopeError, unknown
+from headscope.errors import HeadscopeError, reason, unknown
 from headscope.hub import reachable
 from headscope.model.check import check
 from headscope.model.embedded import EMBEDDED, embedded_path
@@ -99,7 +99,7 @@ def _config(name: str, source: str) -> PretrainedConfig:
         if isinstance(error, OSError) and not is_folder:
             raise _unreachable(name) from error
         raise HeadscopeError(
-            f"the configuration of {name!r} cannot be read: {_first_sentence(error)}"
+            f"the configuration of {name!r} cannot be read: {reason(error)}"
         ) from error
     return config
 
@@ -137,7 +137,7 @@ def _tokenizer(name: str, source: str) -> PreTrainedTokenizerFast:
         tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=_is_local(source))
     except (OSError, ValueError) as error:
         raise HeadscopeError(
-            f"the tokenizer of {name!r} cannot be loaded: {_first_sentence(error)}"
+            f"the tokenizer of {name!r} cannot be loaded: {reason(error)}"
         ) from error
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         raise HeadscopeError(
@@ -159,14 +159,10 @@ def _pretrained(auto: Any, name: str, source: str, config: PretrainedConfig) -> 
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise HeadscopeError(
-            f"the weights of {name!r} cannot be loaded as safetensors: {_first_sentence(error)}"
+            f"the weights of {name!r} cannot be loaded as safetensors: {reason(error)}"
         ) from error
     return hf
 
 
 def _is_local(source: str) -> bool:
     return Path(source).is_dir() or not reachable()
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")

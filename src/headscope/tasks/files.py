@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from headscope.errors import HeadscopeError
+from headscope.errors import HeadscopeError, reason
 from headscope.examples import Labels, Split
 from headscope.hub import reachable
 from headscope.tasks.base import Task
@@ -99,7 +99,7 @@ def _read_split(task: Task, path: Path) -> Split:
         frame, dropped = _read(path)
     except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error, OSError) as error:
         raise HeadscopeError(
-            f"{path} cannot be read as {path.suffix[1:]}: {_reason(error)}"
+            f"{path} cannot be read as {path.suffix[1:]}: {reason(error)}"
         ) from error
     columns, label = _columns(task, frame, path)
     if not len(frame):
@@ -222,7 +222,7 @@ def _from_hub(task: Task) -> Data:
     # It raises half a dozen kinds when the network or the cache is missing.
     except Exception as error:
         raise HeadscopeError(
-            f"the data of {task.name} could not be had from the hub ({_reason(error)}): {way_out}"
+            f"the data of {task.name} could not be had from the hub ({reason(error)}): {way_out}"
         ) from error
     source = f"{name}/{config}"
     names = (*task.columns, task.label)
@@ -233,7 +233,3 @@ def _from_hub(task: Task) -> Data:
 
     validation = next(stem for stem in task.validation if stem in tables)
     return Data.of(split("train"), split(validation), f"hub: {source}")
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
