@@ -47,6 +47,7 @@ class Model:
         name: The model as the user named it.
         path: The folder or hub name that its files come from.
         trained_head: Whether the checkpoint brought its own classification head.
+        notes: What the user must know of how it was loaded.
         layers: How many layers it has.
         heads: How many heads a layer has.
         tap: Who observes its attention, and what is disabled.
@@ -60,12 +61,14 @@ class Model:
         name: str,
         path: str,
         trained_head: bool,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.hf = hf
         self.tokenizer = tokenizer
         self.name = name
         self.path = path
         self.trained_head = trained_head
+        self.notes = notes
         self.layers = int(hf.config.num_hidden_layers)
         self.heads = int(hf.config.num_attention_heads)
         self.tap = family_of(self.family).attach(hf)
