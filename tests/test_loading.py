@@ -4,12 +4,14 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -335,3 +337,49 @@ def test_a_damaged_tokenizer_is_a_sentence(bert: Path, content: str) -> None:
     (bert / "tokenizer.json").write_text(content)
     with pytest.raises(HeadscopeError, match="the tokenizer of"):
         load(bert)
+
+
+def test_a_tokenizer_with_code_of_its_own(bert: Path) -> None:
+    path = bert / "tokenizer_config.json"
+    own = {"auto_map": {"AutoTokenizer": ["tokenization.Own", None]}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | own))
+    with pytest.raises(HeadscopeError, match="the tokenizer of .* has code of its own"):
+        load(bert)
+
+
+def test_a_new_pooler_is_no_part_of_the_models_hash(tmp_path: Path) -> None:
+    folder = families.make_encoder("bert", tmp_path / "model")
+    whole = load(folder).hash
+    rewrite(
+        folder,
+        lambda tensors: {key: value for key, value in tensors.items() if "pooler" not in key},
+    )
+    assert load(folder, seed=1).hash == load(folder, seed=2, labels=3).hash != whole
+
+
+def test_a_model_that_cannot_run_is_a_sentence(tmp_path: Path) -> None:
+    # Its own width of queries does not follow from the hidden size of the tiny models.
+    folder = families.make_encoder("mobilebert", tmp_path / "model")
+    with pytest.raises(HeadscopeError, match=r"\(mobilebert\) cannot be run \(mat1 and mat2"):
+        load(folder)
+
+
+def test_a_name_of_the_hub_is_read_from_the_cache(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the hub's client keeps a model: a snapshot of links into a folder of blobs."""
+    from headscope.model import source
+
+    kept = tmp_path / "hub" / "models--org--tiny"
+    snapshot = kept / "snapshots" / ("a" * 40)
+    for folder in (snapshot, kept / "blobs", kept / "refs"):
+        folder.mkdir(parents=True)
+    (kept / "refs" / "main").write_text("a" * 40)
+    for file in bert.iterdir():
+        (snapshot / file.name).symlink_to(file.rename(kept / "blobs" / file.name))
+    monkeypatch.setattr(
+        source, "snapshot_download", partial(snapshot_download, cache_dir=tmp_path / "hub")
+    )
+    model = load("org/tiny")
+    assert model.trained_head
+    assert (model.name, model.path, model.notes) == ("org/tiny", "org/tiny", ())

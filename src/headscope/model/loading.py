@@ -1,5 +1,6 @@
 """Load an encoder and check that its heads can be observed and disabled: `headscope.load`."""
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,8 +62,14 @@ def load(
     hf: Any = loaded.hf
     hf.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     notes = (*source.notes, *loaded.notes)
-    model = Model(hf, tokenizer, source.name, source.path, loaded.trained_head, notes)
-    check(model)
+    with refusing(
+        f"{source.name} ({config.model_type}) cannot be run",
+        "its config.json contradicts its family, or transformers lacks what it needs",
+    ):
+        model = Model(
+            hf, tokenizer, source.name, source.path, loaded.trained_head, notes, loaded.new
+        )
+        check(model)
     # Some tokenizer files carry their own cut and padding (128 for all-MiniLM-L6-v2), and every
     # call leaves its own behind; lengths are decided at each call, and a saved tokenizer carries
     # neither.
@@ -87,6 +94,14 @@ def _random(source: Source, config: PretrainedConfig, labels: int | None, seed: 
 
 
 def _tokenizer(source: Source, config: PretrainedConfig) -> PreTrainedTokenizerFast:
+    with refusing(f"the tokenizer of {source.name!r} cannot be loaded"):
+        settings = source.folder / "tokenizer_config.json"
+        has_code = settings.is_file() and json.loads(settings.read_text("utf-8")).get("auto_map")
+    if has_code:
+        raise HeadscopeError(
+            f"the tokenizer of {source.name!r} has code of its own (auto_map in {settings.name}), "
+            "which is not run: use a model whose tokenizer transformers has"
+        )
     with refusing(f"the tokenizer of {source.name!r} cannot be loaded"):
         tokenizer: Any = AutoTokenizer.from_pretrained(
             source.folder, config=config, local_files_only=True, trust_remote_code=False

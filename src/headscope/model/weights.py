@@ -41,11 +41,13 @@ class Loaded:
         hf: The model.
         trained_head: Whether a classification head came with it, whole.
         notes: What the user must know of the weights.
+        new: The encoder's tensors that are not in the file and have random values: a pooler's.
     """
 
     hf: PreTrainedModel
     trained_head: bool
     notes: tuple[str, ...]
+    new: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def pretrained(source: Source, config: PretrainedConfig, labels: int | None, see
         encoder, left_out = _without_other_heads(claimed, config, tensors, source.name)
         attempt = _load(auto, source, config, encoder, seed)
         notes += left_out + unused_note(attempt.names, attempt.found, source.name)
-        return Loaded(attempt.hf, False, notes)
+        new = frozenset(map(attempt.names.bare, attempt.found.missing)) & attempt.names.encoder
+        return Loaded(attempt.hf, False, notes, new)
 
 
 def check_finite(hf: PreTrainedModel, name: str) -> None:
