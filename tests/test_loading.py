@@ -149,6 +149,15 @@ def test_a_head_of_another_size_than_the_configuration_says(bert: Path) -> None:
         load(bert)
 
 
+def test_a_head_of_an_unknown_class_is_not_taken_for_a_new_one(bert: Path) -> None:
+    trained = load(bert).hf.classifier.weight
+    configure(bert, architectures=["SomebodysBert"])
+    model = load(bert, labels=2)
+    assert not model.trained_head
+    assert "is not used: it is that of a SomebodysBert" in model.notes[0]
+    assert not torch.equal(model.hf.classifier.weight, trained)
+
+
 def test_no_architectures_no_head(bert: Path) -> None:
     configure(bert, architectures=None)
     model = load(bert, labels=2)
@@ -176,6 +185,8 @@ def test_no_architectures_no_head(bert: Path) -> None:
         ({"vocab_size": 132}, "word_embeddings.weight is 131 x 20 in the file, 132 x 20"),
         ({"hidden_act": "gelou"}, "hidden_act in config.json .*did you mean 'gelu'"),
         ({"model_type": "no-such"}, "transformers has no model_type 'no-such'"),
+        ({"architectures": 3}, "architectures = 3, expected a list of names"),
+        ({"architectures": "Bert"}, "architectures = 'Bert', expected a list of names"),
         ({"model_type": None}, "names no model_type"),
         ({"model_type": 3}, "names no model_type"),
     ],

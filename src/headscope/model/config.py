@@ -108,6 +108,13 @@ def _check_values(values: Mapping[str, Any], name: str) -> None:
         HeadscopeError: A size is no whole number of at least 1, an activation is unknown, or the
             weights are quantised.
     """
+    architectures = values.get("architectures") or []
+    are_names = isinstance(architectures, list) and all(isinstance(x, str) for x in architectures)
+    if not are_names:
+        raise HeadscopeError(
+            f"the configuration of {name!r} has architectures = {architectures!r}, expected a list "
+            f"of names: correct its {CONFIG}"
+        )
     for key in _SIZES:
         value = values.get(key)
         if value is None:

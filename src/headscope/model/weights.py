@@ -27,8 +27,9 @@ from headscope.model.source import Source
 from headscope.model.weight_files import Stored, stored
 
 _CLASSIFIER = "ForSequenceClassification"
-# Heads of other tasks. What they learned must not pass for a classifier of texts.
-_OTHER_TASKS = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
+# Heads of pre-training, of which a new classifier may take up a layer (ModernBERT's does). What
+# any other head learned must not pass for a classifier of texts.
+_PRE_TRAINING = ("ForMaskedLM", "ForPreTraining")
 # A new head may be larger than what the file holds of a small encoder.
 _ROOM_FOR_HEADS = 10**7
 
@@ -188,12 +189,11 @@ def _without_other_heads(
     claimed: str, config: PretrainedConfig, tensors: dict[str, Stored], name: str
 ) -> tuple[dict[str, Stored], tuple[str, ...]]:
     """The encoder's tensors alone, where a head is not whole or not known to be a classifier."""
-    is_broken = claimed.endswith(_CLASSIFIER)
-    if claimed and not is_broken and not claimed.endswith(_OTHER_TASKS):
+    if claimed.endswith(_PRE_TRAINING):
         return tensors, ()
     names = Names(_shell(AutoModel, config, name))
     encoder = {key: tensor for key, tensor in tensors.items() if names.is_encoders(key)}
-    if is_broken:
+    if claimed.endswith(_CLASSIFIER):
         return encoder, ()
     head = sorted(tensors.keys() - encoder.keys())
     if not head:
