@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 import families
-from headscope.errors import HeadscopeError, InterventionError
+from headscope.errors import HeadscopeError
 from headscope.model.embedded import EMBEDDED, EmbeddedModel, embedded_path
 from headscope.model.families import FAMILIES
 from headscope.model.loading import load
@@ -96,8 +96,8 @@ def test_weights_that_are_missing_or_damaged(tiny: Path, tmp_path: Path) -> None
     hf.base_model.encoder.layer[1].attention.self.query.weight.data[0] = torch.nan
     hf.save_pretrained(folder)
     with pytest.raises(
-        InterventionError,
-        match="the attention of layer 2 is not finite, so its weights are damaged",
+        HeadscopeError,
+        match=r"damaged: 20 of 400 values of bert\.encoder\.layer\.1\.attention\.self\.query\.weight",
     ):
         load(folder)
     (folder / "model.safetensors").write_bytes(b"not weights")

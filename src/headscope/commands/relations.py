@@ -112,7 +112,7 @@ def _link(asked: Relations, model: Model, corpus: Corpus) -> LinkedCorpus:
     linked = link(
         model, corpus, examples=asked.examples, seed=asked.seed, max_length=asked.max_length
     )
-    for note in linked.notes:
+    for note in (*model.notes, *linked.notes):
         say(f"note: {note}", quiet=asked.quiet)
     return linked
 
@@ -187,7 +187,7 @@ def _record(
         seed=asked.seed,
         task=TaskRecord(corpus.name, labels=(), metrics=(), columns=("sentence",)),
         data=DataRecord(corpus.source, corpus.hash, train=0, validation=len(linked.sentences)),
-        notes=linked.notes,
+        notes=(*model.notes, *linked.notes),
         definitions=definitions(corpus.kind),
         repeat=asked.command_line(),
         seconds=seconds,

@@ -187,7 +187,7 @@ def open_session(
     loaded = load(model, labels=labels, init=init, seed=seed)
     limit = min(settings.max_length, loaded.max_length)
     encoded = encode(validation, loaded.tokenizer, limit)
-    notes = (*train.notes, *validation.notes, *cut_note(encoded, "validation"))
+    notes = (*loaded.notes, *train.notes, *validation.notes, *cut_note(encoded, "validation"))
     for note in notes:
         say(f"note: {note}", quiet=settings.quiet)
     return Session(

@@ -5,31 +5,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from transformers.utils import logging as hf_logging
 
-from headscope.errors import HeadscopeError, reason, unknown
-from headscope.hub import reachable
+from headscope.errors import HeadscopeError, refusing
 from headscope.model.check import check
-from headscope.model.embedded import EMBEDDED, embedded_path
+from headscope.model.config import read_config
 from headscope.model.families import refuse
 from headscope.model.model import Model
-
-_KNOWN_ON_HUB = (
-    "google-bert/bert-base-uncased", "bert-base-uncased", "bert-base-cased", "bert-large-uncased",
-    "roberta-base", "distilbert-base-uncased", "albert-base-v2", "xlm-roberta-base",
-    "camembert-base", "answerdotai/ModernBERT-base", "google/electra-base-discriminator",
-    "sentence-transformers/all-MiniLM-L6-v2",
-)  # fmt: skip
+from headscope.model.source import Source, find
+from headscope.model.weights import Loaded, check_outputs, pretrained
 
 Init = Literal["pretrained", "random"]
 
@@ -55,27 +46,30 @@ def load(
 
     Raises:
         HeadscopeError: An unknown name, a family that cannot be tapped, a head for another number
-            of labels, or a model that fails the check at load.
+            of labels, weights that are not those of the model that config.json describes, or a
+            model that fails the check at load.
     """
     hf_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    name = str(name_or_dir)
-    source = str(embedded_path(name)) if name in EMBEDDED else name
-    config = _config(name, source)
-    refuse(name, config)
-    has_head = _has_head(name, config, labels)
-    tokenizer = _tokenizer(name, source)
-    torch.manual_seed(seed)
-    auto: Any = AutoModelForSequenceClassification if has_head or labels is not None else AutoModel
-    if labels is not None:
-        config.num_labels = labels
+    source = find(name_or_dir)
+    config = read_config(source.folder, source.name)
+    refuse(source.name, config)
+    tokenizer = _tokenizer(source, config)
     if init == "random":
-        hf = auto.from_config(config, dtype=torch.float32)
+        loaded = _random(source, config, labels, seed)
     else:
-        hf = _pretrained(auto, name, source, config)
+        loaded = pretrained(source, config, labels, seed)
+    hf: Any = loaded.hf
     hf.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = Model(hf, tokenizer, name, source, has_head and init == "pretrained")
-    check(model)
+    notes = (*source.notes, *loaded.notes)
+    with refusing(
+        f"{source.name} ({config.model_type}) cannot be run",
+        "its config.json contradicts its family, or transformers lacks what it needs",
+    ):
+        model = Model(
+            hf, tokenizer, source.name, source.path, loaded.trained_head, notes, loaded.new
+        )
+        check(model)
     # Some tokenizer files carry their own cut and padding (128 for all-MiniLM-L6-v2), and every
     # call leaves its own behind; lengths are decided at each call, and a saved tokenizer carries
     # neither.
@@ -84,85 +78,38 @@ def load(
     return model
 
 
-def _config(name: str, source: str) -> PretrainedConfig:
-    is_folder = Path(source).is_dir()
-    if is_folder and not (Path(source) / "config.json").is_file():
-        raise HeadscopeError(
-            f"the folder {source} has no config.json: give a folder that save_pretrained wrote, "
-            "or a hub name"
-        )
-    try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(
-            source, local_files_only=_is_local(source)
-        )
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        if isinstance(error, OSError) and not is_folder:
-            raise _unreachable(name) from error
-        raise HeadscopeError(
-            f"the configuration of {name!r} cannot be read: {reason(error)}"
-        ) from error
-    return config
-
-
-def _unreachable(name: str) -> HeadscopeError:
-    reason = "there is no network and no copy of it in the cache"
-    if reachable():
-        reason = "the hub has no such model"
-    hint = (
-        f"it is no folder here, and {reason}; give a folder that save_pretrained wrote, or the "
-        "embedded 'minilm'"
-    )
-    if name in _KNOWN_ON_HUB:
-        return HeadscopeError(f"the model {name!r} cannot be had: {hint}")
-    return unknown("model", name, [*EMBEDDED, *_KNOWN_ON_HUB], hint)
-
-
-def _has_head(name: str, config: PretrainedConfig, labels: int | None) -> bool:
-    """Whether the checkpoint has a classification head. Raises HeadscopeError for one with another
-    number of outputs.
-    """
+def _random(source: Source, config: PretrainedConfig, labels: int | None, seed: int) -> Loaded:
+    """The same architecture with random weights; no weights are read."""
     architectures = config.architectures or ()
     has_head = any(str(kind).endswith("ForSequenceClassification") for kind in architectures)
-    if has_head and labels is not None and config.num_labels != labels:
+    if has_head:
+        check_outputs(config, labels, source.name)
+    auto: Any = AutoModelForSequenceClassification if has_head or labels is not None else AutoModel
+    if labels is not None:
+        config.num_labels = labels
+    torch.manual_seed(seed)
+    with refusing(f"no model can be built from the config.json of {source.name!r}", "correct it"):
+        hf = auto.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return Loaded(hf, trained_head=False, notes=())
+
+
+def _tokenizer(source: Source, config: PretrainedConfig) -> PreTrainedTokenizerFast:
+    with refusing(f"the tokenizer of {source.name!r} cannot be loaded"):
+        settings = source.folder / "tokenizer_config.json"
+        has_code = settings.is_file() and json.loads(settings.read_text("utf-8")).get("auto_map")
+    if has_code:
         raise HeadscopeError(
-            f"the checkpoint {name} has a classification head with {config.num_labels} outputs, "
-            f"the task needs {labels}: use a checkpoint fine-tuned on this task, or fine-tune one "
-            "with headscope finetune"
+            f"the tokenizer of {source.name!r} has code of its own (auto_map in {settings.name}), "
+            "which is not run: use a model whose tokenizer transformers has"
         )
-    return has_head
-
-
-def _tokenizer(name: str, source: str) -> PreTrainedTokenizerFast:
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=_is_local(source))
-    except (OSError, ValueError) as error:
-        raise HeadscopeError(
-            f"the tokenizer of {name!r} cannot be loaded: {reason(error)}"
-        ) from error
+    with refusing(f"the tokenizer of {source.name!r} cannot be loaded"):
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            source.folder, config=config, local_files_only=True, trust_remote_code=False
+        )
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         raise HeadscopeError(
-            f"the tokenizer of {name!r} must be a fast one with a padding token: headscope needs "
-            "character offsets"
+            f"the tokenizer of {source.name!r} must be a fast one with a padding token: headscope "
+            "needs character offsets"
         )
     checked: PreTrainedTokenizerFast = tokenizer
     return checked
-
-
-def _pretrained(auto: Any, name: str, source: str, config: PretrainedConfig) -> PreTrainedModel:
-    try:
-        hf: PreTrainedModel = auto.from_pretrained(
-            source,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=_is_local(source),
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise HeadscopeError(
-            f"the weights of {name!r} cannot be loaded as safetensors: {reason(error)}"
-        ) from error
-    return hf
-
-
-def _is_local(source: str) -> bool:
-    return Path(source).is_dir() or not reachable()

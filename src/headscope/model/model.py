@@ -47,6 +47,8 @@ class Model:
         name: The model as the user named it.
         path: The folder or hub name that its files come from.
         trained_head: Whether the checkpoint brought its own classification head.
+        notes: What the user must know of how it was loaded.
+        new: The encoder's tensors that no file brought and that are random: a pooler's.
         layers: How many layers it has.
         heads: How many heads a layer has.
         tap: Who observes its attention, and what is disabled.
@@ -60,12 +62,16 @@ class Model:
         name: str,
         path: str,
         trained_head: bool,
+        notes: tuple[str, ...] = (),
+        new: frozenset[str] = frozenset(),
     ) -> None:
         self.hf = hf
         self.tokenizer = tokenizer
         self.name = name
         self.path = path
         self.trained_head = trained_head
+        self.notes = notes
+        self.new = new
         self.layers = int(hf.config.num_hidden_layers)
         self.heads = int(hf.config.num_attention_heads)
         self.tap = family_of(self.family).attach(hf)
@@ -95,14 +101,16 @@ class Model:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the weights' names and bytes, first 16 hex digits, without a head that is
-        not trained yet.
+        """SHA-256 over the weights' names and bytes, first 16 hex digits, without a head or
+        a pooler that is not trained yet.
 
         Read once: after training, load again.
         """
         digest = hashlib.sha256()
         trained = self.hf if self.trained_head else self.hf.base_model
         for name, tensor in sorted(trained.state_dict().items()):
+            if name in self.new:
+                continue
             digest.update(name.encode())
             weights = tensor.detach().cpu().contiguous().flatten()
             digest.update(weights.view(torch.uint8).numpy().data)

@@ -1,0 +1,267 @@
+"""Put a file's tensors into a model, and be sure that they are the model's: all of the encoder,
+under its names, in its shapes, finite.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from headscope.errors import HeadscopeError, refusing
+from headscope.model.compared import (
+    Differences,
+    Names,
+    check_encoder,
+    check_twice,
+    unused_note,
+)
+from headscope.model.source import Source
+from headscope.model.weight_files import Stored, stored
+
+_CLASSIFIER = "ForSequenceClassification"
+# Heads of pre-training, of which a new classifier may take up a layer (ModernBERT's does). What
+# any other head learned must not pass for a classifier of texts.
+_PRE_TRAINING = ("ForMaskedLM", "ForPreTraining")
+# A new head may be larger than what the file holds of a small encoder.
+_ROOM_FOR_HEADS = 10**7
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with the weights of a file.
+
+    Attributes:
+        hf: The model.
+        trained_head: Whether a classification head came with it, whole.
+        notes: What the user must know of the weights.
+        new: The encoder's tensors that are not in the file and have random values: a pooler's.
+    """
+
+    hf: PreTrainedModel
+    trained_head: bool
+    notes: tuple[str, ...]
+    new: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    hf: PreTrainedModel
+    names: Names
+    found: Differences
+
+    @property
+    def missing_head(self) -> list[str]:
+        return sorted(key for key in self.found.missing if self.names.is_heads(key))
+
+
+def pretrained(source: Source, config: PretrainedConfig, labels: int | None, seed: int) -> Loaded:
+    """A model with the weights of its files.
+
+    Args:
+        source: Where the files are.
+        config: The model's configuration.
+        labels: How many outputs a classification head must have; None takes what there is.
+        seed: Random seed of new weights.
+
+    Raises:
+        HeadscopeError: The weights are not those of the encoder that the configuration describes,
+            or the head has another number of outputs.
+    """
+    with stored(source.folder, source.name) as tensors:
+        _check_forms(tensors, source.name)
+        tensors, notes = _without_prefix(tensors, config, source.name)
+        claimed = _architecture(config)
+        if claimed.endswith(_CLASSIFIER):
+            attempt = _load(AutoModelForSequenceClassification, source, config, tensors, seed)
+            if not attempt.missing_head:
+                check_outputs(config, labels, source.name)
+                notes += unused_note(attempt.names, attempt.found, source.name)
+                return Loaded(attempt.hf, True, notes + _kind_note(config, source.name))
+            notes += (
+                f"{source.name} is not fine-tuned: its config.json names a {claimed}, but "
+                f"{attempt.missing_head[0]} is not in the file",
+            )
+        if labels is not None:
+            config.num_labels = labels
+            config.problem_type = None
+        auto = AutoModel if labels is None else AutoModelForSequenceClassification
+        encoder, left_out = _without_other_heads(claimed, config, tensors, source.name)
+        attempt = _load(auto, source, config, encoder, seed)
+        notes += left_out + unused_note(attempt.names, attempt.found, source.name)
+        new = frozenset(map(attempt.names.bare, attempt.found.missing)) & attempt.names.encoder
+        return Loaded(attempt.hf, False, notes, new)
+
+
+def check_finite(hf: PreTrainedModel, name: str) -> None:
+    """Refuse weights of which one is NaN or infinite.
+
+    Raises:
+        HeadscopeError: Names the first tensor, and says how many of its values are not finite.
+    """
+    for key, tensor in hf.named_parameters():
+        # A sum is finite only if every value is; it may overflow where all are.
+        if torch.isfinite(tensor.detach().sum()):
+            continue
+        damaged = int((~torch.isfinite(tensor)).sum())
+        if damaged:
+            raise HeadscopeError(
+                f"the weights of {name!r} are damaged: {damaged} of {tensor.numel()} values of "
+                f"{key} are not finite; train it again or fetch it again"
+            )
+
+
+def _architecture(config: PretrainedConfig) -> str:
+    """The class that saved the checkpoint; "" if config.json does not say."""
+    architectures = [str(kind) for kind in config.architectures or ()]
+    classifiers = [kind for kind in architectures if kind.endswith(_CLASSIFIER)]
+    return (classifiers or architectures or [""])[0]
+
+
+def _check_forms(tensors: Mapping[str, Stored], name: str) -> None:
+    for key, tensor in tensors.items():
+        if not tensor.is_float and key.endswith(("weight", "bias", "gamma", "beta")):
+            raise HeadscopeError(
+                f"the weights of {name!r} are quantised ({key} holds numbers of the type "
+                f"{tensor.form}): headscope measures float weights; use the model from which this "
+                "one was made"
+            )
+
+
+def check_outputs(config: PretrainedConfig, labels: int | None, name: str) -> None:
+    """Refuse a trained head that has another number of outputs than the task needs.
+
+    Raises:
+        HeadscopeError: Names both numbers.
+    """
+    if labels is not None and config.num_labels != labels:
+        raise HeadscopeError(
+            f"the checkpoint {name} has a classification head with {config.num_labels} outputs, "
+            f"the task needs {labels}: use a checkpoint fine-tuned on this task, or fine-tune one "
+            "with headscope finetune"
+        )
+    if labels is not None and labels > 1 and config.problem_type == "regression":
+        raise HeadscopeError(
+            f"the checkpoint {name} was fine-tuned for a regression with {labels} values, the task "
+            f"needs {labels} classes: use a checkpoint fine-tuned on this task"
+        )
+
+
+def _kind_note(config: PretrainedConfig, name: str) -> tuple[str, ...]:
+    if config.problem_type != "multi_label_classification":
+        return ()
+    return (
+        f"the head of {name} was trained to say yes or no to each class; the class with the "
+        "largest output counts as its answer",
+    )
+
+
+def _without_prefix(
+    tensors: Mapping[str, Stored], config: PretrainedConfig, name: str
+) -> tuple[dict[str, Stored], tuple[str, ...]]:
+    """The tensors under the names that transformers expects, and a note if they had others."""
+    names = Names(_shell(AutoModel, config, name))
+    prefix = names.foreign_prefix(tensors, name)
+    renamed = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
+    if len(renamed) < len(tensors):
+        raise HeadscopeError(
+            f"the weights of {name!r} hold tensors with and without the prefix {prefix!r}: save "
+            "the one that is meant with save_pretrained"
+        )
+    check_twice(names, renamed, name)
+    if not prefix:
+        return renamed, ()
+    count = sum(key.startswith(prefix) for key in tensors)
+    return renamed, (
+        f"the prefix {prefix!r} was taken from the names of {count} tensors in the weights of "
+        f"{name}",
+    )
+
+
+def _without_other_heads(
+    claimed: str, config: PretrainedConfig, tensors: dict[str, Stored], name: str
+) -> tuple[dict[str, Stored], tuple[str, ...]]:
+    """The encoder's tensors alone, where a head is not whole or not known to be a classifier."""
+    if claimed.endswith(_PRE_TRAINING):
+        return tensors, ()
+    names = Names(_shell(AutoModel, config, name))
+    encoder = {key: tensor for key, tensor in tensors.items() if names.is_encoders(key)}
+    if claimed.endswith(_CLASSIFIER):
+        return encoder, ()
+    head = sorted(tensors.keys() - encoder.keys())
+    if not head:
+        return encoder, ()
+    if claimed:
+        return encoder, (f"the head of {name} is not used: it is that of a {claimed}",)
+    return encoder, (
+        f"{len(head)} tensors in the weights of {name} are not used (first: {head[0]}): its "
+        "config.json names no architectures, so it does not say of which task a head would be",
+    )
+
+
+def _shell(auto: Any, config: PretrainedConfig, name: str) -> PreTrainedModel:
+    """The model without memory for its weights."""
+    with (
+        refusing(f"no model can be built from the config.json of {name!r}", "correct it"),
+        torch.device("meta"),
+    ):
+        shell: PreTrainedModel = auto.from_config(
+            config, dtype=torch.float32, trust_remote_code=False
+        )
+    return shell
+
+
+def _load(
+    auto: Any,
+    source: Source,
+    config: PretrainedConfig,
+    tensors: Mapping[str, Stored],
+    seed: int,
+) -> _Attempt:
+    """Load the tensors, and check that the encoder is the one that they belong to."""
+    name = source.name
+    shell = _shell(auto, config, name)
+    _check_size(shell, tensors, name)
+    torch.manual_seed(seed)
+    with refusing(f"the weights of {name!r} cannot be loaded", "save the model again"):
+        # The class itself, and no folder: transformers finds no file that was not checked.
+        model_class: Any = type(shell)
+        hf, info = model_class.from_pretrained(
+            None,
+            config=config,
+            state_dict={key: tensor.lazy for key, tensor in tensors.items()},
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    hf.config.name_or_path = source.path
+    found = Differences(
+        missing=frozenset(info["missing_keys"]),
+        unexpected=frozenset(info["unexpected_keys"]),
+        mismatched=frozenset(
+            (key, tuple(stored), tuple(expected))
+            for key, stored, expected in info["mismatched_keys"]
+        ),
+    )
+    names = Names(shell)
+    check_encoder(names, found, name)
+    check_finite(hf, name)
+    return _Attempt(hf, names, found)
+
+
+def _check_size(shell: PreTrainedModel, tensors: Mapping[str, Stored], name: str) -> None:
+    """Refuse a model that is far larger than its file, before memory is taken for it."""
+    needed = sum(parameter.numel() for parameter in shell.parameters())
+    held = sum(math.prod(tensor.shape) for tensor in tensors.values())
+    if needed > 2 * held + _ROOM_FOR_HEADS:
+        raise HeadscopeError(
+            f"the config.json of {name!r} describes a model of {needed:,} weights, its file holds "
+            f"{held:,}: the config.json is another model's or damaged"
+        )
