@@ -17,7 +17,7 @@ from headscope.commands.settings import RunSettings, TaskSettings, WordSource
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures import definition
-from headscope.model.encoding import Encoded, encode, only
+from headscope.model.encoding import MANY_UNKNOWN, Encoded, encode, only
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
 from headscope.progress import say
@@ -272,10 +272,16 @@ def cache_folder() -> Path:
 
 
 def cut_note(encoded: Encoded, split: str) -> tuple[str, ...]:
-    """A note on the examples that were too long, if there were any."""
-    if not encoded.truncated:
-        return ()
-    return (
-        f"{encoded.truncated} of {len(encoded)} {split} examples were cut to {encoded.max_length} "
-        "tokens",
-    )
+    """Notes on the examples that were too long and on unknown tokens, if there were any."""
+    notes = []
+    if encoded.truncated:
+        notes.append(
+            f"{encoded.truncated} of {len(encoded)} {split} examples were cut to "
+            f"{encoded.max_length} tokens"
+        )
+    if encoded.unknown > MANY_UNKNOWN:
+        notes.append(
+            f"the tokenizer does not know {encoded.unknown:.0%} of the tokens of the {split} "
+            "examples"
+        )
+    return tuple(notes)

@@ -5,6 +5,7 @@ measure's difference.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from headscope.errors import HeadscopeError
 from headscope.measures.base import Measures, Moments, MomentSums, Prepared, Values
 from headscope.model.encoding import Encoded
 from headscope.model.model import Model
@@ -118,8 +119,14 @@ def compare(
 
     Raises:
         HeadscopeError: The two models differ in their layers or heads, a measure is unknown, or
-            looks at words and there are none.
+            looks at words and there are none, or `faithful` needs more positions than they have.
     """
+    least = min(before.positions, after.positions)
+    if faithful and least < NOTEBOOK_WIDTH:
+        raise HeadscopeError(
+            f"--faithful pads every map to {NOTEBOOK_WIDTH} tokens, as the paper's notebook does, "
+            f"and the models have positions for {least}: leave out --faithful"
+        )
     measures = Measures(names, words, faithful=faithful)
     observer = ComparisonObserver(measures, before.layers, before.heads, padding=faithful)
     run_pair_pass(

@@ -23,6 +23,7 @@ from headscope.model.check import check
 from headscope.model.embedded import EMBEDDED, embedded_path
 from headscope.model.families import refuse
 from headscope.model.model import Model
+from headscope.model.tokenizers import check_tokenizer
 
 _KNOWN_ON_HUB = (
     "google-bert/bert-base-uncased", "bert-base-uncased", "bert-base-cased", "bert-large-uncased",
@@ -74,7 +75,9 @@ def load(
     else:
         hf = _pretrained(auto, name, source, config)
     hf.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    notes = check_tokenizer(name, tokenizer, hf)
     model = Model(hf, tokenizer, name, source, has_head and init == "pretrained")
+    model.notes = notes
     check(model)
     # Some tokenizer files carry their own cut and padding (128 for all-MiniLM-L6-v2), and every
     # call leaves its own behind; lengths are decided at each call, and a saved tokenizer carries

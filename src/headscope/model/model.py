@@ -51,6 +51,7 @@ class Model:
         heads: How many heads a layer has.
         tap: Who observes its attention, and what is disabled.
         means: The heads' mean outputs, once `measure_means` has run.
+        notes: What the user must know of how the model was loaded.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Model:
         self.heads = int(hf.config.num_attention_heads)
         self.tap = family_of(self.family).attach(hf)
         self.means: Float[Tensor, "layer head d"] | None = None
+        self.notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}: {self.family}, {self.layers} layers x {self.heads} heads)"
@@ -87,6 +89,11 @@ class Model:
     @cached_property
     def _positions(self) -> int:
         return family_of(self.family).positions(self.hf, self.tap, self.tokenizer)
+
+    @property
+    def positions(self) -> int:
+        """How many tokens the model has positions for, whatever the tokenizer says."""
+        return self._positions
 
     @property
     def max_length(self) -> int:
