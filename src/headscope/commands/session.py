@@ -17,9 +17,10 @@ from headscope.commands.settings import RunSettings, TaskSettings, WordSource
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures import definition
-from headscope.model.encoding import MANY_UNKNOWN, Encoded, encode, only
+from headscope.model.encoding import Encoded, encode, only
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
+from headscope.model.tokenizers import unknown_note
 from headscope.progress import say
 from headscope.results.record import DataRecord, Record, TaskRecord
 from headscope.results.run import Run
@@ -272,16 +273,14 @@ def cache_folder() -> Path:
 
 
 def cut_note(encoded: Encoded, split: str) -> tuple[str, ...]:
-    """Notes on the examples that were too long and on unknown tokens, if there were any."""
+    """Notes on the examples that were too long and on unknown tokens, if there were any.
+
+    Raises HeadscopeError where most tokens are unknown.
+    """
     notes = []
     if encoded.truncated:
         notes.append(
             f"{encoded.truncated} of {len(encoded)} {split} examples were cut to "
             f"{encoded.max_length} tokens"
         )
-    if encoded.unknown > MANY_UNKNOWN:
-        notes.append(
-            f"the tokenizer does not know {encoded.unknown:.0%} of the tokens of the {split} "
-            "examples"
-        )
-    return tuple(notes)
+    return (*notes, *unknown_note(encoded, split))

@@ -13,8 +13,6 @@ from headscope.errors import HeadscopeError
 from headscope.examples import Split
 
 MAX_LENGTH = 128
-MANY_UNKNOWN, MOST_UNKNOWN = 0.05, 0.5
-"""Which share of unknown tokens is a note, and which an error."""
 T = TypeVar("T")
 
 
@@ -95,8 +93,7 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
         The encoded examples, in the order of the split.
 
     Raises:
-        HeadscopeError: `max_length` has no room for a token of each text, or the tokenizer does not
-            know most of the texts' tokens.
+        HeadscopeError: `max_length` has no room for a token of each text.
     """
     texts = (list(split.first), None if split.second is None else list(split.second))
     _check_room(max_length, tokenizer, 1 if split.second is None else 2)
@@ -127,12 +124,6 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
         tokenizer.backend_tokenizer.no_truncation()
     special = [list(map(bool, encoding.special_tokens_mask)) for encoding in encodings]
     unknown = _unknown_share(columns["input_ids"], encodings, tokenizer.unk_token_id)
-    if unknown > MOST_UNKNOWN:
-        raise HeadscopeError(
-            f"the tokenizer does not know {unknown:.0%} of the tokens of the texts, so it is not "
-            "for these texts or not the model's own: use a model of their language, or put the "
-            "model's own tokenizer files beside its weights"
-        )
     pad = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     return Encoded(
         columns=columns,

@@ -348,7 +348,8 @@ def logits(
             scored = model.hf(**inputs).logits
         order += rows
         outputs.append(scored.float().cpu().numpy())
-        _refuse_not_finite(model, rows, np.isfinite(outputs[-1]).all(-1))
+        is_finite = torch.isfinite(scored).all(-1)
+        _refuse_not_finite(model, rows, is_finite.cpu().numpy())
         advance(len(rows))
     # Batches go by length: put every example back into its place.
     return np.concatenate(outputs)[np.argsort(order)]

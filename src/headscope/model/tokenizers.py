@@ -4,11 +4,15 @@ beginning and the end of a text where the measures look for them.
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from headscope.errors import HeadscopeError
+from headscope.model.encoding import Encoded
 
+MANY_UNKNOWN, MOST_UNKNOWN = 0.05, 0.5
+"""Which share of unknown tokens is a note, and which an error."""
 _TEXTS = ("The nurse thanked the pilot.", "Two sailors rowed back.")
 
 
@@ -36,7 +40,8 @@ def check_tokenizer(
             "model's own tokenizer files (tokenizer.json, or vocab.txt and the like) beside its "
             "weights"
         )
-    rows = int(hf.get_input_embeddings().num_embeddings)
+    embeddings: Any = hf.get_input_embeddings()
+    rows = int(embeddings.num_embeddings)
     largest = max(vocabulary.values())
     if largest >= rows:
         raise HeadscopeError(
@@ -75,3 +80,22 @@ def _is_marked(sequences: Sequence[int | None]) -> bool:
     order = [text for text, _ in groupby(sequences)]
     is_one_before = len(sequences) > 1 and sequences[1] is not None
     return is_one_before and order in ([None, 0, None], [None, 0, None, 1, None])
+
+
+def unknown_note(encoded: Encoded, split: str) -> tuple[str, ...]:
+    """A note on the tokens that the tokenizer does not know, if there are many.
+
+    Raises:
+        HeadscopeError: It does not know most of them.
+    """
+    if encoded.unknown > MOST_UNKNOWN:
+        raise HeadscopeError(
+            f"the tokenizer does not know {encoded.unknown:.0%} of the tokens of the {split} "
+            "examples, so it is not for these texts or not the model's own: use a model of their "
+            "language, or put the model's own tokenizer files beside its weights"
+        )
+    if encoded.unknown <= MANY_UNKNOWN:
+        return ()
+    return (
+        f"the tokenizer does not know {encoded.unknown:.0%} of the tokens of the {split} examples",
+    )
