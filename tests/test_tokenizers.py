@@ -13,8 +13,10 @@ from tokenizers import processors
 
 import families
 from headscope.commands.session import cut_note
+from headscope.corpora.base import Corpus, Link, Sentence
 from headscope.errors import HeadscopeError
-from headscope.examples import Split
+from headscope.examples import Split, Word
+from headscope.linguistics.linked import link
 from headscope.measures.comparison import compare
 from headscope.model.encoding import encode
 from headscope.model.loading import load
@@ -129,3 +131,27 @@ def test_faithful_needs_the_notebooks_positions(tiny: Path) -> None:
     encoded = encode(split("the nurse"), model.tokenizer)
     with pytest.raises(HeadscopeError, match="to 200 tokens, .* have positions for 149: leave out"):
         compare(model, model, encoded, ["entropy"], faithful=True)
+
+
+def test_models_that_number_their_tokens_differently_are_not_compared(
+    tiny: Path, tmp_path: Path
+) -> None:
+    folder = families.make("bert", tmp_path / "bert")
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    pieces = content["model"]["vocab"]
+    pieces["nurse"], pieces["pilot"] = pieces["pilot"], pieces["nurse"]
+    path.write_text(json.dumps(content))
+    before, after = load(folder), load(tiny)
+    encoded = encode(split("the nurse"), after.tokenizer)
+    with pytest.raises(HeadscopeError, match="number their tokens differently"):
+        compare(before, after, encoded, ["entropy"])
+
+
+def test_a_corpus_of_unknown_words_is_refused(tiny: Path) -> None:
+    alpha = Word("\u03b1", "", 0, 1, "X", "nsubj", 1)
+    beta = Word("\u03b2", "", 2, 3, "X", "root", -1)
+    sentence = Sentence("1", "\u03b1 \u03b2", (alpha, beta), (Link("nsubj", (0,), (1,)),))
+    corpus = Corpus("greek", "tsv", (sentence,), (), "greek.tsv", "")
+    with pytest.raises(HeadscopeError, match="100% of the tokens of the corpus examples"):
+        link(load(tiny), corpus, examples=None, seed=0, max_length=20)

@@ -99,3 +99,8 @@ def unknown_note(encoded: Encoded, split: str) -> tuple[str, ...]:
     return (
         f"the tokenizer does not know {encoded.unknown:.0%} of the tokens of the {split} examples",
     )
+
+
+def number_alike(first: PreTrainedTokenizerFast, second: PreTrainedTokenizerFast) -> bool:
+    """Whether two tokenizers give the same numbers to the same tokens."""
+    return bool(first.get_vocab() == second.get_vocab())
