@@ -113,3 +113,15 @@ def make_encoder(family: str, folder: Path, **more: Any) -> Path:
     AutoModel.from_config(config).save_pretrained(folder)
     tokenizer(family in TYPED).save_pretrained(folder)
     return folder
+
+
+def make_decoder(family: str, folder: Path, **more: Any) -> Path:
+    """Write a tiny random model that may be a decoder; `more` has its own names of sizes."""
+    import torch
+    from transformers import AutoModel
+
+    torch.manual_seed(17)
+    sizes = {**SIZES, "num_key_value_heads": HEADS, "head_dim": HEAD_SIZE, **more}
+    AutoModel.from_config(AutoConfig.for_model(family, **sizes)).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder

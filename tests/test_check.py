@@ -165,3 +165,48 @@ def test_scores_that_are_capped_are_refused_with_the_models_name(
     monkeypatch.setattr(Call, "__init__", capped)
     with pytest.raises(InterventionError, match=r"\(bert\) failed the check .* caps its attention"):
         check.check(model)
+
+
+def test_attention_is_not_causal() -> None:
+    maps = uniform()
+    check.attention_is_not_causal([maps], REAL)
+    # In the rows of real tokens; what a padding looks at does not count.
+    triangle = maps.tril()
+    triangle[1, :, 2] = 1 / 3
+    with pytest.raises(InterventionError, match="no token of layer 2 attends to one that comes"):
+        check.attention_is_not_causal([maps, triangle], REAL)
+
+
+def test_states_are_the_models_own() -> None:
+    states = torch.ones(2, 3, 7)
+    other = states.clone()
+    # Only at a padding.
+    other[1, 2] = 5.0
+    check.states_are_the_models_own(other, states, REAL, "observed")
+    for bad in (1.001, torch.nan):
+        other[0, 1, 3] = bad
+        with pytest.raises(InterventionError, match="its output differs .* while it is edited"):
+            check.states_are_the_models_own(other, states, REAL, "edited")
+
+
+@pytest.mark.parametrize(("observers", "edits"), [(0, 0), (0, 1), (1, 0)])
+def test_attention_that_differs_in_one_state_alone_is_refused(
+    tiny: Path, observers: int, edits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output is wrong without padding, in one of: unobserved, observed, edited in no head."""
+    model = load(tiny)
+    module: Any = model.hf.base_model.encoder.layer[1].attention.self
+
+    def damage(_module: Any, _arguments: Any, output: tuple[Tensor, None]) -> tuple[Tensor, None]:
+        tap = model.tap
+        is_alone = len(output[0]) == 1 and model.hf.config._attn_implementation == "headscope"
+        if is_alone and (len(tap.observers), len(tap.edits)) == (observers, edits):
+            return output[0] * 1.01, None
+        return output
+
+    module.register_forward_hook(damage)
+    how = "observed" if observers else "edited in no head" if edits else "unobserved"
+    # Observed, the maps of the next layer have noticed before.
+    expected = "maps of layer 3 differ" if observers else f"output differs .* while it is {how}"
+    with pytest.raises(InterventionError, match=expected):
+        check.check(model)

@@ -78,7 +78,9 @@ def test_unknown_names(tmp_path: Path) -> None:
 
 def test_a_decoder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert", "is_decoder": true}')
-    with pytest.raises(HeadscopeError, match="is a decoder: headscope analyses encoders"):
+    with pytest.raises(
+        HeadscopeError, match="is a decoder with causal attention, .*: headscope takes encoders"
+    ):
         load(tmp_path)
 
 

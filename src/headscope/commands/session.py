@@ -20,6 +20,7 @@ from headscope.measures import definition
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
+from headscope.model.tokenizers import unknown_note
 from headscope.progress import say
 from headscope.results.record import DataRecord, Record, TaskRecord
 from headscope.results.run import Run
@@ -272,10 +273,14 @@ def cache_folder() -> Path:
 
 
 def cut_note(encoded: Encoded, split: str) -> tuple[str, ...]:
-    """A note on the examples that were too long, if there were any."""
-    if not encoded.truncated:
-        return ()
-    return (
-        f"{encoded.truncated} of {len(encoded)} {split} examples were cut to {encoded.max_length} "
-        "tokens",
-    )
+    """Notes on the examples that were too long and on unknown tokens, if there were any.
+
+    Raises HeadscopeError where most tokens are unknown.
+    """
+    notes = []
+    if encoded.truncated:
+        notes.append(
+            f"{encoded.truncated} of {len(encoded)} {split} examples were cut to "
+            f"{encoded.max_length} tokens"
+        )
+    return (*notes, *unknown_note(encoded, split))

@@ -12,6 +12,7 @@ from headscope.examples import Split
 from headscope.linguistics.dependencies import WordLinks
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.model import Model
+from headscope.model.tokenizers import unknown_note
 from headscope.words.align import align
 
 WordTokens = tuple[tuple[int, ...], ...]
@@ -49,7 +50,8 @@ class LinkedCorpus:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out, a sentence each."""
-        return tuple(f"{n} {what}" for what, n in self.counts[:2] if n)
+        lost = [f"{n} {what}" for what, n in self.counts[:2] if n]
+        return (*lost, *unknown_note(self.encoded, "corpus"))
 
 
 def link(
@@ -68,10 +70,11 @@ def link(
         max_length: The largest number of tokens of a sentence.
 
     Raises:
-        HeadscopeError: No link is left.
+        HeadscopeError: No link is left, or the tokenizer does not know most of the tokens.
     """
     sentences = _drawn(corpus.sentences, examples, seed)
     encoded, tokens = encode_words(model, sentences, max_length)
+    unknown_note(encoded, "corpus")
     # A text without a token has no offsets.
     kept = [
         i

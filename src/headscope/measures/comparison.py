@@ -5,11 +5,13 @@ measure's difference.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from headscope.errors import HeadscopeError
 from headscope.measures.base import Measures, Moments, MomentSums, Prepared, Values
 from headscope.model.encoding import Encoded
 from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS, LayerMaps, PairMaps, run_pair_pass
 from headscope.model.precision import Precision
+from headscope.model.tokenizers import number_alike
 from headscope.progress import Advance, silent
 from headscope.words.align import Aligned
 
@@ -117,9 +119,20 @@ def compare(
         advance: Is told how many examples are done.
 
     Raises:
-        HeadscopeError: The two models differ in their layers or heads, a measure is unknown, or
-            looks at words and there are none.
+        HeadscopeError: The two models differ in layers, heads or tokens, a measure is unknown,
+            or looks at words and there are none, or `faithful` needs more positions than they have.
     """
+    least = min(before.positions, after.positions)
+    if faithful and least < NOTEBOOK_WIDTH:
+        raise HeadscopeError(
+            f"--faithful pads every map to {NOTEBOOK_WIDTH} tokens, as the paper's notebook does, "
+            f"and the models have positions for {least}: leave out --faithful"
+        )
+    if not number_alike(before.tokenizer, after.tokenizer):
+        raise HeadscopeError(
+            f"the tokenizers of {before.name} and {after.name} number their tokens differently, so "
+            "the two do not read the same texts: compare a model with its own fine-tuned form"
+        )
     measures = Measures(names, words, faithful=faithful)
     observer = ComparisonObserver(measures, before.layers, before.heads, padding=faithful)
     run_pair_pass(

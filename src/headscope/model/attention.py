@@ -2,7 +2,8 @@
 heads.
 
 `attach(hf_model)` switches a model to it and returns the model's `Tap`, the place where observers
-and edits are named. While nothing is named, the function is transformers' own SDPA, bit for bit.
+and edits are named. While nothing is named, the function is transformers' own SDPA, bit for bit,
+with the full attention of an encoder.
 An adapter of a family that does not let others replace its attention calls `open_tap` once and
 `attend` in every layer.
 """
@@ -234,11 +235,16 @@ def attend(
         key: [batch, head, key, d].
         value: [batch, head, key, d].
         attention_mask: Which keys a query may see, boolean, [batch, 1, query, key]; None for all.
-        options: As for transformers' SDPA: `scaling`, `dropout`, `is_causal`, `position_bias`.
+        options: As for transformers' SDPA: `scaling`, `dropout`, `position_bias`.
 
     Returns:
         The heads' outputs, [batch, query, head, d], and None in place of the maps.
     """
+    if attention_mask is None:
+        # In an encoder no mask means full attention. transformers' SDPA would take it as causal
+        # where a module does not say otherwise (Splinter), against the family's own attention. A
+        # decoder is refused by the check at load, whose maps are then others than its own.
+        options["is_causal"] = False
     tap: Tap | None = module.__dict__.get(_TAP)
     if tap is None or tap.real is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)

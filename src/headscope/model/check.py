@@ -3,6 +3,7 @@ if not.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,9 +25,25 @@ _TEXTS = [
 _TOLERANCE = 1e-4
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a pass over one batch gave.
+
+    Attributes:
+        maps: A layer's maps each.
+        states: The encoder's output, [batch, token, hidden].
+    """
+
+    maps: Sequence[Maps]
+    states: Tensor
+
+
 @torch.no_grad()
 def check(model: Model) -> None:
-    """Run two sentences, one of them padded, with headscope's attention and with the model's own.
+    """Run a padded batch, a single text and a single pair with headscope's attention, observed,
+    unobserved and edited, and with the model's own.
+
+    Without padding transformers hands over no mask, and other code runs.
 
     Raises:
         InterventionError: The first condition that does not hold.
@@ -42,30 +59,73 @@ def check(model: Model) -> None:
 
 
 def _check(model: Model) -> None:
-    encoded = model.tokenizer(
-        _TEXTS, padding=True, truncation=True, max_length=model.max_length, return_tensors="pt"
-    )
-    batch = {name: values.to(model.hf.device) for name, values in encoded.items()}
-    real = batch["attention_mask"].bool()
+    batches = _batches(model)
+    seen = [_observed(model, batch) for batch in batches]
+    # The shortest batch is enough for what costs a pass a layer.
+    single = batches[1]
+    output = model.hf(**single)[0]
+    for batch, ours in zip(batches, seen, strict=True):
+        attention_is_finite(ours.maps)
+        output_is_finite(ours.states, batch["attention_mask"].bool())
+        every_layer_is_seen(ours.maps, model.layers, model.heads)
+    output_is_finite(output, single["attention_mask"].bool())
+    unobserved = [model.hf.base_model(**batch)[0] for batch in batches]
+    with model.tap.edited(Edit({}, "uniform")):
+        edited = model.hf.base_model(**single)[0]
+    plain = _plain(model, batches)
+    for batch, expected in zip(batches, plain, strict=True):
+        plain_maps_are_returned(expected.maps, model.layers)
+        attention_is_not_causal(expected.maps, batch["attention_mask"].bool())
+    for batch, ours, states, expected in zip(batches, seen, unobserved, plain, strict=True):
+        real = batch["attention_mask"].bool()
+        for layer, (maps, own) in enumerate(zip(ours.maps, expected.maps, strict=True), start=1):
+            maps_are_the_models_own(maps, own, real, layer)
+            rows_sum_to_one(maps, real, layer)
+            padding_gets_nothing(maps, real, layer)
+        states_are_the_models_own(ours.states, expected.states, real, "observed")
+        states_are_the_models_own(states, expected.states, real, "unobserved")
+    real = single["attention_mask"].bool()
+    states_are_the_models_own(edited, plain[1].states, real, "edited in no head")
+    for layer in range(1, model.layers + 1):
+        disabling_changes_the_output(model, single, output, layer)
+
+
+def _batches(model: Model) -> list[dict[str, Tensor]]:
+    """Two texts, one of them padded; one text; one pair of texts."""
+    batches = []
+    for texts in ((_TEXTS,), (_TEXTS[:1],), (_TEXTS[:1], _TEXTS[1:])):
+        encoded = model.tokenizer(
+            *texts,
+            padding=True,
+            padding_side="right",
+            truncation=True,
+            max_length=model.max_length,
+            return_tensors="pt",
+        )
+        batches.append({name: values.to(model.hf.device) for name, values in encoded.items()})
+    return batches
+
+
+def _observed(model: Model, batch: dict[str, Tensor]) -> Outcome:
+    """What headscope sees of a batch, and what the encoder puts out meanwhile."""
     seen: list[Tensor] = []
 
     def capture(call: Call) -> None:
         seen.append(call.maps)
 
     with model.observed(capture):
-        output = model.hf(**batch)[0]
-    attention_is_finite(seen)
-    output_is_finite(output, real)
-    every_layer_is_seen(seen, model.layers, model.heads)
+        states = model.hf.base_model(**batch)[0]
+    return Outcome(seen, states)
+
+
+def _plain(model: Model, batches: Sequence[dict[str, Tensor]]) -> list[Outcome]:
+    """What the model gives by itself for every batch."""
+    outcomes = []
     with family_of(model.family).plain(model.hf):
-        plain = model.hf(**batch, output_attentions=True).attentions or ()
-    plain_maps_are_returned(plain, model.layers)
-    for layer, (maps, expected) in enumerate(zip(seen, plain, strict=True), start=1):
-        maps_are_the_models_own(maps, expected, real, layer)
-        rows_sum_to_one(maps, real, layer)
-        padding_gets_nothing(maps, real, layer)
-    for layer in range(1, model.layers + 1):
-        disabling_changes_the_output(model, batch, output, layer)
+        for batch in batches:
+            output = model.hf.base_model(**batch, output_attentions=True)
+            outcomes.append(Outcome(output.attentions or (), output[0]))
+    return outcomes
 
 
 def attention_is_finite(seen: Sequence[Maps]) -> None:
@@ -97,6 +157,25 @@ def plain_maps_are_returned(plain: Sequence[Maps], layers: int) -> None:
     if len(plain) != layers:
         raise InterventionError(
             f"asked for its own maps, it returns {len(plain)} for {layers} layers"
+        )
+
+
+def attention_is_not_causal(plain: Sequence[Maps], real: Real) -> None:
+    """In every layer some token attends to one that comes after it."""
+    for layer, maps in enumerate(plain, start=1):
+        if (maps.triu(1) * real[:, None, :, None]).max() <= 0:
+            raise InterventionError(
+                f"it is a decoder with causal attention: no token of layer {layer} attends to one "
+                "that comes after it, and headscope takes encoders"
+            )
+
+
+def states_are_the_models_own(states: Tensor, plain: Tensor, real: Real, how: str) -> None:
+    """The encoder's output with headscope's attention equals that of the model by itself."""
+    difference = (states - plain)[real].abs().max()
+    if not difference <= _TOLERANCE * plain[real].abs().max():
+        raise InterventionError(
+            f"its output differs from transformers' own by {difference:.1e} while it is {how}"
         )
 
 

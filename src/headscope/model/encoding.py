@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from headscope.errors import HeadscopeError
 from headscope.examples import Split
 
 MAX_LENGTH = 128
@@ -27,6 +28,7 @@ class Encoded:
         truncated: How many examples were longer than `max_length`.
         max_length: The most tokens of an example.
         pad: The padding value of each column.
+        unknown: The share of the texts' tokens that the tokenizer does not know ([UNK]).
     """
 
     columns: dict[str, list[list[int]]]
@@ -36,6 +38,7 @@ class Encoded:
     truncated: int
     max_length: int
     pad: dict[str, int]
+    unknown: float = 0.0
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -88,8 +91,12 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
 
     Returns:
         The encoded examples, in the order of the split.
+
+    Raises:
+        HeadscopeError: `max_length` has no room for a token of each text.
     """
     texts = (list(split.first), None if split.second is None else list(split.second))
+    _check_room(max_length, tokenizer, 1 if split.second is None else 2)
     whole = tokenizer(
         *texts, truncation=False, padding=False, add_special_tokens=True, verbose=False
     )
@@ -115,16 +122,41 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
                 column[row] = ids
         # The tokenizer would go on cutting whatever it is given.
         tokenizer.backend_tokenizer.no_truncation()
+    special = [list(map(bool, encoding.special_tokens_mask)) for encoding in encodings]
+    unknown = _unknown_share(columns["input_ids"], encodings, tokenizer.unk_token_id)
     pad = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     return Encoded(
         columns=columns,
         segments=[_segments(encoding.sequence_ids) for encoding in encodings],
-        special=[list(map(bool, encoding.special_tokens_mask)) for encoding in encodings],
+        special=special,
         offsets=[list(encoding.offsets) for encoding in encodings],
         truncated=len(too_long),
         max_length=max_length,
         pad={name: pad.get(name, 0) for name in columns},
+        unknown=unknown,
     )
+
+
+def _check_room(max_length: int, tokenizer: Any, texts: int) -> None:
+    """Raise HeadscopeError if the special tokens and a token of each text are too many."""
+    least = int(tokenizer.num_special_tokens_to_add(pair=texts == 2)) + texts
+    if max_length < least:
+        raise HeadscopeError(
+            f"{max_length} tokens an example are too few: the special tokens and one token of each "
+            f"text need {least}, so give a --max-length of at least {least}"
+        )
+
+
+def _unknown_share(
+    ids: Sequence[Sequence[int]], encodings: Sequence[Any], unknown: int | None
+) -> float:
+    """The share of [UNK] among the tokens that stand in a text."""
+    total = found = 0
+    for example, encoding in zip(ids, encodings, strict=True):
+        for token, sequence in zip(example, encoding.sequence_ids, strict=True):
+            total += sequence is not None
+            found += sequence is not None and token == unknown
+    return found / total if total else 0.0
 
 
 def _beginning(text: str, encoding: Any, which: int, tokens: int) -> str:

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 
 from headscope.errors import HeadscopeError
 from headscope.model.attention import Tap, attach, eager
@@ -87,10 +91,12 @@ def family_of(model_type: str) -> Family:
 
 
 def refuse(name: str, config: PretrainedConfig) -> None:
-    """Refuse a model whose heads cannot be tapped.
+    """Refuse a model whose heads cannot be tapped, before its weights are read.
+
+    A decoder that this does not know is refused by the check at load, which sees its maps.
 
     Raises:
-        HeadscopeError: Its family is refused, or it is a decoder.
+        HeadscopeError: Its family is refused, or it is a decoder or an encoder-decoder.
     """
     usable = ", ".join(known for known in FAMILIES.names() if not FAMILIES.get(known).refused)
     family = family_of(config.model_type)
@@ -99,7 +105,25 @@ def refuse(name: str, config: PretrainedConfig) -> None:
             f"{name} is of the family {family.model_type}, which {family.refused}, so its heads "
             f"can be neither seen nor disabled: use a model of one of these families: {usable}"
         )
-    if getattr(config, "is_decoder", False) or getattr(config, "is_encoder_decoder", False):
+    if getattr(config, "is_encoder_decoder", False):
         raise HeadscopeError(
-            f"{name} is a decoder: headscope analyses encoders of these families: {usable}"
+            f"{name} ({family.model_type}) is an encoder-decoder, whose attention is of three "
+            f"kinds: headscope takes encoders, of these families: {usable}"
         )
+    if getattr(config, "is_decoder", False) or _is_known_decoder(config):
+        raise HeadscopeError(
+            f"{name} ({family.model_type}) is a decoder with causal attention, in which a token "
+            "does not see what comes after it: headscope takes encoders, of these families: "
+            f"{usable}"
+        )
+
+
+def _is_known_decoder(config: PretrainedConfig) -> bool:
+    """Whether transformers knows the family as a language model that reads from left to right and
+    not as a masked one; a plug-in may register it, and `is_causal = false` makes it an encoder.
+    """
+    family = config.model_type
+    if family in FAMILIES.names() or not getattr(config, "is_causal", True):
+        return False
+    is_causal = family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return is_causal and family not in MODEL_FOR_MASKED_LM_MAPPING_NAMES

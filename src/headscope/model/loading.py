@@ -20,6 +20,7 @@ from headscope.model.config import read_config
 from headscope.model.families import refuse
 from headscope.model.model import Model
 from headscope.model.source import Source, find
+from headscope.model.tokenizers import check_tokenizer
 from headscope.model.weights import Loaded, check_outputs, pretrained
 
 Init = Literal["pretrained", "random"]
@@ -61,7 +62,7 @@ def load(
         loaded = pretrained(source, config, labels, seed)
     hf: Any = loaded.hf
     hf.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    notes = (*source.notes, *loaded.notes)
+    notes = (*source.notes, *loaded.notes, *check_tokenizer(source.name, tokenizer, hf))
     with refusing(
         f"{source.name} ({config.model_type}) cannot be run",
         "its config.json contradicts its family, or transformers lacks what it needs",

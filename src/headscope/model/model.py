@@ -95,6 +95,11 @@ class Model:
         return family_of(self.family).positions(self.hf, self.tap, self.tokenizer)
 
     @property
+    def positions(self) -> int:
+        """How many tokens the model has positions for, whatever the tokenizer says."""
+        return self._positions
+
+    @property
     def max_length(self) -> int:
         """How many tokens the model can read, [CLS] and [SEP] included."""
         return min(self._positions, int(self.tokenizer.model_max_length))

@@ -256,7 +256,11 @@ def observe_batch(
     *,
     precision: Precision = "auto",
 ) -> None:
-    """Run one batch through the encoder and call `show` with the maps of each layer, in order."""
+    """Run one batch through the encoder and call `show` with the maps of each layer, in order.
+
+    Raises:
+        HeadscopeError: What the encoder puts out for an example is not finite; says which.
+    """
 
     def on_attention(call: Call) -> None:
         maps = LayerMaps(
@@ -271,7 +275,23 @@ def observe_batch(
             show(maps)
 
     with model.observed(on_attention), scoring_autocast(precision, model.hf.device):
-        model.hf.base_model(**inputs)
+        states = model.hf.base_model(**inputs)[0]
+    # A map that is not finite leaves no finite state behind it.
+    is_finite = torch.isfinite(states).all(-1) | ~batch.real
+    _refuse_not_finite(model, batch.examples, is_finite.all(-1).cpu().numpy())
+
+
+def _refuse_not_finite(
+    model: Model,
+    examples: Sequence[int] | Int[np.ndarray, "batch"],
+    is_finite: npt.NDArray[np.bool_],
+) -> None:
+    if not is_finite.all():
+        example = int(examples[int(np.argmin(is_finite))])
+        raise HeadscopeError(
+            f"what {model.name} puts out for example {example + 1} is not finite, so its weights "
+            "are damaged: use another copy of the checkpoint, or train it again"
+        )
 
 
 class _MapKeeper:
@@ -316,7 +336,7 @@ def logits(
         The logits in the order of the examples, [example, output].
 
     Raises:
-        HeadscopeError: There are no examples.
+        HeadscopeError: There are no examples, or the outputs of one are not finite.
     """
     if not len(encoded):
         raise HeadscopeError("there are no examples to score: give at least one")
@@ -328,6 +348,8 @@ def logits(
             scored = model.hf(**inputs).logits
         order += rows
         outputs.append(scored.float().cpu().numpy())
+        is_finite = torch.isfinite(scored).all(-1)
+        _refuse_not_finite(model, rows, is_finite.cpu().numpy())
         advance(len(rows))
     # Batches go by length: put every example back into its place.
     return np.concatenate(outputs)[np.argsort(order)]

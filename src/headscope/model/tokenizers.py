@@ -1,0 +1,106 @@
+"""What must hold of a tokenizer: it is the model's own as far as that shows, and it marks the
+beginning and the end of a text where the measures look for them.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from headscope.errors import HeadscopeError
+from headscope.model.encoding import Encoded
+
+MANY_UNKNOWN, MOST_UNKNOWN = 0.05, 0.5
+"""Which share of unknown tokens is a note, and which an error."""
+_TEXTS = ("The nurse thanked the pilot.", "Two sailors rowed back.")
+
+
+def check_tokenizer(
+    name: str, tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel
+) -> tuple[str, ...]:
+    """Refuse a tokenizer that cannot be the model's, and let it cut texts at their end.
+
+    Args:
+        name: The model as the user named it.
+        tokenizer: Its tokenizer.
+        hf: The model.
+
+    Returns:
+        What the user must know.
+
+    Raises:
+        HeadscopeError: It has no vocabulary, more tokens than the model has embeddings, or special
+            tokens elsewhere than the measures look for them.
+    """
+    vocabulary = tokenizer.get_vocab()
+    if not set(vocabulary) - set(tokenizer.all_special_tokens):
+        raise HeadscopeError(
+            f"the tokenizer of {name!r} has no vocabulary, so every word would be unknown: put the "
+            "model's own tokenizer files (tokenizer.json, or vocab.txt and the like) beside its "
+            "weights"
+        )
+    embeddings: Any = hf.get_input_embeddings()
+    rows = int(embeddings.num_embeddings)
+    largest = max(vocabulary.values())
+    if largest >= rows:
+        raise HeadscopeError(
+            f"the tokenizer of {name!r} numbers its tokens up to {largest}, but the model has "
+            f"embeddings for {rows}, numbered from 0: put the model's own tokenizer files beside "
+            "its weights"
+        )
+    _check_special_tokens(name, tokenizer)
+    if tokenizer.truncation_side == "right":
+        return ()
+    # `encoding.encode` shortens a long text to its beginning before it is tokenized.
+    tokenizer.truncation_side = "right"
+    return (
+        "the tokenizer asks to cut long texts at their beginning; headscope cuts them at their end",
+    )
+
+
+def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerFast) -> None:
+    """One special token ([CLS]) before a text, one or more ([SEP]) after each."""
+    (single,) = tokenizer([_TEXTS[0]]).encodings
+    (pair,) = tokenizer([_TEXTS[0]], [_TEXTS[1]]).encodings
+    for sequences in (single.sequence_ids, pair.sequence_ids):
+        if not _is_marked(sequences):
+            raise HeadscopeError(
+                f"the tokenizer of {name!r} does not put one special token before a text and one "
+                "after each text of a pair, as [CLS] a [SEP] b [SEP], so attention to [CLS] and "
+                "[SEP] would be that to words: use the tokenizer that the model was trained with"
+            )
+
+
+def _is_marked(sequences: Sequence[int | None]) -> bool:
+    """Whether the text of every token (None: special) goes [CLS] a [SEP] or [CLS] a [SEP] b
+    [SEP].
+    """
+    # Without repetitions: what stands beside what.
+    order = [text for text, _ in groupby(sequences)]
+    is_one_before = len(sequences) > 1 and sequences[1] is not None
+    return is_one_before and order in ([None, 0, None], [None, 0, None, 1, None])
+
+
+def unknown_note(encoded: Encoded, split: str) -> tuple[str, ...]:
+    """A note on the tokens that the tokenizer does not know, if there are many.
+
+    Raises:
+        HeadscopeError: It does not know most of them.
+    """
+    if encoded.unknown > MOST_UNKNOWN:
+        raise HeadscopeError(
+            f"the tokenizer does not know {encoded.unknown:.0%} of the tokens of the {split} "
+            "examples, so it is not for these texts or not the model's own: use a model of their "
+            "language, or put the model's own tokenizer files beside its weights"
+        )
+    if encoded.unknown <= MANY_UNKNOWN:
+        return ()
+    return (
+        f"the tokenizer does not know {encoded.unknown:.0%} of the tokens of the {split} examples",
+    )
+
+
+def number_alike(first: PreTrainedTokenizerFast, second: PreTrainedTokenizerFast) -> bool:
+    """Whether two tokenizers give the same numbers to the same tokens."""
+    return bool(first.get_vocab() == second.get_vocab())
