@@ -1,0 +1,1 @@
+"""Inputs made wrong on purpose: a generator of files, configurations, tokenizers, weights, arguments and runs."""
