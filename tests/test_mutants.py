@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import families
 import pytest
+
+import families
 from mutants import commands, models, tables
 from mutants.world import Expect, Mutant, Result, World, clean, complaint, ran, same_numbers
 
@@ -77,13 +78,17 @@ def test_a_damaged_run_is_made_again_or_refused(
     shown = ran(report, capsys, out="page")
     assert shown.code in (0, 2)
     result = ran(world, capsys)
-    assert not complaint(Mutant(what, damage), result, reference[0])
+    assert not complaint(Mutant(what, _nothing), result, reference[0])
     assert result.code == 2 or same_numbers(result.numbers, reference[0].numbers)
+
+
+def _nothing(world: World) -> None:
+    """Change nothing."""
 
 
 def test_the_rules_can_be_broken(reference: tuple[Result, Path]) -> None:
     good = reference[0]
-    guarded = Mutant("x", lambda world: None, Expect.GUARDED)
+    guarded = Mutant("x", _nothing, Expect.GUARDED)
     assert good.numbers is not None
     moved = good.numbers + 1
     sentence = "headscope: the file is bad, expected a good one: take another\n"
@@ -98,7 +103,7 @@ def test_the_rules_can_be_broken(reference: tuple[Result, Path]) -> None:
         assert said in complaint(guarded, result, good)
     assert not complaint(guarded, Result(2, "", sentence, None, (), ()), good)
     assert not complaint(guarded, Result(0, "", "", moved, ("3 rows were left out",), ()), good)
-    same = Mutant("x", lambda world: None, Expect.SAME)
+    same = Mutant("x", _nothing, Expect.SAME)
     assert "refused" in complaint(same, Result(2, "", sentence, None, (), ()), good)
-    refused = Mutant("x", lambda world: None, Expect.REFUSED)
+    refused = Mutant("x", _nothing, Expect.REFUSED)
     assert "taken" in complaint(refused, Result(0, "", "", moved, ("a note",), ()), good)

@@ -26,8 +26,7 @@ def _values() -> Iterator[Mutant]:
     for option in ("--seed", "--examples", "--max-length", "--batch-tokens", "--memory"):
         for value in numbers:
             # Each of these values that is a number asks for another run.
-            change = partial(World.instead, option=option)
-            yield Mutant(f"{option} {value!r}", _given(change, value), OTHER)
+            yield Mutant(f"{option} {value!r}", _set(option, value), OTHER)
     for value in ("1", "2", "3", "4"):
         expects = REFUSED if value in ("1", "2") else OTHER
         yield Mutant(f"--max-length {value} of a pair", _set("--max-length", value), expects)
@@ -65,14 +64,6 @@ def _words() -> Iterator[Mutant]:
     yield Mutant("--measured without top", _more("--measured", "x"), REFUSED)
 
 
-def _given(change: Callable[..., object], value: str) -> Callable[[World], None]:
-    def apply(world: World) -> None:
-        option = change.keywords["option"]  # type: ignore[attr-defined]
-        world.instead(option, value)
-
-    return apply
-
-
 def _set(option: str, value: str) -> Callable[[World], None]:
     return lambda world: world.instead(option, value)
 
@@ -88,18 +79,40 @@ def _without(world: World, option: str) -> None:
 
 def run_damages() -> Iterator[tuple[str, Callable[[Path], object]]]:
     """What may have happened to the folder of a run that had ended well."""
-    for name in ("run.json", "begun.json", "scores.parquet", "disabled.parquet", "selection.parquet"):
+    for name in (
+        "run.json",
+        "begun.json",
+        "scores.parquet",
+        "disabled.parquet",
+        "selection.parquet",
+    ):
         yield f"{name} gone", lambda run, name=name: (run / name).unlink()
-        for what, data in (("empty", b""), ("junk", bytes(range(256))), ("{}", b"{}"), ("null", b"null")):
+        for what, data in (
+            ("empty", b""),
+            ("junk", bytes(range(256))),
+            ("{}", b"{}"),
+            ("null", b"null"),
+        ):
             yield f"{name} {what}", lambda run, name=name, data=data: (run / name).write_bytes(data)
         yield f"{name} halved", partial(_halved, name=name)
     for key in ("model", "task", "data", "notes", "seed", "command", "files", "options"):
-        yield f"run.json without {key}", partial(_edited, edit=lambda record, key=key: record.pop(key, None))
-        yield f"run.json with {key} null", partial(_edited, edit=lambda record, key=key: record.update({key: None}))
+        yield (
+            f"run.json without {key}",
+            partial(_edited, edit=lambda record, key=key: record.pop(key, None)),
+        )
+        yield (
+            f"run.json with {key} null",
+            partial(_edited, edit=lambda record, key=key: record.update({key: None})),
+        )
     yield "disabled.parquet of other rows", partial(_shorter, name="disabled")
     yield "scores.parquet of no rows", partial(_shorter, name="scores")
-    for what, data in (("empty", b""), ("junk", b"junk" * 9), ("half", None)):
-        yield f"the parts {what}, run.json gone", partial(_parts, data=data)
+    parts: tuple[tuple[str, bytes | None], ...] = (
+        ("empty", b""),
+        ("junk", b"junk" * 9),
+        ("half", None),
+    )
+    for what, content in parts:
+        yield f"the parts {what}, run.json gone", partial(_parts, data=content)
     rng = random.Random(4)
     for number in range(6):
         yield f"a random byte of a table ({number})", partial(_flipped, seed=rng.randrange(10**6))

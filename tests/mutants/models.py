@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from mutants.world import Expect, Mutant, World
 from safetensors.torch import load_file, save_file
+
+from mutants.world import Expect, Mutant, World
 
 SAME, GUARDED, REFUSED, OTHER = Expect.SAME, Expect.GUARDED, Expect.REFUSED, Expect.OTHER
 Weights = dict[str, torch.Tensor]
@@ -42,7 +43,9 @@ def _sizes() -> Iterator[Mutant]:
     for name in sizes:
         for value in odd:
             yield Mutant(f"config: {name} = {json.dumps(value)}", _config(**{name: value}))
-        drop = partial(World.json, name="config.json", change=lambda config, name=name: config.pop(name))
+        drop = partial(
+            World.json, name="config.json", change=lambda config, name=name: config.pop(name)
+        )
         yield Mutant(f"config: without {name}", drop)
     for layers in (1, 2, 4, 12):
         yield Mutant(f"config: {layers} layers for 3", _config(num_hidden_layers=layers), REFUSED)
@@ -86,7 +89,9 @@ def _settings() -> Iterator[Mutant]:
         yield Mutant(f"config: architectures = {json.dumps(value)}", _config(architectures=value))
     for value in ("gelu_new", "relu", None, 5, ["gelu"]):
         expects = OTHER if isinstance(value, str) else REFUSED
-        yield Mutant(f"config: hidden_act = {json.dumps(value)}", _config(hidden_act=value), expects)
+        yield Mutant(
+            f"config: hidden_act = {json.dumps(value)}", _config(hidden_act=value), expects
+        )
     for value in (1e-3, 0, -1, None):
         yield Mutant(f"config: layer_norm_eps = {value}", _config(layer_norm_eps=value), OTHER)
     swapped = _config(id2label={"0": "yes", "1": "no"}, label2id={"yes": 0, "no": 1})
@@ -149,7 +154,9 @@ def _weights() -> Iterator[Mutant]:
         "_orig_mod.", "module.", "model.", "auto_model.", "0.auto_model.", "base_model.model.",
         "bert.", "roberta.", "encoder.", "student.", "x.",
     ):  # fmt: skip
-        renamed = lambda weights, prefix=prefix: {prefix + name: one for name, one in weights.items()}  # noqa: E731
+        renamed = lambda weights, prefix=prefix: {
+            prefix + name: one for name, one in weights.items()
+        }
         yield Mutant(f"weights: all names begin with {prefix}", _tensors(renamed))
     names = (
         "bert.embeddings.word_embeddings.weight", "bert.embeddings.LayerNorm.bias",
@@ -188,11 +195,17 @@ def _weights() -> Iterator[Mutant]:
     for what, more in adds:
         yield Mutant(f"weights: {what}", _tensors(lambda weights, more=more: weights | more))
     yield Mutant("weights: none", _tensors(lambda weights: {}), REFUSED)
-    headless = lambda weights: {name: one for name, one in weights.items() if "classifier" not in name}  # noqa: E731
+    headless = lambda weights: {
+        name: one for name, one in weights.items() if "classifier" not in name
+    }
     yield Mutant("weights: no classifier", _tensors(headless), REFUSED)
-    other = lambda weights: {name.replace("classifier", "score"): one for name, one in weights.items()}  # noqa: E731
+    other = lambda weights: {
+        name.replace("classifier", "score"): one for name, one in weights.items()
+    }
     yield Mutant("weights: the classifier has another name", _tensors(other), REFUSED)
-    old = lambda weights: {name.replace("LayerNorm.weight", "LayerNorm.gamma"): one for name, one in weights.items()}  # noqa: E731
+    old = lambda weights: {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma"): one for name, one in weights.items()
+    }
     yield Mutant("weights: TensorFlow's names of normalisation", _tensors(old))
 
 
@@ -217,10 +230,12 @@ def _weight_files() -> Iterator[Mutant]:
         ("a web page", lambda data: b"<!DOCTYPE html><html></html>"),
     ):  # fmt: skip
         yield Mutant(f"model.safetensors: {what}", bytes_of(edit), REFUSED)
-    gone = lambda world: (world.model / "model.safetensors").unlink()  # noqa: E731
+    gone = lambda world: (world.model / "model.safetensors").unlink()
     yield Mutant("model.safetensors: gone", gone, REFUSED)
     for ending in ("pytorch_model.bin", "model.onnx", "tf_model.h5", "flax_model.msgpack"):
-        rename = lambda world, ending=ending: (world.model / "model.safetensors").rename(world.model / ending)  # noqa: E731
+        rename = lambda world, ending=ending: (world.model / "model.safetensors").rename(
+            world.model / ending
+        )
         yield Mutant(f"model.safetensors: named {ending}", rename, REFUSED)
 
     def index(world: World, files: dict[str, str]) -> None:
@@ -243,7 +258,12 @@ def _weight_files() -> Iterator[Mutant]:
     yield Mutant("index: a shard outside of the folder", partial(index, files=climbing), REFUSED)
 
     def adapter(world: World) -> None:
-        content = {"peft_type": "LORA", "base_model_name_or_path": "x", "r": 2, "target_modules": ["query"]}
+        content = {
+            "peft_type": "LORA",
+            "base_model_name_or_path": "x",
+            "r": 2,
+            "target_modules": ["query"],
+        }
         (world.model / "adapter_config.json").write_text(json.dumps(content))
         save_file({"x": torch.zeros(2)}, world.model / "adapter_model.safetensors")
 
@@ -262,7 +282,14 @@ def _weight_files() -> Iterator[Mutant]:
         for file in list(world.model.iterdir()):
             if file.is_file():
                 file.rename(inner / file.name)
-        modules = [{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}]
+        modules = [
+            {
+                "idx": 0,
+                "name": "0",
+                "path": "0_Transformer",
+                "type": "sentence_transformers.models.Transformer",
+            }
+        ]
         (world.model / "modules.json").write_text(json.dumps(modules))
 
     yield Mutant("a folder of sentence-transformers", sentence_transformer)
@@ -270,12 +297,14 @@ def _weight_files() -> Iterator[Mutant]:
 
 def _tokenizer() -> Iterator[Mutant]:
     def own(**values: object) -> Callable[[World], None]:
-        return lambda world: world.json("tokenizer_config.json", lambda config: config.update(values))
+        return lambda world: world.json(
+            "tokenizer_config.json", lambda config: config.update(values)
+        )
 
     def backend(edit: Callable[[Json], object]) -> Callable[[World], None]:
         return lambda world: world.json("tokenizer.json", edit)
 
-    for what, values in {
+    settings: dict[str, Json] = {
         "cut on the left": {"truncation_side": "left"}, "padded on the left": {"padding_side": "left"},
         "reads one token": {"model_max_length": 1}, "reads no token": {"model_max_length": 0},
         "reads -1 tokens": {"model_max_length": -1}, "reads 1e30 tokens": {"model_max_length": 10**30},
@@ -289,7 +318,8 @@ def _tokenizer() -> Iterator[Mutant]:
         "names other inputs": {"model_input_names": ["input_ids", "attention_mask", "pixel_values"]},
         "names no types": {"model_input_names": ["input_ids", "attention_mask"]},
         "a template": {"chat_template": "{{ cycler.__init__ }}"},
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for what, values in settings.items():
         yield Mutant(f"tokenizer: {what}", own(**values))
     edits: tuple[tuple[str, Callable[[Json], object], Expect], ...] = (
         ("cuts to 5", lambda t: t.update(truncation={"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}), SAME),

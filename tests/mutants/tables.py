@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import polars as pl
+
 from mutants.world import CLASSES, COLUMNS, TASK_TOML, Expect, Mutant, World, rows, serialised
 
 SAME, GUARDED, REFUSED, OTHER = Expect.SAME, Expect.GUARDED, Expect.REFUSED, Expect.OTHER
@@ -87,7 +88,9 @@ def _delimited(ending: str) -> Iterator[Mutant]:
     for encoding in ("utf-16", "utf-16-le", "utf-32", "utf-8-sig", "cp037"):
         changed = partial(_edited, ending=ending, edit=lambda text: text, encoding=encoding)
         yield Mutant(f"{ending}: in {encoding}", changed)
-    accented = partial(_edited, ending=ending, edit=_line(3, lambda line: "é" + line), encoding="latin-1")
+    accented = partial(
+        _edited, ending=ending, edit=_line(3, lambda line: "é" + line), encoding="latin-1"
+    )
     yield Mutant(f"{ending}: an accent in latin-1", accented, REFUSED)
     yield Mutant(f"{ending}: an extra column", partial(_more_columns, ending=ending), SAME)
     yield Mutant(f"{ending}: columns in another order", partial(_reordered, ending=ending), SAME)
@@ -103,7 +106,9 @@ def _delimited(ending: str) -> Iterator[Mutant]:
         yield Mutant(f"{ending}: cut after {at} characters ({number})", cut)
     for number in range(14):
         edit = _moved_structure(random.Random(f"{ending}{number}"), mark)
-        yield Mutant(f"{ending}: structure broken ({number})", partial(_edited, ending=ending, edit=edit))
+        yield Mutant(
+            f"{ending}: structure broken ({number})", partial(_edited, ending=ending, edit=edit)
+        )
 
 
 def _moved_structure(rng: random.Random, mark: str) -> Text:
@@ -166,7 +171,9 @@ def _jsonl() -> Iterator[Mutant]:
 
     def every(key: str, values: Callable[[int], object]) -> Text:
         def change(text: str) -> str:
-            lines = [json.loads(line) | {key: values(at)} for at, line in enumerate(text.splitlines())]
+            lines = [
+                json.loads(line) | {key: values(at)} for at, line in enumerate(text.splitlines())
+            ]
             return "".join(json.dumps(line) + "\n" for line in lines)
 
         return change
@@ -231,11 +238,15 @@ def _jsonl() -> Iterator[Mutant]:
     for number in range(14):
         at = rng.choice(structure)
         other = rng.choice(["", "{", "}", ":", ",", "[", '"', "\n", "\\"])
-        edit = lambda text, at=at, other=other: text[:at] + other + text[at + 1 :]  # noqa: E731
+        edit = lambda text, at=at, other=other: text[:at] + other + text[at + 1 :]
         # A comma within a text is a text like any other.
         within = clean[at] == "," and clean[at + 1] != " "
         expects = OTHER if within or clean[at : at + 3] == ", a" else GUARDED
-        yield Mutant(f"jsonl: structure broken ({number})", partial(_edited, ending="jsonl", edit=edit), expects)
+        yield Mutant(
+            f"jsonl: structure broken ({number})",
+            partial(_edited, ending="jsonl", edit=edit),
+            expects,
+        )
 
 
 def _parquet() -> Iterator[Mutant]:
@@ -280,7 +291,7 @@ def _parquet() -> Iterator[Mutant]:
         ("an extra column of bytes", pl.lit(b"\xff").alias("more"), SAME),
     ]  # fmt: skip
     for what, expression, expects in edits:
-        with_column = lambda table, made=expression: table.with_columns(made)  # noqa: E731
+        with_column = lambda table, made=expression: table.with_columns(made)
         yield Mutant(f"parquet: {what}", frame(with_column), expects)
     yield Mutant("parquet: no rows", frame(lambda table: table.clear()), REFUSED)
     yield Mutant("parquet: no columns", frame(lambda table: pl.DataFrame()), REFUSED)
@@ -296,7 +307,10 @@ def _parquet() -> Iterator[Mutant]:
         ("its first bytes alone", lambda data: data[:4]),
         ("its end alone", lambda data: data[-12:]),
         ("text", lambda data: serialised(rows("validation"), "csv")),
-        ("a length of the footer that is too large", lambda data: data[:-8] + b"\xff\xff\xff\x7fPAR1"),
+        (
+            "a length of the footer that is too large",
+            lambda data: data[:-8] + b"\xff\xff\xff\x7fPAR1",
+        ),
         ("a length of the footer of 0", lambda data: data[:-8] + b"\0\0\0\0PAR1"),
     ):
         yield Mutant(f"parquet: {what}", partial(damaged, edit=damage), REFUSED)
@@ -309,7 +323,7 @@ def _parquet() -> Iterator[Mutant]:
     for number in range(14):
         at, value = rng.randrange(size), rng.randrange(256)
         # A byte within a page may be that of another text: nothing in the file could tell.
-        flip = lambda data, at=at, value=value: data[:at] + bytes([value]) + data[at + 1 :]  # noqa: E731
+        flip = lambda data, at=at, value=value: data[:at] + bytes([value]) + data[at + 1 :]
         yield Mutant(f"parquet: byte {at} replaced ({number})", partial(damaged, edit=flip), OTHER)
 
 
@@ -323,10 +337,17 @@ def _endings() -> Iterator[Mutant]:
     for ending in ("csv", "tsv", "jsonl", "parquet"):
         for stem in ("val", "valid", "dev", "validation-00000-of-00001"):
             train = "train-00000-of-00001" if "of" in stem else "train"
-            names = {"train": f"{train}.{ending}", "validation": f"{stem}.{ending}"}
-            yield Mutant(f"{stem}.{ending}", partial(renamed, ending=ending, **names))
-        upper = {"train": f"train.{ending.upper()}", "validation": f"Validation.{ending.upper()}"}
-        yield Mutant(f"validation.{ending.upper()}", partial(renamed, ending=ending, **upper))
+            rename = partial(
+                renamed, ending=ending, train=f"{train}.{ending}", validation=f"{stem}.{ending}"
+            )
+            yield Mutant(f"{stem}.{ending}", rename, SAME)
+        upper = partial(
+            renamed,
+            ending=ending,
+            train=f"train.{ending.upper()}",
+            validation=f"Validation.{ending.upper()}",
+        )
+        yield Mutant(f"validation.{ending.upper()}", upper, SAME)
 
     def zipped(world: World, ending: str) -> None:
         world.only(f".{ending}")
@@ -335,7 +356,7 @@ def _endings() -> Iterator[Mutant]:
             file.unlink()
 
     for ending in ("csv", "tsv", "jsonl"):
-        yield Mutant(f"{ending}.gz", partial(zipped, ending=ending))
+        yield Mutant(f"{ending}.gz", partial(zipped, ending=ending), SAME)
 
     def cut_zip(world: World) -> None:
         zipped(world, "csv")
@@ -355,7 +376,9 @@ def _endings() -> Iterator[Mutant]:
         (world.task / "validation.csv").write_bytes(serialised(flipped, "csv"))
 
     yield Mutant("two files of one split that differ", two_files)
-    yield Mutant("no validation file", lambda world: (world.task / "validation.parquet").unlink(), REFUSED)
+    yield Mutant(
+        "no validation file", lambda world: (world.task / "validation.parquet").unlink(), REFUSED
+    )
     yield Mutant("no training file", lambda world: (world.task / "train.parquet").unlink())
 
     def as_folder(world: World) -> None:
@@ -423,7 +446,7 @@ def _task_toml() -> Iterator[Mutant]:
         ("a byte order mark", "\ufeff" + TASK_TOML, SAME),
         ("Windows line ends", TASK_TOML.replace("\n", "\r\n"), SAME),
         ("in UTF-16", TASK_TOML.encode("utf-16"), GUARDED),
-        ("in latin-1", (TASK_TOML + '# é\n').encode("latin-1"), GUARDED),
+        ("in latin-1", (TASK_TOML + "# é\n").encode("latin-1"), GUARDED),
         ("empty", "", REFUSED),
         ("cut", TASK_TOML[:20], REFUSED),
         ("JSON", '{"columns": ["a", "b"]}', REFUSED),
@@ -457,7 +480,10 @@ def _task_toml() -> Iterator[Mutant]:
 
 
 def _structure() -> Iterator[Mutant]:
-    yield Mutant("task: one folder too deep", lambda world: world.instead("--task", "task/validation.parquet"))
+    yield Mutant(
+        "task: one folder too deep",
+        lambda world: world.instead("--task", "task/validation.parquet"),
+    )
     yield Mutant("task: no such folder", lambda world: world.instead("--task", "tusk"), REFUSED)
     yield Mutant("task: the parent", lambda world: world.instead("--task", "."), REFUSED)
     yield Mutant("task: a slash at the end", lambda world: world.instead("--task", "task/"), SAME)

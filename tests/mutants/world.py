@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from golden_runs import pair
 
+from golden_runs import pair
 from headscope import cli
 
 COLUMNS = ("a", "b", "label")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from torch import nn
 from transformers import CONFIG_MAPPING, PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
 from headscope.errors import HeadscopeError
 
@@ -52,10 +54,17 @@ class Names:
         self.family = str(model.config.model_type)
         self.encoder = frozenset(encoder.state_dict())
         self._rooms = frozenset(name for name, _ in encoder.named_children())
+        changes = get_model_conversion_mapping(model)
+        self._renamings = [change for change in changes if isinstance(change, WeightRenaming)]
+        self._converters = [change for change in changes if isinstance(change, WeightConverter)]
 
     def is_encoders(self, name: str) -> bool:
-        """Whether a name in a file, without a foreign prefix, is of the encoder."""
-        return name.startswith(self._base) or name.split(".")[0] in self._rooms
+        """Whether a name in a file, without a foreign prefix, is of the encoder.
+
+        Files may have the names of older code, which transformers changes as it loads them.
+        """
+        changed, _ = rename_source_key(name, self._renamings, self._converters)
+        return changed.startswith(self._base) or changed.split(".")[0] in self._rooms
 
     def bare(self, name: str) -> str:
         """A name as the encoder itself has it."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.tasks import builtin as _builtin  # noqa: F401  (registers itself)
 from headscope.tasks import glue as _glue  # noqa: F401
@@ -11,15 +12,21 @@ from headscope.tasks.folder import read_task
 __all__ = ["TASKS", "Split", "Task", "find"]
 
 
-def find(name_or_folder: str) -> Task:
+def find(name_or_folder: str | Path) -> Task:
     """The registered task of that name, or the one that a folder's task.toml describes.
 
     Raises:
         HeadscopeError: There is no such task; the message names the known ones and the nearest.
     """
-    if name_or_folder in TASKS.names():
-        return TASKS.get(name_or_folder)
-    path = Path(name_or_folder)
+    name = str(name_or_folder)
+    if name in TASKS.names():
+        return TASKS.get(name)
+    path = Path(name_or_folder).expanduser()
     if path.is_dir():
         return read_task(path)
-    return TASKS.get(name_or_folder, "or give a folder with a task.toml of your own")
+    if path.is_file():
+        raise HeadscopeError(
+            f"--task {name} is a file: give the folder that holds it, with a task.toml "
+            "that names its columns (see docs/tasks.md), a train and a validation file"
+        )
+    return TASKS.get(name, "or give a folder with a task.toml of your own")

@@ -36,7 +36,7 @@ class Task:
     label: str = "label"
     limits: tuple[float, float] = (0.0, 0.0)
     folders: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ("validation", "dev")
+    validation: tuple[str, ...] = ("validation", "dev", "valid", "val")
     hub: tuple[str, str] | None = None
     tsv_columns: tuple[str, ...] | None = None
     tsv_label: str | None = None

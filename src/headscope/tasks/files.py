@@ -1,22 +1,21 @@
 """Read and check the rows of a task from files or, through `datasets`, from the hub."""
 
-import csv
 import hashlib
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from headscope.errors import HeadscopeError, reason
-from headscope.examples import Labels, Split
+from headscope.examples import Split
 from headscope.hub import reachable
 from headscope.tasks.base import Task
-
-SUFFIXES = (".parquet", ".jsonl", ".tsv", ".csv")
+from headscope.tasks.finding import Named, split_files
+from headscope.tasks.labels import check_classes, could_be_label, read_labels
+from headscope.tasks.tables import Layout, Table, Values, Wanted, read_table
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ def load_data(
         data = Path(os.environ["HEADSCOPE_DATA"])
     if data is None:
         return _from_hub(task)
+    data = Path(data).expanduser()
     if not data.is_dir():
         raise HeadscopeError(
             f"the data folder {data} does not exist: give the folder that holds {task.name}/"
@@ -70,6 +70,9 @@ def load_data(
     for name in names:
         if (data / name).is_dir():
             return _from_folder(task, data / name)
+    # The folder of the task itself was named, not the one around it.
+    if data.resolve().name.lower() in [name.lower() for name in names]:
+        return _from_folder(task, data)
     raise HeadscopeError(
         f"{data} holds no data for {task.name}: expected a folder {' or '.join(names)} with train "
         "and validation files"
@@ -77,126 +80,76 @@ def load_data(
 
 
 def _from_folder(task: Task, folder: Path) -> Data:
-    train = _read_split(task, _split_file(folder, ("train",)))
-    validation = _read_split(task, _split_file(folder, task.validation))
+    train = _read_split(task, split_files(folder, ("train",)))
+    validation = _read_split(task, split_files(folder, task.validation))
     return Data.of(train, validation, str(folder))
 
 
-def _split_file(folder: Path, stems: Sequence[str]) -> Path:
-    for stem in stems:
-        for suffix in SUFFIXES:
-            if (path := folder / (stem + suffix)).is_file():
-                return path
-    raise HeadscopeError(
-        f"{folder} has no {stems[0]} file: expected {' or '.join(stems)} with one of "
-        f"{', '.join(SUFFIXES)}"
+def _read_split(task: Task, files: Sequence[Named]) -> Split:
+    """The rows of a split, from all of its files."""
+    wanted = _wanted(task)
+    parts = [_split(task, read_table(file, wanted), str(file.path)) for file in files]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _wanted(task: Task) -> Wanted:
+    """The columns by the task's names, or by those of GLUE's archives."""
+    layouts = [Layout(task.columns, task.label)]
+    if task.tsv_columns or task.tsv_label:
+        layouts.append(Layout(task.tsv_columns or task.columns, task.tsv_label or task.label))
+    return Wanted(
+        task=task.name,
+        layouts=tuple(layouts),
+        is_label=lambda text: could_be_label(text, task),
+        archive=task.hub is not None,
     )
 
 
-def _read_split(task: Task, path: Path) -> Split:
-    """The rows of one file, checked: columns present, texts not empty, labels in range."""
-    try:
-        frame, dropped = _read(path)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, csv.Error, OSError) as error:
+def _split(task: Task, table: Table, where: str) -> Split:
+    """The rows of a table, checked: no text empty, labels in range.
+
+    Raises:
+        HeadscopeError: A label is wrong, or no row is left.
+    """
+    if not table.rows:
+        raise HeadscopeError(f"{where} is empty: {task.name} needs at least one row")
+    check_classes(table.classes, task, where)
+    labels = read_labels(table.label, table.rows, task, where)
+    texts = [_texts(values) for values in table.texts]
+    kept = [row for row, pair in enumerate(zip(*texts, strict=True)) if all(pair)]
+    if not kept:
         raise HeadscopeError(
-            f"{path} cannot be read as {path.suffix[1:]}: {reason(error)}"
-        ) from error
-    columns, label = _columns(task, frame, path)
-    if not len(frame):
-        raise HeadscopeError(f"{path} is empty: {task.name} needs at least one row")
-    notes = (f"{path.name}: {dropped} malformed rows were left out",) if dropped else ()
-    return _split(task, frame, columns, label, str(path), notes)
-
-
-def _read(path: Path) -> tuple[pl.DataFrame, int]:
-    """A table, and how many of its rows were malformed."""
-    if path.suffix == ".parquet":
-        return pl.read_parquet(path), 0
-    if path.suffix == ".jsonl":
-        return pl.read_ndjson(path), 0
-    header, *rows = _cells(path) or [[]]
-    # A row cut short (QQP's archive has some, split by a line break in a question) cannot be
-    # trusted.
-    whole = [row for row in rows if len(row) >= len(header)]
-    columns = {name: [row[column] for row in whole] for column, name in enumerate(header)}
-    frame = pl.DataFrame(columns, schema=dict.fromkeys(header, pl.String))
-    return frame, len(rows) - len(whole)
-
-
-def _cells(path: Path) -> list[list[str]]:
-    csv.field_size_limit(sys.maxsize)
-    if path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.reader(file))
-    # GLUE's TSV files quote nothing, and MRPC and STS-B contain bare quotes.
-    with path.open(encoding="utf-8-sig", newline="\n") as file:
-        lines = (line.rstrip("\r\n") for line in file)
-        return list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-
-
-def _columns(task: Task, frame: pl.DataFrame, path: Path) -> tuple[tuple[str, ...], str]:
-    """The columns of the texts and of the label, by the task's names or GLUE's archives'."""
-    columns, label = task.columns, task.label
-    if {*columns, label} <= set(frame.columns):
-        return columns, label
-    tsv_columns, tsv_label = task.tsv_columns or columns, task.tsv_label or label
-    if path.suffix in (".tsv", ".csv") and {*tsv_columns, tsv_label} <= set(frame.columns):
-        return tsv_columns, tsv_label
-    missing = [repr(name) for name in (*columns, label) if name not in frame.columns]
-    raise HeadscopeError(
-        f"{path} has no column {', '.join(missing)}: {task.name} needs "
-        f"{', '.join((*columns, label))}; the file has {', '.join(frame.columns) or 'none'}"
-    )
-
-
-def _split(
-    task: Task,
-    frame: pl.DataFrame,
-    columns: Sequence[str],
-    label: str,
-    where: str,
-    notes: tuple[str, ...] = (),
-) -> Split:
-    texts = [_texts(frame[column], where) for column in columns]
+            f"{where}: every row has an empty text in {' or '.join(table.names)}: {task.name} "
+            "needs at least one row with its texts"
+        )
+    notes = table.notes
+    if empty := len(labels) - len(kept):
+        notes += (
+            f"{Path(where).name}: {empty} of {len(labels)} rows left out, in which a text is empty",
+        )
     return Split(
-        first=texts[0],
-        second=texts[1] if len(texts) > 1 else None,
-        labels=_labels(frame[label], task, where),
+        first=tuple(texts[0][row] for row in kept),
+        second=tuple(texts[1][row] for row in kept) if len(texts) > 1 else None,
+        labels=labels[kept],
         notes=notes,
     )
 
 
-def _texts(column: pl.Series, where: str) -> tuple[str, ...]:
-    texts = column.cast(pl.String).to_list()
-    for row, text in enumerate(texts, start=1):
-        if text is None or not text.strip():
-            raise HeadscopeError(
-                f"{where}, row {row}: the text in {column.name!r} is empty; every example needs "
-                "its text, remove the row"
-            )
-    return tuple(texts)
+def _texts(values: Values) -> list[str]:
+    """The texts, "" for one that is missing or only white space."""
+    texts = ["" if value is None else str(value) for value in values]
+    return [text if text.strip() else "" for text in texts]
 
 
-def _labels(column: pl.Series, task: Task, where: str) -> Labels:
-    if task.is_regression:
-        scores = column.cast(pl.Float64, strict=False).to_numpy()
-        low, high = task.limits
-        wrong = ~((scores >= low) & (scores <= high))
-        expected = f"a score from {low:g} to {high:g}"
-    else:
-        index = {name: number for number, name in enumerate(task.labels)}
-        values = column.to_list()
-        indices = [index.get(value, value) if isinstance(value, str) else value for value in values]
-        scores = pl.Series(indices, strict=False).cast(pl.Float64, strict=False).to_numpy()
-        wrong = ~np.isin(scores, range(len(task.labels)))
-        expected = f"0 to {len(task.labels) - 1} ({', '.join(task.labels)})"
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise HeadscopeError(
-            f"{where}, row {row + 1}: the label {column[row]!r} is out of range for {task.name}: "
-            f"expected {expected}"
-        )
-    return scores.astype(np.float64) if task.is_regression else scores.astype(np.int64)
+def _joined(parts: Sequence[Split]) -> Split:
+    """The parts of a split, one after the other."""
+    pairs = [part.second for part in parts if part.second is not None]
+    return Split(
+        first=tuple(chain.from_iterable(part.first for part in parts)),
+        second=tuple(chain.from_iterable(pairs)) if pairs else None,
+        labels=np.concatenate([part.labels for part in parts]),
+        notes=tuple(chain.from_iterable(part.notes for part in parts)),
+    )
 
 
 def _from_hub(task: Task) -> Data:
@@ -228,8 +181,10 @@ def _from_hub(task: Task) -> Data:
     names = (*task.columns, task.label)
 
     def split(stem: str) -> Split:
-        frame = pl.DataFrame({column: tables[stem][column][:] for column in names})
-        return _split(task, frame, task.columns, task.label, f"{source}/{stem}")
+        columns = [tables[stem][column][:] for column in names]
+        rows = range(1, len(columns[-1]) + 1)
+        table = Table(columns[:-1], columns[-1], task.columns, rows)
+        return _split(task, table, f"{source}/{stem}")
 
     validation = next(stem for stem in task.validation if stem in tables)
     return Data.of(split("train"), split(validation), f"hub: {source}")

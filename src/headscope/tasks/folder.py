@@ -12,7 +12,7 @@ metrics = ["accuracy", "f1"]       # the headline first; a default if left out
 import tomllib
 from pathlib import Path
 
-from headscope.errors import HeadscopeError, unknown
+from headscope.errors import HeadscopeError, reason, unknown
 from headscope.stats.metrics import metric_named
 from headscope.tasks.base import Task
 
@@ -64,9 +64,12 @@ def _content(path: Path) -> dict[str, object]:
             "(see docs/tasks.md), or give the name of a registered task"
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise HeadscopeError(f"{path} is not valid TOML: {error}") from error
+        # Editors on Windows put a byte order mark in front.
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise HeadscopeError(
+            f"{path} is not valid TOML: {reason(error)}; TOML is text in UTF-8"
+        ) from error
     for key in content:
         if key not in _KEYS:
             raise unknown(f"key in {path}:", key, _KEYS)
@@ -89,6 +92,8 @@ def _limits(path: Path, values: object) -> tuple[float, float]:
 
 
 def _check_metrics(path: Path, metrics: tuple[str, ...], classes: int) -> None:
+    if len(set(metrics)) != len(metrics):
+        raise HeadscopeError(f"{path}: a metric stands twice in {', '.join(metrics)}: remove one")
     for name in metrics:
         metric = metric_named(name)
         if metric.regression == bool(classes):

@@ -1,0 +1,359 @@
+"""What people's files look like: each is read right, or what was left out is said, or it is refused by a sentence."""
+
+import csv
+import gzip
+import json
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from headscope.errors import HeadscopeError
+from headscope.examples import Split
+from headscope.tasks import find
+from headscope.tasks.files import load_data
+
+CASES = Path(__file__).parents[2] / "shared" / "cases"
+TOML = 'columns = ["text"]\nlabels = ["neg", "pos"]\n'
+
+
+def validation(folder: Path, name: str, content: str | bytes, toml: str = TOML) -> Split:
+    """The validation split of a task in `folder`, of which this is the file."""
+    folder.mkdir(exist_ok=True)
+    (folder / "task.toml").write_text(toml)
+    classes = "1" if '"1"' in toml else "0"
+    (folder / "train.jsonl").write_text(json.dumps({"text": "a b", "label": classes}))
+    data = content.encode() if isinstance(content, str) else content
+    (folder / name).write_bytes(data)
+    return load_data(find(folder)).validation
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_text_keeps_quotes_delimiters_and_line_breaks(tmp_path: Path, ending: str) -> None:
+    texts = ['say "no"', "a, b", "a\tb", "one\ntwo", '"', "plain"]
+    mark = "\t" if ending == "tsv" else ","
+    path = tmp_path / "written"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=mark)
+        writer.writerows([("text", "label"), *((text, at % 2) for at, text in enumerate(texts))])
+    split = validation(tmp_path / "own", f"validation.{ending}", path.read_bytes())
+    assert split.first == tuple(texts)
+    assert split.notes == ()
+
+
+def glue_tsv(folder: Path, lines: list[str]) -> Split:
+    for name in ("train", "dev"):
+        (folder / "RTE").mkdir(exist_ok=True)
+        header = "index\tsentence1\tsentence2\tlabel"
+        (folder / "RTE" / f"{name}.tsv").write_text("\n".join([header, *lines]) + "\n")
+    return load_data(find("rte"), folder).validation
+
+
+def test_glues_archives_quote_nothing_unless_a_field_shows_that_they_do(tmp_path: Path) -> None:
+    bare = glue_tsv(tmp_path, ['0\t"All of it is said."\tHe said " no\tentailment'])
+    assert bare.first == ('"All of it is said."',)
+    assert bare.second == ('He said " no',)
+    quoted = glue_tsv(tmp_path, ['0\t"He said ""no"" twice"\tb\tentailment'])
+    assert quoted.first == ('He said "no" twice',)
+
+
+def test_no_field_of_the_real_glue_looks_quoted(glue: Path) -> None:
+    for path in sorted(glue.glob("*/*.parquet")):
+        for column in pl.read_parquet(path).select(pl.col(pl.String)):
+            looks = column.str.starts_with('"') & column.str.ends_with('"')
+            assert not column.filter(looks).str.slice(2).str.head(-2).str.contains('""').any()
+
+
+def test_rows_of_another_length_are_left_out_and_counted(tmp_path: Path) -> None:
+    text = "label,text\n0,good, but long, and slow\n1,fine\n0\n1,well\n"
+    split = validation(tmp_path / "own", "validation.csv", text)
+    assert split.first == ("fine", "well")
+    assert split.labels.tolist() == [1, 1]
+    assert split.notes == (
+        "validation.csv: 2 of 4 rows left out, which have fewer or more fields than the 2 of the "
+        "header",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('text,label\na,0\n"b c,1\nd,0\ne,1\nf "x",0\ng,1\n', "line 6"),
+        ('text,label\na,0\n"b,1\nd,0\ne "",0\n"\n', "row 2: a text in quotes holds a line that is a whole"),
+        ('text,label\na,0\n"b,1\nd,0\n",1\n', "row 2: a text in quotes holds a line that is a whole"),
+        ('text,label\na,0\nb,"1\n', "unexpected end of data"),
+    ],
+)  # fmt: skip
+def test_an_open_quote_swallows_no_rows(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(HeadscopeError, match=sentence):
+        validation(tmp_path / "own", "validation.csv", text)
+
+
+def test_a_line_break_in_a_text_is_no_row(tmp_path: Path) -> None:
+    text = 'text,label\n"one, two\nand so on, and on",1\n'
+    assert validation(tmp_path / "own", "validation.csv", text).first == (
+        "one, two\nand so on, and on",
+    )
+
+
+STARS = 'columns = ["text"]\nlabels = ["1", "2", "3"]\n'
+
+
+def write(path: Path, labels: list[object]) -> None:
+    """The same labels in the format that the path names."""
+    rows = [{"text": f"text {at}", "label": label} for at, label in enumerate(labels)]
+    if path.suffix == ".parquet":
+        pl.DataFrame(rows, strict=False).write_parquet(path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        mark = "\t" if path.suffix == ".tsv" else ","
+        lines = [f"{row['text']}{mark}{row['label']}\n" for row in rows]
+        path.write_text(f"text{mark}label\n" + "".join(lines))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("names", "labels", "expected"),
+    [
+        (["1", "2", "3"], [1, 3, 2], [0, 2, 1]),
+        (["1", "0"], [1, 0, 0], [0, 1, 1]),
+        (["no", "yes"], [1, 0, 1], [1, 0, 1]),
+        (["no", "yes"], ["yes", "no", "yes"], [1, 0, 1]),
+        (["no", "yes"], [1.0, 0.0, 1.0], [1, 0, 1]),
+        (["1", "2", "3"], [0, 1, 2], "where|names or indices, not both"),
+        (["5", "6"], [0, 1, 1], "where classes are named by numbers, labels must be these names"),
+        (["no", "yes"], ["yes", "0", "no"], "row 2: the label .* names or indices, not both"),
+        (["no", "yes"], [0, -1, 1], "row 2: the label .* expected 0 to 1"),
+        (["no", "yes"], [0, 2, 1], "row 2: the label .* expected 0 to 1"),
+        (["no", "yes"], [0, 0.5, 1], "row 2: the label .* expected 0 to 1"),
+    ],
+)  # fmt: skip
+def test_a_label_means_the_same_in_every_format(
+    tmp_path: Path, ending: str, names: list[str], labels: list[object], expected: list[int] | str
+) -> None:
+    toml = f'columns = ["text"]\nlabels = {json.dumps(names)}\n'
+    (tmp_path / "task.toml").write_text(toml)
+    for split in ("train", "validation"):
+        write(tmp_path / f"{split}.{ending}", labels)
+    if isinstance(expected, str):
+        with pytest.raises(HeadscopeError, match=expected):
+            load_data(find(tmp_path))
+    else:
+        assert load_data(find(tmp_path)).validation.labels.tolist() == expected
+
+
+def test_class_names_within_a_parquet_file_must_be_the_tasks(tmp_path: Path) -> None:
+    (tmp_path / "task.toml").write_text(TOML)
+    frame = pl.DataFrame({"text": ["a", "b"], "label": [0, 1]})
+    for names, is_right in (
+        (["neg", "pos"], True),
+        (["Neg", "Pos"], True),
+        (["pos", "neg"], False),
+    ):
+        features = {"label": {"names": names, "_type": "ClassLabel"}}
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+        for split in ("train", "validation"):
+            frame.write_parquet(tmp_path / f"{split}.parquet", metadata=metadata)
+        if is_right:
+            assert load_data(find(tmp_path)).validation.labels.tolist() == [0, 1]
+        else:
+            with pytest.raises(HeadscopeError, match="says that its classes are pos, neg"):
+                load_data(find(tmp_path))
+
+
+def test_rows_with_an_empty_text_are_left_out_and_counted(tmp_path: Path) -> None:
+    lines = ["id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate"]
+    lines += ["0\t1\t2\tWhy?\tHow?\t1", "1\t3\t4\tHow does one build an app?\t\t0"]
+    (tmp_path / "QQP").mkdir()
+    for name in ("train", "dev"):
+        (tmp_path / "QQP" / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    data = load_data(find("qqp"), tmp_path)
+    assert data.train.second == ("How?",)
+    assert data.train.labels.tolist() == [1]
+    assert data.train.notes == ("train.tsv: 1 of 2 rows left out, in which a text is empty",)
+
+
+BOM = "\ufeff"
+ROW = '{"text": "a b", "label": 1}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("validation.jsonl", BOM + ROW),
+        ("validation.jsonl", '{"text": "a b", "label": 1, "more": NaN}\n'),
+        ("validation.jsonl", "\n" + ROW + "\n\n"),
+        ("validation.json", f"[{ROW.strip()}]"),
+        ("validation.json", ROW),
+        ("val.jsonl", ROW),
+        ("valid.csv", "text,label\na b,1\n"),
+        ("dev.tsv", "text\tlabel\na b\t1\n"),
+        ("Validation.CSV", "text,label\r\na b,1\r\n"),
+        ("validation-00000-of-00001.jsonl", ROW),
+        ("validation.csv", ("text,label\na b,1\n").encode("utf-16")),
+        ("validation.csv.gz", gzip.compress(b"text,label\na b,1\n")),
+    ],
+)  # fmt: skip
+def test_what_is_read_all_the_same(tmp_path: Path, name: str, content: str | bytes) -> None:
+    split = validation(tmp_path / "own", name, content)
+    assert split.first == ("a b",)
+    assert split.labels.tolist() == [1]
+    assert split.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("validation.jsonl", ROW + '{"text": \n', "validation.jsonl cannot be read as jsonl, line 2: Expecting value"),
+        ("validation.jsonl", ROW + "[1]\n", "line 2: expected an object"),
+        ("validation.jsonl", '{"text": {"a": 1}, "label": 1}\n', "row 1: the text in 'text' is .* expected a text"),
+        ("validation.jsonl", '{"text": "a", "text": "b", "label": 1}\n', "a key stands twice"),
+        ("validation.jsonl", '{"text": "\\ud800", "label": 1}\n', "row 1: a text is no Unicode"),
+        ("validation.jsonl", "[" * 9000, "line 1: "),
+        ("validation.csv", b"text,label\n\xe9,1\n", "is not UTF-8"),
+        ("validation.csv", "text,label\na\0b,1\n", "NUL"),
+        ("validation.csv", "text,text,label\na,b,1\n", "more than one column 'text'"),
+        ("validation.csv.gz", gzip.compress(b"text,label\na b,1\n")[:-9], "not whole gzip"),
+        ("validation-00000-of-00002.jsonl", ROW, "has 1 of the 2 parts"),
+        ("test.jsonl", ROW, "has no validation file.*the folder holds task.toml, test.jsonl, train.jsonl"),
+        ("train.csv", "text,label\na,1\n", "several files that could be the train split: train.csv, train.jsonl"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(tmp_path: Path, name: str, content: str | bytes, sentence: str) -> None:
+    with pytest.raises(HeadscopeError, match=sentence):
+        validation(tmp_path / "own", name, content)
+
+
+def test_numbers_in_place_of_texts_are_said(tmp_path: Path) -> None:
+    split = validation(tmp_path / "own", "validation.jsonl", '{"text": 5, "label": 1}\n')
+    assert split.notes == ("validation.jsonl: 1 of 1 texts in 'text' are numbers, taken as texts",)
+    other = tmp_path / "other"
+    frame = pl.DataFrame({"text": [5], "label": [1]})
+    path = tmp_path / "x.parquet"
+    frame.write_parquet(path)
+    split = validation(other, "validation.parquet", path.read_bytes())
+    assert split.notes == ("validation.parquet: the column 'text' holds numbers, taken as texts",)
+
+
+def test_all_parts_of_a_split_are_read_in_order(tmp_path: Path) -> None:
+    (tmp_path / "task.toml").write_text(TOML)
+    write(tmp_path / "train.csv", [0, 1])
+    for part in range(11):
+        path = tmp_path / f"validation-{part:05}-of-00011.parquet"
+        pl.DataFrame({"text": [f"text {part}"], "label": [part % 2]}).write_parquet(path)
+    split = load_data(find(tmp_path)).validation
+    assert split.first == tuple(f"text {part}" for part in range(11))
+    assert split.labels.tolist() == [part % 2 for part in range(11)]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "task.toml").write_text(TOML)
+    write(tmp_path / "train.csv", [0, 1])
+    os.mkfifo(tmp_path / "validation.csv")
+    with pytest.raises(HeadscopeError, match="is not a file, but a folder, a pipe or the like"):
+        load_data(find(tmp_path))
+
+
+def test_the_folder_of_the_task_itself_and_a_single_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rte").mkdir()
+    for split in ("train", "validation"):
+        text = "sentence1,sentence2,label\na,b,0\n"
+        (tmp_path / "rte" / f"{split}.csv").write_text(text)
+    assert len(load_data(find("rte"), tmp_path / "rte").train) == 1
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(load_data(find("rte"), Path("~/rte")).train) == 1
+    with pytest.raises(HeadscopeError, match="is a file: give the folder that holds it"):
+        find(tmp_path / "rte" / "train.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "is_read"),
+    [
+        (BOM.encode() + TOML.encode(), True),
+        (TOML.encode("utf-16"), False),
+        (b"x = " + b"[" * 5000 + b"]" * 5000, False),
+        (TOML.encode() + b'metrics = ["accuracy", "accuracy"]\n', False),
+    ],
+)
+def test_forms_of_task_toml(tmp_path: Path, content: bytes, is_read: bool) -> None:
+    (tmp_path / "task.toml").write_bytes(content)
+    if is_read:
+        assert find(tmp_path).labels == ("neg", "pos")
+    else:
+        with pytest.raises(HeadscopeError, match=r"task\.toml"):
+            find(tmp_path)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1).filter(str.strip),
+            st.integers(0, 1),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from(["csv", "tsv"]),
+)  # fmt: skip
+def test_whatever_the_writer_quotes_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int]], ending: str
+) -> None:
+    folder = tmp_path_factory.mktemp("own")
+    path = folder / "x"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t" if ending == "tsv" else ",")
+        writer.writerows([("text", "label"), *rows])
+    mark = "\t" if ending == "tsv" else ","
+    swallowed = [
+        text
+        for text, _ in rows
+        if any(line.endswith((f"{mark}0", f"{mark}1")) for line in text.splitlines())
+    ]
+    assume(not swallowed)
+    split = validation(folder, f"validation.{ending}", path.read_bytes())
+    assert list(zip(split.first, split.labels.tolist(), strict=True)) == rows
+
+
+@pytest.mark.parametrize(
+    ("case", "outcome"),
+    [
+        ("40-numeric-labels-stars-csv", [0, 1, 0, 1]),
+        ("40-numeric-labels-stars-parquet", [0, 1, 0, 1]),
+        ("41-csv-extra-delimiter", "1 of 2 rows left out"),
+        ("43-csv-open-quote", "cannot be read as csv"),
+        ("45-struct-parquet-struct-text", "of type Struct"),
+        ("46-traceback-parquet-list-text", "of type List"),
+        ("50-refused-jsonl-bom", [0, 1]),
+        ("50-refused-jsonl-late-float", "all"),
+    ],
+)
+def test_the_cases_that_were_found(case: str, outcome: list[int] | str) -> None:
+    if not CASES.is_dir():
+        pytest.skip(f"the cases are not at {CASES}")
+    if "read" in outcome or "type" in outcome:
+        with pytest.raises(HeadscopeError, match=str(outcome)):
+            load_data(find(CASES / case))
+        return
+    data = load_data(find(CASES / case))
+    if isinstance(outcome, list):
+        assert data.validation.labels.tolist() == outcome
+    elif outcome == "all":
+        assert len(data.train) > 50
+        assert not data.train.notes + data.validation.notes
+    else:
+        assert outcome in " ".join(data.train.notes + data.validation.notes)
+
+
+def test_the_real_qqps_empty_questions() -> None:
+    if not CASES.is_dir():
+        pytest.skip(f"the cases are not at {CASES}")
+    for folder in (CASES / "00-qqp-empty-question", CASES / "00-qqp-empty-question/QQP-archive"):
+        data = load_data(find("qqp"), folder)
+        assert "in which a text is empty" in " ".join(data.train.notes)
