@@ -3,6 +3,7 @@
 # mypy: disable-error-code="no-untyped-call, union-attr, operator"
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,44 @@ def test_sides_change_nothing_and_the_cut_is_said(tiny: Path, tmp_path: Path) ->
     ours, theirs = (encode(texts, m.tokenizer, 8) for m in (model, right))
     assert ours == theirs
     np.testing.assert_array_equal(logits(model, ours), logits(right, theirs))
+
+
+@pytest.mark.parametrize(
+    ("settings", "notes"),
+    [
+        ({}, []),
+        (
+            {"model_input_names": ["input_ids", "attention_mask"]},
+            ["has 2 types of tokens, its tok"],
+        ),
+        ({"pad_token": "the"}, ["pads with token .* config.json says 1: one of the two may be"]),
+    ],
+)
+def test_what_the_model_and_its_tokenizer_say_differently(
+    tmp_path: Path, settings: dict[str, object], notes: list[str]
+) -> None:
+    folder = families.make("bert", tmp_path / "bert")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    found = load(folder).notes
+    assert len(found) == len(notes)
+    for note, pattern in zip(found, notes, strict=True):
+        assert re.search(pattern, note)
+
+
+def test_special_tokens_that_are_in_no_file(tmp_path: Path) -> None:
+    folder = families.make("bert", tmp_path / "bert")
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(HeadscopeError, match=r"has no \[CLS\], \[SEP\] in its tokenizer.json"):
+        load(folder)
+
+
+def test_a_length_that_is_no_number(tmp_path: Path) -> None:
+    folder = families.make("bert", tmp_path / "bert")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": "many"}))
+    with pytest.raises(HeadscopeError, match="has the model_max_length 'many'"):
+        load(folder)
 
 
 def test_unknown_words_are_said_and_many_are_an_error(tiny: Path) -> None:

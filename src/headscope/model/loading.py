@@ -62,7 +62,8 @@ def load(
         loaded = pretrained(source, config, labels, seed)
     hf: Any = loaded.hf
     hf.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    notes = (*source.notes, *loaded.notes, *check_tokenizer(source.name, tokenizer, hf))
+    marks = check_tokenizer(source.name, tokenizer, hf, source.folder)
+    notes = (*source.notes, *loaded.notes, *marks)
     with refusing(
         f"{source.name} ({config.model_type}) cannot be run",
         "its config.json contradicts its family, or transformers lacks what it needs",

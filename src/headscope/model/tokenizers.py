@@ -2,13 +2,15 @@
 beginning and the end of a text where the measures look for them.
 """
 
+import json
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from headscope.errors import HeadscopeError
+from headscope.errors import HeadscopeError, refusing
 from headscope.model.encoding import Encoded
 
 MANY_UNKNOWN, MOST_UNKNOWN = 0.05, 0.5
@@ -17,7 +19,7 @@ _TEXTS = ("The nurse thanked the pilot.", "Two sailors rowed back.")
 
 
 def check_tokenizer(
-    name: str, tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel
+    name: str, tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel, folder: Path
 ) -> tuple[str, ...]:
     """Refuse a tokenizer that cannot be the model's, and let it cut texts at their end.
 
@@ -25,6 +27,7 @@ def check_tokenizer(
         name: The model as the user named it.
         tokenizer: Its tokenizer.
         hf: The model.
+        folder: Where its files are.
 
     Returns:
         What the user must know.
@@ -49,13 +52,47 @@ def check_tokenizer(
             f"embeddings for {rows}, numbered from 0: put the model's own tokenizer files beside "
             "its weights"
         )
+    limit = tokenizer.model_max_length
+    if not isinstance(limit, int | float):
+        raise HeadscopeError(
+            f"the tokenizer of {name!r} has the model_max_length {limit!r}: expected a number of "
+            "tokens, correct it in tokenizer_config.json"
+        )
     _check_special_tokens(name, tokenizer)
+    _check_added(name, tokenizer, folder / "tokenizer.json")
+    return (*_cut_note(tokenizer), *_padding_note(tokenizer, hf), *_types_note(tokenizer, hf))
+
+
+def _cut_note(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
+    """Let it cut texts at their end, and say so where it would not."""
     if tokenizer.truncation_side == "right":
         return ()
     # `encoding.encode` shortens a long text to its beginning before it is tokenized.
     tokenizer.truncation_side = "right"
     return (
         "the tokenizer asks to cut long texts at their beginning; headscope cuts them at their end",
+    )
+
+
+def _padding_note(tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel) -> tuple[str, ...]:
+    """A note on another padding token than the model's: RoBERTa's kin count positions by it."""
+    expected = getattr(hf.config, "pad_token_id", None)
+    if expected is None or expected == tokenizer.pad_token_id:
+        return ()
+    return (
+        f"the tokenizer pads with token {tokenizer.pad_token_id} ({tokenizer.pad_token!r}), the "
+        f"model's config.json says {expected}: one of the two may be another model's",
+    )
+
+
+def _types_note(tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel) -> tuple[str, ...]:
+    """A note where the model tells the texts of a pair apart and the tokenizer does not."""
+    types = int(getattr(hf.config, "type_vocab_size", 0) or 0)
+    if types < 2 or "token_type_ids" in tokenizer.model_input_names:
+        return ()
+    return (
+        f"the model has {types} types of tokens, its tokenizer gives none: both texts of a pair "
+        "are taken as its first (model_input_names in tokenizer_config.json)",
     )
 
 
@@ -70,6 +107,29 @@ def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerFast) -> None
                 "after each text of a pair, as [CLS] a [SEP] b [SEP], so attention to [CLS] and "
                 "[SEP] would be that to words: use the tokenizer that the model was trained with"
             )
+
+
+def _check_added(name: str, tokenizer: PreTrainedTokenizerFast, file: Path) -> None:
+    """Refuse special tokens that transformers made up, with embeddings that nobody trained: it does
+    so where tokenizer_config.json does not say what they are called.
+    """
+    vocabulary = tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=False)
+    special = (tokenizer.cls_token, tokenizer.sep_token, tokenizer.pad_token)
+    added = [token for token in special if token and _number(tokenizer, token) >= vocabulary]
+    if not added or not file.is_file():
+        return
+    with refusing(f"the tokenizer of {name!r} cannot be loaded"):
+        content = json.loads(file.read_text("utf-8"))
+        known = {token["content"] for token in content["added_tokens"]}
+    if made_up := sorted(set(added) - known):
+        raise HeadscopeError(
+            f"the tokenizer of {name!r} has no {', '.join(made_up)} in its tokenizer.json: put the "
+            "tokenizer_config.json that belongs to it beside it"
+        )
+
+
+def _number(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    return int(tokenizer.backend_tokenizer.token_to_id(token) or 0)
 
 
 def _is_marked(sequences: Sequence[int | None]) -> bool:
