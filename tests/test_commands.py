@@ -182,7 +182,7 @@ def test_devices_that_share_the_work_give_the_same_table(
     headscope.disable(**given, out=tmp_path / "two", devices="cpu, cpu", quiet=True)
     one, two = (pl.read_parquet(tmp_path / name / "disabled.parquet") for name in ("one", "two"))
     assert one.equals(two)
-    for wrong in ("cpu,cuda:97", "gpu0", ""):
+    for wrong in ("cpu,cuda:97", "gpu0", "", "hpu", "meta:x"):
         with pytest.raises(
             HeadscopeError,
             match="cannot be used .*: name devices that torch has, as in cuda:0,cuda:1",
@@ -206,7 +206,7 @@ def test_parts_of_the_validation_set_share_nothing_and_hold_all(
     )
     assert {len(one) for one in parts} == {10, 11}
     assert chosen_part(data, "train", 0) is data.train
-    for wrong in ("3/2", "0/2", "half", "1/x", "1/"):
+    for wrong in ("3/2", "0/2", "half", "1/x", "1/", "1/" + "9" * 5000):
         with pytest.raises(
             HeadscopeError, match="is not understood: give validation, train, or K/N"
         ):
@@ -215,6 +215,7 @@ def test_parts_of_the_validation_set_share_nothing_and_hold_all(
         HeadscopeError, match="--part 40/50 is empty: there are 31 validation examples"
     ):
         chosen_part(data, "40/50", 0)
+    assert len(chosen_part(data, f"31/{10**14 - 1}", 0)) == 1
     headscope.disable(
         model=str(studied / "checkpoint"), task="builtin", heads="L1H1", part="2/3", examples=9, out=tmp_path / "run",
         quiet=True,

@@ -233,16 +233,20 @@ def chosen_part(rows: Data, part: str, seed: int) -> Split:
     if part in ("validation", "train"):
         return rows.validation if part == "validation" else rows.train
     number, slash, parts = part.partition("/")
-    if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+    # Python reads no number of more than 4,300 digits.
+    is_counted = number.isdecimal() and parts.isdecimal() and len(number + parts) < 100
+    if not (slash and is_counted and 1 <= int(number) <= int(parts)):
         raise HeadscopeError(
             f"--part {part!r} is not understood: give validation, train, or K/N, as in 1/2 and 2/2"
         )
     order = np.random.default_rng(seed).permutation(len(rows.validation))
-    chosen = np.sort(np.array_split(order, int(parts))[int(number) - 1])
-    if not len(chosen):
+    if int(number) > len(order):
         raise HeadscopeError(
             f"--part {part} is empty: there are {len(rows.validation)} validation examples"
         )
+    # Of more parts than examples, the first hold one each.
+    divided = np.array_split(order, min(int(parts), len(order)))
+    chosen = np.sort(divided[int(number) - 1])
     return rows.validation.take(chosen)
 
 
