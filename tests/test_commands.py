@@ -250,6 +250,12 @@ def test_what_is_refused(bare: str, tiny: Path, tmp_path: Path) -> None:
         headscope.report(out)
     with pytest.raises(HeadscopeError, match="at least one run folder"):
         headscope.report()
+    with pytest.raises(HeadscopeError, match="the run folder x does not exist"):
+        headscope.report("x", out="page.html")
+    with pytest.raises(
+        HeadscopeError, match="--style acl is of the figures for a paper: give --fig"
+    ):
+        headscope.report(tmp_path, style="acl")
     assert not out.exists()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from types import UnionType
-from typing import Literal, Union, get_args, get_origin
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 from headscope.errors import HeadscopeError
 
@@ -127,7 +127,9 @@ def located(name: str, text: str) -> str:
 
 
 def _kinds(hint: object) -> Iterator[object]:
-    """The types of a union; a type alone is one."""
+    """The types of a union; a type alone is one. A help text beside a type says nothing here."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
     if get_origin(hint) in (Union, UnionType):
         yield from get_args(hint)
     else:

@@ -156,9 +156,11 @@ FrameNet = Annotated[
 ]
 
 # The report.
-Page = Annotated[Path | None, Parameter(help="The HTML file to write; report.html by default.")]
+Page = Annotated[
+    str | Path | None, Parameter(help="The HTML file to write; report.html by default.")
+]
 FigureFolder = Annotated[
-    Path | None,
+    str | Path | None,
     Parameter(
         help="Write the figures for a paper there, as SVG, PDF and CSV; no page without --out."
     ),
