@@ -1,4 +1,4 @@
-"""The command `headscope`, also as `python -m headscope`: light, so that Ctrl-C is answered early."""
+"""The command `headscope` and `python -m headscope`: light, so that Ctrl-C is answered early."""
 
 import sys
 
