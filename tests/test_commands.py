@@ -3,6 +3,7 @@
 # mypy: disable-error-code="arg-type"
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,56 @@ def test_what_is_refused(bare: str, tiny: Path, tmp_path: Path) -> None:
     ):
         headscope.report(tmp_path, style="acl")
     assert not out.exists()
+
+
+def test_measures_that_are_asked_for_and_cannot_be_are_an_error(
+    bare: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"model": bare, "task": "builtin", "examples": 4, "words": "plain"}
+    for measures, sentence in (
+        (
+            "entropy,verb_to_subject",
+            "--measures verb_to_subject: parts of speech and relations are",
+        ),
+        ("attention_to_noun", "run pip install 'headscope[words]'"),
+        ("gradient_importance", "needs a model with a head that was trained on builtin"),
+    ):
+        with pytest.raises(HeadscopeError, match=re.escape(sentence)):
+            headscope.measure(**given, measures=measures, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    headscope.measure(**given, out=tmp_path / "all")
+    said = capsys.readouterr().err
+    assert "note: no example has what these measures look at, so they are left out:" in said
+    assert "verb_to_subject" in said
+    assert "run pip install 'headscope[words]'" in said
+    assert "note: gradient_importance needs a trained head of the task, so it is left out" in said
+    headscope.measure(**given | {"words": "gold"}, measures="verb_to_subject", out=tmp_path / "one")
+    assert pl.read_parquet(tmp_path / "one" / "heads.parquet").height
+
+
+def test_measures_that_no_example_has_are_an_error(bare: str, tmp_path: Path) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    (folder / "task.toml").write_text('columns = ["text"]\nlabels = ["no", "yes"]')
+    for name in ("train", "validation"):
+        rows = [json.dumps({"text": text, "label": i}) for i, text in enumerate(["a b", "b c"])]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows))
+    with pytest.raises(HeadscopeError, match="--measures same_word_across: no example has what"):
+        headscope.measure(
+            model=bare, task=str(folder), words="plain", measures="same_word_across",
+            out=tmp_path / "run", quiet=True,
+        )  # fmt: skip
+
+
+def test_a_study_takes_the_source_of_words(bare: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    headscope.study(model=bare, out=out, epochs=1, words="plain", language="fi", **SMALL)
+    record = json.loads((out / "run.json").read_text())
+    assert (record["options"]["words"], record["options"]["language"]) == ("plain", "fi")
+    assert "--words plain --language fi" in record["repeat"]
+    measured = set(pl.read_parquet(out / "heads.parquet")["measure"])
+    assert "entropy" in measured
+    assert "attention_to_noun" not in measured
 
 
 def test_a_long_text_is_cut_counted_and_said(

@@ -28,6 +28,7 @@ from headscope.tasks import find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
 from headscope.words.align import Aligned, align
+from headscope.words.beginnings import CONTEXT, beginnings
 from headscope.words.sources import tag
 
 ANY_WORDS = WordSource()
@@ -88,16 +89,27 @@ class Session:
                     tokens_of[token] = number
         return numbers
 
+    def word_notes(self) -> tuple[str, ...]:
+        """What the user must know of the words: how many texts were not read to their end."""
+        _, cut = beginnings(self.encoded, self.validation)
+        if not cut:
+            return ()
+        return (
+            f"{cut} texts are longer than their tokens by far: words were looked for up to "
+            f"{CONTEXT} characters behind the last token",
+        )
+
     def _aligned(self, encoded: Encoded, split: Split) -> list[Aligned]:
         """The words of a split. What a parser finds is kept for other runs."""
+        read, _ = beginnings(encoded, split)
         tagged = tag(
-            split,
+            read,
             self.source.words,
             language=self.source.language,
             cache=cache_folder() / "words",
             quiet=self.settings.quiet,
         )
-        return align(encoded, split, tagged)
+        return align(encoded, read, tagged)
 
     def request(self, **asked: object) -> dict[str, object]:
         """What was asked, as the run folder keeps it to know its own request again."""
