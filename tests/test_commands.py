@@ -349,6 +349,22 @@ def test_the_other_two_configurations(bare: str, tmp_path: Path, init: Any) -> N
     assert bool(same) == (init == "none")
 
 
+def test_options_that_change_nothing_are_said(
+    bare: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"model": bare, "task": "builtin", "init": "none", "examples": 4}
+    headscope.finetune(**given, epochs=5, lr=1e-3, out=tmp_path / "a", train_examples=4)
+    note = "--epochs, --lr changed nothing: --init none trains nothing"
+    assert f"note: {note}" in capsys.readouterr().err
+    assert note in json.loads((tmp_path / "a" / "run.json").read_text())["notes"]
+    headscope.finetune(**given, out=tmp_path / "b", train_examples=4)
+    assert "changed nothing" not in capsys.readouterr().err
+    with pytest.raises(HeadscopeError, match="holds no maps.parquet"):
+        headscope.annotate(out=tmp_path / "c", count=7, browser=False)
+    said = capsys.readouterr().err
+    assert "--count changed nothing: maps are drawn with --model and --task only" in said
+
+
 def test_odd_texts_are_measured(bare: str, tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     folder.mkdir()

@@ -59,6 +59,12 @@ class Settings:
             # The settings are frozen from here on.
             object.__setattr__(self, field.name, value)
 
+    def without_effect(self, names: Sequence[str], why: str) -> tuple[str, ...]:
+        """A note on those of some settings that were given and change nothing, and why."""
+        defaults = {field.name: field.default for field in fields(self)}
+        given = [flag(name) for name in names if getattr(self, name) != defaults[name]]
+        return (f"{', '.join(given)} changed nothing: {why}",) if given else ()
+
     def command_line(self) -> str:
         """The command line that repeats the run."""
         words = ["headscope", self.command]
