@@ -1,6 +1,7 @@
 """Annotated maps: 8 bits, labels that outlive a crash, kappa against scikit-learn, what is drawn, the command."""
 
 import itertools
+import json
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -109,6 +110,93 @@ def test_a_label_is_read_by_another_at_once_and_the_file_only_grows(tmp_path: Pa
         assert now.count(b"\n") == at + 1
         assert Labels(tmp_path / "set").lines == given[: at + 1]
         before = now
+
+
+GOOD = {"map": "a", "label": BLOCK, "annotator": "me", "round": 1, "note": ""}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (b"junk", "line 2 is no label"),
+        (b"\xff\xfe{", "line 2 is no label"),
+        (b"[]", "line 2 is no label"),
+        (b"[" * 100_000, "line 2 is no label"),
+        (b'{"map": "a"}', "line 2 is no label"),
+        (GOOD | {"more": 1}, "line 2 is no label"),
+        (GOOD | {"map": 3}, "line 2 is no label"),
+        (GOOD | {"annotator": None}, "line 2 is no label"),
+        (GOOD | {"label": "stripes"}, "line 2: 'stripes' is no class"),
+        (GOOD | {"round": "1"}, "line 2 is no label"),
+        (GOOD | {"round": True}, "line 2 is no label"),
+        (GOOD | {"round": 9}, "line 2: there is no round 9"),
+        (GOOD | {"map": "z"}, "line 2: there is no map 'z'"),
+    ],
+)
+def test_damaged_labels_are_named_with_their_line_and_left_alone(
+    line: bytes | dict[str, Any], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_maps(tmp_path, [runs.annotated("a")])
+    path = tmp_path / "labels.jsonl"
+    damaged = line if isinstance(line, bytes) else json.dumps(line).encode()
+    content = json.dumps(GOOD).encode() + b"\n" + damaged + b"\n"
+    path.write_bytes(content)
+    assert annotate(tmp_path, "--port", "0") == 2
+    assert f"{path} is damaged ({sentence}" in capsys.readouterr().err
+    assert path.read_bytes() == content
+
+
+def test_an_end_that_is_no_label_s_beginning_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    for content in (b"junk", b"\0" * 20, b'{"other": 1'):
+        path.write_bytes(content)
+        with pytest.raises(HeadscopeError, match="line 1 is no label"):
+            Labels(tmp_path)
+        assert path.read_bytes() == content
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(HeadscopeError, match="labels.jsonl cannot be read"):
+        Labels(tmp_path)
+
+
+def test_damaged_maps_are_named_with_their_row_and_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_maps(tmp_path, [runs.annotated("a", 9), runs.annotated("b", 9)])
+    path = tmp_path / "maps.parquet"
+    whole, frame = path.read_bytes(), pl.read_parquet(path)
+    second = pl.col("id") == "b"
+    damaged: dict[str, list[bytes | pl.DataFrame]] = {
+        "the file cannot be read": [b"", whole[:50], whole[: len(whole) // 2], b"junk" * 99],
+        "it lacks map": [frame.drop("map")],
+        "its column map is not": [frame.with_columns(map=pl.lit("x"))],
+        "its column layer is not": [frame.with_columns(layer=pl.lit("x"))],
+        "row 2: its tokens, segments and weights do not fit": [
+            frame.with_columns(map=pl.when(second).then(pl.lit(b"x")).otherwise(pl.col("map"))),
+        ],
+        "row 2: it has no model": [
+            frame.with_columns(model=pl.when(second).then(None).otherwise(pl.col("model")))
+        ],
+        "row 2: layers and heads are counted from 1": [
+            frame.with_columns(layer=pl.when(second).then(0).otherwise(pl.col("layer")))
+        ],
+        "row 2: a token is of text 0 or 1": [
+            frame.with_columns(segments=pl.when(second).then([7] * 9).otherwise("segments"))
+        ],
+        "row 2: the map a is there already": [frame.with_columns(id=pl.lit("a"))],
+        "it holds no map": [frame.clear()],
+    }
+    for sentence, contents in damaged.items():
+        for content in contents:
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                content.write_parquet(path)
+            before = path.read_bytes()
+            assert annotate(tmp_path, "--port", "0") == 2, sentence
+            said = capsys.readouterr().err
+            assert f"{path} is damaged ({sentence}" in said
+            assert path.read_bytes() == before
 
 
 def test_the_last_line_on_a_map_holds_and_an_empty_one_takes_it_back(tmp_path: Path) -> None:

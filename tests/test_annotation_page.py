@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import runs
+from headscope.annotation import server as server_module
 from headscope.annotation.records import Label, Labels, write_maps
 from headscope.annotation.server import Server
 from headscope.annotation.work import Annotation
@@ -63,7 +64,10 @@ def request(
     answer = connection.getresponse()
     content = answer.read()
     connection.close()
-    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["X-Frame-Options"] == "DENY"
     is_json = answer.headers["Content-Type"].startswith("application/json")
     return answer.status, json.loads(content) if is_json else content.decode()
 
@@ -81,6 +85,25 @@ def test_it_listens_to_this_machine_only(server: Server) -> None:
     # Another loopback address stands for another network card: a server bound to all of them would answer.
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_silent_connections_end_and_are_bounded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(server_module.Handler, "timeout", 0.3)
+    with serving(folder) as server:
+        address = ("127.0.0.1", server.server_address[1])
+        silent = [socket.create_connection(address, timeout=5) for _ in range(3)]
+        with socket.create_connection(address, timeout=0.2) as fourth:
+            assert fourth.recv(1) == b""
+        # An unfinished body is silence, too.
+        silent[0].sendall(b"POST /label HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        for connection in silent:
+            while connection.recv(4096):
+                pass
+            connection.close()
+        assert request(server, "/")[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/state?annotator=me&round=1"])
@@ -383,6 +406,7 @@ def test_letters_of_a_name_are_no_labels_and_a_new_name_begins_its_own_pass(
 
 SERVE = """import sys
 from pathlib import Path
+from headscope.annotation import server as server_module
 from headscope.annotation.server import Server
 from headscope.annotation.work import Annotation
 server = Server(Annotation(Path(sys.argv[1])), 0, "me", 1)

@@ -3,6 +3,7 @@
 # mypy: disable-error-code="arg-type"
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def test_devices_that_share_the_work_give_the_same_table(
     headscope.disable(**given, out=tmp_path / "two", devices="cpu, cpu", quiet=True)
     one, two = (pl.read_parquet(tmp_path / name / "disabled.parquet") for name in ("one", "two"))
     assert one.equals(two)
-    for wrong in ("cpu,cuda:97", "gpu0", ""):
+    for wrong in ("cpu,cuda:97", "gpu0", "", "hpu", "meta:x"):
         with pytest.raises(
             HeadscopeError,
             match="cannot be used .*: name devices that torch has, as in cuda:0,cuda:1",
@@ -206,7 +207,7 @@ def test_parts_of_the_validation_set_share_nothing_and_hold_all(
     )
     assert {len(one) for one in parts} == {10, 11}
     assert chosen_part(data, "train", 0) is data.train
-    for wrong in ("3/2", "0/2", "half", "1/x", "1/"):
+    for wrong in ("3/2", "0/2", "half", "1/x", "1/", "1/" + "9" * 5000):
         with pytest.raises(
             HeadscopeError, match="is not understood: give validation, train, or K/N"
         ):
@@ -215,6 +216,7 @@ def test_parts_of_the_validation_set_share_nothing_and_hold_all(
         HeadscopeError, match="--part 40/50 is empty: there are 31 validation examples"
     ):
         chosen_part(data, "40/50", 0)
+    assert len(chosen_part(data, f"31/{10**14 - 1}", 0)) == 1
     headscope.disable(
         model=str(studied / "checkpoint"), task="builtin", heads="L1H1", part="2/3", examples=9, out=tmp_path / "run",
         quiet=True,
@@ -249,7 +251,63 @@ def test_what_is_refused(bare: str, tiny: Path, tmp_path: Path) -> None:
         headscope.report(out)
     with pytest.raises(HeadscopeError, match="at least one run folder"):
         headscope.report()
+    with pytest.raises(HeadscopeError, match="the run folder x does not exist"):
+        headscope.report("x", out="page.html")
+    with pytest.raises(
+        HeadscopeError, match="--style acl is of the figures for a paper: give --fig"
+    ):
+        headscope.report(tmp_path, style="acl")
     assert not out.exists()
+
+
+def test_measures_that_are_asked_for_and_cannot_be_are_an_error(
+    bare: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"model": bare, "task": "builtin", "examples": 4, "words": "plain"}
+    for measures, sentence in (
+        (
+            "entropy,verb_to_subject",
+            "--measures verb_to_subject: parts of speech and relations are",
+        ),
+        ("attention_to_noun", "run pip install 'headscope[words]'"),
+        ("gradient_importance", "needs a model with a head that was trained on builtin"),
+    ):
+        with pytest.raises(HeadscopeError, match=re.escape(sentence)):
+            headscope.measure(**given, measures=measures, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    headscope.measure(**given, out=tmp_path / "all")
+    said = capsys.readouterr().err
+    assert "note: no example has what these measures look at, so they are left out:" in said
+    assert "verb_to_subject" in said
+    assert "run pip install 'headscope[words]'" in said
+    assert "note: gradient_importance needs a trained head of the task, so it is left out" in said
+    headscope.measure(**given | {"words": "gold"}, measures="verb_to_subject", out=tmp_path / "one")
+    assert pl.read_parquet(tmp_path / "one" / "heads.parquet").height
+
+
+def test_measures_that_no_example_has_are_an_error(bare: str, tmp_path: Path) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    (folder / "task.toml").write_text('columns = ["text"]\nlabels = ["no", "yes"]')
+    for name in ("train", "validation"):
+        rows = [json.dumps({"text": text, "label": i}) for i, text in enumerate(["a b", "b c"])]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows))
+    with pytest.raises(HeadscopeError, match="--measures same_word_across: no example has what"):
+        headscope.measure(
+            model=bare, task=str(folder), words="plain", measures="same_word_across",
+            out=tmp_path / "run", quiet=True,
+        )  # fmt: skip
+
+
+def test_a_study_takes_the_source_of_words(bare: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    headscope.study(model=bare, out=out, epochs=1, words="plain", language="fi", **SMALL)
+    record = json.loads((out / "run.json").read_text())
+    assert (record["options"]["words"], record["options"]["language"]) == ("plain", "fi")
+    assert "--words plain --language fi" in record["repeat"]
+    measured = set(pl.read_parquet(out / "heads.parquet")["measure"])
+    assert "entropy" in measured
+    assert "attention_to_noun" not in measured
 
 
 def test_a_long_text_is_cut_counted_and_said(
@@ -289,6 +347,22 @@ def test_the_other_two_configurations(bare: str, tmp_path: Path, init: Any) -> N
     weight = "encoder.layer.0.output.dense.weight"
     same = (trained.hf.base_model.state_dict()[weight] == given.hf.state_dict()[weight]).all()
     assert bool(same) == (init == "none")
+
+
+def test_options_that_change_nothing_are_said(
+    bare: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"model": bare, "task": "builtin", "init": "none", "examples": 4}
+    headscope.finetune(**given, epochs=5, lr=1e-3, out=tmp_path / "a", train_examples=4)
+    note = "--epochs, --lr changed nothing: --init none trains nothing"
+    assert f"note: {note}" in capsys.readouterr().err
+    assert note in json.loads((tmp_path / "a" / "run.json").read_text())["notes"]
+    headscope.finetune(**given, out=tmp_path / "b", train_examples=4)
+    assert "changed nothing" not in capsys.readouterr().err
+    with pytest.raises(HeadscopeError, match="holds no maps.parquet"):
+        headscope.annotate(out=tmp_path / "c", count=7, browser=False)
+    said = capsys.readouterr().err
+    assert "--count changed nothing: maps are drawn with --model and --task only" in said
 
 
 def test_odd_texts_are_measured(bare: str, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from headscope.training import recipe
 from headscope.training.checkpoint import save_checkpoint
 from headscope.training.loop import _optimiser, check_labels, train
 from headscope.training.objective import Objective
-from headscope.training.recipe import Recipe, epoch_batches, learning_rate, usual_lr
+from headscope.training.recipe import Batches, Recipe, epoch_batches, learning_rate, usual_lr
 from headscope.training.state import resume
 
 TASK = find("sst2")
@@ -426,3 +426,13 @@ def test_a_damaged_state_is_said(tiny: Path, tmp_path: Path) -> None:
     state.write_bytes(b"")
     with pytest.raises(HeadscopeError, match="is damaged .*: remove it"):
         train(model, TASK, encoded, SPLIT.labels, Recipe(), state=state)
+
+
+def test_batches_of_an_epoch_are_made_when_they_are_asked_for() -> None:
+    recipe = Recipe(epochs=10**6, batch_size=4, seed=3)
+    lengths = np.arange(10) % 7 + 3
+    batches = Batches(lengths, recipe)
+    assert len(batches) == 3 * 10**6
+    for epoch in (0, 1, 999_999, 1):
+        wanted = epoch_batches(lengths, recipe, epoch)
+        assert [batches[3 * epoch + index] for index in range(3)] == wanted

@@ -1,21 +1,28 @@
 """Settings of commands: their fields are the arguments, they check themselves, and say how to repeat a run."""
 
 import inspect
+import math
+import re
 import shlex
 from dataclasses import FrozenInstanceError, dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 import headscope
 from headscope import cli
 from headscope.commands import options
+from headscope.commands.annotate import Annotating
 from headscope.commands.compare import Comparing
 from headscope.commands.disable import Disabling
+from headscope.commands.finetune import FineTuning
 from headscope.commands.outcome import Outcome
 from headscope.commands.relations import Relations
-from headscope.commands.settings import AT_LEAST_ONE, Settings, arguments, command, flag
+from headscope.commands.settings import RANGES, Settings, arguments, command, flag
 from headscope.errors import HeadscopeError
 
 
@@ -48,9 +55,9 @@ def test_a_command_takes_the_fields_of_its_settings() -> None:
         count()
 
 
-@pytest.mark.parametrize("name", AT_LEAST_ONE)
+@pytest.mark.parametrize("name", [name for name, limits in RANGES.items() if limits.low == 1])
 def test_every_count_is_checked_when_settings_are_made(name: str) -> None:
-    fields: dict[str, object] = {"__annotations__": {name: int}}
+    fields: dict[str, Any] = {"__annotations__": {name: int | None}}
     made: Any = dataclass(frozen=True, kw_only=True)(type("Made", (Settings,), fields))
     assert getattr(made(**{name: 1}), name) == 1
     assert getattr(made(**{name: None}), name) is None
@@ -110,3 +117,132 @@ def test_help_names_what_is_needed_first_and_what_is_common_last() -> None:
     assert names[:4] == ["model", "task", "out", "data"]
     assert names[-3:] == ["batch_tokens", "quiet", "overwrite"]
     assert names.index("heads") < names.index("examples")
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("seed", -1, "--seed must be at least 0, got -1"),
+    ("seed", 10**22, "--seed must lie between 0 and 4294967295"),
+    ("seed", True, "--seed must be a whole number, got True"),
+    ("memory", math.inf, "--memory must be larger than 0 and at most 1000000 GiB, got inf"),
+    ("memory", math.nan, "--memory must be larger than 0 GiB, got nan"),
+    ("examples", "3", "--examples must be a whole number, got '3'"),
+    ("examples", 1.5, "--examples must be a whole number, got 1.5"),
+    ("heads", 5, "--heads must be a text, got 5"),
+    ("out", 5, "--out must be a path, got 5"),
+    ("out", "", "--out is empty"),
+    ("out", "a\0b", "--out holds a NUL"),
+    ("out", "a\udcff", "--out is not text"),
+    ("out", "a/" * 1900 + "b", "--out is too long"),
+    ("out", "a/" * 300, "--out is too long"),
+    ("out", "a" * 256, "--out has a name of 256 bytes"),
+    ("task", "a" * 256, "--task has a name of 256 bytes"),
+    ("mode", "x", "--mode must be one of uniform, zero, mean, got 'x'"),
+    ("precision", None, "--precision must be one of auto, fp32, bf16"),
+    ("quiet", 1, "--quiet must be True or False"),
+    ("model", ["m"], "--model must be a text, got ['m']"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), WRONG)
+def test_a_setting_that_cannot_be_is_a_sentence(name: str, value: Any, sentence: str) -> None:
+    given: dict[str, Any] = {"model": "m", "task": "t", "out": "o", name: value}
+    with pytest.raises(HeadscopeError, match=re.escape(sentence)):
+        headscope.disable(**given)
+
+
+def test_a_seed_that_python_does_not_write_is_a_sentence() -> None:
+    with pytest.raises(HeadscopeError, match="a number of more than 30 digits"):
+        headscope.disable(model="m", task="t", out="o", seed=10**5000)
+
+
+@pytest.mark.parametrize("lr", [math.nan, math.inf, 0.0, -1.0, 2.0])
+def test_a_learning_rate_is_above_0_and_at_most_1(lr: float) -> None:
+    with pytest.raises(HeadscopeError, match="^--lr must be larger than 0"):
+        FineTuning(model="m", task="t", out=Path("o"), lr=lr)
+
+
+def test_names_of_arguments_are_checked() -> None:
+    with pytest.raises(
+        HeadscopeError, match="unknown argument of disable 'head': did you mean 'heads'"
+    ):
+        headscope.disable(model="m", task="t", out="o", head="each")
+    with pytest.raises(HeadscopeError, match="disable needs model and task"):
+        headscope.disable(out="o")
+    with pytest.raises(HeadscopeError, match="takes its arguments by name"):
+        headscope.disable("m", task="t", out="o")
+
+
+def test_strings_are_paths_and_paths_names_and_a_tilde_the_home_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    given: dict[str, Any] = {"model": Path("~/m"), "task": Path("t"), "out": "~/o", "data": "d"}
+    given |= {"seed": np.int64(3), "memory": 2}
+    seen: list[Disabling] = []
+    command(Disabling)(lambda asked: seen.append(asked) or Outcome(asked.out, (), ""))(**given)  # type: ignore[func-returns-value]
+    settings = seen[0]
+    assert (settings.model, settings.task) == ("/home/somebody/m", "t")
+    assert (settings.out, settings.data) == (Path("/home/somebody/o"), Path("d"))
+    assert (settings.seed, settings.memory) == (3, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--max-length", "1.5"), ("--seed", "9" * 5000), ("--seed", "0x1"), ("--epochs", "none")],
+)
+def test_a_number_that_is_none_is_refused_as_it_is_written(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["study", option, value]) == 2
+    assert f"{option}: '{value[:10]}" in capsys.readouterr().err
+
+
+NAMES = st.text(min_size=1, max_size=20).filter(lambda text: text.strip() and "\0" not in text)
+PATHS = NAMES.filter(lambda text: not text.startswith("~"))
+
+
+def read_back(settings: Settings, kind: type[Settings], function: Any) -> Settings:
+    """The settings that the command line of some settings gives."""
+    seen: dict[str, Any] = {}
+
+    def caught(**given: object) -> None:
+        seen.update(given)
+
+    caught.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    caught.__annotations__ = function.__annotations__
+    app = type(cli.app)(name="headscope")
+    app.command(caught, name=kind.command)
+    app(shlex.split(settings.command_line())[1:], exit_on_error=False, result_action="return_value")
+    return kind(**seen)
+
+
+@hypothesis.settings(max_examples=40)
+@hypothesis.given(
+    model=PATHS,
+    out=PATHS,
+    data=st.none() | PATHS,
+    seed=st.integers(0, 2**32 - 1),
+    memory=st.floats(1e-9, 1e6),
+    mode=st.sampled_from(["uniform", "zero", "mean"]),
+    examples=st.none() | st.integers(1, 10**9),
+)
+def test_the_command_line_of_any_settings_gives_them_again(**given: Any) -> None:
+    given["data"] = None if given["data"] is None else Path(given["data"])
+    settings = Disabling(task="t", **given | {"out": Path(given["out"])})
+    assert read_back(settings, Disabling, headscope.disable) == settings
+
+
+@hypothesis.settings(max_examples=20)
+@hypothesis.given(
+    out=PATHS, browser=st.booleans(), agreement=st.booleans(), round=st.integers(1, 3)
+)
+def test_switches_and_choices_come_back(**given: Any) -> None:
+    settings = Annotating(**given | {"out": Path(given["out"])})
+    assert read_back(settings, Annotating, headscope.annotate) == settings
+
+
+@hypothesis.settings(max_examples=20)
+@hypothesis.given(corpus=st.lists(NAMES, min_size=1, max_size=3), lr=st.booleans())
+def test_lists_come_back(corpus: list[str], lr: bool) -> None:
+    settings = Relations(model="m", corpus=tuple(corpus), out=Path("o"), faithful=lr)
+    assert read_back(settings, Relations, headscope.relations) == settings

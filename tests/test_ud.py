@@ -1,6 +1,7 @@
 """Treebanks: words with their characters, multiword tokens, empty nodes, and what is no CoNLL-U."""
 
 import gzip
+import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -500,3 +501,21 @@ def test_real_treebanks(treebank: str, sentences: int) -> None:
         assert len(one.links) == sum(c[6] != "0" and c[7] != "punct" for c in expected)
     if sentences <= 2_100:
         aligned(corpus, minilm())
+
+
+def test_pipes_devices_and_impossible_names_are_refused(tmp_path: Path) -> None:
+    for name in ("a.conllu", "a.tsv"):
+        os.mkfifo(tmp_path / name)
+    for spec in (f"ud:{tmp_path}/a.conllu", f"tsv:{tmp_path}/a.tsv", "framenet:/dev/null"):
+        with pytest.raises(HeadscopeError, match="is a pipe or a device: name the"):
+            read_any([spec])
+    with pytest.raises(HeadscopeError, match="holds no .conllu"):
+        read_any([f"ud:{tmp_path}"])
+    with pytest.raises(HeadscopeError, match="names no file"):
+        read_any(["ud:" + "a" * 300])
+
+
+def test_the_home_folder_of_a_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(HeadscopeError, match=f"ud:{tmp_path}/a.conllu does not exist"):
+        read_any(["ud:~/a.conllu"])

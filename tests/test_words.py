@@ -26,6 +26,7 @@ from headscope.model.encoding import encode
 from headscope.tasks.builtin import generate
 from headscope.words import spacy_tags as tagging
 from headscope.words.align import Aligned, align
+from headscope.words.beginnings import CONTEXT, beginnings
 from headscope.words.classes import CLASSES, NEGATIONS, matches
 from headscope.words.segment import segment
 from headscope.words.sources import tag
@@ -254,6 +255,38 @@ def test_pairs_and_cut_texts() -> None:
         (2, 3),
         (),
     )
+
+
+def test_a_long_text_is_read_a_little_behind_its_last_token() -> None:
+    long = "the cat " * 3000
+    split = rows("the cat", long, "the" + " " * 9999, second=(long, "a dog", long.strip()))
+    encoded = encode(split, wordpiece(), max_length=8)
+    read, cut = beginnings(encoded, split)
+    assert cut == 3
+    assert (read.first[0], (read.second or ())[1]) == ("the cat", "a dog")
+    for row, (text, which) in enumerate([((read.second or ())[0], 1), (read.first[1], 0)]):
+        offsets = zip(encoded.segments[row], encoded.offsets[row], strict=True)
+        last = max(end for segment, (_, end) in offsets if segment == which)
+        assert last + CONTEXT <= len(text) <= last + CONTEXT + len("the cat ")
+        assert long[len(text)] == " "
+    # What a token belongs to is what it would be if all were read.
+    whole = align(encoded, split, tag(split, "plain"))
+    for some, every in zip(align(encoded, read, tag(read, "plain")), whole, strict=True):
+        tokens = [of for of in some.tokens if of]
+        assert tokens == [of for of in every.tokens if of]
+    # White space at the end is no text that is left out; gold words are never cut.
+    assert read.first[2] == split.first[2]
+    gold = replace(split, words=(((), ()),) * 3)
+    assert beginnings(encoded, gold) == (gold, 0)
+
+
+def test_a_long_text_without_spaces_is_cut_at_a_fixed_place() -> None:
+    split = rows("猫" * 5000)
+    encoded = encode(split, wordpiece(), max_length=8)
+    read, cut = beginnings(encoded, split)
+    assert cut == 1
+    assert len(read.first[0]) <= CONTEXT + 5000
+    assert len(read.first[0]) < 1000
 
 
 @ALL

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
+from headscope import stopping
 from headscope.commands.annotate import annotate
 from headscope.commands.compare import compare
 from headscope.commands.disable import disable
@@ -20,7 +21,7 @@ from headscope.commands.study import study
 from headscope.errors import HeadscopeError
 from headscope.replication.run import paper
 
-MISTAKE, INTERRUPTED = 2, 130
+MISTAKE, INTERRUPTED = 2, stopping.INTERRUPTED
 
 app = App(
     name="headscope",
@@ -46,12 +47,17 @@ for _command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 when all went well, 2 for a mistake, 130 after Ctrl-C."""
+    """Run the command line and exit with its code."""
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code."""
+    """Run one command line.
+
+    Returns:
+        The exit code: 0 when all went well, 2 for a mistake, 130 after Ctrl-C, 143 after SIGTERM,
+        141 when nobody reads what is written.
+    """
     try:
         outcome = app(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
@@ -59,11 +65,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if isinstance(outcome, Outcome):
             lines = [*outcome.lines, f"results: {outcome.path}", f"next: {outcome.next}"]
             sys.stdout.write("\n".join(lines) + "\n")
+        # A pipe that nobody reads is found here, not while Python ends.
+        sys.stdout.flush()
     except (HeadscopeError, CycloptsError) as error:
         return _fail(" ".join(str(error).split()))
-    except KeyboardInterrupt:
-        _say("stopped; what is finished is kept: run the same command again to go on")
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return stopping.say(error)
+    except BrokenPipeError:
+        return stopping.unheard()
+    except SystemExit as error:
+        # What prints the help texts ends Python for a closed pipe.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return stopping.unheard()
     except OSError as error:
         if error.errno == errno.ENOSPC or "No space left" in str(error):
             return _fail(

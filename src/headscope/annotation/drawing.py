@@ -67,6 +67,8 @@ def draw(
     thirds = [third for third in np.array_split(layers, min(3, model.layers)) if len(third)]
     cells = [(rows, third) for rows in strata for third in thirds]
     order = rng.permutation(len(cells))
+    # There are no more maps than this, however many are asked for.
+    count = min(count, sum(map(len, strata)) * model.layers * model.heads)
     # A dictionary for its order: the same map may be drawn twice.
     chosen: dict[Place, None] = {}
     for turn in range(20 * count):

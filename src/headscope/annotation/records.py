@@ -7,18 +7,20 @@ a uniform map of 128 tokens gives a token. No text is kept, only where the map c
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float, UInt8
 
 from headscope.axes import Head
-from headscope.errors import HeadscopeError
+from headscope.errors import HeadscopeError, reason, refusing
 from headscope.files import replacing
+from headscope.names import CLASSES
+from headscope.results.saved import read_table
 from headscope.results.tables import TABLES
 
 MAPS, LABELS = TABLES["maps"].file, "labels.jsonl"
@@ -70,6 +72,7 @@ class Label:
     note: str = ""
 
 
+ROUNDS = (1, 2, 3, 4, 5)
 BLIND, SETTLING = (1, 2), 3
 """The rounds in which no label is shown, and the round that settles differences."""
 
@@ -132,23 +135,77 @@ def read_maps(folder: Path) -> list[AnnotatedMap]:
         raise HeadscopeError(
             f"{folder} holds no {MAPS}: draw maps first with headscope annotate --model M --task T"
         )
-    maps = []
-    for row in pl.read_parquet(path).iter_rows(named=True):
-        tokens = len(row["segments"])
-        map_ = AnnotatedMap(
-            id=row["id"],
-            model=row["model"],
-            family=row["family"],
-            head=Head(row["layer"], row["head"]),
-            source=row["source"],
-            example=row["example"],
-            drawn=row["drawn"],
-            special=tuple(row["special"]),
-            segments=tuple(row["segments"]),
-            quantised=np.frombuffer(row["map"], np.uint8).reshape(tokens, tokens),
-        )
-        maps.append(map_)
-    return maps
+    try:
+        frame = read_table(path, TABLES["maps"])
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    maps: dict[str, AnnotatedMap] = {}
+    for number, row in enumerate(frame.iter_rows(named=True), 1):
+        try:
+            map_ = _map_of(row)
+        except (ValueError, TypeError) as error:
+            raise _damaged(path, f"row {number}: {reason(error)}") from error
+        if map_.id in maps:
+            raise _damaged(path, f"row {number}: the map {map_.id} is there already")
+        maps[map_.id] = map_
+    if not maps:
+        raise _damaged(path, "it holds no map")
+    return list(maps.values())
+
+
+def _map_of(row: Mapping[str, Any]) -> AnnotatedMap:
+    """The map of a row. Raises ValueError, TypeError or HeadscopeError where it is none."""
+    missing = [name for name, value in row.items() if value is None]
+    if missing:
+        raise ValueError(f"it has no {missing[0]}")
+    tokens = len(row["segments"])
+    if not tokens or len(row["special"]) != tokens or len(row["map"]) != tokens**2:
+        raise ValueError("its tokens, segments and weights do not fit each other")
+    if min(row["layer"], row["head"]) < 1:
+        raise ValueError("layers and heads are counted from 1")
+    if not set(row["segments"]) <= {0, 1} or not set(row["special"]) <= {False, True}:
+        raise ValueError("a token is of text 0 or 1, and special or not")
+    return AnnotatedMap(
+        id=row["id"],
+        model=row["model"],
+        family=row["family"],
+        head=Head(row["layer"], row["head"]),
+        source=row["source"],
+        example=row["example"],
+        drawn=row["drawn"],
+        special=tuple(row["special"]),
+        segments=tuple(row["segments"]),
+        quantised=np.frombuffer(row["map"], np.uint8).reshape(tokens, tokens),
+    )
+
+
+def _damaged(path: Path, what: str) -> HeadscopeError:
+    return HeadscopeError(
+        f"{path} is damaged ({what}): it was left as it is; mend it, or take another folder"
+    )
+
+
+_BEGINNING = b'{"map": "'
+
+
+def _label_of(line: bytes, path: Path, number: int, maps: Collection[str] | None) -> Label:
+    """The label of a line; raises HeadscopeError where it is none, or of another set."""
+    try:
+        content = json.loads(line)
+        texts = [content.get(name, "") for name in ("map", "label", "annotator", "note")]
+        is_label = all(isinstance(text, str) for text in texts) and type(content["round"]) is int
+        label = Label(**content) if is_label else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _damaged(path, f"line {number} is no label") from error
+    if label is None:
+        raise _damaged(path, f"line {number} is no label")
+    if label.label not in ("", *CLASSES):
+        raise _damaged(path, f"line {number}: {label.label[:40]!r} is no class")
+    if label.round not in ROUNDS:
+        raise _damaged(path, f"line {number}: there is no round {str(label.round)[:20]}")
+    if maps is not None and label.map not in maps:
+        raise _damaged(path, f"line {number}: there is no map {label.map[:60]!r}")
+    return label
 
 
 class Labels:
@@ -157,15 +214,29 @@ class Labels:
 
     An undone label is a line with an empty label; the last line of an annotator and round on a map
     holds.
+
+    Args:
+        folder: The folder of the set.
+        maps: The maps that there are; None where they do not matter.
+
+    Raises:
+        HeadscopeError: The file is damaged; names the line.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, maps: Collection[str] | None = None) -> None:
         self.path = folder / LABELS
         self.lines: list[Label] = []
-        if self.path.is_file():
+        if self.path.exists():
+            with refusing(f"{self.path} cannot be read", "give a file of labels, a line each"):
+                content = self.path.read_bytes()
+            *whole, cut = content.split(b"\n")
+            for number, line in enumerate(whole, 1):
+                if line.strip():
+                    self.lines.append(_label_of(line, self.path, number, maps))
             # A line that a crash cut short, perhaps inside a letter, was never confirmed to anyone.
-            whole = self.path.read_bytes().split(b"\n")[:-1]
-            self.lines = [Label(**json.loads(line)) for line in whole if line.strip()]
+            # Anything else at the end is not ours to write over.
+            if not cut.startswith(_BEGINNING[: len(cut)]):
+                raise _damaged(self.path, f"line {len(whole) + 1} is no label")
 
     def add(self, *labels: Label) -> None:
         """Append labels and wait until they are on the disk."""

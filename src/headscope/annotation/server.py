@@ -7,6 +7,8 @@ page that is open in the same browser can read maps or write labels.
 
 import json
 import secrets
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -28,9 +30,11 @@ _PAGES = {
 """The media type of each part of the page, and the files of the package that make it up."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _MOST_BYTES = 4096
+_IDLE_SECONDS, _MOST_CONNECTIONS = 20.0, 32
+"""How long a connection may be silent, and how many may be open: a page needs six."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, work: Annotation, port: int, annotator: str, round: int) -> None:
         super().__init__((HOST, port), Handler)
+        self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         self.work = work
         self.token = secrets.token_urlsafe(16)
         self.start = Start(annotator, round, self.token)
@@ -118,11 +123,31 @@ class Server(ThreadingHTTPServer):
         """The address of the page."""
         return f"http://{HOST}:{self.server_address[1]}/"
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection in a thread of its own; one too many is closed at once."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer a connection until it ends."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing for a connection that broke off; the terminal stays readable."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
 
 class Handler(BaseHTTPRequestHandler):
     """Answers the page's requests."""
 
     server: Server
+    timeout = _IDLE_SECONDS
 
     def do_GET(self) -> None:
         """The page, its parts, and what it asks for."""
@@ -186,6 +211,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("X-Frame-Options", "DENY")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Cache-Control", "no-store")
         self.end_headers()

@@ -65,7 +65,7 @@ class Annotation:
 
     def __init__(self, folder: Path) -> None:
         self.maps = read_maps(folder)
-        self.labels = Labels(folder)
+        self.labels = Labels(folder, {map_.id for map_ in self.maps})
         self._lock = threading.Lock()
 
     def queue(self, annotator: str, round: int) -> list[int]:

@@ -13,7 +13,7 @@ from headscope.ablation.scorer import MEMORY, Scorer, score_together
 from headscope.ablation.sets import NamedSet, SetResult, top_heads
 from headscope.axes import set_name
 from headscope.commands.session import Session
-from headscope.errors import HeadscopeError, reason
+from headscope.errors import HeadscopeError, refusing
 from headscope.model.attention import Mode
 from headscope.model.encoding import batches
 from headscope.model.loading import load
@@ -65,14 +65,12 @@ def on_devices(session: Session, devices: str) -> list[Model]:
     """
     models = []
     for name in devices.split(","):
-        try:
+        what = f"--devices {devices!r}: {name.strip()!r} cannot be used"
+        with refusing(what, "name devices that torch has, as in cuda:0,cuda:1, or cpu"):
             device = str(torch.device(name.strip()))
-            models.append(load(session.model.path, labels=session.task.outputs, device=device))
-        except (RuntimeError, AssertionError) as error:
-            raise HeadscopeError(
-                f"--devices {devices!r}: {name.strip()!r} cannot be used ({reason(error)}): "
-                "name devices that torch has, as in cuda:0,cuda:1, or cpu"
-            ) from error
+            # A device that torch knows by name and has not fails at the first tensor.
+            torch.empty(1, device=device)
+        models.append(load(session.model.path, labels=session.task.outputs, device=device))
     return models
 
 

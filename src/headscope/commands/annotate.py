@@ -7,6 +7,7 @@ from headscope.commands.outcome import Outcome
 from headscope.commands.settings import Settings, TaskSettings, command
 from headscope.commands.study import STUDY_EXAMPLES
 from headscope.errors import HeadscopeError
+from headscope.progress import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,14 @@ def annotate(asked: Annotating) -> Outcome:
         raise HeadscopeError(
             "to draw maps give both --model and --task; to label what OUT holds give neither"
         )
+    if asked.model is None:
+        drawing = ("data", "count", "family", "seed", "max_length")
+        _say(asked, asked.without_effect(drawing, "maps are drawn with --model and --task only"))
+    if asked.agreement:
+        serving = ("annotator", "round", "port", "browser")
+        _say(asked, asked.without_effect(serving, "--agreement shows no page"))
     if asked.model is not None and asked.task is not None:
-        drawing = TaskSettings(
+        settings = TaskSettings(
             task=asked.task,
             out=asked.out,
             data=asked.data,
@@ -53,7 +60,7 @@ def annotate(asked: Annotating) -> Outcome:
             max_length=asked.max_length,
             quiet=asked.quiet,
         )
-        session = open_session(drawing, asked.model, at_most=STUDY_EXAMPLES, needs_head=False)
+        session = open_session(settings, asked.model, at_most=STUDY_EXAMPLES, needs_head=False)
         labelling.add_maps(session, asked.out, asked.count, asked.family)
     again = f"headscope annotate --out {asked.out}"
     if asked.agreement:
@@ -67,3 +74,8 @@ def annotate(asked: Annotating) -> Outcome:
         quiet=asked.quiet,
     )
     return Outcome(asked.out, labelling.agreement_lines(asked.out), f"{again} --round 2")
+
+
+def _say(asked: Annotating, notes: tuple[str, ...]) -> None:
+    for note in notes:
+        say(f"note: {note}", quiet=asked.quiet)

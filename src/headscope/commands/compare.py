@@ -22,7 +22,7 @@ class Comparing(MeasureSettings):
 def compare(asked: Comparing) -> Outcome:
     """Compare every head before and after fine-tuning: its maps' cosine, and every measure."""
     from headscope.commands.kept_examples import example_rows, kept_maps
-    from headscope.commands.measuring import compare_heads
+    from headscope.commands.measuring import check_asked, compare_heads
     from headscope.commands.session import begin, open_session
     from headscope.measures import known
     from headscope.measures.comparison import COSINE
@@ -31,6 +31,7 @@ def compare(asked: Comparing) -> Outcome:
     names = known(asked.measures)
     session = open_session(asked, asked.after, source=asked, needs_head=False)
     before = load(asked.before)
+    check_asked(session, session.model, names, asked.measures)
     request = session.request(
         before=before.hash,
         measures=names,
@@ -42,6 +43,7 @@ def compare(asked: Comparing) -> Outcome:
     if not run.is_complete:
         after = session.model
         measured = compare_heads(session, before, after, names, faithful=asked.faithful)
+        measured.check(asked.measures)
         measured.write(run, session)
         maps = kept_maps(session, before, BEFORE) | kept_maps(session, after, AFTER)
         run.arrays("maps", maps)

@@ -19,11 +19,7 @@ GIBIBYTE = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Disabling(TaskSettings):
-    """What `headscope disable` is asked.
-
-    Raises:
-        HeadscopeError: A count is less than one, or the memory is not larger than 0.
-    """
+    """What `headscope disable` is asked."""
 
     command = "disable"
 
@@ -34,11 +30,6 @@ class Disabling(TaskSettings):
     part: options.Part = "validation"
     memory: options.Memory = 2.0
     devices: options.Devices = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.memory > 0:
-            raise HeadscopeError(f"--memory must be larger than 0 GiB, got {self.memory:g}")
 
 
 @command(Disabling)

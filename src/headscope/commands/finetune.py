@@ -6,6 +6,7 @@ from headscope.commands import options
 from headscope.commands.outcome import Outcome, saved_score_lines
 from headscope.commands.settings import TaskSettings, command
 from headscope.names import CONFIGURATIONS
+from headscope.progress import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,19 @@ def finetune(asked: FineTuning) -> Outcome:
     run = begin(asked, request)
     if not run.is_complete:
         state = run.path / TRAINING_STATE
-        notes = make_checkpoint(session, recipe if is_trained else None, run.path, state)
+        notes = () if is_trained else _ignored(asked)
+        notes += make_checkpoint(session, recipe if is_trained else None, run.path, state)
         rows, _ = score(session, session.model, CONFIGURATIONS[asked.init])
         run.table("scores", rows, **session.names)
         run.finish(session.record(request, session.model, notes))
     following = f"headscope disable --model {asked.out} --task {asked.task} --out RUN"
     return Outcome(asked.out, saved_score_lines(run), following)
+
+
+def _ignored(asked: FineTuning) -> tuple[str, ...]:
+    """A note on settings of a training that does not take place."""
+    why = "--init none trains nothing"
+    notes = asked.without_effect(("epochs", "batch_size", "lr"), why)
+    for note in notes:
+        say(f"note: {note}", quiet=asked.quiet)
+    return notes

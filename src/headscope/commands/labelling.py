@@ -21,8 +21,6 @@ def add_maps(session: Session, folder: Path, count: int, family: str | None) -> 
     """
     name = Path(session.model.name).name
     origin = Origin(name, family or name, session.task.name)
-    if count < 1:
-        raise HeadscopeError(f"--count must be at least 1, got {count}")
     known = {one.id: one for one in read_maps(folder)} if (folder / MAPS).is_file() else {}
     drawn = draw(session.model, session.encoded, origin, count, session.settings.seed)
     new = [one for one in drawn if one.id not in known]
@@ -35,8 +33,6 @@ def serve(
     folder: Path, *, port: int, annotator: str, round: int, browser: bool, quiet: bool
 ) -> None:
     """Serve the page until Ctrl-C. Raises HeadscopeError when the port is taken."""
-    if not 0 <= port <= 65535:
-        raise HeadscopeError(f"--port must lie between 0 and 65535, got {port}")
     work = Annotation(folder)
     try:
         server = Server(work, port, annotator, round)

@@ -21,18 +21,20 @@ class Measuring(MeasureSettings):
 def measure(asked: Measuring) -> Outcome:
     """Measure what every head attends to, in one pass over the validation data."""
     from headscope.commands.kept_examples import example_rows, kept_maps
-    from headscope.commands.measuring import measure_heads
+    from headscope.commands.measuring import check_asked, measure_heads
     from headscope.commands.session import begin, open_session
     from headscope.measures import known
 
     names = known(asked.measures)
     session = open_session(asked, asked.model, source=asked, needs_head=False)
+    check_asked(session, session.model, names, asked.measures)
     request = session.request(
         measures=names, words=asked.words, language=asked.language, faithful=asked.faithful
     )
     run = begin(asked, request)
     if not run.is_complete:
         measured = measure_heads(session, names, faithful=asked.faithful)
+        measured.check(asked.measures)
         measured.write(run, session)
         run.arrays("maps", kept_maps(session, session.model, GIVEN))
         run.table("examples", example_rows(session, session.model), **session.names)

@@ -9,7 +9,8 @@ import polars as pl
 
 from headscope.axes import all_heads
 from headscope.commands.session import Session
-from headscope.measures import OWN_PASS
+from headscope.errors import HeadscopeError
+from headscope.measures import OWN_PASS, needs_tags
 from headscope.measures.base import MeasureObserver, Measures, Moments
 from headscope.measures.comparison import NOTEBOOK_WIDTH, ComparisonObserver
 from headscope.measures.gradient import IMPORTANCE, gradient_importance
@@ -36,8 +37,9 @@ from headscope.patterns.rows import (
     heterogeneous_rows,
     pattern_rows,
 )
-from headscope.progress import progress
+from headscope.progress import progress, say
 from headscope.results.run import Run
+from headscope.words.align import Aligned
 
 LIKENESS_EXAMPLES = 100
 CLUSTERS = 8
@@ -68,6 +70,14 @@ class HeadTables:
     classes: Classes
     notes: tuple[str, ...]
 
+    def check(self, spec: str) -> None:
+        """Raises HeadscopeError if measures were asked for by name and no example has any."""
+        if spec != "all" and not (self.heads or self.likeness or self.patterns):
+            raise HeadscopeError(
+                f"--measures {spec}: no example has what these measures look at, so there is "
+                "nothing to write: choose other measures, or another task"
+            )
+
     def write(self, run: Run, session: Session) -> dict[str, pl.DataFrame]:
         """Write the tables that have rows, and the classes of single maps.
 
@@ -87,6 +97,40 @@ class HeadTables:
             if rows:
                 tables[name] = run.table(name, rows, **session.names)
         return tables
+
+
+def check_asked(session: Session, model: Model, names: Sequence[str], spec: str) -> None:
+    """Check that measures which were asked for by name can be computed.
+
+    Args:
+        session: The examples.
+        model: The model that is measured.
+        names: The measures.
+        spec: What `--measures` says; of "all" it is noted what is left out.
+
+    Raises:
+        HeadscopeError: A measure needs tags that the words do not have, or a head for the task.
+    """
+    if spec == "all":
+        return
+    if IMPORTANCE in names and not _is_trained(session, model):
+        raise HeadscopeError(
+            f"--measures {IMPORTANCE} needs a model with a head that was trained on "
+            f"{session.task.name}: fine-tune {model.name} first, or leave the measure out"
+        )
+    tagged = [name for name in names if needs_tags(name)]
+    if tagged and not any(map(_has_tags, session.words())):
+        source = session.source
+        raise HeadscopeError(
+            f"--measures {','.join(tagged)}: parts of speech and relations are needed, and the "
+            f"words (--words {source.words} --language {source.language}) have none: for English "
+            "run pip install 'headscope[words]', for another language install its spaCy pipeline "
+            "and give --words spacy:PIPELINE"
+        )
+
+
+def _has_tags(aligned: Aligned) -> bool:
+    return any(word.relation or word.upos not in ("X", "PUNCT") for word in aligned.words)
 
 
 def measure_heads(session: Session, names: list[str], *, faithful: bool) -> HeadTables:
@@ -167,6 +211,11 @@ def _tables(
     if classes:
         last_state = list(classes)[-1]
         groups = heterogeneous_rows(patterns, last_state, values_by_head(heads))
+    notes = (*_empty_note(measured), *session.word_notes())
+    if IMPORTANCE in names and not _is_trained(session, model):
+        notes += (f"{IMPORTANCE} needs a trained head of the task, so it is left out",)
+    for note in notes:
+        say(f"note: {note}", quiet=session.settings.quiet)
     return HeadTables(
         heads=heads,
         change=change,
@@ -174,7 +223,7 @@ def _tables(
         patterns=patterns,
         heterogeneous=groups,
         classes=classes,
-        notes=_empty_note(measured),
+        notes=notes,
     )
 
 
@@ -185,7 +234,7 @@ def _of_maps(names: list[str]) -> list[str]:
 
 def _importance(session: Session, model: Model) -> list[HeadRow]:
     """The rows of gradient importance; none without a head that was trained on the task."""
-    if not model.trained_head or model.hf.config.num_labels != session.task.outputs:
+    if not _is_trained(session, model):
         return []
     settings = session.settings
     with progress("gradient importance", len(session.encoded), quiet=settings.quiet) as advance:
@@ -199,6 +248,11 @@ def _importance(session: Session, model: Model) -> list[HeadRow]:
             advance=advance,
         )
     return importance_rows(moments, "squared error" if session.task.is_regression else "nats")
+
+
+def _is_trained(session: Session, model: Model) -> bool:
+    """Whether the model has a head that was trained on the task."""
+    return model.trained_head and model.hf.config.num_labels == session.task.outputs
 
 
 def _likeness(session: Session, model: Model) -> list[LikenessRow]:

@@ -1,9 +1,11 @@
 """The types of the commands' arguments, each with its help text."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 # The model and the data.
 ModelName = Annotated[str, Parameter(help="A hub name, a folder, or the embedded model minilm.")]
@@ -154,9 +156,11 @@ FrameNet = Annotated[
 ]
 
 # The report.
-Page = Annotated[Path | None, Parameter(help="The HTML file to write; report.html by default.")]
+Page = Annotated[
+    str | Path | None, Parameter(help="The HTML file to write; report.html by default.")
+]
 FigureFolder = Annotated[
-    Path | None,
+    str | Path | None,
     Parameter(
         help="Write the figures for a paper there, as SVG, PDF and CSV; no page without --out."
     ),
@@ -192,3 +196,34 @@ Round = Annotated[
 Agreement = Annotated[bool, Parameter(help="Print how far the passes agree, and end.", negative="")]
 Port = Annotated[int, Parameter(help="Port on 127.0.0.1; 0 takes a free one.")]
 Browser = Annotated[bool, Parameter(help="Open the page in the browser.")]
+
+
+def as_written(hint: Any) -> Any:
+    """The type of an argument for the command line, which reads a number as it is written.
+
+    Left to itself the parser takes 1.5 for 2 and "none" for nothing.
+
+    >>> as_written(MaxLength).__metadata__[-1].converter is _whole
+    True
+    """
+    kinds = get_args(get_args(hint)[0]) or (get_args(hint)[0],)
+    for kind, converter in ((int, _whole), (float, _real)):
+        if kind in kinds:
+            return Annotated[hint, Parameter(converter=converter)]
+    lists = [kind for kind in kinds if get_args(kind) == (str, ...)]
+    return Annotated[lists[0], *hint.__metadata__] if lists else hint
+
+
+def _whole(kind: object, tokens: Sequence[Token]) -> int:  # noqa: ARG001
+    written = tokens[0].value
+    if not re.fullmatch(r"[+-]?[0-9]{1,100}", written):
+        raise ValueError(f"{written[:40]!r} is not a whole number")
+    return int(written)
+
+
+def _real(kind: object, tokens: Sequence[Token]) -> float:  # noqa: ARG001
+    written = tokens[0].value
+    try:
+        return float(written)
+    except ValueError as error:
+        raise ValueError(f"{written[:40]!r} is not a number") from error

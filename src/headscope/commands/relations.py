@@ -101,6 +101,10 @@ def _read(asked: Relations) -> Corpus:
     specs = [asked.corpus] if isinstance(asked.corpus, str) else asked.corpus
     cache = cache_folder() / "corpora"
     corpus = read(specs, faithful=asked.faithful, cache=cache, quiet=asked.quiet)
+    if corpus.kind == "ud":
+        why = "the notebook has no treebanks"
+        for note in asked.without_effect(("faithful",), why):
+            say(f"note: {note}", quiet=asked.quiet)
     for what, count in corpus.counts:
         say(f"{what}: {count:,}", quiet=asked.quiet)
     return corpus

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from headscope.commands.checks import checked, path_of
 from headscope.commands.options import FigureFolder, FigureStyle, Page, Quiet
 from headscope.commands.outcome import Outcome
 from headscope.errors import HeadscopeError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    *runs: Annotated[Path, Parameter(help="Run folders.")],
+    *runs: Annotated[str | Path, Parameter(help="Run folders.")],
     out: Page = None,
     figures: FigureFolder = None,
     style: FigureStyle = "plain",
@@ -31,22 +32,30 @@ def report(
         raise HeadscopeError(
             "report needs at least one run folder, as in headscope report runs/demo --out demo.html"
         )
-    for run in runs:
+    if style != "plain" and figures is None:
+        raise HeadscopeError(
+            f"--style {style} is of the figures for a paper: give --figures FOLDER, too"
+        )
+    folders = [path_of("RUN", run) for run in runs]
+    checked("--style", style, FigureStyle, None)
+    page = None if out is None else path_of("--out", out)
+    drawings = None if figures is None else path_of("--figures", figures)
+    for run in folders:
         if not run.is_dir():
             raise HeadscopeError(
                 f"the run folder {run} does not exist: give a folder that a headscope command wrote"
             )
-    shown = Report.of(runs)
-    if figures is not None:
-        shown.save_figures(figures, style)
+    shown = Report.of(folders)
+    if drawings is not None:
+        shown.save_figures(drawings, style)
         say("figures drawn", quiet=quiet)
-        if out is None:
+        if page is None:
             return Outcome(
-                figures.resolve(),
+                drawings.resolve(),
                 (),
-                f"headscope report {' '.join(map(str, runs))} --out report.html",
+                f"headscope report {' '.join(map(str, folders))} --out report.html",
             )
-    return page_outcome(shown, runs, out or Path("report.html"), quiet=quiet)
+    return page_outcome(shown, folders, page or Path("report.html"), quiet=quiet)
 
 
 def page_outcome(shown: Report, runs: Sequence[Path], out: Path, *, quiet: bool) -> Outcome:

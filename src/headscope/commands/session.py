@@ -28,6 +28,7 @@ from headscope.tasks import find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
 from headscope.words.align import Aligned, align
+from headscope.words.beginnings import CONTEXT, beginnings
 from headscope.words.sources import tag
 
 ANY_WORDS = WordSource()
@@ -88,16 +89,27 @@ class Session:
                     tokens_of[token] = number
         return numbers
 
+    def word_notes(self) -> tuple[str, ...]:
+        """What the user must know of the words: how many texts were not read to their end."""
+        _, cut = beginnings(self.encoded, self.validation)
+        if not cut:
+            return ()
+        return (
+            f"{cut} texts are longer than their tokens by far: words were looked for up to "
+            f"{CONTEXT} characters behind the last token",
+        )
+
     def _aligned(self, encoded: Encoded, split: Split) -> list[Aligned]:
         """The words of a split. What a parser finds is kept for other runs."""
+        read, _ = beginnings(encoded, split)
         tagged = tag(
-            split,
+            read,
             self.source.words,
             language=self.source.language,
             cache=cache_folder() / "words",
             quiet=self.settings.quiet,
         )
-        return align(encoded, split, tagged)
+        return align(encoded, read, tagged)
 
     def request(self, **asked: object) -> dict[str, object]:
         """What was asked, as the run folder keeps it to know its own request again."""
@@ -233,16 +245,20 @@ def chosen_part(rows: Data, part: str, seed: int) -> Split:
     if part in ("validation", "train"):
         return rows.validation if part == "validation" else rows.train
     number, slash, parts = part.partition("/")
-    if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+    # Python reads no number of more than 4,300 digits.
+    is_counted = number.isdecimal() and parts.isdecimal() and len(number + parts) < 100
+    if not (slash and is_counted and 1 <= int(number) <= int(parts)):
         raise HeadscopeError(
             f"--part {part!r} is not understood: give validation, train, or K/N, as in 1/2 and 2/2"
         )
     order = np.random.default_rng(seed).permutation(len(rows.validation))
-    chosen = np.sort(np.array_split(order, int(parts))[int(number) - 1])
-    if not len(chosen):
+    if int(number) > len(order):
         raise HeadscopeError(
             f"--part {part} is empty: there are {len(rows.validation)} validation examples"
         )
+    # Of more parts than examples, the first hold one each.
+    divided = np.array_split(order, min(int(parts), len(order)))
+    chosen = np.sort(divided[int(number) - 1])
     return rows.validation.take(chosen)
 
 

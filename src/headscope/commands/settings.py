@@ -6,26 +6,38 @@ carry the help texts (`options`).
 
 import inspect
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import wraps
+from pathlib import Path
 from typing import ClassVar, TypeVar, get_type_hints
 
 from headscope.commands import options
+from headscope.commands.checks import ArgumentError, Range, checked, located
 from headscope.commands.outcome import Outcome
-from headscope.errors import HeadscopeError
+from headscope.errors import unknown
 
-AT_LEAST_ONE = (
-    "epochs",
-    "batch_size",
-    "batch_tokens",
-    "max_length",
-    "examples",
-    "train_examples",
-    "seeds",
-    "workers",
-)
-"""Settings that count something; None stands for no limit."""
+_COUNT = Range(1, 10**9)
+RANGES: Mapping[str, Range] = {
+    "epochs": Range(1, 10**6),
+    "batch_size": Range(1, 10**6),
+    "batch_tokens": _COUNT,
+    "max_length": Range(1, 10**6),
+    "examples": _COUNT,
+    "train_examples": _COUNT,
+    "seeds": Range(1, 1000),
+    "workers": Range(1, 1000),
+    "count": Range(1, 10**5),
+    # What every generator of random numbers takes.
+    "seed": Range(0, 2**32 - 1),
+    # A weight moves by the rate at every step: by more than 1 it never comes to rest.
+    "lr": Range(0, 1, above=True),
+    "memory": Range(0, 10**6, above=True, unit="GiB"),
+    "port": Range(0, 65535),
+}
+"""The values that settings may have; None, where a field takes it, stands for no limit."""
+NAMES_OR_FOLDERS = ("model", "before", "after", "task")
+"""Settings that are a name or a path: a Path is taken, and `~` is the home folder."""
 _UNSAID = ("quiet", "overwrite")
 
 
@@ -34,7 +46,7 @@ class Settings:
     """What every command can be asked.
 
     Raises:
-        HeadscopeError: A count is less than one.
+        HeadscopeError: A setting is of another type than its field, or out of its range.
     """
 
     command: ClassVar[str] = ""
@@ -42,17 +54,23 @@ class Settings:
     quiet: options.Quiet = False
 
     def __post_init__(self) -> None:
-        for name in AT_LEAST_ONE:
-            value = getattr(self, name, None)
-            if value is not None and value < 1:
-                raise HeadscopeError(f"{flag(name)} must be at least 1, got {value}")
+        for field in fields(self):
+            value = _checked(type(self), field.name, getattr(self, field.name))
+            # The settings are frozen from here on.
+            object.__setattr__(self, field.name, value)
+
+    def without_effect(self, names: Sequence[str], why: str) -> tuple[str, ...]:
+        """A note on those of some settings that were given and change nothing, and why."""
+        defaults = {field.name: field.default for field in fields(self)}
+        given = [flag(name) for name in names if getattr(self, name) != defaults[name]]
+        return (f"{', '.join(given)} changed nothing: {why}",) if given else ()
 
     def command_line(self) -> str:
         """The command line that repeats the run."""
         words = ["headscope", self.command]
-        for name in arguments(type(self)):
+        for name, field in arguments(type(self)).items():
             if name not in _UNSAID:
-                words.extend(_said(name, getattr(self, name)))
+                words.extend(_said(field, getattr(self, name)))
         return shlex.join(words)
 
 
@@ -121,14 +139,17 @@ def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..
 
     def decorate(function: Callable[[S], Outcome]) -> Callable[..., Outcome]:
         @wraps(function)
-        def called(**given: object) -> Outcome:
-            return function(settings(**given))  # type: ignore[arg-type]
+        def called(*unnamed: object, **given: object) -> Outcome:
+            _check_names(function.__name__, settings, unnamed, given)
+            asked = {name: _checked(settings, name, value) for name, value in given.items()}
+            return function(settings(**asked))  # type: ignore[arg-type]
 
         # Without `__wrapped__`, which `inspect` would follow to the function of one argument.
         del called.__wrapped__
-        hints = get_type_hints(settings, include_extras=True)
+        written = get_type_hints(settings, include_extras=True)
         parameters = arguments(settings)
-        called.__annotations__ = {name: hints[name] for name in parameters} | {"return": Outcome}
+        hints = {name: options.as_written(written[name]) for name in parameters}
+        called.__annotations__ = {**hints, "return": Outcome}
         called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [_parameter(field, hints[name]) for name, field in parameters.items()],
             return_annotation=Outcome,
@@ -161,12 +182,44 @@ def _parameter(field: "Field[object]", hint: object) -> inspect.Parameter:
     return inspect.Parameter(field.name, kind, default=default, annotation=hint)
 
 
-def _said(name: str, value: object) -> Iterator[str]:
+def _check_names(
+    name: str, settings: type[Settings], unnamed: Sequence[object], given: Mapping[str, object]
+) -> None:
+    """Raises ArgumentError unless the arguments are those of the command."""
+    known = arguments(settings)
+    if unnamed:
+        raise ArgumentError(
+            f"{name} takes its arguments by name, as in {name}({next(iter(known))}=...): got "
+            f"{len(unnamed)} without a name"
+        )
+    for argument in given:
+        if argument not in known:
+            raise ArgumentError(str(unknown(f"argument of {name}", argument, known)))
+    needed = [one for one, field in known.items() if field.default is MISSING and one not in given]
+    if needed:
+        raise ArgumentError(f"{name} needs {' and '.join(needed)}: give {needed[0]}=...")
+
+
+def _checked(settings: type[Settings], field: str, value: object) -> object:
+    """The value of a setting in the type of its field; raises as `checked`."""
+    name = flag(field)
+    if field in NAMES_OR_FOLDERS and isinstance(value, str | Path):
+        value = located(name, str(value))
+    return checked(name, value, get_type_hints(settings)[field], RANGES.get(field))
+
+
+def _said(field: "Field[object]", value: object) -> Iterator[str]:
     """The words of the command line that give a setting its value; none for what is not set."""
-    if value is True:
-        yield flag(name)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from (flag(name), str(item))
-    elif value is not None and value is not False:
-        yield from (flag(name), str(value))
+    name = flag(field.name)
+    if isinstance(value, bool):
+        if value:
+            yield name
+        elif field.default is True:
+            yield "--no-" + name.removeprefix("--")
+    elif value is not None:
+        for item in value if isinstance(value, list | tuple) else (value,):
+            # A value that begins with a hyphen would be read as an option of its own.
+            if str(item).startswith("-") or not str(item):
+                yield f"{name}={item}"
+            else:
+                yield from (name, str(item))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, score_lines
 from headscope.commands.report import page_outcome, report
-from headscope.commands.settings import TaskSettings, command
+from headscope.commands.settings import TaskSettings, WordSource, command
 from headscope.names import AFTER, BEFORE, FINE_TUNED, UNTRAINED
 from headscope.progress import say
 
@@ -27,7 +27,7 @@ STUDY_EXAMPLES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(TaskSettings):
+class Study(TaskSettings, WordSource):
     """What `headscope study` is asked."""
 
     command = "study"
@@ -59,7 +59,11 @@ def study(asked: Study) -> Outcome:
 
     say(f"headscope study: {asked.model} on {asked.task}", quiet=asked.quiet)
     session = open_session(
-        asked, asked.model, train_examples=asked.train_examples, at_most=STUDY_EXAMPLES
+        asked,
+        asked.model,
+        source=asked,
+        train_examples=asked.train_examples,
+        at_most=STUDY_EXAMPLES,
     )
     recipe = Recipe(
         epochs=asked.epochs,
@@ -76,6 +80,8 @@ def study(asked: Study) -> Outcome:
         batch_size=asked.batch_size,
         lr=recipe.lr,
         mode=asked.mode,
+        words=asked.words,
+        language=asked.language,
     )
     run = begin(asked, request)
     page = run.path / "report.html"

@@ -2,11 +2,12 @@
 the user's own.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from headscope.corpora.base import Corpus
-from headscope.errors import HeadscopeError, unknown
+from headscope.errors import HeadscopeError, refusing, unknown
 
 _FILES = {
     "framenet": "folder of a FrameNet release",
@@ -36,6 +37,11 @@ def read(
     for path in paths:
         if not path.exists():
             raise HeadscopeError(f"--corpus {kind}:{path} does not exist: name the {_FILES[kind]}")
+        # Reading a pipe would wait for ever, and a device has no end.
+        if not (path.is_file() or path.is_dir()):
+            raise HeadscopeError(
+                f"--corpus {kind}:{path} is a pipe or a device: name the {_FILES[kind]}"
+            )
     if kind == "ud":
         from headscope.corpora.ud import read as read_treebanks
 
@@ -61,21 +67,30 @@ def _kind_and_paths(specs: Sequence[str]) -> tuple[str, list[Path]]:
         kind, colon, path = spec.partition(":")
         if colon and kind in KINDS:
             kinds.add(kind)
-            paths.append(Path(path))
-        elif colon and not Path(spec).exists():
+            paths.append(_path(path))
+        elif colon and not _path(spec).exists():
             raise unknown("kind of corpus", kind, KINDS, f"write {_FORMS}")
         else:
-            paths.append(Path(spec))
+            paths.append(_path(spec))
     if len(kinds) != 1:
         got = ", ".join(specs) or "nothing"
         raise HeadscopeError(f"--corpus is {_FORMS}, one kind at a time; got {got}")
     return kinds.pop(), paths
 
 
+def _path(written: str) -> Path:
+    """The path, with `~` as the home folder. Raises HeadscopeError where no file can be there."""
+    path = Path(os.path.expanduser(written))  # noqa: PTH111  (no error for ~nobody)
+    with refusing(f"--corpus {written[:60]!r} names no file", f"write {_FORMS}"):
+        path.exists()
+    return path
+
+
 def _treebanks(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted([*path.glob("*.conllu"), *path.glob("*.conllu.gz")])
+    names = [*path.glob("*.conllu"), *path.glob("*.conllu.gz")]
+    files = sorted(name for name in names if name.is_file())
     if not files:
         raise HeadscopeError(
             f"{path} holds no .conllu or .conllu.gz file: name the files of a treebank, or its "

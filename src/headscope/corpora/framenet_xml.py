@@ -89,12 +89,12 @@ class Unit:
 
 def unit_files(folder: Path) -> list[Path]:
     """The files of the lexical units of a release, by name."""
-    return sorted((folder / "lu").glob("lu*.xml"))
+    return sorted(path for path in (folder / "lu").glob("lu*.xml") if path.is_file())
 
 
 def frame_files(folder: Path) -> list[Path]:
     """The files of the frames of a release, by name."""
-    return sorted((folder / "frame").glob("*.xml"))
+    return sorted(path for path in (folder / "frame").glob("*.xml") if path.is_file())
 
 
 def read_frames(folder: Path) -> dict[str, Frame]:

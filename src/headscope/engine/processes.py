@@ -70,6 +70,9 @@ class _Process:
     def call(self, item: Item) -> Any:
         try:
             if self._pool is None:
+                # Inherited by the process, which then imports undisturbed until `_begin`: Ctrl-C
+                # reaches every process of a terminal. This thread is none that hears it.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                 self._pool = ProcessPoolExecutor(
                     1,
                     mp_context=get_context("spawn"),
@@ -105,7 +108,7 @@ def _begin(number: int, threads: int) -> None:
     """What a process begins with: its share of the threads and, in turn, its GPU."""
     import torch
 
-    # Ctrl-C reaches every process of a terminal; the first one ends the others.
+    # The first process ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
     if gpus := torch.cuda.device_count():

@@ -18,7 +18,9 @@ from headscope.measures import sink as _sink  # noqa: F401
 # isort: on
 from headscope.measures.base import MEASURES, Measure, Moments, WordMeasure, measure
 from headscope.measures.comparison import COSINE, cosine
+from headscope.measures.features import class_masks
 from headscope.measures.gradient import IMPORTANCE, gradient_importance
+from headscope.measures.pairs import related_tokens
 from headscope.measures.similarity import LIKENESS
 from headscope.measures.similarity import likeness as _likeness
 from headscope.patterns.collect import Collector
@@ -33,6 +35,7 @@ __all__ = [
     "definition",
     "known",
     "measure",
+    "needs_tags",
 ]
 
 OWN_PASS = {IMPORTANCE: gradient_importance, LIKENESS: _likeness, PATTERNS: Collector}
@@ -51,6 +54,20 @@ def known(spec: str = "all") -> list[str]:
         if name not in every:
             raise unknown("measure", name, every)
     return names
+
+
+def needs_tags(name: str) -> bool:
+    """Whether a measure looks at parts of speech or relations, which plain words do not have.
+
+    >>> needs_tags("verb_to_subject"), needs_tags("attention_to_punctuation")
+    (True, False)
+    """
+    if name in OWN_PASS:
+        return False
+    preparation = getattr(MEASURES.get(name), "preparation", None)
+    # Punctuation is told by its characters, a negation by its form.
+    is_plain = name.endswith(("_punctuation", "_negation"))
+    return preparation is related_tokens or (preparation is class_masks and not is_plain)
 
 
 def definition(name: str) -> str:

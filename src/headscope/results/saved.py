@@ -1,5 +1,6 @@
 """Read a run folder: its tables by name, and its record."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def open_run(path: str | Path) -> SavedRun:
     Raises:
         HeadscopeError: The folder holds no run, or one that is not complete, or it is damaged.
     """
-    folder = Path(path)
+    folder = Path(os.path.expanduser(path))  # noqa: PTH111  (no error for ~nobody)
     if not (folder / DONE).is_file():
         if (folder / BEGUN).is_file():
             raise HeadscopeError(

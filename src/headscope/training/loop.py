@@ -16,7 +16,7 @@ from headscope.model.model import Model
 from headscope.progress import Advance, silent
 from headscope.tasks.base import Task
 from headscope.training.objective import Objective
-from headscope.training.recipe import Recipe, epoch_batches, learning_rate
+from headscope.training.recipe import Batches, Recipe, learning_rate
 from headscope.training.state import Position, random_state, resume, save_state, saved_step
 
 _SAVE_EVERY_SECONDS = 60.0
@@ -79,9 +79,7 @@ def train(
             example.
     """
     check_labels(task, labels)
-    batches: list[list[int]] = []
-    for epoch in range(recipe.epochs):
-        batches += epoch_batches(encoded.lengths, recipe, epoch)
+    batches = Batches(encoded.lengths, recipe)
     objective = Objective.of(model, task, encoded, labels, recipe.precision)
     optimiser = _optimiser(model, recipe)
     device = model.hf.device

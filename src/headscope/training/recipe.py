@@ -99,3 +99,27 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     if step < warmup:
         return recipe.lr * (step + 1) / warmup
     return recipe.lr * (steps - step) / max(1, steps - warmup)
+
+
+class Batches:
+    """The batches of a training, those of an epoch made when the first of them is asked for.
+
+    Args:
+        lengths: Tokens per example.
+        recipe: Gives the number of epochs, the batch size and the seed.
+    """
+
+    def __init__(self, lengths: Int[np.ndarray, "example"], recipe: Recipe) -> None:
+        self._lengths, self._recipe = lengths, recipe
+        self._per_epoch = -(-len(lengths) // recipe.batch_size)
+        self._epoch, self._batches = -1, list[list[int]]()
+
+    def __len__(self) -> int:
+        return self._per_epoch * self._recipe.epochs
+
+    def __getitem__(self, step: int) -> list[int]:
+        """The indices of the examples of a step, from 0."""
+        epoch, index = divmod(step, self._per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, epoch_batches(self._lengths, self._recipe, epoch)
+        return self._batches[index]
