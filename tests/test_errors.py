@@ -10,6 +10,7 @@ from headscope.errors import HeadscopeError, reason, refusing
 def test_reason_is_the_first_line_as_a_clause() -> None:
     assert reason(ValueError("no  such key.\nTraceback of another language")) == "no such key"
     assert reason(KeyError()) == "KeyError"
+    assert reason(ValueError("word " * 90)) == "word " * 59 + "..."
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("odd"), OSError("odd")])

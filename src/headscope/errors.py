@@ -6,8 +6,11 @@ line prints it and ends with exit code 2.
 
 import difflib
 import errno
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+_LONGEST = 300
 
 
 class HeadscopeError(Exception):
@@ -32,11 +35,12 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> Heads
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what an error says, as a clause to put into a sentence; its kind where it
-    says nothing.
+    """The beginning of the first line of what an error says, as a clause to put into a sentence;
+    its kind where it says nothing.
     """
-    first = str(error).strip().split("\n")[0]
-    return " ".join(first.split()).rstrip(".:") or type(error).__name__
+    first = str(error).strip().split("\n")[0].rstrip(".:")
+    clause = textwrap.shorten(first, _LONGEST, placeholder=" ...")
+    return clause or type(error).__name__
 
 
 @contextmanager
