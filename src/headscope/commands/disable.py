@@ -10,6 +10,7 @@ from headscope.commands.outcome import Outcome, report_command, saved_score_line
 from headscope.commands.settings import TaskSettings, command
 from headscope.errors import HeadscopeError
 from headscope.names import AS_GIVEN
+from headscope.progress import say
 
 if TYPE_CHECKING:
     from headscope.commands.session import Session
@@ -43,11 +44,14 @@ def disable(asked: Disabling) -> Outcome:
         write_effects,
     )
     from headscope.commands.scoring import score
-    from headscope.commands.session import begin, open_session
+    from headscope.commands.session import begin, open_session, trust_note
 
     heads = named_heads(asked.heads, asked.measured)
     session = open_session(asked, asked.model, part=asked.part)
     check_head(session, asked)
+    unnamed = trust_note(session.model, session.task)
+    for note in unnamed:
+        say(f"note: {note}", quiet=asked.quiet)
     sets = parse_sets(heads, session.model.layers, session.model.heads, seed=asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     run = begin(asked, request)
@@ -59,7 +63,7 @@ def disable(asked: Disabling) -> Outcome:
         memory = int(asked.memory * GIBIBYTE)
         results = disable_sets(session, models, run, sets, before, asked.mode, memory=memory)
         write_effects(session, run, results, before, asked.mode)
-        run.finish(session.record(request, session.model))
+        run.finish(session.record(request, session.model, unnamed))
     return Outcome(
         asked.out / "disabled.parquet", saved_score_lines(run), report_command(asked.out)
     )

@@ -27,12 +27,16 @@ def report_command(run: Path) -> str:
 
 
 def score_lines(scores: pl.DataFrame) -> tuple[str, ...]:
-    """The table `scores` in a line per row."""
-    return tuple(
+    """The table `scores` in a line per row, after what is doubtful of them."""
+    from headscope.reporting.doubts import below_baseline, one_answer
+
+    rows = tuple(
         f"{row['metric']} {row['value']:.1f} (95% {row['low']:.1f} to {row['high']:.1f}, n = "
         f"{row['n']}); always answering the majority gives {row['majority']:.1f}"
         for row in scores.iter_rows(named=True)
     )
+    doubts = filter(None, (one_answer(scores), below_baseline(scores)))
+    return (*doubts, *rows)
 
 
 def saved_score_lines(run: Run) -> tuple[str, ...]:

@@ -281,6 +281,18 @@ def foreign_labels(model: Model, task: Task) -> str:
     )
 
 
+def trust_note(model: Model, task: Task) -> tuple[str, ...]:
+    """A note that nothing says which class an output of a trained head stands for."""
+    names = (model.hf.config.id2label or {}).values()
+    is_unnamed = all(str(name).casefold().startswith("label_") for name in names)
+    if not model.trained_head or task.is_regression or not is_unnamed:
+        return ()
+    return (
+        f"the head of {model.name} does not name its classes; they are taken to be "
+        f"{', '.join(task.labels)}, in this order",
+    )
+
+
 def cache_folder() -> Path:
     """Where work is kept for other runs: HEADSCOPE_CACHE, or a folder of the user's cache."""
     if own := os.environ.get("HEADSCOPE_CACHE"):

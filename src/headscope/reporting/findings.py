@@ -10,6 +10,7 @@ import polars as pl
 
 from headscope.figures.style import label
 from headscope.names import FINE_TUNED, HETEROGENEOUS, UNTRAINED, VERTICAL
+from headscope.reporting.doubts import below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
 from headscope.reporting.estimates import Finding, estimates, is_significant, p_text
 from headscope.results.numbers import number
@@ -30,8 +31,15 @@ _EXTREMES = {
 def findings(tables: Tables) -> list[Finding]:
     """What the tables show, in sentences: those that judge something and those that describe."""
     said: list[Finding] = []
+    unsaid: tuple[str, ...] = ()
+    if "scores" in tables:
+        if same := one_answer(tables["scores"]):
+            said.append(Finding(same, "not tested"))
+            unsaid = _OF_ANSWERS
+        if low := below_baseline(tables["scores"]):
+            said.append(Finding(low, "in doubt"))
     for name, sentences in _SENTENCES:
-        if name in tables:
+        if name in tables and name not in unsaid:
             said += sentences(tables[name])
     return said
 
@@ -208,3 +216,5 @@ _SENTENCES = (
     ("scores", _other_scores),
 )
 """What the findings are drawn from, in their order."""
+_OF_ANSWERS = ("disabled", "selection", "predictors")
+"""Tables that say nothing where a model always gives the same answer."""

@@ -2,16 +2,24 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from headscope.examples import Labels
 from headscope.stats.metrics import METRICS
-from headscope.stats.paired import bootstrap, interval, wilson
+from headscope.stats.paired import bootstrap, interval, mcnemar, wilson
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, majority, predictions
 
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A row of `scores`: a configuration and a metric, in points, beside the majority baseline."""
+    """A row of `scores`: a configuration and a metric, in points, beside the majority baseline.
+
+    Attributes:
+        answers: How many different answers the model gives: classes, or scores.
+        p_majority: Whether its accuracy differs from that of the majority class; None for other
+            metrics.
+    """
 
     configuration: str
     metric: str
@@ -22,6 +30,8 @@ class ScoreRow:
     n: int
     unit: str
     majority: float
+    answers: int
+    p_majority: float | None
 
 
 def score_rows_of(
@@ -57,6 +67,8 @@ def score_rows_of(
                 n=len(labels),
                 unit="points",
                 majority=METRICS[metric].score(labels, guessed),
+                answers=len(np.unique(predicted)),
+                p_majority=mcnemar(labels, guessed, predicted) if metric == "accuracy" else None,
             )
         )
     return rows

@@ -34,6 +34,15 @@ SCORES = Table(
         number("value", "points", "The score: 100 times the metric."),
         *MEAN,
         MAJORITY,
+        count("answers", "", "How many different answers the model gives: classes, or scores."),
+        optional(
+            number(
+                "p_majority",
+                "",
+                "The two-sided p-value of its difference from the majority class (exact McNemar); "
+                "null for another metric than accuracy.",
+            )
+        ),
     ),
     required=("configuration", "metric", "value"),
     commands=("study", "finetune", "disable", "paper"),

@@ -1,0 +1,78 @@
+"""When a score is so low that what is said of single heads could not be trusted, in a sentence."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from headscope.names import SIGNIFICANT, UNTRAINED
+from headscope.reporting.estimates import p_text
+
+CORRELATIONS = ("spearman", "pearson", "matthews")
+"""Metrics that are 0 for a model that knows nothing."""
+_COLUMNS = ("metric", "value", "high", "n", "majority", "answers", "p_majority")
+_WHY = (
+    "its classes may be numbered in another order than the task's, or it was trained on another "
+    "task; what is said of its heads holds for these answers alone"
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A row of the table `scores`; what is not known is None."""
+
+    metric: str
+    value: float
+    high: float | None
+    n: int | None
+    majority: float | None
+    answers: int | None
+    p_majority: float | None
+
+
+def one_answer(scores: pl.DataFrame) -> str:
+    """That a trained model gives every example the same answer; "" if none does."""
+    for score in _of_trained(scores):
+        if score.answers == 1 and score.n is not None and score.n > 1:
+            return (
+                f"The model gives all {score.n} examples the same answer, so there is nothing that "
+                "its heads could lose: no head is named."
+            )
+    return ""
+
+
+def below_baseline(scores: pl.DataFrame) -> str:
+    """That a trained model scores below one that knows nothing, by more than chance; "" if none
+    does.
+
+    Accuracy is tested against the majority class on the same examples, since both vary with them.
+    """
+    for score in _of_trained(scores):
+        if baseline := _missed_baseline(score):
+            return f"The model's {score.metric} of {score.value:.1f} is below {baseline}: {_WHY}."
+    return ""
+
+
+def _missed_baseline(score: Score) -> str:
+    if score.metric in CORRELATIONS:
+        is_below = score.high is not None and score.high < 0
+        return "0, with an interval that excludes it" if is_below else ""
+    if score.majority is None or score.p_majority is None:
+        return ""
+    if score.value >= score.majority or score.p_majority >= SIGNIFICANT:
+        return ""
+    return (
+        f"the {score.majority:.1f} of always answering the majority class "
+        f"({p_text(score.p_majority)})"
+    )
+
+
+def _of_trained(scores: pl.DataFrame) -> Iterator[Score]:
+    """The scores of models that were trained: others may well be worse than chance."""
+    trained = scores.filter(pl.col("configuration").ne_missing(UNTRAINED)).drop_nulls(
+        ["metric", "value"]
+    )
+    if not set(_COLUMNS) <= set(trained.columns):
+        return
+    for row in trained.select(_COLUMNS).iter_rows():
+        yield Score(*row)
