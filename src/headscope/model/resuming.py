@@ -19,6 +19,7 @@ from headscope.progress import Advance
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 SAVE_EVERY_SECONDS = 20.0
+"""After how much work a pass is saved: what a save costs is little beside it."""
 _DONE, _PLAN = "batches_done", "plan"
 
 
@@ -51,12 +52,10 @@ class Keeping:
     Attributes:
         name: The name of the pass among the parts.
         parts: Where it is kept.
-        every: After how many seconds of work.
     """
 
     name: str
     parts: Parts
-    every: float = SAVE_EVERY_SECONDS
 
 
 def state_of(observers: Sequence[object]) -> dict[str, npt.NDArray[Any]]:
@@ -103,7 +102,7 @@ def unfinished(
     saved = time.monotonic()
     for number, rows in enumerate(plan[done:], start=done + 1):
         yield rows
-        if number == len(plan) or time.monotonic() - saved >= keeping.every:
+        if number == len(plan) or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
             keeping.parts.put(keeping.name, {**state, **fixed, _DONE: np.array([number])})
             saved = time.monotonic()
 
