@@ -151,6 +151,9 @@ class Memory:
         assert name not in self.arrays
         self.arrays[name] = arrays
 
+    def refuse(self, name: str) -> None:
+        raise AssertionError(f"{name} was kept well")
+
 
 def test_finished_blocks_are_not_passed_again(
     bare: str, treebank: Path, monkeypatch: pytest.MonkeyPatch

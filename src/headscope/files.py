@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -30,3 +30,32 @@ def move(file: Path, path: Path) -> None:
     with file.open("rb+") as content:
         os.fsync(content.fileno())
     file.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can do that."""
+    # Windows opens no folder, and some network file systems sync none.
+    with suppress(OSError):
+        entry = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(entry)
+        finally:
+            os.close(entry)
+
+
+@contextmanager
+def written(what: str) -> Iterator[None]:
+    """Turn whatever a library raises while it writes into an OSError, as Python's own writers do.
+
+    Writers in Rust report a full disk in exceptions of their own.
+
+    Raises:
+        OSError: Anything was raised; says `what` and the reason.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{what} could not be written: {error}") from error

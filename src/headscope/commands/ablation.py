@@ -18,8 +18,9 @@ from headscope.model.attention import Mode
 from headscope.model.encoding import batches
 from headscope.model.loading import load
 from headscope.model.model import Model
+from headscope.model.resuming import Arrays, fits
 from headscope.progress import progress, say
-from headscope.results.run import Run
+from headscope.results.run import Parts, Run
 from headscope.tasks.outputs import Logits
 
 _KEPT = "disabled"
@@ -120,7 +121,8 @@ def disable_sets(
         )
         for model in models
     ]
-    results = _saved(run, sets)
+    shape = (len(session.encoded), session.task.outputs)
+    results = _saved(run, sets, shape, quiet=session.settings.quiet)
     done = set(results)
     with progress(
         "disabling heads", len(sets), quiet=session.settings.quiet, done=len(done)
@@ -156,12 +158,27 @@ def write_effects(
     return run.table("disabled", rows, **session.names)
 
 
-def _saved(run: Run, sets: Sequence[NamedSet]) -> dict[str, SetResult]:
-    """The results that an earlier run saved, by the set's name."""
-    saved = run.finished_parts(_KEPT)
+def _saved(
+    run: Run, sets: Sequence[NamedSet], shape: tuple[int, int], *, quiet: bool
+) -> dict[str, SetResult]:
+    """The results that an earlier run saved, by the set's name.
+
+    Args:
+        run: Where they were saved.
+        sets: The sets that are asked for.
+        shape: The number of examples and of the model's outputs; any other result is refused.
+        quiet: Whether to be silent about what is refused.
+    """
+    parts = Parts(run, _KEPT, quiet=quiet)
+    expected: Arrays = {"logits": np.zeros(shape, np.float32), "change": np.zeros(1)}
     results = {}
     for name, heads in sets:
-        if (arrays := saved.get(_file_name(name))) is not None:
+        arrays = parts.get(_file_name(name))
+        if arrays is None:
+            continue
+        if not fits(arrays, expected) or not np.isfinite(arrays["logits"]).all():
+            parts.refuse(_file_name(name))
+        else:
             change = float(arrays["change"][0])
             results[name] = SetResult(name, heads, arrays["logits"], change)
     return results

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 from headscope.commands.session import Session, cut_note
+from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded, encode
 from headscope.model.loading import load
 from headscope.progress import progress, say
-from headscope.training.checkpoint import CHECKPOINT_DONE, save_checkpoint
+from headscope.results.contents import CHECKPOINT_DONE
+from headscope.training.checkpoint import save_checkpoint
 from headscope.training.loop import train
 from headscope.training.recipe import Recipe
+from headscope.training.state import DamagedStateError
 
 TRAINING_STATE = "training.safetensors"
 """The file of a training in progress within a run folder."""
@@ -30,8 +33,9 @@ def make_checkpoint(
     """
     encoded = encode(session.train, session.model.tokenizer, session.encoded.max_length)
     notes = cut_note(encoded, "training")
-    if (checkpoint / CHECKPOINT_DONE).is_file():
-        _take_up(session, checkpoint)
+    if (checkpoint / CHECKPOINT_DONE).is_file() and _take_up(session, checkpoint):
+        # A run that was killed just after the checkpoint was whole left it.
+        state.unlink(missing_ok=True)
         return notes
     if recipe is not None:
         notes += _train(session, recipe, encoded, state)
@@ -40,10 +44,17 @@ def make_checkpoint(
     return notes
 
 
-def _take_up(session: Session, checkpoint: Path) -> None:
+def _take_up(session: Session, checkpoint: Path) -> bool:
+    """Take up the weights of a checkpoint; whether it could be loaded."""
     device = str(session.model.hf.device)
-    trained = load(checkpoint, labels=session.task.outputs, device=device)
+    try:
+        trained = load(checkpoint, labels=session.task.outputs, device=device)
+    except HeadscopeError as error:
+        say(f"the checkpoint is made again: {error}", quiet=session.settings.quiet)
+        (checkpoint / CHECKPOINT_DONE).unlink()
+        return False
     session.model.hf.load_state_dict(trained.hf.state_dict())
+    return True
 
 
 def _train(session: Session, recipe: Recipe, encoded: Encoded, state: Path) -> tuple[str, ...]:
@@ -63,16 +74,24 @@ def _train(session: Session, recipe: Recipe, encoded: Encoded, state: Path) -> t
     def say_step(step: int) -> None:
         say(f"resuming training at step {step} of {steps}", quiet=quiet)
 
-    with progress("fine-tuning", steps, quiet=quiet) as advance:
-        train(
-            session.model,
-            session.task,
-            encoded,
-            session.train.labels,
-            recipe,
-            state=state,
-            advance=advance,
-            on_resume=say_step,
-            on_split=note_split,
-        )
+    def from_state() -> None:
+        with progress("fine-tuning", steps, quiet=quiet) as advance:
+            train(
+                session.model,
+                session.task,
+                encoded,
+                session.train.labels,
+                recipe,
+                state=state,
+                advance=advance,
+                on_resume=say_step,
+                on_split=note_split,
+            )
+
+    try:
+        from_state()
+    except DamagedStateError:
+        say(f"the state of the training in {state} is damaged: it begins anew", quiet=quiet)
+        state.unlink()
+        from_state()
     return tuple(notes)

@@ -25,28 +25,31 @@ def compare(asked: Comparing) -> Outcome:
     from headscope.commands.measuring import check_asked, compare_heads
     from headscope.commands.session import begin, open_session
     from headscope.measures import known
-    from headscope.measures.comparison import COSINE
+    from headscope.measures.comparison import COSINE, check_comparable
+    from headscope.model.fingerprint import fingerprint
     from headscope.model.loading import load
 
     names = known(asked.measures)
     session = open_session(asked, asked.after, source=asked, needs_head=False)
     before = load(asked.before)
-    check_asked(session, session.model, names, asked.measures)
+    after = session.model
+    check_comparable(before, after, faithful=asked.faithful)
+    check_asked(session, after, names, asked.measures)
     request = session.request(
         before=before.hash,
+        **{f"before_{name}": value for name, value in fingerprint(before).items()},
         measures=names,
-        words=asked.words,
-        language=asked.language,
         faithful=asked.faithful,
+        **session.word_request,
     )
-    run = begin(asked, request)
-    if not run.is_complete:
-        after = session.model
-        measured = compare_heads(session, before, after, names, faithful=asked.faithful)
-        measured.check(asked.measures)
-        measured.write(run, session)
-        maps = kept_maps(session, before, BEFORE) | kept_maps(session, after, AFTER)
-        run.arrays("maps", maps)
-        run.table("examples", example_rows(session, after), **session.names)
-        run.finish(session.record(request, after, measured.notes, measures=[*names, COSINE]))
+    inputs = (*session.inputs, before.path)
+    with begin(asked, request, inputs) as run:
+        if not run.is_complete:
+            measured = compare_heads(session, before, after, names, run, faithful=asked.faithful)
+            measured.check(asked.measures)
+            measured.write(run, session)
+            maps = kept_maps(session, before, BEFORE) | kept_maps(session, after, AFTER)
+            run.arrays("maps", maps)
+            run.table("examples", example_rows(session, after), **session.names)
+            run.finish(session.record(request, after, measured.notes, measures=[*names, COSINE]))
     return Outcome(asked.out / "change.parquet", (), report_command(asked.out))

@@ -54,19 +54,19 @@ def disable(asked: Disabling) -> Outcome:
         say(f"note: {note}", quiet=asked.quiet)
     sets = parse_sets(heads, session.model.layers, session.model.heads, seed=asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
-    run = begin(asked, request)
-    if not run.is_complete:
-        rows, before = score(session, session.model, AS_GIVEN)
-        run.table("scores", rows, **session.names)
-        model = session.model
-        models = [model] if asked.devices is None else on_devices(session, asked.devices)
-        memory = int(asked.memory * GIBIBYTE)
-        results = disable_sets(session, models, run, sets, before, asked.mode, memory=memory)
-        write_effects(session, run, results, before, asked.mode)
-        run.finish(session.record(request, session.model, unnamed))
-    return Outcome(
-        asked.out / "disabled.parquet", saved_score_lines(run), report_command(asked.out)
-    )
+    model = session.model
+    models = [model] if asked.devices is None else on_devices(session, asked.devices)
+    inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))
+    with begin(asked, request, inputs) as run:
+        if not run.is_complete:
+            rows, before = score(session, model, AS_GIVEN)
+            run.table("scores", rows, **session.names)
+            memory = int(asked.memory * GIBIBYTE)
+            results = disable_sets(session, models, run, sets, before, asked.mode, memory=memory)
+            write_effects(session, run, results, before, asked.mode)
+            run.finish(session.record(request, model, unnamed))
+        lines = saved_score_lines(run)
+    return Outcome(asked.out / "disabled.parquet", lines, report_command(asked.out))
 
 
 def check_head(session: Session, asked: Disabling) -> None:

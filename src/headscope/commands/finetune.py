@@ -51,16 +51,17 @@ def finetune(asked: FineTuning) -> Outcome:
     request = session.request(
         init=asked.init, epochs=asked.epochs, batch_size=asked.batch_size, lr=asked.lr
     )
-    run = begin(asked, request)
-    if not run.is_complete:
-        state = run.path / TRAINING_STATE
-        notes = () if is_trained else _ignored(asked)
-        notes += make_checkpoint(session, recipe if is_trained else None, run.path, state)
-        rows, _ = score(session, session.model, CONFIGURATIONS[asked.init])
-        run.table("scores", rows, **session.names)
-        run.finish(session.record(request, session.model, notes))
+    with begin(asked, request, session.inputs) as run:
+        if not run.is_complete:
+            state = run.path / TRAINING_STATE
+            notes = () if is_trained else _ignored(asked)
+            notes += make_checkpoint(session, recipe if is_trained else None, run.path, state)
+            rows, _ = score(session, session.model, CONFIGURATIONS[asked.init])
+            run.table("scores", rows, **session.names)
+            run.finish(session.record(request, session.model, notes))
+        lines = saved_score_lines(run)
     following = f"headscope disable --model {asked.out} --task {asked.task} --out RUN"
-    return Outcome(asked.out, saved_score_lines(run), following)
+    return Outcome(asked.out, lines, following)
 
 
 def _ignored(asked: FineTuning) -> tuple[str, ...]:

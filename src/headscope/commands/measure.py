@@ -28,15 +28,13 @@ def measure(asked: Measuring) -> Outcome:
     names = known(asked.measures)
     session = open_session(asked, asked.model, source=asked, needs_head=False)
     check_asked(session, session.model, names, asked.measures)
-    request = session.request(
-        measures=names, words=asked.words, language=asked.language, faithful=asked.faithful
-    )
-    run = begin(asked, request)
-    if not run.is_complete:
-        measured = measure_heads(session, names, faithful=asked.faithful)
-        measured.check(asked.measures)
-        measured.write(run, session)
-        run.arrays("maps", kept_maps(session, session.model, GIVEN))
-        run.table("examples", example_rows(session, session.model), **session.names)
-        run.finish(session.record(request, session.model, measured.notes, measures=names))
+    request = session.request(measures=names, faithful=asked.faithful, **session.word_request)
+    with begin(asked, request, session.inputs) as run:
+        if not run.is_complete:
+            measured = measure_heads(session, names, run, faithful=asked.faithful)
+            measured.check(asked.measures)
+            measured.write(run, session)
+            run.arrays("maps", kept_maps(session, session.model, GIVEN))
+            run.table("examples", example_rows(session, session.model), **session.names)
+            run.finish(session.record(request, session.model, measured.notes, measures=names))
     return Outcome(asked.out / "heads.parquet", (), report_command(asked.out))

@@ -27,6 +27,7 @@ from headscope.measures.rows import (
 from headscope.measures.similarity import LIKENESS, clusters, likeness
 from headscope.model.model import Model
 from headscope.model.passes import run_pair_pass, run_pass
+from headscope.model.resuming import Keeping
 from headscope.names import AFTER, AS_GIVEN, BEFORE
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector, PairCollector
@@ -38,11 +39,13 @@ from headscope.patterns.rows import (
     pattern_rows,
 )
 from headscope.progress import progress, say
-from headscope.results.run import Run
+from headscope.results.run import Parts, Run
 from headscope.words.align import Aligned
 
 LIKENESS_EXAMPLES = 100
 CLUSTERS = 8
+PASSES = "passes"
+"""The group of the parts in which the passes keep what they have done."""
 
 Classes = Mapping[str, npt.NDArray[np.int8]]
 """By state of the model: the class of every map, [example, layer, head]."""
@@ -119,7 +122,7 @@ def check_asked(session: Session, model: Model, names: Sequence[str], spec: str)
             f"{session.task.name}: fine-tune {model.name} first, or leave the measure out"
         )
     tagged = [name for name in names if needs_tags(name)]
-    if tagged and not any(map(_has_tags, session.words())):
+    if tagged and not any(map(_has_tags, session.words)):
         source = session.source
         raise HeadscopeError(
             f"--measures {','.join(tagged)}: parts of speech and relations are needed, and the "
@@ -133,19 +136,21 @@ def _has_tags(aligned: Aligned) -> bool:
     return any(word.relation or word.upos not in ("X", "PUNCT") for word in aligned.words)
 
 
-def measure_heads(session: Session, names: list[str], *, faithful: bool) -> HeadTables:
+def measure_heads(session: Session, names: list[str], run: Run, *, faithful: bool) -> HeadTables:
     """Measure the session's model.
 
     Args:
         session: The model and the examples.
         names: The measures (`headscope.measures.known`).
+        run: Where the passes keep what they have done.
         faithful: Compute as the paper's notebook does where it differs.
     """
     model = session.model
-    measures = Measures(_of_maps(names), session.words(), faithful=faithful)
+    measures = Measures(_of_maps(names), session.words, faithful=faithful)
     observer = MeasureObserver(measures, model.layers, model.heads)
     collector = Collector(load_classifier(), len(session.encoded), model.layers, model.heads)
     settings = session.settings
+    parts = Parts(run, PASSES, quiet=settings.quiet)
     with progress("measuring heads", len(session.encoded), quiet=settings.quiet) as advance:
         run_pass(
             model,
@@ -154,13 +159,14 @@ def measure_heads(session: Session, names: list[str], *, faithful: bool) -> Head
             batch_tokens=settings.batch_tokens,
             precision=settings.precision,
             advance=advance,
+            keeping=Keeping("heads", parts),
         )
     classes = {AS_GIVEN: collector.classes} if PATTERNS in names else {}
-    return _tables(session, model, names, observer.moments(), [], classes)
+    return _tables(session, model, names, observer.moments(), [], classes, parts)
 
 
 def compare_heads(
-    session: Session, before: Model, after: Model, names: list[str], *, faithful: bool
+    session: Session, before: Model, after: Model, names: list[str], run: Run, *, faithful: bool
 ) -> HeadTables:
     """Measure two models on the same examples: `after`, and what differs from `before`.
 
@@ -169,12 +175,14 @@ def compare_heads(
         before: A model.
         after: A model of the same shape.
         names: The measures (`headscope.measures.known`).
+        run: Where the passes keep what they have done.
         faithful: Compute as the paper's notebook does where it differs.
     """
-    measures = Measures(_of_maps(names), session.words(), faithful=faithful)
+    measures = Measures(_of_maps(names), session.words, faithful=faithful)
     observer = ComparisonObserver(measures, after.layers, after.heads, padding=faithful)
     collector = PairCollector(load_classifier(), len(session.encoded), after.layers, after.heads)
     settings = session.settings
+    parts = Parts(run, PASSES, quiet=settings.quiet)
     with progress("measuring heads", len(session.encoded), quiet=settings.quiet) as advance:
         run_pair_pass(
             before,
@@ -185,13 +193,14 @@ def compare_heads(
             batch_tokens=settings.batch_tokens,
             precision=settings.precision,
             advance=advance,
+            keeping=Keeping("heads", parts),
         )
     comparison = observer.comparison()
     classes = {}
     if PATTERNS in names:
         classes = {BEFORE: collector.before.classes, AFTER: collector.after.classes}
     change = change_rows(comparison)
-    return _tables(session, after, names, comparison.after, change, classes)
+    return _tables(session, after, names, comparison.after, change, classes, parts)
 
 
 def _tables(
@@ -201,11 +210,12 @@ def _tables(
     measured: Mapping[str, Moments],
     change: list[ChangeRow],
     classes: Classes,
+    parts: Parts,
 ) -> HeadTables:
     """Put together what one pass measured, and make the passes that other measures need."""
     heads = head_rows(measured)
     if IMPORTANCE in names:
-        heads += _importance(session, model)
+        heads += _importance(session, model, parts)
     patterns = pattern_rows(classes, load_classifier().groups, session.settings.seed)
     groups: list[HeterogeneousRow] = []
     if classes:
@@ -219,7 +229,7 @@ def _tables(
     return HeadTables(
         heads=heads,
         change=change,
-        likeness=_likeness(session, model) if LIKENESS in names else [],
+        likeness=_likeness(session, model, parts) if LIKENESS in names else [],
         patterns=patterns,
         heterogeneous=groups,
         classes=classes,
@@ -232,7 +242,7 @@ def _of_maps(names: list[str]) -> list[str]:
     return [name for name in names if name not in OWN_PASS]
 
 
-def _importance(session: Session, model: Model) -> list[HeadRow]:
+def _importance(session: Session, model: Model, parts: Parts) -> list[HeadRow]:
     """The rows of gradient importance; none without a head that was trained on the task."""
     if not _is_trained(session, model):
         return []
@@ -246,6 +256,7 @@ def _importance(session: Session, model: Model) -> list[HeadRow]:
             batch_tokens=settings.batch_tokens,
             precision=settings.precision,
             advance=advance,
+            keeping=Keeping(IMPORTANCE, parts),
         )
     return importance_rows(moments, "squared error" if session.task.is_regression else "nats")
 
@@ -255,13 +266,18 @@ def _is_trained(session: Session, model: Model) -> bool:
     return model.trained_head and model.hf.config.num_labels == session.task.outputs
 
 
-def _likeness(session: Session, model: Model) -> list[LikenessRow]:
+def _likeness(session: Session, model: Model, parts: Parts) -> list[LikenessRow]:
     """How far the maps of every two heads diverge, on at most 100 examples."""
     limit = min(LIKENESS_EXAMPLES, len(session.encoded))
     settings = session.settings
     with progress("how alike heads are", limit, quiet=settings.quiet) as advance:
         distances = likeness(
-            model, session.encoded, limit=limit, seed=settings.seed, advance=advance
+            model,
+            session.encoded,
+            limit=limit,
+            seed=settings.seed,
+            advance=advance,
+            keeping=Keeping(LIKENESS, parts),
         )
     heads = all_heads(model.layers, model.heads)
     return likeness_rows(distances, clusters(distances, min(CLUSTERS, len(heads))), heads, limit)

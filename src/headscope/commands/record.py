@@ -21,7 +21,18 @@ _PACKAGES = (
     "scikit-learn",
     "polars",
 )
-_NOT_OPTIONS = ("command", "headscope", "model", "task", "data")
+_NOT_OPTIONS = (
+    "command",
+    "headscope",
+    "model",
+    "config",
+    "tokenizer",
+    "before_config",
+    "before_tokenizer",
+    "task",
+    "definition",
+    "data",
+)
 
 
 def record(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from headscope.commands import options
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from headscope.corpora.base import Corpus
     from headscope.linguistics.linked import LinkedCorpus
-    from headscope.linguistics.passes import Arrays, DependencyResults, SpanResults
+    from headscope.linguistics.passes import DependencyResults, SpanResults
     from headscope.linguistics.rows import BestHead, SpanHead
     from headscope.model.model import Model
     from headscope.results.record import Record
@@ -50,7 +51,10 @@ class Request:
     """What was asked: two runs with equal requests give equal results."""
 
     command: str
+    headscope: str
     model: str
+    config: str
+    tokenizer: str
     corpus: str
     sentences: int
     faithful: bool
@@ -67,6 +71,7 @@ def relations(asked: Relations) -> Outcome:
     span, relation).
     """
     from headscope.commands.session import begin
+    from headscope.model.fingerprint import fingerprint
     from headscope.model.loading import load
 
     began = time.monotonic()
@@ -75,7 +80,9 @@ def relations(asked: Relations) -> Outcome:
     linked = _link(asked, model, corpus)
     request = Request(
         command=asked.command,
+        headscope=version("headscope"),
         model=model.hash,
+        **fingerprint(model),
         corpus=corpus.hash,
         sentences=len(linked.sentences),
         faithful=asked.faithful,
@@ -83,15 +90,21 @@ def relations(asked: Relations) -> Outcome:
         seed=asked.seed,
         precision=asked.precision,
     )
-    run = begin(asked, asdict(request))
-    if run.is_complete:
-        lines = _saved_lines(run)
-    else:
-        results = _pass(asked, model, linked, run)
-        _write(run, results, model, linked)
-        run.finish(_record(asked, request, model, linked, time.monotonic() - began))
-        lines = result_lines(results)
+    with begin(asked, asdict(request), [model.path, *_corpus_paths(asked)]) as run:
+        if run.is_complete:
+            lines = _saved_lines(run)
+        else:
+            results = _pass(asked, model, linked, run)
+            _write(run, results, model, linked)
+            run.finish(_record(asked, request, model, linked, time.monotonic() - began))
+            lines = result_lines(results)
     return Outcome(asked.out / "relations.parquet", lines, report_command(asked.out))
+
+
+def _corpus_paths(asked: Relations) -> list[str]:
+    """The files and folders that the corpus is read from."""
+    specs = [asked.corpus] if isinstance(asked.corpus, str) else asked.corpus
+    return [spec.rpartition(":")[2] for spec in specs]
 
 
 def _read(asked: Relations) -> Corpus:
@@ -124,16 +137,19 @@ def _link(asked: Relations, model: Model, corpus: Corpus) -> LinkedCorpus:
 def _pass(
     asked: Relations, model: Model, linked: LinkedCorpus, run: Run
 ) -> DependencyResults | SpanResults:
-    """Pass the corpus through the model; finished blocks of a treebank are kept in the run."""
+    """Pass the corpus through the model; what is finished is kept in the run."""
     from headscope.linguistics.passes import PassSettings, dependencies, sentences_to_pass, spans
+    from headscope.model.resuming import Keeping
+    from headscope.results.run import Parts
 
+    parts = Parts(run, "relations", quiet=asked.quiet)
     work = sentences_to_pass(linked)
     with progress("looking at linked words", work, quiet=asked.quiet) as advance:
         settings = PassSettings(asked.precision, asked.batch_tokens, advance)
         if linked.corpus.kind == "ud":
-            blocks = FinishedBlocks(run)
-            return dependencies(model, linked, settings, seed=asked.seed, blocks=blocks)
-        return spans(model, linked, settings, faithful=asked.faithful)
+            return dependencies(model, linked, settings, seed=asked.seed, blocks=parts)
+        keeping = Keeping("spans", parts)
+        return spans(model, linked, settings, faithful=asked.faithful, keeping=keeping)
 
 
 def _write(
@@ -158,22 +174,6 @@ def _write(
         write("span_heads", results.span_heads)
         write("span_examples", results.span_examples)
         run.arrays("span_scores", {"scores": results.scores})
-
-
-class FinishedBlocks:
-    """The finished blocks of a treebank, kept in the run folder."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._saved = run.finished_parts("relations")
-
-    def get(self, name: str) -> Arrays | None:
-        """The arrays of a block that an earlier run finished."""
-        return self._saved.get(name)
-
-    def put(self, name: str, arrays: Arrays) -> None:
-        """Save the arrays of a block."""
-        self._run.part("relations", name, arrays)
 
 
 def _record(

@@ -1,6 +1,9 @@
 """Score a session's examples with a model."""
 
+import numpy as np
+
 from headscope.commands.session import Session
+from headscope.errors import HeadscopeError
 from headscope.model.model import Model
 from headscope.model.passes import logits
 from headscope.tasks.outputs import Logits
@@ -25,6 +28,12 @@ def score(session: Session, model: Model, configuration: str) -> tuple[list[Scor
         batch_tokens=settings.batch_tokens,
         precision=settings.precision,
     )
+    if broken := int((~np.isfinite(outputs).all(1)).sum()):
+        raise HeadscopeError(
+            f"the outputs of {model.name} are not finite for {broken} of {len(outputs)} examples, "
+            "so there is no score: its weights are damaged, or its training diverged; take "
+            "another model, or a smaller --lr"
+        )
     rows = score_rows_of(
         session.task,
         session.train.labels,

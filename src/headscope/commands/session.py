@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,10 +21,12 @@ from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures import definition
 from headscope.model.encoding import Encoded, encode, only
+from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
 from headscope.model.tokenizers import unknown_note
 from headscope.progress import say
+from headscope.results.lock import locked
 from headscope.results.record import DataRecord, Record, TaskRecord
 from headscope.results.run import Run
 from headscope.tasks import find
@@ -29,7 +34,7 @@ from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
 from headscope.words.align import Aligned, align
 from headscope.words.beginnings import CONTEXT, beginnings
-from headscope.words.sources import tag
+from headscope.words.sources import resolved, tag
 
 ANY_WORDS = WordSource()
 GENERATED = (2000, 300)
@@ -66,6 +71,7 @@ class Session:
         """The columns that every table of the run begins with."""
         return {"model": self.model.name, "task": self.task.name}
 
+    @cached_property
     def words(self) -> list[Aligned]:
         """The tagged words of every validation example, with their tokens."""
         return self._aligned(self.encoded, self.validation)
@@ -117,7 +123,9 @@ class Session:
             "command": self.settings.command,
             "headscope": version("headscope"),
             "model": self.model.hash,
+            **fingerprint(self.model),
             "task": self.task.name,
+            "definition": task_hash(self.task),
             "data": self.data.hash,
             "train": len(self.train),
             "validation": len(self.validation),
@@ -126,6 +134,21 @@ class Session:
             "precision": self.settings.precision,
             **asked,
         }
+
+    @property
+    def word_request(self) -> dict[str, str]:
+        """What the words of the examples come from, for the request of a command that uses them."""
+        source = self.source
+        return {
+            "words": source.words,
+            "language": source.language,
+            "word_source": resolved(self.validation, source.words, source.language),
+        }
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The folders and files that the session was read from."""
+        return (self.model.path, self.data.source)
 
     def record(
         self,
@@ -217,22 +240,62 @@ def open_session(
     )
 
 
-def begin(settings: RunSettings, request: Mapping[str, object]) -> Run:
-    """Open the run folder, and say whether it holds something of this run already.
+@contextmanager
+def begin(
+    settings: RunSettings, request: Mapping[str, object], inputs: Sequence[str | Path]
+) -> Iterator[Run]:
+    """Open the run folder and lock it while the context is open; say whether it holds something of
+    this run already.
+
+    Args:
+        settings: What the command was asked.
+        request: The same with the hashes of all that the results depend on.
+        inputs: The files and folders that the command reads, which are not to be overwritten.
 
     Raises:
-        HeadscopeError: The folder holds another run, or anything else.
+        HeadscopeError: The folder holds another run, or anything else; another process writes into
+            it; or with --overwrite it holds an input.
     """
     out, quiet = settings.out, settings.quiet
-    run = Run.begin(out, request, overwrite=settings.overwrite)
-    if run.is_complete:
-        say(
-            f"{out} holds the result of this very command already (--overwrite runs it again)",
-            quiet=quiet,
-        )
-    elif run.is_resumed:
-        say(f"resuming what was begun in {out}", quiet=quiet)
-    return run
+    if settings.overwrite:
+        check_inputs(out, inputs)
+    with locked(out):
+        run = Run.begin(out, request, overwrite=settings.overwrite)
+        if damaged := run.repair():
+            say(f"{', '.join(damaged)} in {out} is damaged: it is made again", quiet=quiet)
+        if run.is_complete:
+            say(
+                f"{out} holds the result of this very command already (--overwrite runs it again)",
+                quiet=quiet,
+            )
+        elif run.is_resumed:
+            say(f"resuming what was begun in {out}", quiet=quiet)
+        yield run
+
+
+def check_inputs(out: Path, inputs: Sequence[str | Path]) -> None:
+    """Check that none of the inputs lies in a folder that is to be overwritten.
+
+    Raises:
+        HeadscopeError: One does.
+    """
+    folder = out.resolve()
+    for given in inputs:
+        is_inside = False
+        # A hub name is no path, and a source in words may be too long for one.
+        with suppress(OSError, ValueError):
+            is_inside = Path(given).resolve(strict=True).is_relative_to(folder)
+        if is_inside:
+            raise HeadscopeError(
+                f"--overwrite: {out} holds {given}, which this command reads, so nothing was "
+                "removed: give another --out"
+            )
+
+
+def task_hash(task: Task) -> str:
+    """16 hex digits that stand for what a task asks: its columns, classes, metrics and limits."""
+    asked = (task.columns, task.labels, task.metrics, task.label, task.limits)
+    return hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
 
 
 def chosen_part(rows: Data, part: str, seed: int) -> Split:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, score_lines
-from headscope.commands.report import page_outcome, report
+from headscope.commands.report import page_outcome
 from headscope.commands.settings import TaskSettings, WordSource, command
 from headscope.names import AFTER, BEFORE, FINE_TUNED, UNTRAINED
 from headscope.progress import say
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from headscope.results.tables import Map
     from headscope.tasks.scores import ScoreRow
 
-CHECKPOINT = "checkpoint"
-"""The folder of the fine-tuned model within the run folder."""
 STUDY_EXAMPLES = 1000
 """How many validation examples `study` takes at most by default (paper, section 4)."""
 
@@ -53,7 +52,7 @@ def study(asked: Study) -> Outcome:
     from headscope.measures import known
     from headscope.measures.comparison import COSINE
     from headscope.model.loading import load
-    from headscope.reporting.build import Report
+    from headscope.results.contents import CHECKPOINT
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe, usual_lr
 
@@ -80,21 +79,32 @@ def study(asked: Study) -> Outcome:
         batch_size=asked.batch_size,
         lr=recipe.lr,
         mode=asked.mode,
-        words=asked.words,
-        language=asked.language,
+        **session.word_request,
     )
-    run = begin(asked, request)
-    page = run.path / "report.html"
-    if run.is_complete:
-        return report(run.path, out=page)
-    maps, untrained = before_training(session)
-    notes = make_checkpoint(session, recipe, run.path / CHECKPOINT, run.path / TRAINING_STATE)
-    tuned = load(run.path / CHECKPOINT, labels=session.task.outputs)
-    notes += analyse(asked, session, tuned, run, measures, untrained, maps)
-    run.finish(session.record(request, tuned, notes, measures=[*measures, COSINE]))
-    shown = Report.of([run.path])
-    shown.save_charts(run.path / "figures")
-    return page_outcome(shown, [run.path], page, quiet=False)
+    with begin(asked, request, session.inputs) as run:
+        if not run.is_complete:
+            maps, untrained = before_training(session)
+            checkpoint, state = run.path / CHECKPOINT, run.path / TRAINING_STATE
+            notes = make_checkpoint(session, recipe, checkpoint, state)
+            tuned = load(checkpoint, labels=session.task.outputs)
+            notes += analyse(asked, session, tuned, run, measures, untrained, maps)
+            run.finish(session.record(request, tuned, notes, measures=[*measures, COSINE]))
+        return show(run.path, quiet=False)
+
+
+def show(folder: Path, *, quiet: bool) -> Outcome:
+    """Draw the figures of a run that is complete, unless they are drawn, and write its page."""
+    from headscope.reporting.build import Report
+
+    shown = Report.of([folder])
+    figures, unfinished = folder / "figures", folder / ".figures.tmp"
+    if not figures.exists():
+        # A folder that bears the name has all figures, also after a kill in the middle of this.
+        rmtree(unfinished, ignore_errors=True)
+        shown.save_charts(unfinished)
+        if unfinished.exists():
+            unfinished.replace(figures)
+    return page_outcome(shown, [folder], folder / "report.html", quiet=quiet)
 
 
 def before_training(session: Session) -> tuple[dict[str, Map], list[ScoreRow]]:
@@ -143,7 +153,8 @@ def analyse(
         say(line, quiet=asked.quiet)
     run.arrays("maps", maps | kept_maps(session, tuned, AFTER))
     run.table("examples", example_rows(session, tuned, outputs), **session.names)
-    measured = compare_heads(session, load(asked.model), tuned, measures, faithful=False)
+    untuned = load(asked.model)
+    measured = compare_heads(session, untuned, tuned, measures, run, faithful=False)
     tables = measured.write(run, session)
     every = parse_sets("each", tuned.layers, tuned.heads)
     results = disable_sets(session, [tuned], run, every, outputs, asked.mode)

@@ -4,9 +4,10 @@
 return rows of tables and write nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,7 @@ from headscope.model.encoding import Encoded, only
 from headscope.model.model import Model
 from headscope.model.passes import LayerMaps, Observer, run_pass
 from headscope.model.precision import Precision
+from headscope.model.resuming import Arrays, Keeping, Parts, fits
 from headscope.names import AS_GIVEN
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
@@ -60,18 +62,6 @@ SHUFFLED = 1000
 """How many sentences are passed once more with their words shuffled."""
 _BLOCK = 2000
 """How many sentences are passed before what is known of them is kept."""
-Arrays = Mapping[str, npt.NDArray[Any]]
-
-
-@runtime_checkable
-class Blocks(Protocol):
-    """Keeps what is known of finished blocks, so that a resumed run does not pass them again."""
-
-    def get(self, name: str) -> Arrays | None:
-        """The arrays of a finished block; None if it is not finished."""
-
-    def put(self, name: str, arrays: Arrays) -> None:
-        """Keep the arrays of a finished block."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +106,7 @@ def sentences_to_pass(linked: LinkedCorpus) -> int:
 
 
 def dependencies(
-    model: Model, linked: LinkedCorpus, settings: PassSettings, *, seed: int, blocks: Blocks
+    model: Model, linked: LinkedCorpus, settings: PassSettings, *, seed: int, blocks: Parts
 ) -> DependencyResults:
     """Find the heads that carry the dependencies of a treebank.
 
@@ -133,18 +123,42 @@ def dependencies(
     for start in range(0, sentences, _BLOCK):
         rows = list(range(start, min(start + _BLOCK, sentences)))
         name = f"block-{start}"
-        shard = blocks.get(name)
-        if shard is None:
-            shard = treebank.block(rows)
-            blocks.put(name, shard)
-        else:
-            settings.advance(len(rows))
-        shards.append(shard)
-    of_shuffled = blocks.get("shuffled")
-    if of_shuffled is None:
-        of_shuffled = treebank.shuffled(seed)
-        blocks.put("shuffled", of_shuffled)
+        block = partial(treebank.block, rows)
+        shards.append(_kept(blocks, name, block, treebank.empty_block(rows), settings, len(rows)))
+    shuffled_rows = min(SHUFFLED, sentences)
+    shuffle = partial(treebank.shuffled, seed)
+    empty = treebank.observer([], [], treebank.half[:0]).arrays()
+    of_shuffled = _kept(blocks, "shuffled", shuffle, empty, settings, shuffled_rows)
     return _dependency_results(treebank, shards, of_shuffled, seed)
+
+
+def _kept(
+    blocks: Parts,
+    name: str,
+    make: Callable[[], Arrays],
+    expected: Arrays,
+    settings: PassSettings,
+    sentences: int,
+) -> Arrays:
+    """The arrays of a block that an earlier run finished, or of one that is made and kept now.
+
+    Args:
+        blocks: Where finished blocks are kept.
+        name: The name of the block.
+        make: Makes its arrays.
+        expected: Arrays of the same names, shapes and types.
+        settings: Is told that a kept block is done.
+        sentences: How many sentences the block has.
+    """
+    kept = blocks.get(name)
+    if kept is not None and fits(kept, expected):
+        settings.advance(sentences)
+        return kept
+    if kept is not None:
+        blocks.refuse(name)
+    made = make()
+    blocks.put(name, made)
+    return made
 
 
 @dataclass(frozen=True)
@@ -185,7 +199,7 @@ class _Treebank:
         tokens = [self.linked.tokens[i] for i in rows]
         links = [self.links[i] for i in rows]
         collector = Collector(load_classifier(), len(rows), self.model.layers, self.model.heads)
-        observer = self._observer(tokens, links, self.half[rows])
+        observer = self.observer(tokens, links, self.half[rows])
         _pass(self.model, encoded, [observer, collector], self.settings)
         return {**observer.arrays(), "classes": collector.classes}
 
@@ -196,13 +210,19 @@ class _Treebank:
         encoded, tokens = encode_words(self.model, sentences, self.linked.encoded.max_length)
         known = [links_with_tokens(*pair) for pair in zip(sentences, tokens, strict=True)]
         links = word_links(known, self.relations)
-        observer = self._observer(tokens, links, self.half[chosen])
+        observer = self.observer(tokens, links, self.half[chosen])
         _pass(self.model, encoded, [observer], self.settings)
         return observer.arrays()
 
-    def _observer(
+    def empty_block(self, rows: list[int]) -> Arrays:
+        """What `block` gives, without what is found: names, shapes and types."""
+        classes = np.zeros((len(rows), self.model.layers, self.model.heads), np.int8)
+        return {**self.observer([], [], self.half[:0]).arrays(), "classes": classes}
+
+    def observer(
         self, tokens: list[WordTokens], links: list[WordLinks], half: npt.NDArray[np.int64]
     ) -> Dependencies:
+        """What sums up the quantities of some sentences."""
         layers, heads = self.model.layers, self.model.heads
         return Dependencies(tokens, links, half, self.best_offset, layers, heads)
 
@@ -238,7 +258,12 @@ def _dependency_results(
 
 
 def spans(
-    model: Model, linked: LinkedCorpus, settings: PassSettings, *, faithful: bool
+    model: Model,
+    linked: LinkedCorpus,
+    settings: PassSettings,
+    *,
+    faithful: bool,
+    keeping: Keeping | None = None,
 ) -> SpanResults:
     """Find the heads that attend between linked spans.
 
@@ -247,12 +272,13 @@ def spans(
         linked: The corpus as the model sees it.
         settings: How sentences pass through the model.
         faithful: Pair tokens one by one, as the paper's notebook does.
+        keeping: Where what is found so far is kept.
     """
     names = linked.relations
     observer = Spans(
         linked.tokens, linked.links, names, model.layers, model.heads, faithful=faithful
     )
-    _pass(model, linked.encoded, [observer], settings)
+    _pass(model, linked.encoded, [observer], settings, keeping)
     relations = relation_rows(observer.sums, names)
     heads = span_heads(observer.sums, names)
     return SpanResults(
@@ -269,6 +295,7 @@ def _pass(
     encoded: Encoded,
     observers: Sequence[Observer[LayerMaps, Any]],
     settings: PassSettings,
+    keeping: Keeping | None = None,
 ) -> None:
     run_pass(
         model,
@@ -277,4 +304,5 @@ def _pass(
         batch_tokens=settings.batch_tokens,
         precision=settings.precision,
         advance=settings.advance,
+        keeping=keeping,
     )

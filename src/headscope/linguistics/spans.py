@@ -11,6 +11,7 @@ same maximum, no relation.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -133,6 +134,13 @@ class Spans:
         }
         shape = (len(words), len(relations), layers, heads)
         self.scores: npt.NDArray[np.float32] = np.full(shape, np.nan, np.float32)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """The sums and scores, for a pass that is to be resumed."""
+        arrays: dict[str, npt.NDArray[Any]] = {"scores": self.scores}
+        for quantity, sums in self.sums.items():
+            arrays |= sums.arrays(quantity)
+        return arrays
 
     def prepare(self, batch: Batch) -> TokenPairs:
         """The pairs of tokens of the batch."""

@@ -145,6 +145,10 @@ class MomentSums:
         self._sums[1, :, layer] += numbers.sum(1)
         self._sums[2, :, layer] += (numbers**2).sum(1)
 
+    def state(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The sums, for a pass that is to be resumed."""
+        return {"sums": self._sums}
+
     def moments(self) -> dict[str, Moments]:
         """The moments so far, by measure."""
         n, total, squares = self._sums.copy()
@@ -209,6 +213,10 @@ class MeasureObserver:
     def see(self, maps: LayerMaps, prepared: Prepared) -> None:
         """Measure one layer of one batch."""
         self._sums.add(maps.layer, self._measures.values(maps, prepared))
+
+    def state(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The sums, for a pass that is to be resumed."""
+        return self._sums.state()
 
     def moments(self) -> dict[str, Moments]:
         """What was measured, by name."""

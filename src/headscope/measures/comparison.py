@@ -5,11 +5,14 @@ measure's difference.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from headscope.errors import HeadscopeError
 from headscope.measures.base import Measures, Moments, MomentSums, Prepared, Values
 from headscope.model.encoding import Encoded
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS, LayerMaps, PairMaps, run_pair_pass
+from headscope.model.passes import BATCH_TOKENS, LayerMaps, PairMaps, check_like, run_pair_pass
 from headscope.model.precision import Precision
 from headscope.model.tokenizers import number_alike
 from headscope.progress import Advance, silent
@@ -83,6 +86,15 @@ class ComparisonObserver:
         self._difference.add(layer, after - before)
         self._cosine.add(layer, cosines[None])
 
+    def state(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The sums, for a pass that is to be resumed."""
+        return {
+            "before": self._before.state()["sums"],
+            "after": self._after.state()["sums"],
+            "difference": self._difference.state()["sums"],
+            "cosine": self._cosine.state()["sums"],
+        }
+
     def comparison(self) -> Comparison:
         """What was found."""
         return Comparison(
@@ -90,6 +102,27 @@ class ComparisonObserver:
             after=self._after.moments(),
             difference=self._difference.moments(),
             cosine=self._cosine.moments()[COSINE],
+        )
+
+
+def check_comparable(before: Model, after: Model, *, faithful: bool = False) -> None:
+    """Check that two models can be compared map by map.
+
+    Raises:
+        HeadscopeError: They differ in layers, heads or tokens, or `faithful` needs more positions
+            than they have.
+    """
+    check_like(before, after)
+    least = min(before.positions, after.positions)
+    if faithful and least < NOTEBOOK_WIDTH:
+        raise HeadscopeError(
+            f"--faithful pads every map to {NOTEBOOK_WIDTH} tokens, as the paper's notebook does, "
+            f"and the models have positions for {least}: leave out --faithful"
+        )
+    if not number_alike(before.tokenizer, after.tokenizer):
+        raise HeadscopeError(
+            f"the tokenizers of {before.name} and {after.name} number their tokens differently, so "
+            "the two do not read the same texts: compare a model with its own fine-tuned form"
         )
 
 
@@ -122,17 +155,7 @@ def compare(
         HeadscopeError: The two models differ in layers, heads or tokens, a measure is unknown,
             or looks at words and there are none, or `faithful` needs more positions than they have.
     """
-    least = min(before.positions, after.positions)
-    if faithful and least < NOTEBOOK_WIDTH:
-        raise HeadscopeError(
-            f"--faithful pads every map to {NOTEBOOK_WIDTH} tokens, as the paper's notebook does, "
-            f"and the models have positions for {least}: leave out --faithful"
-        )
-    if not number_alike(before.tokenizer, after.tokenizer):
-        raise HeadscopeError(
-            f"the tokenizers of {before.name} and {after.name} number their tokens differently, so "
-            "the two do not read the same texts: compare a model with its own fine-tuned form"
-        )
+    check_comparable(before, after, faithful=faithful)
     measures = Measures(names, words, faithful=faithful)
     observer = ComparisonObserver(measures, before.layers, before.heads, padding=faithful)
     run_pair_pass(

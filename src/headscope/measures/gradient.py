@@ -22,6 +22,7 @@ from headscope.model.encoding import Encoded, batches
 from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS
 from headscope.model.precision import Precision, scoring_autocast
+from headscope.model.resuming import Keeping, unfinished
 from headscope.progress import Advance, silent
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import targets, training_loss
@@ -39,6 +40,7 @@ def gradient_importance(
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
     advance: Advance = silent,
+    keeping: Keeping | None = None,
 ) -> Moments:
     """The sums over examples of |sum over tokens and d of z * dL/dz|, per layer and head; the unit
     is the loss's.
@@ -56,7 +58,8 @@ def gradient_importance(
     target = targets(task, labels, device)
     sums = MomentSums([IMPORTANCE], model.layers, model.heads)
     with _frozen(model), torch.inference_mode(False), torch.enable_grad():
-        for rows in batches(encoded.lengths, batch_tokens):
+        every = batches(encoded.lengths, batch_tokens)
+        for rows in unfinished(every, [sums], keeping, advance):
             inputs = encoded.batch(rows, device)
             outputs = _HeadOutputs()
             with model.observed(outputs.keep), scoring_autocast(precision, device):

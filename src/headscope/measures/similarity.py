@@ -18,6 +18,7 @@ from headscope.model.encoding import Encoded, only
 from headscope.model.model import Model
 from headscope.model.passes import Batch, LayerMaps, run_pass
 from headscope.model.precision import Precision
+from headscope.model.resuming import Keeping
 from headscope.progress import Advance, silent
 
 LIKENESS = "likeness"
@@ -62,6 +63,10 @@ class DivergenceObserver:
         self.total: Float[np.ndarray, "a b"] = np.zeros((layers * heads, layers * heads))
         self._layers = layers
 
+    def state(self) -> dict[str, np.ndarray]:
+        """The sums, for a pass that is to be resumed."""
+        return {"total": self.total}
+
     def prepare(self, batch: Batch) -> list[Tensor]:  # noqa: ARG002
         """The example's maps so far, a layer an entry."""
         return []
@@ -82,6 +87,7 @@ def likeness(
     seed: int = 0,
     precision: Precision = "auto",
     advance: Advance = silent,
+    keeping: Keeping | None = None,
 ) -> Float[np.ndarray, "a b"]:
     """The mean divergence between the maps of every two heads of the model, layer by layer: L1H1,
     L1H2, ...
@@ -108,6 +114,7 @@ def likeness(
         batch_tokens=1,
         precision=precision,
         advance=advance,
+        keeping=keeping,
     )
     return observer.total / len(rows)
 

@@ -22,6 +22,7 @@ from headscope.model.encoding import Encoded, batches, only, padded
 from headscope.model.model import Model
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.projections import gram
+from headscope.model.resuming import Keeping, unfinished
 from headscope.progress import Advance, silent
 
 BATCH_TOKENS = 2048
@@ -142,6 +143,7 @@ def run_pass(
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
     advance: Advance = silent,
+    keeping: Keeping | None = None,
 ) -> None:
     """Run every example through the encoder once and show the observers the maps of each layer.
 
@@ -152,8 +154,11 @@ def run_pass(
         batch_tokens: The most tokens in a batch, padding included.
         precision: The model's precision; maps are shown in float32.
         advance: Is told how many examples are done.
+        keeping: Where the observers' state is kept, for a run that is broken off and resumed; they
+            must be `Resumable`.
     """
-    for rows in batches(encoded.lengths, batch_tokens):
+    every = batches(encoded.lengths, batch_tokens)
+    for rows in unfinished(every, observers, keeping, advance):
         inputs, batch = batch_of(encoded, rows, model.hf.device)
         audience = _Audience(observers, batch)
         observe_batch(model, inputs, batch, audience.show, precision=precision)
@@ -171,6 +176,7 @@ def run_pair_pass(
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
     advance: Advance = silent,
+    keeping: Keeping | None = None,
 ) -> None:
     """Run every example through two models and show the observers both maps of each layer.
 
@@ -185,16 +191,14 @@ def run_pair_pass(
         batch_tokens: The most tokens in a batch, padding to `width` not counted.
         precision: The models' precision; maps are shown in float32.
         advance: Is told how many examples are done.
+        keeping: Where the observers' state is kept, as for `run_pass`.
 
     Raises:
         HeadscopeError: The models differ in their layers or heads.
     """
-    if (before.layers, before.heads) != (after.layers, after.heads):
-        raise HeadscopeError(
-            f"{before.name} has {before.layers} x {before.heads} heads, {after.name} "
-            f"{after.layers} x {after.heads}: compare a model with its own fine-tuned form"
-        )
-    for rows in batches(encoded.lengths, batch_tokens):
+    check_like(before, after)
+    every = batches(encoded.lengths, batch_tokens)
+    for rows in unfinished(every, observers, keeping, advance):
         inputs, batch = batch_of(encoded, rows, before.hf.device, width)
         audience = _Audience(observers, batch)
         kept: list[LayerMaps] = []
@@ -202,6 +206,15 @@ def run_pair_pass(
         observe_batch(before, inputs, batch, kept.append, precision=precision)
         observe_batch(after, inputs, batch, show, precision=precision)
         advance(len(rows))
+
+
+def check_like(before: Model, after: Model) -> None:
+    """Raises HeadscopeError for two models that differ in their layers or heads."""
+    if (before.layers, before.heads) != (after.layers, after.heads):
+        raise HeadscopeError(
+            f"{before.name} has {before.layers} x {before.heads} heads, {after.name} "
+            f"{after.layers} x {after.heads}: compare a model with its own fine-tuned form"
+        )
 
 
 class _Audience:

@@ -34,6 +34,10 @@ class Collector:
         self.classes: npt.NDArray[np.int8] = np.full((examples, layers, heads), -1, np.int8)
         self._classifier = classifier
 
+    def state(self) -> dict[str, npt.NDArray[np.int8]]:
+        """The classes, for a pass that is to be resumed."""
+        return {"classes": self.classes}
+
     def prepare(self, batch: Batch) -> CollectedBatch:
         """The frame of the batch."""
         frame = Frame.of(batch.real, batch.special, batch.segment)
@@ -60,6 +64,10 @@ class PairCollector:
     def __init__(self, classifier: Classifier, examples: int, layers: int, heads: int) -> None:
         self.before = Collector(classifier, examples, layers, heads)
         self.after = Collector(classifier, examples, layers, heads)
+
+    def state(self) -> dict[str, npt.NDArray[np.int8]]:
+        """The classes, for a pass that is to be resumed."""
+        return {"before": self.before.classes, "after": self.after.classes}
 
     def prepare(self, batch: Batch) -> CollectedBatch:
         """The frame of the batch, the same for both models."""

@@ -76,37 +76,47 @@ def paper(asked: Paper) -> Outcome:
     Says its plan and what it will cost first, and resumes what it had begun. Several workers do
     several parts at once.
     """
-    from headscope.commands.session import begin
+    from headscope.commands.session import begin, task_hash
 
     names = chosen_tasks(asked.tasks)
-    check_frames(asked)
+    frames = frames_hash(asked)
     first = open_task(asked, names[0])
     seconds = seconds_an_example(first)
     parts = [*frame_parts(asked), *parts_of_task(asked, first)]
+    request = first.request(**requested(asked, names), **frames)
     for name in names[1:]:
-        parts += parts_of_task(asked, open_task(asked, name))
-    request = first.request(**requested(asked, names))
-    run = begin(first.settings, request)
-    page = run.path / "report.html"
-    if run.is_complete:
-        return Outcome(page, claim_lines(run), f"open {page} in a browser")
-    for line in plan_lines(parts, seconds):
-        say(line, quiet=asked.quiet)
-    run_parts(parts, run.path, asked.workers, seconds, quiet=asked.quiet)
-    write(run, first, parts, names)
-    run.finish(first.record(request, first.model, repeat=asked.command_line()))
-    report(run.path, out=page, quiet=True)
+        session = open_task(asked, name)
+        parts += parts_of_task(asked, session)
+        request |= {f"data of {name}": [session.data.hash, task_hash(session.task)]}
+    page = asked.out / "report.html"
+    with begin(first.settings, request, first.inputs) as run:
+        if not run.is_complete:
+            for line in plan_lines(parts, seconds):
+                say(line, quiet=asked.quiet)
+            run_parts(parts, run.path, asked.workers, seconds, quiet=asked.quiet)
+            write(run, first, parts, names)
+            run.finish(first.record(request, first.model, repeat=asked.command_line()))
+            page.unlink(missing_ok=True)
+        if not page.is_file():
+            report(run.path, out=page, quiet=True)
+        lines = claim_lines(run)
     following = f"open {page} in a browser; the tables are Parquet files in {asked.out}"
-    return Outcome(page, claim_lines(run), following)
+    return Outcome(page, lines, following)
 
 
-def check_frames(asked: Paper) -> None:
-    """Read the FrameNet release, so that a mistake is said at once; what it holds is cached."""
+def frames_hash(asked: Paper) -> dict[str, str]:
+    """Read the FrameNet release, so that a mistake is said at once; what it holds is cached.
+
+    Returns:
+        The hash of its content for the request, where it is asked for.
+    """
     from headscope.commands.session import cache_folder
     from headscope.corpora import read
 
-    if asked.framenet is not None:
-        read([f"framenet:{asked.framenet}"], cache=cache_folder() / "corpora", quiet=asked.quiet)
+    if asked.framenet is None:
+        return {}
+    cache = cache_folder() / "corpora"
+    return {"framenet": read([f"framenet:{asked.framenet}"], cache=cache, quiet=asked.quiet).hash}
 
 
 def open_task(asked: Paper, name: str) -> Session:
@@ -158,10 +168,7 @@ def training(asked: Paper) -> dict[str, int | None]:
 def requested(asked: Paper, names: Sequence[str]) -> dict[str, object]:
     """What was asked, beside what every command is asked."""
     request: dict[str, object] = {"tasks": list(names), "seeds": asked.seeds, **training(asked)}
-    request |= {"lr": asked.lr, "examples": asked.examples}
-    if asked.framenet is not None:
-        request["framenet"] = str(asked.framenet)
-    return request
+    return request | {"lr": asked.lr, "examples": asked.examples}
 
 
 def claim_lines(run: Run) -> tuple[str, ...]:

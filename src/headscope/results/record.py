@@ -4,7 +4,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,15 @@ class DataRecord:
 
 
 @dataclass(frozen=True)
+class FileRecord:
+    """A file as the run wrote it: its size, its SHA-256, and the rows of a table."""
+
+    bytes: int
+    sha256: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
 class Record:
     """The content of `run.json`; a run that has one is complete.
 
@@ -82,6 +91,7 @@ class Record:
         definitions: Definitions of the measures by name.
         repeat: The command line that repeats the run.
         started: When the run began, in ISO 8601.
+        files: What was written, by path in the folder; empty for runs before there was this list.
     """
 
     command: str
@@ -98,6 +108,7 @@ class Record:
     definitions: Mapping[str, str]
     repeat: str
     started: str = ""
+    files: Mapping[str, FileRecord] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The record as it is written."""
@@ -118,14 +129,19 @@ class Record:
                     "model": ModelRecord(**_fields(ModelRecord, content["model"])),
                     "task": TaskRecord(**_fields(TaskRecord, content["task"])),
                     "data": DataRecord(**_fields(DataRecord, content["data"])),
+                    "files": {
+                        str(name): FileRecord(**_fields(FileRecord, file))
+                        for name, file in content.get("files", {}).items()
+                    },
                 }
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise _damaged(path) from error
 
 
 def _fields(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: content[field.name] for field in fields(kind) if field.name in content}
+    names = [of_kind.name for of_kind in fields(kind)]
+    return {name: content[name] for name in names if name in content}
 
 
 def read_json(path: Path) -> dict[str, Any]:

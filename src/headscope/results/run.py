@@ -1,11 +1,11 @@
 """The run folder: the only writer of results.
 
 `begun.json` says what was asked and is written first; tables are Parquet, arrays safetensors, each
-whole or not there; `run.json` is written last, so its presence means that the run is complete.
+whole or not there; `run.json` is written last and lists them, so a run that has one, and all that
+it lists, is complete.
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -17,11 +17,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from headscope.errors import HeadscopeError
 from headscope.files import replacing
+from headscope.progress import say
+from headscope.results.contents import (
+    clear,
+    damaged_files,
+    discard,
+    file_records,
+    foreign_file,
+    is_leftover,
+    remove_leftovers,
+)
 from headscope.results.record import BEGUN, DONE, Begun, Record
+from headscope.results.requests import difference
 from headscope.results.tables import TABLES
 
 if TYPE_CHECKING:
@@ -53,7 +65,7 @@ class Run:
         wanted = json.loads(json.dumps(request))
         if overwrite and path.is_dir():
             _clear(path)
-        if not path.is_dir() or not any(path.iterdir()):
+        if not _holds_anything(path):
             run = cls(path, datetime.now(UTC).isoformat(timespec="seconds"))
             run._write(BEGUN, Begun(wanted, run.started).to_json().encode())
             return run
@@ -63,23 +75,47 @@ class Run:
             )
         begun = Begun.read(path / BEGUN)
         if begun.request != wanted:
-            differ = [key for key in wanted if wanted[key] != begun.request.get(key)]
             raise HeadscopeError(
                 f"--out {path} holds another run (it differs in "
-                f"{', '.join(differ) or 'its version'}): give another folder, or --overwrite to "
+                f"{difference(begun.request, wanted)}): give another folder, or --overwrite to "
                 "replace it"
             )
+        remove_leftovers(path)
         return cls(path, begun.started)
 
     @property
     def is_complete(self) -> bool:
         """Whether the run had already ended well."""
-        return (self.path / DONE).is_file()
+        return self._finished() is not None
+
+    def _finished(self) -> Record | None:
+        """The record of the end; None where there is none that can be read."""
+        try:
+            return Record.read(self.path / DONE)
+        except HeadscopeError:
+            return None
+
+    def repair(self) -> tuple[str, ...]:
+        """Take a run that is complete as one in progress if something of it is damaged.
+
+        Returns:
+            The names of the files that were damaged or missing, and are to be made again.
+        """
+        finished = self._finished()
+        if finished is None:
+            return (DONE,) if (self.path / DONE).is_file() else ()
+        damaged = damaged_files(self.path, dict(finished.files))
+        if damaged:
+            # First, so that a run that is stopped here is not taken for a whole one.
+            (self.path / DONE).unlink()
+        for name in damaged:
+            discard(self.path, name)
+        return tuple(damaged)
 
     @property
     def is_resumed(self) -> bool:
         """Whether anything was here before but the record of the beginning."""
-        return any(p.name != BEGUN for p in self.path.iterdir())
+        return any(not (p.name == BEGUN or is_leftover(p.name)) for p in self.path.iterdir())
 
     def _write(self, name: str, data: bytes) -> None:
         with replacing(self.path / name) as unfinished:
@@ -137,21 +173,62 @@ class Run:
         contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
         self._write(f"{name}.safetensors", save(contiguous))
 
-    def finished_parts(self, group: str) -> dict[str, dict[str, npt.NDArray[Any]]]:
+    def finished_parts(
+        self, group: str, *, quiet: bool = False
+    ) -> dict[str, dict[str, npt.NDArray[Any]]]:
         """The arrays of every work item of `group` that an earlier or this run finished, by the
-        item's name.
+        item's name. A file that cannot be read is said, and its item is not finished.
         """
+        parts = {}
         # A folder that is not there has no files.
-        files = sorted((self.path / "parts" / group).glob("*.safetensors"))
-        return {file.stem: load_file(file) for file in files}
+        for file in sorted((self.path / "parts" / group).glob("*.safetensors")):
+            try:
+                parts[file.stem] = load_file(file)
+            except (SafetensorError, OSError, ValueError):
+                say_damaged(group, file.stem, quiet=quiet)
+        return parts
 
     def part(self, group: str, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Save the result of one work item, so that a resumed run need not do it again."""
         self.arrays(f"parts/{group}/{name}", arrays)
 
     def finish(self, record: Record) -> None:
-        """Write `run.json`: the run is complete."""
-        self._write(DONE, replace(record, started=self.started).to_json().encode())
+        """Write `run.json`, with all that the run holds: it is complete."""
+        ended = replace(record, started=self.started, files=file_records(self.path))
+        self._write(DONE, ended.to_json().encode())
+
+
+class Parts:
+    """The finished work items of a group in a run folder, by name.
+
+    Args:
+        run: The run.
+        group: The group.
+        quiet: Whether to be silent about damaged files.
+    """
+
+    def __init__(self, run: Run, group: str, *, quiet: bool = False) -> None:
+        self._run = run
+        self._group = group
+        self._quiet = quiet
+        self._saved = run.finished_parts(group, quiet=quiet)
+
+    def get(self, name: str) -> Mapping[str, npt.NDArray[Any]] | None:
+        """The arrays of an item that an earlier run finished; None for any other."""
+        return self._saved.get(name)
+
+    def put(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Save the arrays of an item."""
+        self._run.part(self._group, name, arrays)
+
+    def refuse(self, name: str) -> None:
+        """Say that what was saved is not what the item asks for, so that it is made again."""
+        say_damaged(self._group, name, quiet=self._quiet)
+
+
+def say_damaged(group: str, name: str, *, quiet: bool) -> None:
+    """Say that a saved result is made again."""
+    say(f"the saved part {group}/{name} is damaged: it is made again", quiet=quiet)
 
 
 def frame_of(
@@ -190,12 +267,24 @@ def as_columns(row: "Mapping[str, Any] | DataclassInstance") -> dict[str, Any]:
     return {_column(field.name): getattr(row, field.name) for field in fields(row)}
 
 
+def _holds_anything(path: Path) -> bool:
+    """Whether a folder holds more than what a run that was killed at its beginning leaves."""
+    return path.is_dir() and any(not is_leftover(entry.name) for entry in path.iterdir())
+
+
 def _clear(path: Path) -> None:
-    """Empty a run folder; anything that is no run is the user's and is left alone."""
-    if not any(path.iterdir()):
+    """Empty a run folder; anything that is no run, or that no run wrote, is the user's and is left
+    alone.
+    """
+    if not _holds_anything(path):
         return
     if not (path / BEGUN).is_file():
         raise HeadscopeError(
             f"--overwrite: {path} holds files that are not of a run, so nothing was removed"
         )
-    shutil.rmtree(path)
+    if (foreign := foreign_file(path)) is not None:
+        raise HeadscopeError(
+            f"--overwrite: {path} holds {foreign.relative_to(path)}, which no run wrote, so "
+            "nothing was removed: move it, or give another folder"
+        )
+    clear(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from headscope.errors import HeadscopeError, unknown
+from headscope.results.contents import damaged_files
 from headscope.results.record import BEGUN, DONE, Record
 from headscope.results.schema import Table
 from headscope.results.tables import TABLES
@@ -104,7 +105,13 @@ def open_run(path: str | Path) -> SavedRun:
         raise HeadscopeError(
             f"{folder} holds no run: give the folder that a command wrote with --out"
         )
-    return SavedRun(folder, Record.read(folder / DONE), SavedTables(folder))
+    record = Record.read(folder / DONE)
+    if damaged := damaged_files(folder, dict(record.files)):
+        raise HeadscopeError(
+            f"the run in {folder} is damaged ({', '.join(damaged)}): the command that made it "
+            "makes again what is missing"
+        )
+    return SavedRun(folder, record, SavedTables(folder))
 
 
 def read_table(path: Path, table: Table) -> pl.DataFrame:

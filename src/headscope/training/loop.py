@@ -15,6 +15,7 @@ from headscope.model.encoding import Encoded
 from headscope.model.model import Model
 from headscope.progress import Advance, silent
 from headscope.tasks.base import Task
+from headscope.training.checkpoint import not_finite
 from headscope.training.objective import Objective
 from headscope.training.recipe import Batches, Recipe, learning_rate
 from headscope.training.state import Position, random_state, resume, save_state, saved_step
@@ -74,9 +75,9 @@ def train(
         The loss of every step that this call made.
 
     Raises:
-        HeadscopeError: All labels are the same; the loss or its gradient is no longer finite (the
-            state stays as it was when all was well); or the memory is too small for a single
-            example.
+        HeadscopeError: All labels are the same; the loss, its gradient or the trained weights are
+            not finite (the state stays as it was when all was well); or the memory is too small
+            for a single example.
     """
     check_labels(task, labels)
     batches = Batches(encoded.lengths, recipe)
@@ -108,7 +109,8 @@ def train(
                     on_split(part_size)
             norm = float(torch.nn.utils.clip_grad_norm_(model.hf.parameters(), recipe.clip))
             if not (np.isfinite(loss) and np.isfinite(norm)):
-                raise _diverged(step, len(batches), loss, recipe, state)
+                what = "its gradient" if np.isfinite(loss) else "the loss"
+                raise _diverged(step, len(batches), f"{what} is", recipe, state)
             if state is not None and time.monotonic() - saved > save_every:
                 # Before the update: these weights are known to be good.
                 save_state(state, model, optimiser, recipe, Position(step, part_size), random)
@@ -118,6 +120,11 @@ def train(
             _update(optimiser, learning_rate(recipe, step, len(batches)))
             losses.append(loss)
             advance(1, f"loss {np.mean(losses[-_SHOWN_LOSSES:]):.3f}")
+        if not_finite(model) is not None:
+            # No step follows whose loss would show it.
+            raise _diverged(
+                len(batches) - 1, len(batches), "the weights after it are", recipe, state
+            )
     finally:
         model.hf.train(False)
         optimiser.zero_grad(set_to_none=True)
@@ -150,9 +157,8 @@ def _update(optimiser: torch.optim.AdamW, rate: float) -> None:
 
 
 def _diverged(
-    step: int, steps: int, loss: float, recipe: Recipe, state: Path | None
+    step: int, steps: int, what: str, recipe: Recipe, state: Path | None
 ) -> HeadscopeError:
-    what = "its gradient" if np.isfinite(loss) else "the loss"
     kept = ""
     if state is not None and state.exists():
         kept = (
@@ -160,7 +166,7 @@ def _diverged(
             "there and end the same way)"
         )
     return HeadscopeError(
-        f"training diverged at step {step + 1} of {steps} ({what} is not finite): take a learning "
+        f"training diverged at step {step + 1} of {steps} ({what} not finite): take a learning "
         f"rate under {recipe.lr:g} with --lr, and another --out or --overwrite{kept}"
     )
 

@@ -10,12 +10,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from headscope.errors import HeadscopeError
-from headscope.files import replacing
+from headscope.errors import HeadscopeError, reason
+from headscope.files import replacing, written
 from headscope.model.model import Model
 from headscope.training.recipe import Recipe
 
 RandomState = dict[str, Tensor]
+_RANDOM = ("rng", "rng.cuda")
+
+
+class DamagedStateError(HeadscopeError):
+    """The file of a training in progress is not what such a training writes."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,9 @@ def save_state(
         "recipe": repr(asdict(recipe)),
         "part": str(position.part_size),
     }
-    with replacing(path) as unfinished:
-        try:
-            # Straight from the tensors: bytes in between would take the state's size twice over.
-            save_file(tensors, unfinished, metadata)
-        except safetensors.SafetensorError as error:
-            raise OSError(f"the state of the training could not be written: {error}") from error
+    with replacing(path) as unfinished, written("the state of the training"):
+        # Straight from the tensors: bytes in between would take the state's size twice over.
+        save_file(tensors, unfinished, metadata)
 
 
 def saved_step(path: Path) -> int:
@@ -91,21 +93,22 @@ def resume(path: Path, model: Model, optimiser: torch.optim.AdamW, recipe: Recip
         How far the training was.
 
     Raises:
-        HeadscopeError: The file is damaged, or is of another recipe.
+        DamagedStateError: The file is no state, or one of another model; nothing is taken up.
+        HeadscopeError: The state is of another recipe.
     """
     try:
         with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}
         tensors = load_file(path, device=str(model.hf.device))
-    except safetensors.SafetensorError as error:
-        raise HeadscopeError(
-            f"the state of the training in {path} is damaged ({error}): remove it"
-        ) from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _damaged(path, reason(error)) from error
+    if wrong := _wrong(metadata, tensors, model):
+        raise _damaged(path, wrong)
     if metadata["recipe"] != repr(asdict(recipe)):
         raise HeadscopeError(
             f"{path} is the state of a run with another recipe: remove it, or use another --out"
         )
-    set_random_state({key: tensors.pop(key) for key in ("rng", "rng.cuda") if key in tensors})
+    set_random_state({key: tensors.pop(key) for key in _RANDOM if key in tensors})
     # The rest is named KEY.PARAMETER: the weight, and what AdamW keeps of it.
     by_parameter: dict[str, dict[str, Tensor]] = {}
     for key_and_name, tensor in tensors.items():
@@ -118,3 +121,28 @@ def resume(path: Path, model: Model, optimiser: torch.optim.AdamW, recipe: Recip
             if kept:
                 optimiser.state[parameter] = kept
     return Position(int(metadata["step"]), int(metadata["part"]))
+
+
+def _damaged(path: Path, why: str) -> DamagedStateError:
+    return DamagedStateError(f"the state of the training in {path} is damaged ({why}): remove it")
+
+
+def _wrong(metadata: dict[str, str], tensors: dict[str, Tensor], model: Model) -> str:
+    """What is wrong with the content of a state, in a clause; empty if nothing is."""
+    if not {"step", "part", "recipe"} <= metadata.keys() or "rng" not in tensors:
+        return "it says no position"
+    if not (metadata["step"].isdecimal() and metadata["part"].isdecimal()):
+        return "its position is no number"
+    shapes = {name: parameter.shape for name, parameter in model.hf.named_parameters()}
+    if any(f"weight.{name}" not in tensors for name in shapes):
+        return "a weight is missing"
+    for key_and_name, tensor in tensors.items():
+        if key_and_name in _RANDOM:
+            continue
+        key, _, name = key_and_name.partition(".")
+        # AdamW counts its steps in a scalar; all else has the shape of its weight.
+        if name not in shapes or (key != "step" and tensor.shape != shapes[name]):
+            return f"{key_and_name} is of another model"
+        if not bool(tensor.isfinite().all()):
+            return f"{key_and_name} is not finite"
+    return ""

@@ -13,6 +13,20 @@ TaggedExample = tuple[tuple[Word, ...], ...]
 """The words of an example, [text][word]."""
 
 
+def resolved(split: Split, source: str = "auto", language: str = "en") -> str:
+    """What `tag` takes the words from: "gold", "plain", or a pipeline with its version.
+
+    Raises:
+        HeadscopeError: There is no such source, or the split has no gold words, or no pipeline for
+            the language is installed.
+    """
+    kind, pipeline = _checked(split, source, language)
+    if kind != "spacy":
+        return kind
+    pipeline = pipeline or _pipeline_for(language)
+    return f"{pipeline} {pipelines().get(pipeline, '')}".strip()
+
+
 def tag(
     split: Split,
     source: str = "auto",
@@ -39,12 +53,7 @@ def tag(
         HeadscopeError: There is no such source, the split has no gold words, or spaCy or its
             pipeline is missing.
     """
-    kind, colon, pipeline = source.partition(":")
-    names_a_pipeline = kind == "spacy" and bool(pipeline)
-    if kind not in _SOURCES or (colon and not names_a_pipeline):
-        raise unknown("source of words", source, [*_SOURCES, "spacy:NAME"])
-    if kind == "auto":
-        kind = _first_source(split, language)
+    kind, pipeline = _checked(split, source, language)
     if kind == "gold":
         return _gold(split, language)
     columns = [split.first] if split.second is None else [split.first, split.second]
@@ -61,6 +70,19 @@ def tag(
         text: mark_negations(of_text, language) for text, of_text in zip(texts, words, strict=True)
     }
     return tuple(tuple(tagged[text] for text in row) for row in zip(*columns, strict=True))
+
+
+def _checked(split: Split, source: str, language: str) -> tuple[str, str]:
+    """The kind of a source, not "auto", and the pipeline that it names. Raises HeadscopeError."""
+    kind, colon, pipeline = source.partition(":")
+    names_a_pipeline = kind == "spacy" and bool(pipeline)
+    if kind not in _SOURCES or (colon and not names_a_pipeline):
+        raise unknown("source of words", source, [*_SOURCES, "spacy:NAME"])
+    if kind == "auto":
+        kind = _first_source(split, language)
+    if kind == "gold" and split.words is None:
+        raise HeadscopeError("the data has no gold words: take the words from 'spacy' or 'plain'.")
+    return kind, pipeline
 
 
 def _first_source(split: Split, language: str) -> str:

@@ -34,11 +34,11 @@ SCORES = Table(
         number("value", "points", "The score: 100 times the metric."),
         *MEAN,
         MAJORITY,
-        count("answers", "", "How many different answers the model gives: classes, or scores."),
+        count("answers", "answers", "How many different answers (classes or scores) there are."),
         optional(
             number(
                 "p_majority",
-                "",
+                "probability",
                 "The two-sided p-value of its difference from the majority class (exact McNemar); "
                 "null for another metric than accuracy.",
             )
