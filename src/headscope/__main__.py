@@ -7,8 +7,8 @@ from headscope import stopping
 
 def main() -> None:
     """Run the command line and exit; see `headscope.cli.run` for the exit codes."""
-    stopping.listen()
     try:
+        stopping.listen()
         from headscope.cli import run
 
         code = run()
