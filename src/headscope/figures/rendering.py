@@ -14,9 +14,13 @@ _SIZE = r'width="([\d.]+)" height="([\d.]+)"'
 
 def svg(chart: Any) -> str:
     """A chart as SVG."""
+    import altair as alt
     import vl_convert as vlc
 
-    return str(vlc.vegalite_to_svg(chart.to_json(indent=None)))
+    # Altair refuses data of more than 5,000 rows, which a map of a long text has.
+    with alt.data_transformers.disable_max_rows():
+        layout = chart.to_json(indent=None)
+    return str(vlc.vegalite_to_svg(layout))
 
 
 def save(chart: Any, path: Path) -> Path:
