@@ -20,7 +20,8 @@ from headscope.figures.thumbnails import shrunk, typical
 from headscope.reporting.build import build
 from headscope.reporting.findings import findings
 from headscope.reporting.images import data_address
-from headscope.reporting.payload import PackedMap, columns, embedded, packed
+from headscope.reporting.packing import PackedMap, packed
+from headscope.reporting.payload import columns, embedded
 from headscope.reporting.reading import read
 from headscope.reporting.side_by_side import line
 from headscope.results.numbers import number, p_value

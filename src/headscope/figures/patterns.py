@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from headscope.figures.style import DARK_BLUE, PATTERN_COLOURS, SCREEN, Look, headed, source
 from headscope.figures.thumbnails import Typical
@@ -12,6 +14,7 @@ from headscope.names import AS_GIVEN
 from headscope.results.tables import Map
 
 _SMALLEST = 0.04  # of the largest weight: paler cells are not drawn
+_MOST = 12_000  # cells of a map that are drawn: the largest weights
 _PALE_BLUE = "#f2f6fb"
 _CLASSES = list(PATTERN_COLOURS)
 
@@ -36,7 +39,7 @@ def typical_rows(
             continue
         example = int(typical.example[layer - 1, head - 1])
         weights = maps[f"{typical.state}/{example}"][layer - 1, head - 1] / 255
-        queries, keys = (weights > _SMALLEST * weights.max()).nonzero()
+        queries, keys = _drawn_cells(weights)
         columns = {
             "class": name,
             "layer": layer,
@@ -50,6 +53,15 @@ def typical_rows(
         }
         parts.append(pl.DataFrame(columns))
     return pl.concat(parts) if parts else None
+
+
+def _drawn_cells(weights: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The queries and the keys of the weights that are large enough to be seen."""
+    flat = weights.ravel()
+    largest = np.sort(np.argsort(-flat, kind="stable")[:_MOST])
+    drawn = largest[flat[largest] > _SMALLEST * flat.max()]
+    queries, keys = np.unravel_index(drawn, weights.shape)
+    return queries, keys
 
 
 def typical_maps(rows: pl.DataFrame, title: str, look: Look) -> Any:

@@ -46,32 +46,35 @@ def typical(maps: Mapping[str, Map]) -> Typical | None:
     """
     for state in STATES:
         if any(key.startswith(f"{state}/") for key in maps):
-            return _typical(state, _by_example(maps, state))
+            return _typical(state, maps, _by_example(maps, state))
     return None
 
 
-def _by_example(maps: Mapping[str, Map], state: str) -> dict[int, Map]:
-    """The maps of one state by the number of their example, in order; other keys are skipped."""
+def _by_example(maps: Mapping[str, Map], state: str) -> dict[int, str]:
+    """The keys of the maps of one state by the number of their example, in order; other keys are
+    skipped.
+    """
     numbered = {}
-    for key, map_ in maps.items():
+    for key in maps:
         number = key.removeprefix(f"{state}/")
         if number.isdecimal() and key == f"{state}/{int(number)}":
-            numbered[int(number)] = map_
+            numbered[int(number)] = key
     return dict(sorted(numbered.items()))
 
 
-def _typical(state: str, maps: Mapping[int, Map]) -> Typical | None:
-    shapes = {map_.shape[:2] for map_ in maps.values()}
-    if len(shapes) != 1:
+def _typical(state: str, maps: Mapping[str, Map], keys: Mapping[int, str]) -> Typical | None:
+    # One map at a time: all of them may not fit into memory.
+    small_maps = [shrunk(maps[key]) for key in keys.values()]
+    if len({map_.shape for map_ in small_maps}) != 1:
         return None
-    pooled = np.stack([shrunk(map_) for map_ in maps.values()]).astype(np.float32)
+    pooled = np.stack(small_maps).astype(np.float32)
     # [example, layer, head, y, x] -> [example, layer, head]
     distances = ((pooled - pooled.mean(0)) ** 2).sum((3, 4))
     nearest = distances.argmin(0)  # [layer, head]
     chosen = np.take_along_axis(pooled, nearest[None, :, :, None, None], 0)[0]
     largest = np.maximum(chosen.max((2, 3), keepdims=True), 1)
     small = np.round(15 * np.sqrt(chosen / largest)).astype(np.uint8)
-    return Typical(state, np.array(list(maps))[nearest], small)
+    return Typical(state, np.array(list(keys))[nearest], small)
 
 
 def shrunk(map_: NDArray[Any], side: int = SIDE) -> NDArray[Any]:

@@ -3,15 +3,16 @@ named in words.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import polars as pl
 
 from headscope.errors import HeadscopeError
+from headscope.reporting.saved_maps import SavedMaps
 from headscope.results.record import DONE
 from headscope.results.saved import read_table
 from headscope.results.schema import Table
@@ -70,9 +71,9 @@ def read(folder: Path) -> Run:
                 problems.append(f"{table.file} is missing: {table.called} cannot be shown.")
         except ValueError as error:
             problems.append(f"{table.file} is damaged ({error}): {table.called} cannot be shown.")
-    maps: dict[str, Map] = {}
+    maps: Mapping[str, Map] = {}
     try:
-        maps = _maps(folder / _MAPS)
+        maps = SavedMaps(folder / _MAPS)
     except FileNotFoundError:
         if command == _UNKNOWN:
             problems.append(f"{_MAPS} is missing: the attention maps cannot be shown.")
@@ -86,18 +87,18 @@ def examples_of(folder: Path | None, task: str, most: int) -> tuple[Tables, Mapp
     """The examples of one task of `headscope paper` and their maps, at most so many; nothing where
     none are kept.
     """
-    if folder is None or "/" in task:
+    # A name from a table must not lead out of the folder.
+    if folder is None or "/" in task or task in ("", ".", ".."):
         return {}, {}
     compared = folder / task / "compared"
     examples = TABLES["examples"]
     try:
         frame = _shown_part(compared / examples.file, examples).head(most)
-        maps = _maps(compared / _MAPS)
+        maps = SavedMaps(compared / _MAPS)
     except Exception:  # safetensors raises its own errors
         return {}, {}
     numbers = {str(number) for number in frame["example"]}
-    kept = {name: one for name, one in maps.items() if name.split("/")[-1] in numbers}
-    return {"examples": frame}, kept
+    return {"examples": frame}, maps.of(numbers)
 
 
 def titled(meta: Mapping[str, Any], task: str = "") -> str:
@@ -121,7 +122,7 @@ def joined(runs: Sequence[Run]) -> list[Run]:
                 sections[number] = replace(
                     section,
                     tables=tables,
-                    maps={**run.maps, **section.maps},
+                    maps=_chained(section.maps, run.maps),
                     problems=(*section.problems, *run.problems),
                     others=(*section.others, run.meta),
                 )
@@ -129,6 +130,12 @@ def joined(runs: Sequence[Run]) -> list[Run]:
         else:
             sections.append(run)
     return sections
+
+
+def _chained(first: Mapping[str, Map], second: Mapping[str, Map]) -> Mapping[str, Map]:
+    """The maps of both, still unread; of two with one name the first one's."""
+    both = [cast("MutableMapping[str, Map]", maps) for maps in (first, second)]
+    return ChainMap(*both)
 
 
 def _key(run: Run) -> tuple[str, ...]:
@@ -177,18 +184,6 @@ def _shown_part(path: Path, table: Table) -> pl.DataFrame:
     if table.name == "examples":
         frame = frame.drop_nulls(list(table.required))
     return frame
-
-
-def _maps(path: Path) -> dict[str, Map]:
-    from safetensors.numpy import load_file
-
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    return {
-        name: array
-        for name, array in load_file(path).items()
-        if array.ndim == 4 and array.dtype == np.uint8 and array.size
-    }
 
 
 def part(meta: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from headscope.figures.thumbnails import Typical, typical
 from headscope.reporting.estimates import Estimate, Finding, estimates
 from headscope.reporting.findings import findings
 from headscope.reporting.images import Image, image
-from headscope.reporting.payload import LEVELS, PackedMap, Payload, packed, payload
+from headscope.reporting.packing import LEVELS, PackedMap
+from headscope.reporting.payload import Payload, payload
 from headscope.reporting.reading import Run, examples_of, joined, part, read, text, titled
+from headscope.reporting.shortening import ShownMaps, shown_maps
 from headscope.reporting.side_by_side import tasks_of
 from headscope.results.tables import Tables
 from headscope.stats.proxies import LAYER
@@ -90,12 +92,22 @@ class Section:
     @cached_property
     def payload(self) -> Payload:
         """What the script of the page needs, but for the maps."""
-        return payload(self.run, self.typical, self.chart_tables)
+        examples = self.shown_maps.examples
+        tables = dict(self.run.tables)
+        if examples is not None:
+            tables["examples"] = examples
+        shown = replace(self.run, tables=tables, maps={})
+        return payload(shown, sorted(self.maps), self.typical, self.chart_tables)
 
     @cached_property
-    def maps(self) -> dict[str, PackedMap]:
+    def shown_maps(self) -> ShownMaps:
+        """The maps and the examples for the script of the page, and what it does not show."""
+        return shown_maps(self.run.maps, self.run.tables.get("examples"))
+
+    @property
+    def maps(self) -> Mapping[str, PackedMap]:
         """The maps for the script of the page."""
-        return packed(self.run.maps)
+        return self.shown_maps.maps
 
     @property
     def exact(self) -> bool:
