@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from headscope.errors import HeadscopeError
+from headscope.results.contents import is_written
 from headscope.results.record import DONE
 from headscope.results.saved import read_table
 from headscope.results.schema import Table
@@ -78,8 +79,19 @@ def read(folder: Path) -> Run:
             problems.append(f"{_MAPS} is missing: the attention maps cannot be shown.")
     except Exception:  # safetensors raises its own errors, and others for a bad header
         problems.append(f"{_MAPS} is damaged: the attention maps cannot be shown.")
+    problems += _changed(folder, part(meta, "files"))
     title = titled(meta) or folder.resolve().name
     return Run(title, meta, tables, maps, tuple(problems), folder=folder)
+
+
+def _changed(folder: Path, files: Mapping[str, Any]) -> list[str]:
+    """Which files are others than those that run.json has checksums of: rows may lack."""
+    changed = []
+    for name in (*(table.file for table in TABLES.values()), _MAPS):
+        written = part(files, name).get("sha256")
+        if isinstance(written, str) and not is_written(folder / name, written):
+            changed.append(f"{name} is not what the run wrote: run its command again.")
+    return changed
 
 
 def examples_of(folder: Path | None, task: str, most: int) -> tuple[Tables, Mapping[str, Map]]:
