@@ -23,6 +23,7 @@ from headscope.commands.session import check_inputs, task_hash
 from headscope.errors import HeadscopeError
 from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import load
+from headscope.reporting.reading import read
 from headscope.results.lock import LOCK, locked
 from headscope.results.requests import difference
 from headscope.results.run import Run
@@ -70,12 +71,12 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> 
 
 def test_the_second_command_is_exit_code_2(tiny: Path, tmp_path: Path, capsys: Say) -> None:
     out = tmp_path / "run"
-    words = f"disable --model {tiny} --task builtin --examples 8 --heads layers --out {out}"
+    words = f"disable --model {tiny} --task builtin --examples 8 --heads layers --quiet --out {out}"
     with locked(out):
         assert cli.run(words.split()) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
     assert f"--out {out} is being written by process {os.getpid()}" in sentence
-    assert cli.run([*words.split(), "--quiet"]) == 0
+    assert cli.run(words.split()) == 0
 
 
 def test_where_nothing_can_be_locked_the_run_goes_on(
@@ -223,6 +224,21 @@ def test_a_changed_model_is_another_run(
         headscope.disable(**given, model=str(tmp_path / "model"))
 
 
+def test_models_that_number_their_tokens_differently_are_not_compared(
+    tuned: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tuned, tmp_path / "other")
+    path = tmp_path / "other" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    pieces = content["model"]["vocab"]
+    pieces["nurse"], pieces["pilot"] = pieces["pilot"], pieces["nurse"]
+    path.write_text(json.dumps(content))
+    models = {"before": str(tuned), "after": str(tmp_path / "other")}
+    with pytest.raises(HeadscopeError, match="number their tokens differently"):
+        headscope.compare(**SMALL, **models, out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_names_paths_and_versions_are_no_part_of_a_model(tuned: Path, tmp_path: Path) -> None:
     shutil.copytree(tuned, tmp_path / "moved")
     names = {"_name_or_path": "x", "transformers_version": "4.0.0", "dtype": "float16"}
@@ -323,6 +339,21 @@ def test_what_is_damaged_is_named_and_made_again(
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
     headscope.disable(**given)
     assert "holds the result of this very command already" in capsys.readouterr().err
+
+
+def test_the_report_of_a_damaged_run_says_it(tuned: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    headscope.disable(**SMALL, model=str(tuned), heads="layers", out=out, quiet=True)
+    assert read(out).problems == ()
+    # A table that can be read, but lacks rows.
+    pl.read_parquet(out / "disabled.parquet").head(2).write_parquet(out / "disabled.parquet")
+    (problem,) = read(out).problems
+    assert problem == "disabled.parquet is not what the run wrote: run its command again."
+    # Names of files that no run has are not looked at.
+    ended = json.loads((out / "run.json").read_text())
+    ended["files"] = {"../../secret": {"sha256": "ab"}, "heads.parquet": 3, "scores.parquet": None}
+    (out / "run.json").write_text(json.dumps(ended))
+    assert read(out).problems == ()
 
 
 def test_a_damaged_checkpoint_is_trained_again(tiny: Path, tuned: Path, tmp_path: Path) -> None:

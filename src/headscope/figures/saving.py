@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from headscope.errors import HeadscopeError
 from headscope.figures.catalogue import Drawing
 from headscope.figures.heatmaps import effect_map, measure_map
@@ -31,7 +33,16 @@ def save_figures(drawings: Sequence[Drawing], folder: Path, look: Look) -> None:
         picture, width = fitted(drawing, look)
         write(picture, folder / f"{name}.svg", width)
         write(picture, folder / f"{name}.pdf", width)
-        drawing.numbers.write_csv(folder / f"{name}.csv")
+        inert(drawing.numbers).write_csv(folder / f"{name}.csv")
+
+
+def inert(table: pl.DataFrame) -> pl.DataFrame:
+    """A table whose texts no spreadsheet takes for a formula: an apostrophe stands before those
+    that look like one. Numbers are left alone.
+    """
+    texts = pl.col(pl.String)
+    is_formula = texts.str.contains(r"^[=+\-@\t\r]")
+    return table.with_columns(pl.when(is_formula).then("'" + texts).otherwise(texts).name.keep())
 
 
 def fitted(drawing: Drawing, look: Look) -> tuple[str, float | None]:

@@ -13,10 +13,9 @@ from headscope.figures.style import PATTERN_COLOURS, label
 from headscope.figures.thumbnails import SIDE, Typical
 from headscope.names import SIGNIFICANT
 from headscope.reporting.packing import base64_of, deflated
-from headscope.reporting.reading import Run, part
+from headscope.reporting.reading import LARGEST, Run, part
 from headscope.results.tables import Tables
 
-_MOST = 256  # layers or heads: a grid beyond that is a damaged table, not a model
 _ALIKE, _DIGITS = 5, 7
 SHOWN = (
     *("scores", "heads", "change", "disabled", "patterns", "heterogeneous", "examples"),
@@ -113,7 +112,7 @@ def _size(run: Run, axis: str) -> int:
     for name in ("heads", "disabled", "change", "relations"):
         if name in run.tables:
             sizes.append(run.tables[name][axis].max())
-    return max((n for n in sizes if isinstance(n, int) and 1 <= n <= _MOST), default=0)
+    return max((n for n in sizes if isinstance(n, int) and 1 <= n <= LARGEST), default=0)
 
 
 def _tables(tables: Tables) -> dict[str, pl.DataFrame]:

@@ -13,14 +13,20 @@ import polars as pl
 
 from headscope.errors import HeadscopeError
 from headscope.reporting.saved_maps import SavedMaps
+from headscope.results.contents import is_written
 from headscope.results.record import DONE
 from headscope.results.saved import read_table
-from headscope.results.schema import Table
+from headscope.results.schema import Column, Table
 from headscope.results.tables import TABLES, Map, Tables
 
 _MAPS = "maps.safetensors"
 _UNKNOWN = "study"
 """What a run of an unknown command is expected to hold: what this one writes."""
+
+LARGEST = 256
+"""Layers or heads of a model: a table that names more is damaged."""
+_NAMES = {"measure", "metric"}
+_AXES = {"layer", "head", "other_layer", "other_head"}
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,19 @@ def read(folder: Path) -> Run:
             problems.append(f"{_MAPS} is missing: the attention maps cannot be shown.")
     except Exception:  # safetensors raises its own errors, and others for a bad header
         problems.append(f"{_MAPS} is damaged: the attention maps cannot be shown.")
+    problems += _changed(folder, part(meta, "files"))
     title = titled(meta) or folder.resolve().name
     return Run(title, meta, tables, maps, tuple(problems), folder=folder)
+
+
+def _changed(folder: Path, files: Mapping[str, Any]) -> list[str]:
+    """Which files are others than those that run.json has checksums of: rows may lack."""
+    changed = []
+    for name in (*(table.file for table in TABLES.values()), _MAPS):
+        written = part(files, name).get("sha256")
+        if isinstance(written, str) and not is_written(folder / name, written):
+            changed.append(f"{name} is not what the run wrote: run its command again.")
+    return changed
 
 
 def examples_of(folder: Path | None, task: str, most: int) -> tuple[Tables, Mapping[str, Map]]:
@@ -181,6 +198,12 @@ def _shown_part(path: Path, table: Table) -> pl.DataFrame:
     numbers = pl.col(pl.Float64)
     finite = pl.when(numbers.is_finite()).then(numbers).name.keep()
     frame = read_table(path, table).select(table.shown).with_columns(finite)
+    # A name that is missing is shown as an empty one.
+    names = pl.col(sorted(_NAMES & {*frame.columns}))
+    frame = frame.with_columns(names.fill_null(""))
+    for column in table.columns:
+        if column.name in _AXES & set(frame.columns):
+            _check_places(frame[column.name], column)
     if table.name == "examples":
         frame = frame.drop_nulls(list(table.required))
     return frame
@@ -204,3 +227,12 @@ def text(value: object) -> str:
 def short(name: str) -> str:
     """A model's name for a title: of a path its last two parts."""
     return "/".join(name.split("/")[-2:])
+
+
+def _check_places(places: pl.Series, column: Column) -> None:
+    """Refuse numbers of layers or heads that no model has."""
+    if places.null_count() and not column.nullable:
+        raise ValueError(f"a row has no {column.name}")
+    known = places.drop_nulls()
+    if not known.is_between(1, LARGEST).all():
+        raise ValueError(f"no model has the {column.name} {known.abs().max()!r}")

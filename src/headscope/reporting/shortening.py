@@ -53,7 +53,7 @@ def shown_maps(
         packed_maps, size = _packed_within(maps, most_bytes)
         if size <= most_bytes or examples is None:
             return ShownMaps(packed_maps, examples)
-        limit = _less(longest, sqrt(most_bytes / size))
+        limit = max(min(longest, _FEW_TOKENS), _less(longest, sqrt(most_bytes / size)))
     if examples is None:  # Without examples the page shows no map.
         return ShownMaps({}, None)
     count = examples.height
