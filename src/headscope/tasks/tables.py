@@ -18,6 +18,7 @@ from headscope.errors import HeadscopeError, reason, refusing
 from headscope.tasks.finding import Named
 
 Values = Sequence[object]
+_POINTER = b"version https://git-lfs"
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -103,6 +104,12 @@ def read_table(file: Named, wanted: Wanted) -> Table:
     Raises:
         HeadscopeError: The file is damaged, lacks a column, or its rows cannot be told apart.
     """
+    with refusing(f"{file.path} cannot be read"), file.path.open("rb") as opened:
+        start = opened.read(len(_POINTER))
+    if start == _POINTER:
+        raise HeadscopeError(
+            f"{file.path} is a pointer of git-lfs in place of the file: fetch it with git lfs pull"
+        )
     if file.form == "parquet":
         return _parquet(file, wanted)
     text = _text(file)
@@ -144,7 +151,10 @@ def _parquet(file: Named, wanted: Wanted) -> Table:
         try:
             names = list(pl.read_parquet_schema(path))
             layout = wanted.layout(names, file)
-            frame = pl.read_parquet(path, columns=list(layout.names), use_pyarrow=False)
+            # Else brackets in the path are a pattern, of which another folder's file is read.
+            frame = pl.read_parquet(
+                path, columns=list(layout.names), glob=False, hive_partitioning=False
+            )
             classes = _classes(pl.read_parquet_metadata(path), layout.label)
         # polars panics on some damaged files, which is no Exception.
         except pl.exceptions.PanicException as error:
@@ -244,7 +254,8 @@ def _columns(objects: list[tuple[int, dict[str, object]]], file: Named, wanted: 
     texts: list[Values] = []
     notes = []
     for name in layout.texts:
-        values = [row.get(name) for _, row in objects]
+        # pandas has NaN where a text is missing, and only that is not itself.
+        values = [None if row.get(name) != row.get(name) else row.get(name) for _, row in objects]
         if not set(map(type, values)) <= {str, NoneType}:
             notes.append(_number_note(values, rows, name, file))
         column = [None if value is None else str(value) for value in values]
@@ -294,19 +305,40 @@ def _delimited(text: str, file: Named, wanted: Wanted) -> Table:
     whole = []
     rows = []
     filled = [(number, row) for number, row in enumerate(cells[1:], start=1) if row]
-    for number, row in filled:
+    halves = _halves([row for _, row in filled], header, layout)
+    odd = half = 0
+    for at, (number, row) in enumerate(filled):
         _check_lines_within(row, number, header, layout, file, wanted)
-        if len(row) == len(header):
+        if len(row) != len(header):
+            odd += 1
+        elif at in halves:
+            half += 1
+        else:
             rows.append(number)
             whole.append([row[place] for place in places])
     notes: tuple[str, ...] = ()
-    if odd := len(filled) - len(whole):
-        notes = (
-            f"{file.path.name}: {odd} of {len(filled)} rows left out, which have fewer or more "
-            f"fields than the {len(header)} of the header",
-        )
+    for left_out, why in (
+        (odd, f"which have fewer or more fields than the {len(header)} of the header"),
+        (half, "of which a text may go on in a line without a delimiter"),
+    ):
+        if left_out:
+            notes += (f"{file.path.name}: {left_out} of {len(filled)} rows left out, {why}",)
     columns: list[Values] = [[row[at] for row in whole] for at in range(len(places))]
     return Table(columns[:-1], columns[-1], layout.texts, rows, notes)
+
+
+def _halves(rows: list[list[str]], header: list[str], layout: Layout) -> set[int]:
+    """The rows that look whole and may be half of one: of a text with a line break and no quotes,
+    one line has all fields, if the text is in the first or the last column, and the other only one.
+    """
+    halves = set()
+    for at, row in enumerate(rows):
+        if len(row) == 1:
+            if header[-1] in layout.texts:
+                halves.add(at - 1)
+            if header[0] in layout.texts:
+                halves.add(at + 1)
+    return halves
 
 
 def _quoted(text: str, mark: str, file: Named) -> list[list[str]]:
@@ -323,11 +355,13 @@ def _quoted(text: str, mark: str, file: Named) -> list[list[str]]:
 
 def _bare(text: str, mark: str) -> list[list[str]] | None:
     """The fields of a file of GLUE's archives, in which a quote is a character like any other; None
-    if the file quotes: a field of it stands in quotes and doubles those within, which none of GLUE
-    does.
+    if the file quotes: a name in its header stands in quotes, or a field does and doubles those
+    within, which none of GLUE does.
     """
-    lines = [line.rstrip("\r") for line in text.split("\n")]
+    lines = [line.rstrip("\r") for line in text.split("\n" if "\n" in text else "\r")]
     cells = [line.split(mark) if line else [] for line in lines]
+    if cells[0] and cells[0][0][:1] == cells[0][0][-1:] == '"':
+        return None
     for row in cells:
         for field in row:
             if field[:1] == field[-1:] == '"' and '""' in field[2:-2]:
