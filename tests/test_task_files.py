@@ -243,6 +243,21 @@ def test_a_folder_whose_name_is_a_pattern_is_not_searched_for(tmp_path: Path) ->
         assert (read.first, read.labels.tolist()) == (("right",), [1])
 
 
+@pytest.mark.parametrize("path", ["~nobody-has-this-name/x", "x" * 5000])
+def test_a_path_that_cannot_be(path: str) -> None:
+    with pytest.raises(HeadscopeError, match="the data folder .* cannot be used"):
+        load_data(find("rte"), path)
+    with pytest.raises(HeadscopeError, match="the task .* cannot be used"):
+        find(path)
+
+
+def test_a_score_is_a_plain_number(tmp_path: Path) -> None:
+    toml = 'columns = ["text"]\nlimits = [0, 10]\n'
+    assert validation(tmp_path / "a", "validation.csv", "text,label\na,1e0\n", toml).labels == [1]
+    with pytest.raises(HeadscopeError, match="the label '1_0' is out of range"):
+        validation(tmp_path / "b", "validation.csv", "text,label\na,1_0\n", toml)
+
+
 def test_two_folders_of_one_task_are_not_chosen_from(tmp_path: Path) -> None:
     for name in ("rte", "RTE-copy"):
         (tmp_path / name).mkdir()
@@ -318,7 +333,8 @@ def test_what_is_read_all_the_same(tmp_path: Path, name: str, content: str | byt
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("validation.jsonl", ROW + '{"text": \n', "validation.jsonl cannot be read as jsonl, line 2: Expecting value"),
+        ("validation.jsonl", ROW + '{"text": \n', "validation.jsonl cannot be read as jsonl, line 2: Expecting value .column 10."),
+        ("validation.csv", "text;label\na;1\n", "the file has text;label .is its delimiter another one"),
         ("validation.jsonl", ROW + "[1]\n", "line 2: expected an object"),
         ("validation.jsonl", '{"text": {"a": 1}, "label": 1}\n', "row 1: the text in 'text' is .* expected a text"),
         ("validation.jsonl", '{"text": "a", "text": "b", "label": 1}\n', "a key stands twice"),
@@ -399,6 +415,9 @@ def test_the_folder_of_the_task_itself_and_a_single_file(
         (b"x = " + b"[" * 5000 + b"]" * 5000, False),
         (TOML.encode() + b'metrics = ["accuracy", "accuracy"]\n', False),
         (TOML.encode() + b"name = 5\n", False),
+        (TOML.encode() + b'name = ".."\n', False),
+        (TOML.encode() + b'name = "a/b"\n', False),
+        (TOML.encode() + b'name = "' + b"a" * 256 + b'"\n', False),
         (TOML.encode() + b"label = ['label']\n", False),
         (TOML.encode() + b'label = "text"\n', False),
         (TOML.replace('"text"', '"text", "text"').encode(), False),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headscope.errors import HeadscopeError, reason
+from headscope.errors import HeadscopeError, reason, refusing
 from headscope.examples import Split
 from headscope.hub import reachable
 from headscope.tasks.base import Task
@@ -45,7 +45,11 @@ class Data:
 
 
 def load_data(
-    task: Task, data: Path | None = None, *, seed: int = 0, sizes: tuple[int, int] = (2000, 300)
+    task: Task,
+    data: Path | str | None = None,
+    *,
+    seed: int = 0,
+    sizes: tuple[int, int] = (2000, 300),
 ) -> Data:
     """The rows of a task.
 
@@ -67,8 +71,10 @@ def load_data(
         data = Path(os.environ["HEADSCOPE_DATA"])
     if data is None:
         return _from_hub(task)
-    data = Path(data).expanduser()
-    if not data.is_dir():
+    with refusing(f"the data folder {str(data)[:80]!r} cannot be used"):
+        data = Path(data).expanduser()
+        is_there = data.is_dir()
+    if not is_there:
         raise HeadscopeError(
             f"the data folder {data} does not exist: give the folder that holds {task.name}/"
         )

@@ -16,6 +16,8 @@ from headscope.errors import HeadscopeError, reason, unknown
 from headscope.stats.metrics import metric_named
 from headscope.tasks.base import Task
 
+_LONGEST = 200
+"""The longest name of a task, in bytes."""
 _KEYS = ("name", "columns", "label", "labels", "limits", "metrics")
 
 
@@ -85,6 +87,10 @@ def _content(path: Path) -> dict[str, object]:
 def _name(path: Path, key: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise HeadscopeError(f"{path}: {key} must be a name, got {value!r}")
+    # A task's name becomes the name of a folder.
+    is_long = len(value.encode(errors="replace")) > _LONGEST
+    if key == "name" and (value in (".", "..") or set(value) & set("/\\\0") or is_long):
+        raise HeadscopeError(f"{path}: name must be one that a folder can have, got {value[:60]!r}")
     return value
 
 

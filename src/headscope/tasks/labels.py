@@ -175,6 +175,9 @@ def _scores(values: Sequence[object], rows: Sequence[int], task: Task, where: st
 def _number(value: object) -> float:
     if not isinstance(value, int | float | str) or isinstance(value, bool):
         return float("nan")
+    # Python would take 1_0 for 10.
+    if isinstance(value, str) and "_" in value:
+        return float("nan")
     try:
         return float(value)
     except ValueError:

@@ -89,6 +89,7 @@ class Wanted:
             raise HeadscopeError(
                 f"{file.path} has no column {', '.join(missing)}: {self.task} needs "
                 f"{', '.join(first)}; the file has {', '.join(names) or 'none'}"
+                f"{' (is its delimiter another one?)' if len(names) == 1 else ''}"
             )
         for name in layout.names:
             if list(names).count(name) > 1:
@@ -231,8 +232,12 @@ def _parsed(text: str, file: Named, where: str) -> object:
         if not isinstance(value, dict) or text.count('":') + text.count('" :') > len(value):
             value = json.loads(text, object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError) as error:
+        # Within a line of its own, the reader's "line 1" would mislead.
+        why = reason(error)
+        if where and isinstance(error, json.JSONDecodeError):
+            why = f"{error.msg} (column {error.colno})"
         raise HeadscopeError(
-            f"{file.path} cannot be read as {file.form}{where}: {reason(error)}; correct it"
+            f"{file.path} cannot be read as {file.form}{where}: {why}; correct it"
         ) from error
     return value
 
