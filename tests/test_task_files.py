@@ -90,6 +90,8 @@ def test_rows_of_another_length_are_left_out_and_counted(tmp_path: Path) -> None
         ('text,label\na,0\n"b,1\nd,0\ne "",0\n"\n', "row 2: a text in quotes holds a line that is a whole"),
         ('text,label\na,0\n"b,1\nd,0\n",1\n', "row 2: a text in quotes holds a line that is a whole"),
         ('text,label\na,0\nb,"1\n', "unexpected end of data"),
+        ('text,label\na,0\n"b,1\na screen of 5",0\n', "row 2: a text in quotes holds a line that is a whole row .'b,1'"),
+        ('label,text\n0,"a\n1,a screen of 5"\n', "row 1: a text in quotes holds a line that is a whole row"),
     ],
 )  # fmt: skip
 def test_an_open_quote_swallows_no_rows(tmp_path: Path, text: str, sentence: str) -> None:
@@ -98,10 +100,12 @@ def test_an_open_quote_swallows_no_rows(tmp_path: Path, text: str, sentence: str
 
 
 def test_a_line_break_in_a_text_is_no_row(tmp_path: Path) -> None:
-    text = 'text,label\n"one, two\nand so on, and on",1\n'
-    assert validation(tmp_path / "own", "validation.csv", text).first == (
-        "one, two\nand so on, and on",
-    )
+    text = "one, two\nand so on, and on"
+    for folder, content in (("a", f'text,label\n"{text}",1\n'), ("b", f'label,text\n1,"{text}"\n')):
+        assert validation(tmp_path / folder, "validation.csv", content).first == (text,)
+    # Only what ends a line of the file counts: not this separator.
+    content = 'text,label\n"a\u2028b,1",1\n'
+    assert validation(tmp_path / "c", "validation.csv", content).first == ("a\u2028b,1",)
 
 
 STARS = 'columns = ["text"]\nlabels = ["1", "2", "3"]\n'

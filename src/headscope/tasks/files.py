@@ -13,6 +13,7 @@ from headscope.errors import HeadscopeError, reason, refusing
 from headscope.examples import Split
 from headscope.hub import reachable
 from headscope.tasks.base import Task
+from headscope.tasks.columns import Layout, Table, Values, Wanted
 from headscope.tasks.finding import Named, split_files
 from headscope.tasks.labels import (
     check_classes,
@@ -21,7 +22,7 @@ from headscope.tasks.labels import (
     named_by_file,
     read_labels,
 )
-from headscope.tasks.tables import Layout, Table, Values, Wanted, read_table
+from headscope.tasks.tables import read_table
 
 
 @dataclass(frozen=True)
