@@ -1,5 +1,6 @@
 """What the repository says of itself is true: the README's tree, the pins, the help in the docs."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -97,3 +98,18 @@ def test_a_page_of_the_docs_is_what_the_code_says(name: str) -> None:
     assert done.stdout == (ROOT / "docs" / f"{name}.md").read_text(), (
         f"run python tools/{name}_page.py"
     )
+
+
+def reads_parquet(node: ast.AST) -> bool:
+    names = ("pl.read_parquet", "pl.scan_parquet")
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in names
+
+
+def test_no_path_is_taken_for_a_pattern() -> None:
+    """By default polars reads `run1/x.parquet` where `run[1]/x.parquet` is asked for."""
+    calls = []
+    for path in (ROOT / "src").rglob("*.py"):
+        calls += [node for node in ast.walk(ast.parse(path.read_text())) if reads_parquet(node)]
+    assert calls
+    for call in calls:
+        assert "glob=False" in ast.unparse(call)

@@ -130,6 +130,15 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     assert frame.schema == pl.Schema(TABLES["relations_best"].schema)
 
 
+def test_a_run_whose_folder_is_a_pattern_has_its_own_tables(tmp_path: Path) -> None:
+    for name, task in (("run[1]", "right"), ("run1", "wrong")):
+        run = Run.begin(tmp_path / name, {"command": "disable"})
+        run.table("corpus", [Count("links")], model="m", task=task)
+        run.finish(runs.record())
+    opened = headscope.open_run(tmp_path / "run[1]")
+    assert opened.tables["corpus"]["task"].to_list() == ["right"]
+
+
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     run = Run.begin(tmp_path / "run", {"command": "disable"})
     run.table("corpus", [Count("links")], model="m", task="t")

@@ -212,7 +212,7 @@ def write(run: Run, session: Session, parts: Sequence[Part], names: Sequence[str
     for role in (Role.FRAME_HEADS_DISABLED, Role.RANDOM_HEADS_DISABLED):
         is_drawn = pl.lit(role == Role.RANDOM_HEADS_DISABLED)
         for folder in [part.folder for part in parts if part.role == role]:
-            frame = pl.read_parquet(run.path / folder / "disabled.parquet")
+            frame = pl.read_parquet(run.path / folder / "disabled.parquet", glob=False)
             dispensable.append(frame.with_columns(drawn=is_drawn))
     if dispensable:
         tables["dispensable"] = pl.concat(dispensable, how="diagonal_relaxed")
@@ -229,7 +229,7 @@ def write(run: Run, session: Session, parts: Sequence[Part], names: Sequence[str
         by_seed = [part for part in parts if part.task == name and part.role in _BY_SEED]
         if len(by_seed) > 1:
             paths = [run.path / part.folder / "disabled.parquet" for part in by_seed]
-            rows += effects_over_seeds([pl.read_parquet(path) for path in paths])
+            rows += effects_over_seeds([pl.read_parquet(path, glob=False) for path in paths])
     if rows:
         run.table("seeds_disabled", rows, model=session.model.name, task="")
     run.table("claims", verdicts(tables), model=session.model.name, task=names[0])
@@ -259,7 +259,7 @@ def gather(root: Path, parts: Sequence[Part]) -> dict[str, pl.DataFrame]:
         for name in TABLES.get(part.role, ()):
             path = root / part.folder / f"{name}.parquet"
             if path.is_file():
-                frames.setdefault(name, []).append(pl.read_parquet(path))
+                frames.setdefault(name, []).append(pl.read_parquet(path, glob=False))
     return {name: pl.concat(own, how="diagonal_relaxed") for name, own in frames.items()}
 
 

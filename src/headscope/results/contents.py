@@ -146,7 +146,7 @@ def _foreign(path: Path, own: tuple[str, ...]) -> Path | None:
 def _record(path: Path) -> FileRecord:
     rows = None
     if path.suffix == ".parquet":
-        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+        rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
     return FileRecord(path.stat().st_size, _digest(path), rows)
 
 

@@ -166,7 +166,7 @@ class Run:
     def read(self, name: str) -> pl.DataFrame | None:
         """A table that was written before; None if it was not."""
         path = self.path / f"{name}.parquet"
-        return pl.read_parquet(path) if path.is_file() else None
+        return pl.read_parquet(path, glob=False) if path.is_file() else None
 
     def arrays(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write named arrays as safetensors."""

@@ -121,7 +121,7 @@ def read_table(path: Path, table: Table) -> pl.DataFrame:
         ValueError: The file is not this table; says why in a clause.
     """
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
     except Exception as error:  # What a damaged file raises is up to the library.
         raise ValueError("the file cannot be read") from error
     return table.typed(frame)

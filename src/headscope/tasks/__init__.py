@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headscope.errors import HeadscopeError
+from headscope.errors import HeadscopeError, refusing
 from headscope.examples import Split
 from headscope.tasks import builtin as _builtin  # noqa: F401  (registers itself)
 from headscope.tasks import glue as _glue  # noqa: F401
@@ -21,10 +21,12 @@ def find(name_or_folder: str | Path) -> Task:
     name = str(name_or_folder)
     if name in TASKS.names():
         return TASKS.get(name)
-    path = Path(name_or_folder).expanduser()
-    if path.is_dir():
+    with refusing(f"the task {name[:80]!r} cannot be used"):
+        path = Path(name_or_folder).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    if is_folder:
         return read_task(path)
-    if path.is_file():
+    if is_file:
         raise HeadscopeError(
             f"--task {name} is a file: give the folder that holds it, with a task.toml "
             "that names its columns (see docs/tasks.md), a train and a validation file"

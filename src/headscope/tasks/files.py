@@ -9,13 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from headscope.errors import HeadscopeError, reason
+from headscope.errors import HeadscopeError, reason, refusing
 from headscope.examples import Split
 from headscope.hub import reachable
 from headscope.tasks.base import Task
+from headscope.tasks.columns import Layout, Table, Values, Wanted
 from headscope.tasks.finding import Named, split_files
-from headscope.tasks.labels import check_classes, could_be_label, read_labels
-from headscope.tasks.tables import Layout, Table, Values, Wanted, read_table
+from headscope.tasks.labels import (
+    check_classes,
+    could_be_label,
+    is_unlabelled,
+    named_by_file,
+    read_labels,
+)
+from headscope.tasks.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,11 @@ class Data:
 
 
 def load_data(
-    task: Task, data: Path | None = None, *, seed: int = 0, sizes: tuple[int, int] = (2000, 300)
+    task: Task,
+    data: Path | str | None = None,
+    *,
+    seed: int = 0,
+    sizes: tuple[int, int] = (2000, 300),
 ) -> Data:
     """The rows of a task.
 
@@ -61,15 +72,18 @@ def load_data(
         data = Path(os.environ["HEADSCOPE_DATA"])
     if data is None:
         return _from_hub(task)
-    data = Path(data).expanduser()
-    if not data.is_dir():
+    with refusing(f"the data folder {str(data)[:80]!r} cannot be used"):
+        data = Path(data).expanduser()
+        is_there = data.is_dir()
+    if not is_there:
         raise HeadscopeError(
             f"the data folder {data} does not exist: give the folder that holds {task.name}/"
         )
     names = (task.name, *task.folders)
-    for name in names:
-        if (data / name).is_dir():
-            return _from_folder(task, data / name)
+    folders = [data / name for name in names if (data / name).is_dir()]
+    if folders:
+        _check_one(folders, task)
+        return _from_folder(task, folders[0])
     # The folder of the task itself was named, not the one around it.
     if data.resolve().name.lower() in [name.lower() for name in names]:
         return _from_folder(task, data)
@@ -77,6 +91,16 @@ def load_data(
         f"{data} holds no data for {task.name}: expected a folder {' or '.join(names)} with train "
         "and validation files"
     )
+
+
+def _check_one(folders: Sequence[Path], task: Task) -> None:
+    """Refuse to choose between two folders of a task, unless a disk gives both names to one."""
+    others = [folder for folder in folders if not folder.samefile(folders[0])]
+    if others:
+        raise HeadscopeError(
+            f"{folders[0]} and {others[0]} could both be the data of {task.name}: give the one "
+            "that is meant as --data"
+        )
 
 
 def _from_folder(task: Task, folder: Path) -> Data:
@@ -112,25 +136,35 @@ def _split(task: Task, table: Table, where: str) -> Split:
         HeadscopeError: A label is wrong, or no row is left.
     """
     if not table.rows:
-        raise HeadscopeError(f"{where} is empty: {task.name} needs at least one row")
+        why = "".join(f"; {note}" for note in table.notes)
+        raise HeadscopeError(f"{where} is empty: {task.name} needs at least one row{why}")
     check_classes(table.classes, task, where)
-    labels = read_labels(table.label, table.rows, task, where)
     texts = [_texts(values) for values in table.texts]
-    kept = [row for row, pair in enumerate(zip(*texts, strict=True)) if all(pair)]
-    if not kept:
+    whole = [row for row, pair in enumerate(zip(*texts, strict=True)) if all(pair)]
+    if not whole:
         raise HeadscopeError(
             f"{where}: every row has an empty text in {' or '.join(table.names)}: {task.name} "
             "needs at least one row with its texts"
         )
-    notes = table.notes
-    if empty := len(labels) - len(kept):
-        notes += (
-            f"{Path(where).name}: {empty} of {len(labels)} rows left out, in which a text is empty",
+    kept = [row for row in whole if task.hub is None or not is_unlabelled(table.label[row])]
+    if not kept:
+        raise HeadscopeError(
+            f"{where}: no row has a label ({table.label[whole[0]]!r} says that there is none): is "
+            "it a test split?"
         )
+    notes = table.notes
+    for count, why in (
+        (len(table.rows) - len(whole), "in which a text is empty"),
+        (len(whole) - len(kept), "which have no label"),
+    ):
+        if count:
+            left_out = f"{count} of {len(table.rows)} rows left out"
+            notes += (f"{Path(where).name}: {left_out}, {why}",)
+    labels = named_by_file([table.label[row] for row in kept], table.classes, task)
     return Split(
         first=tuple(texts[0][row] for row in kept),
         second=tuple(texts[1][row] for row in kept) if len(texts) > 1 else None,
-        labels=labels[kept],
+        labels=read_labels(labels, [table.rows[row] for row in kept], task, where),
         notes=notes,
     )
 

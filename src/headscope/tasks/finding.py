@@ -63,7 +63,8 @@ def split_files(folder: Path, stems: Sequence[str]) -> list[Named]:
     if not files:
         raise _missing(folder, stems, entries)
     kinds = {(name.stem, name.form, name.total) for name in files}
-    if len(kinds) > 1:
+    # On some disks, train.csv and Train.csv are two.
+    if len(kinds) > 1 or (len(files) > 1 and not files[0].total):
         raise HeadscopeError(
             f"{folder} has several files that could be the {stems[0]} split: "
             f"{', '.join(name.path.name for name in files)}; keep one of them there"

@@ -16,6 +16,8 @@ from headscope.errors import HeadscopeError, reason, unknown
 from headscope.stats.metrics import metric_named
 from headscope.tasks.base import Task
 
+_LONGEST = 200
+"""The longest name of a task, in bytes."""
 _KEYS = ("name", "columns", "label", "labels", "limits", "metrics")
 
 
@@ -32,6 +34,12 @@ def read_task(folder: Path) -> Task:
         raise HeadscopeError(
             f"{path}: columns must name one or two text columns, got {len(columns)}"
         )
+    label = _name(path, "label", content.get("label", "label"))
+    if len({*columns, label}) <= len(columns):
+        raise HeadscopeError(
+            f"{path}: a column can be only one of the texts or the label, got "
+            f"{', '.join((*columns, label))}"
+        )
     labels = _names(path, "labels", content.get("labels", []))
     if labels and "limits" in content:
         raise HeadscopeError(
@@ -47,11 +55,11 @@ def read_task(folder: Path) -> Task:
         metrics = ("accuracy",) if labels else ("spearman", "pearson")
     _check_metrics(path, metrics, len(labels))
     return Task(
-        name=str(content.get("name", folder.resolve().name)),
+        name=_name(path, "name", content.get("name", folder.resolve().name)),
         columns=columns,
         labels=labels,
         metrics=metrics,
-        label=str(content.get("label", "label")),
+        label=label,
         limits=limits,
         folder=folder,
     )
@@ -74,6 +82,16 @@ def _content(path: Path) -> dict[str, object]:
         if key not in _KEYS:
             raise unknown(f"key in {path}:", key, _KEYS)
     return content
+
+
+def _name(path: Path, key: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise HeadscopeError(f"{path}: {key} must be a name, got {value!r}")
+    # A task's name becomes the name of a folder.
+    is_long = len(value.encode(errors="replace")) > _LONGEST
+    if key == "name" and (value in (".", "..") or set(value) & set("/\\\0") or is_long):
+        raise HeadscopeError(f"{path}: name must be one that a folder can have, got {value[:60]!r}")
+    return value
 
 
 def _names(path: Path, key: str, values: object) -> tuple[str, ...]:

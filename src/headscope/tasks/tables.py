@@ -1,23 +1,21 @@
-"""The columns that a task needs from a file of rows, in every format, and what was left out."""
+"""Read a file of rows: Parquet, or text in JSON or with delimiters, whatever its encoding."""
 
 import codecs
-import csv
 import gzip
-import io
 import json
-import sys
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import chain
 from types import NoneType
 
 import polars as pl
 
 from headscope.errors import HeadscopeError, reason, refusing
+from headscope.tasks.columns import Table, Values, Wanted
+from headscope.tasks.delimited import read_delimited
 from headscope.tasks.finding import Named
 
-Values = Sequence[object]
+_POINTER = b"version https://git-lfs"
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -27,82 +25,18 @@ _BOMS = (
 )
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The names of the columns of a task in a file: of its one or two texts, and of its label."""
-
-    texts: tuple[str, ...]
-    label: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All of them."""
-        return (*self.texts, self.label)
-
-
-@dataclass(frozen=True)
-class Table:
-    """The columns of a task, as a file has them.
-
-    Attributes:
-        texts: The text columns, [text][row].
-        label: The label column, [row].
-        names: The names of the text columns.
-        rows: The number of each row in the file, from 1.
-        notes: What was left out.
-        classes: The names of the classes by their index, where the file says them.
-    """
-
-    texts: list[Values]
-    label: Values
-    names: tuple[str, ...]
-    rows: Sequence[int]
-    notes: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a task wants of a file.
-
-    Attributes:
-        task: The name of the task.
-        layouts: The names that its columns may have, the preferred ones first.
-        is_label: Whether a field could be a label of the task.
-        archive: Whether the file may be one of GLUE's archives, which quote nothing.
-    """
-
-    task: str
-    layouts: tuple[Layout, ...]
-    is_label: Callable[[str], bool]
-    archive: bool
-
-    def layout(self, names: Sequence[str], file: Named) -> Layout:
-        """The layout that a file with columns of these names has."""
-        for layout in self.layouts:
-            if set(layout.names) <= set(names):
-                break
-        else:
-            first = self.layouts[0].names
-            missing = [repr(name) for name in first if name not in names]
-            raise HeadscopeError(
-                f"{file.path} has no column {', '.join(missing)}: {self.task} needs "
-                f"{', '.join(first)}; the file has {', '.join(names) or 'none'}"
-            )
-        for name in layout.names:
-            if list(names).count(name) > 1:
-                raise HeadscopeError(
-                    f"{file.path} has more than one column {name!r}: rename or remove the others"
-                )
-        return layout
-
-
 def read_table(file: Named, wanted: Wanted) -> Table:
     """Read the columns that a task needs.
 
     Raises:
         HeadscopeError: The file is damaged, lacks a column, or its rows cannot be told apart.
     """
+    with refusing(f"{file.path} cannot be read"), file.path.open("rb") as opened:
+        start = opened.read(len(_POINTER))
+    if start == _POINTER:
+        raise HeadscopeError(
+            f"{file.path} is a pointer of git-lfs in place of the file: fetch it with git lfs pull"
+        )
     if file.form == "parquet":
         return _parquet(file, wanted)
     text = _text(file)
@@ -111,7 +45,7 @@ def read_table(file: Named, wanted: Wanted) -> Table:
         return _columns(_json_lines(text, file), file, wanted)
     if form == "json":
         return _columns(_json(text, file), file, wanted)
-    return _delimited(text, file, wanted)
+    return read_delimited(text, file, wanted)
 
 
 def _text(file: Named) -> str:
@@ -144,7 +78,10 @@ def _parquet(file: Named, wanted: Wanted) -> Table:
         try:
             names = list(pl.read_parquet_schema(path))
             layout = wanted.layout(names, file)
-            frame = pl.read_parquet(path, columns=list(layout.names), use_pyarrow=False)
+            # Else brackets in the path are a pattern, of which another folder's file is read.
+            frame = pl.read_parquet(
+                path, columns=list(layout.names), glob=False, hive_partitioning=False
+            )
             classes = _classes(pl.read_parquet_metadata(path), layout.label)
         # polars panics on some damaged files, which is no Exception.
         except pl.exceptions.PanicException as error:
@@ -221,8 +158,12 @@ def _parsed(text: str, file: Named, where: str) -> object:
         if not isinstance(value, dict) or text.count('":') + text.count('" :') > len(value):
             value = json.loads(text, object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError) as error:
+        # Within a line of its own, the reader's "line 1" would mislead.
+        why = reason(error)
+        if where and isinstance(error, json.JSONDecodeError):
+            why = f"{error.msg} (column {error.colno})"
         raise HeadscopeError(
-            f"{file.path} cannot be read as {file.form}{where}: {reason(error)}; correct it"
+            f"{file.path} cannot be read as {file.form}{where}: {why}; correct it"
         ) from error
     return value
 
@@ -244,7 +185,8 @@ def _columns(objects: list[tuple[int, dict[str, object]]], file: Named, wanted: 
     texts: list[Values] = []
     notes = []
     for name in layout.texts:
-        values = [row.get(name) for _, row in objects]
+        # pandas has NaN where a text is missing, and only that is not itself.
+        values = [None if row.get(name) != row.get(name) else row.get(name) for _, row in objects]
         if not set(map(type, values)) <= {str, NoneType}:
             notes.append(_number_note(values, rows, name, file))
         column = [None if value is None else str(value) for value in values]
@@ -277,80 +219,3 @@ def _check_characters(column: Sequence[str | None], rows: Sequence[int], file: N
         for number, text in zip(rows, column, strict=True):
             with refusing(f"{file.path}, row {number}: a text is no Unicode", "mend its \\u"):
                 (text or "").encode()
-
-
-def _delimited(text: str, file: Named, wanted: Wanted) -> Table:
-    """A table whose rows are lines of fields; rows without the header's number of fields are left
-    out.
-    """
-    csv.field_size_limit(sys.maxsize)
-    mark = "\t" if file.form.startswith("tsv") else ","
-    cells = _bare(text, mark) if mark == "\t" and wanted.archive else None
-    if cells is None:
-        cells = _quoted(text, mark, file)
-    header = cells[0] if cells else []
-    layout = wanted.layout(header, file)
-    places = [header.index(name) for name in layout.names]
-    whole = []
-    rows = []
-    filled = [(number, row) for number, row in enumerate(cells[1:], start=1) if row]
-    for number, row in filled:
-        _check_lines_within(row, number, header, layout, file, wanted)
-        if len(row) == len(header):
-            rows.append(number)
-            whole.append([row[place] for place in places])
-    notes: tuple[str, ...] = ()
-    if odd := len(filled) - len(whole):
-        notes = (
-            f"{file.path.name}: {odd} of {len(filled)} rows left out, which have fewer or more "
-            f"fields than the {len(header)} of the header",
-        )
-    columns: list[Values] = [[row[at] for row in whole] for at in range(len(places))]
-    return Table(columns[:-1], columns[-1], layout.texts, rows, notes)
-
-
-def _quoted(text: str, mark: str, file: Named) -> list[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
-    try:
-        return list(reader)
-    except csv.Error as error:
-        raise HeadscopeError(
-            f"{file.path} cannot be read as {file.form}, line {reader.line_num}: {reason(error)}; "
-            "a text with quotes, delimiters or line breaks stands in quotes, with every quote in "
-            "it doubled"
-        ) from error
-
-
-def _bare(text: str, mark: str) -> list[list[str]] | None:
-    """The fields of a file of GLUE's archives, in which a quote is a character like any other; None
-    if the file quotes: a field of it stands in quotes and doubles those within, which none of GLUE
-    does.
-    """
-    lines = [line.rstrip("\r") for line in text.split("\n")]
-    cells = [line.split(mark) if line else [] for line in lines]
-    for row in cells:
-        for field in row:
-            if field[:1] == field[-1:] == '"' and '""' in field[2:-2]:
-                return None
-    return cells
-
-
-def _check_lines_within(
-    row: list[str],
-    number: int,
-    header: list[str],
-    layout: Layout,
-    file: Named,
-    wanted: Wanted,
-) -> None:
-    """Refuse a text that has swallowed rows: an open quote ends only at the next one."""
-    mark = "\t" if file.form.startswith("tsv") else ","
-    label = header.index(layout.label)
-    for field in row:
-        for line in field.splitlines()[1:]:
-            fields = next(csv.reader([line], delimiter=mark), [])
-            if len(fields) == len(header) and wanted.is_label(fields[label]):
-                raise HeadscopeError(
-                    f"{file.path}, row {number}: a text in quotes holds a line that is a whole row "
-                    f"({line[:40]!r}), so its quote was left open: close it, or double it"
-                )
