@@ -3,6 +3,7 @@
 # mypy: disable-error-code="arg-type, union-attr, no-untyped-call"
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 import families
 from headscope.errors import HeadscopeError
 from headscope.model.embedded import EMBEDDED, EmbeddedModel, embedded_path
-from headscope.model.families import FAMILIES
+from headscope.model.families import _COMPUTE_ATTENTION_THEMSELVES, FAMILIES
 from headscope.model.loading import load
 
 
@@ -158,3 +159,14 @@ def test_an_altered_or_missing_embedded_model_is_noticed(monkeypatch: pytest.Mon
     monkeypatch.setitem(EMBEDDED, "minilm", replace(EMBEDDED["minilm"], sha256="0" * 64))
     with pytest.raises(HeadscopeError, match="have sha256 53aa5117.*, expected 000"):
         load("minilm")
+
+
+def test_the_page_of_families_lists_what_the_code_does() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "families.md").read_text()
+    _, taken, refused, _ = re.split(
+        r"^Encoders that|^A family that|^Decoders are", page, flags=re.M
+    )
+    named = [set(re.findall(r"`([a-z0-9_-]+)`", part)) for part in (taken, refused)]
+    usable = {name for name in FAMILIES.names() if not FAMILIES.get(name).refused}
+    assert named[0] - {"model_type"} == usable
+    assert named[1] == set(_COMPUTE_ATTENTION_THEMSELVES)
