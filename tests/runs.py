@@ -181,7 +181,7 @@ def write(folder: Path, meta: Mapping[str, object] | None = None, **tables: pl.D
     for name, frame in filled.items():
         frame.write_parquet(folder / f"{name}.parquet")
     save_file(
-        maps([len(words) for words in filled["examples"]["tokens"].to_list()]),
+        maps([len(words or "x") for words in filled["examples"]["tokens"].to_list()]),
         folder / "maps.safetensors",
     )
     (folder / "run.json").write_text(json.dumps(META | dict(meta or {})), encoding="utf-8")

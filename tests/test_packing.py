@@ -161,7 +161,7 @@ def test_a_table_with_odd_values_is_shown_or_named(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     tables = {"scores": runs.scores(), "heads": runs.heads(), "disabled": runs.disabled([1.0] * 15, [0.5] * 15),
-              "patterns": runs.patterns(), "change": runs.change()}  # fmt: skip
+              "patterns": runs.patterns(), "change": runs.change(), "examples": runs.examples(runs.TOKENS)}  # fmt: skip
     name = data.draw(st.sampled_from(sorted(tables)))
     frame = tables[name]
     column = data.draw(st.sampled_from(frame.columns))
@@ -173,14 +173,33 @@ def test_a_table_with_odd_values_is_shown_or_named(
         odd = pl.lit(data.draw(PLACES), pl.Int64)
     else:
         odd = pl.lit(
-            data.draw(st.sampled_from([None, "", "..", "x" * 300, "<b>", "=1"])), pl.String
+            data.draw(
+                st.sampled_from([None, "", "..", "x" * 300, "<b>", "=1", "\0", "\x1b", "\ufffe"])
+            ),
+            pl.String,
         )
     is_row = pl.int_range(pl.len()) == row
-    changed = frame.with_columns(pl.when(is_row).then(odd).otherwise(column).alias(column))
+    if kind.is_nested():
+        changed = frame.with_columns(pl.when(~is_row).then(pl.col(column)).alias(column))
+    else:
+        changed = frame.with_columns(pl.when(is_row).then(odd).otherwise(column).alias(column))
     changed = data.draw(st.sampled_from([changed, pl.concat([changed, changed]), changed.head(0)]))
     folder = tmp_path_factory.mktemp("run")
     runs.write(folder, None, **{name: changed})
     assert cli.run(["report", str(folder), "--out", str(folder / "page.html"), "--quiet"]) in (0, 2)
+
+
+def test_a_character_that_xml_lacks_does_not_end_the_process(tmp_path: Path) -> None:
+    bad = runs.scores(configuration="a\0b\ufffec\x1b")
+    folder = runs.write(tmp_path / "run", None, scores=bad)
+    assert cli.run(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 0
+
+
+def test_a_pattern_that_nobody_knows_is_named(tmp_path: Path) -> None:
+    strange = runs.patterns().with_columns(pl.col("class").replace("block", "spiral"))
+    folder = runs.write(tmp_path / "run", None, patterns=strange)
+    assert cli.run(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 0
+    assert "&#39;spiral&#39; is no pattern" in (tmp_path / "page.html").read_text()
 
 
 def test_compare_of_a_model_with_itself_has_a_report(tiny: Path, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def _largest(patterns: pl.DataFrame) -> pl.DataFrame:
     """The head with the largest share of every class in the last state: class, layer, head, share;
     in the order of the classes.
     """
-    shares = patterns.filter(measure="share").drop_nulls("head")
+    shares = patterns.filter(measure="share").drop_nulls(["layer", "head"])
     return (
         shares.filter(
             pl.col("state") == pl.col("state").last(),

@@ -1,5 +1,6 @@
 """Figures as files: for a paper in the style that it asks for, and beside a study."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -84,8 +85,10 @@ def save_charts(drawings: Sequence[Drawing], tables: Tables, folder: Path) -> No
 
 def _single_maps(tables: Tables) -> Iterator[tuple[str, Any]]:
     if "disabled" in tables and tables["disabled"]["head"].is_not_null().any():
-        for metric in tables["disabled"]["metric"].unique():
-            yield f"effect_{metric}", effect_map(tables["disabled"], metric)
+        for metric in tables["disabled"]["metric"].drop_nulls().unique():
+            # A metric's name comes from a file.
+            name = re.sub(r"[^\w-]", "_", metric)[:100]
+            yield f"effect_{name}", effect_map(tables["disabled"], metric)
     for measure in _MAPPED:
         if "heads" in tables and measure in tables["heads"]["measure"]:
             yield measure, measure_map(tables["heads"], measure)

@@ -12,6 +12,7 @@ from typing import Any, cast
 import polars as pl
 
 from headscope.errors import HeadscopeError
+from headscope.names import CLASSES
 from headscope.reporting.saved_maps import SavedMaps
 from headscope.results.contents import is_written
 from headscope.results.record import DONE
@@ -26,6 +27,7 @@ _UNKNOWN = "study"
 LARGEST = 256
 """Layers or heads of a model: a table that names more is damaged."""
 _NAMES = {"measure", "metric"}
+_NO_XML = r"[^\t\n\r\x{20}-\x{D7FF}\x{E000}-\x{FFFD}\x{10000}-\x{10FFFF}]"
 _AXES = {"layer", "head", "other_layer", "other_head"}
 
 
@@ -201,6 +203,12 @@ def _shown_part(path: Path, table: Table) -> pl.DataFrame:
     # A name that is missing is shown as an empty one.
     names = pl.col(sorted(_NAMES & {*frame.columns}))
     frame = frame.with_columns(names.fill_null(""))
+    # The renderer of figures cannot take what XML has no character for.
+    frame = frame.with_columns(pl.col(pl.String).str.replace_all(_NO_XML, "\ufffd"))
+    if "class" in frame.columns:
+        strange = set(frame["class"].drop_nulls()) - set(CLASSES)
+        if strange:
+            raise ValueError(f"{sorted(strange)[0]!r} is no pattern")
     for column in table.columns:
         if column.name in _AXES & set(frame.columns):
             _check_places(frame[column.name], column)
