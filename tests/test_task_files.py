@@ -389,6 +389,11 @@ def test_all_parts_of_a_split_are_read_in_order(tmp_path: Path) -> None:
     assert split.labels.tolist() == [part % 2 for part in range(11)]
 
 
+def test_a_task_that_makes_its_rows_makes_no_billion() -> None:
+    with pytest.raises(HeadscopeError, match="builtin makes at most 1,000,000 examples"):
+        load_data(find("builtin"), sizes=(10, 10**9))
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "task.toml").write_text(TOML)
     write(tmp_path / "train.csv", [0, 1])
