@@ -376,6 +376,17 @@ def hostile(tmp_path: Path) -> Path:
     return build([runs.hostile(tmp_path / "run")], tmp_path / "hostile.html")
 
 
+def test_what_was_left_out_stands_above_the_findings(tmp_path: Path) -> None:
+    folder = runs.write(tmp_path / "run", {"notes": ["2 of 40 rows <left out>"]})
+    page = build([folder], tmp_path / "page.html").read_text()
+    head = page[page.index("<header") : page.index("</header>")]
+    assert "2 of 40 rows &lt;left out&gt;" in head
+    assert 'class="note"' in head
+    for odd in (None, "text", {"a": 1}, 5):
+        runs.write(tmp_path / "odd", {"notes": odd})
+        build([tmp_path / "odd"], tmp_path / "odd.html")
+
+
 def test_hostile_text_stays_text(hostile: Path, tmp_path: Path) -> None:
     page = runs.Page(hostile)
     plain = runs.Page(
