@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 import runs
 from headscope import cli
-from headscope.figures.saving import inert
+from headscope.figures.saving import inert, save_charts
 from headscope.reporting.packing import LEVELS, PackedMap, packed
 from headscope.reporting.reading import examples_of
 from headscope.reporting.shortening import kept_tokens, shown_maps
@@ -139,6 +139,12 @@ def test_a_name_from_a_table_does_not_lead_out_of_the_run(tmp_path: Path) -> Non
     tables, maps = examples_of(tmp_path / "run", "rte", 3)
     assert tables["examples"].height == 2
     assert maps
+
+
+def test_the_name_of_a_metric_names_a_file_that_can_be_written(tmp_path: Path) -> None:
+    effects = runs.disabled([1.0] * 15, [0.5] * 15, metric="\u6f22/../" * 60)
+    save_charts([], {"disabled": effects}, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_texts_of_a_csv_are_no_formulas() -> None:

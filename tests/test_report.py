@@ -382,6 +382,15 @@ def test_what_was_left_out_stands_above_the_findings(tmp_path: Path) -> None:
     head = page[page.index("<header") : page.index("</header>")]
     assert "2 of 40 rows &lt;left out&gt;" in head
     assert 'class="note"' in head
+    # Runs that are joined keep the notes of each.
+    other = runs.write(tmp_path / "other", {"command": "disable", "notes": ["NOTE TWO"]})
+    for name in ("heads", "change", "examples", "patterns", "likeness"):
+        (other / f"{name}.parquet").unlink()
+    (folder / "disabled.parquet").unlink()
+    page = build([folder, other], tmp_path / "both.html").read_text()
+    head = page[page.index("<header") : page.index("</header>")]
+    assert "2 of 40 rows" in head
+    assert "NOTE TWO" in head
     for odd in (None, "text", {"a": 1}, 5):
         runs.write(tmp_path / "odd", {"notes": odd})
         build([tmp_path / "odd"], tmp_path / "odd.html")

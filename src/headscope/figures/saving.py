@@ -87,7 +87,7 @@ def _single_maps(tables: Tables) -> Iterator[tuple[str, Any]]:
     if "disabled" in tables and tables["disabled"]["head"].is_not_null().any():
         for metric in tables["disabled"]["metric"].drop_nulls().unique():
             # A metric's name comes from a file.
-            name = re.sub(r"[^\w-]", "_", metric)[:100]
+            name = re.sub(r"[^A-Za-z0-9_-]", "_", metric)[:100]
             yield f"effect_{name}", effect_map(tables["disabled"], metric)
     for measure in _MAPPED:
         if "heads" in tables and measure in tables["heads"]["measure"]:
