@@ -1,5 +1,6 @@
 """Scores below those of a model that knows nothing, and models that always answer the same, are said first."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,25 @@ def test_the_columns_by_hand() -> None:
     assert (row.value, row.majority, row.answers) == (50.0, 75.0, 2)
     # One example won, two lost: all of 3 splits of 1 to 2 or worse.
     assert row.p_majority == pytest.approx(1.0)
+
+
+def test_a_head_with_its_classes_in_another_order_has_no_importance_and_no_predictions(
+    answered: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"measure --model {answered}/model --task {answered}/task --measures gradient_importance,entropy"
+    assert cli.run([*words.split(), "--out", f"{answered}/trusted"]) == 0
+    assert "does not name its classes" in capsys.readouterr().err
+    kept = pl.read_parquet(answered / "trusted" / "examples.parquet")
+    assert kept["prediction"].null_count() == 0
+    path = answered / "model" / "config.json"
+    names = {"id2label": {"0": "yes", "1": "no"}, "label2id": {"yes": 0, "no": 1}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | names))
+    assert cli.run([*words.split(), "--out", f"{answered}/swapped"]) == 2
+    assert "needs a model with a head that was trained on task" in capsys.readouterr().err
+    everything = words.replace("gradient_importance,entropy", "all")
+    assert cli.run([*everything.split(), "--out", f"{answered}/all"]) == 0
+    assert "gradient_importance needs a trained head" in capsys.readouterr().err
+    heads = pl.read_parquet(answered / "all" / "heads.parquet")
+    assert "gradient_importance" not in heads["measure"]
+    kept = pl.read_parquet(answered / "all" / "examples.parquet")
+    assert kept["prediction"].null_count() == kept.height

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from headscope.commands.session import Session
+from headscope.commands.session import Session, has_head_for
 from headscope.model.encoding import only
 from headscope.model.model import Model
 from headscope.model.passes import example_maps, logits
@@ -97,7 +97,7 @@ def _predictions(session: Session, model: Model, outputs: Logits | None) -> list
     task = session.task
     if outputs is not None:
         chosen = outputs[rows]
-    elif model.trained_head and model.hf.config.num_labels == task.outputs:
+    elif has_head_for(model, task):
         chosen = logits(
             model,
             only(session.encoded, rows.tolist()),

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from headscope.axes import all_heads
-from headscope.commands.session import Session
+from headscope.commands.session import Session, has_head_for, trust_note
 from headscope.errors import HeadscopeError
 from headscope.measures import OWN_PASS, needs_tags
 from headscope.measures.base import MeasureObserver, Measures, Moments
@@ -116,7 +116,7 @@ def check_asked(session: Session, model: Model, names: Sequence[str], spec: str)
     """
     if spec == "all":
         return
-    if IMPORTANCE in names and not _is_trained(session, model):
+    if IMPORTANCE in names and not has_head_for(model, session.task):
         raise HeadscopeError(
             f"--measures {IMPORTANCE} needs a model with a head that was trained on "
             f"{session.task.name}: fine-tune {model.name} first, or leave the measure out"
@@ -222,8 +222,10 @@ def _tables(
         last_state = list(classes)[-1]
         groups = heterogeneous_rows(patterns, last_state, values_by_head(heads))
     notes = (*_empty_note(measured), *session.word_notes())
-    if IMPORTANCE in names and not _is_trained(session, model):
+    if IMPORTANCE in names and not has_head_for(model, session.task):
         notes += (f"{IMPORTANCE} needs a trained head of the task, so it is left out",)
+    elif IMPORTANCE in names:
+        notes += trust_note(model, session.task)
     for note in notes:
         say(f"note: {note}", quiet=session.settings.quiet)
     return HeadTables(
@@ -244,7 +246,7 @@ def _of_maps(names: list[str]) -> list[str]:
 
 def _importance(session: Session, model: Model, parts: Parts) -> list[HeadRow]:
     """The rows of gradient importance; none without a head that was trained on the task."""
-    if not _is_trained(session, model):
+    if not has_head_for(model, session.task):
         return []
     settings = session.settings
     with progress("gradient importance", len(session.encoded), quiet=settings.quiet) as advance:
@@ -259,11 +261,6 @@ def _importance(session: Session, model: Model, parts: Parts) -> list[HeadRow]:
             keeping=Keeping(IMPORTANCE, parts),
         )
     return importance_rows(moments, "squared error" if session.task.is_regression else "nats")
-
-
-def _is_trained(session: Session, model: Model) -> bool:
-    """Whether the model has a head that was trained on the task."""
-    return model.trained_head and model.hf.config.num_labels == session.task.outputs
 
 
 def _likeness(session: Session, model: Model, parts: Parts) -> list[LikenessRow]:

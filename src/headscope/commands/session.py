@@ -344,6 +344,12 @@ def foreign_labels(model: Model, task: Task) -> str:
     )
 
 
+def has_head_for(model: Model, task: Task) -> bool:
+    """Whether a model has a head that was trained on classes like a task's, in their order."""
+    has_outputs = model.hf.config.num_labels == task.outputs
+    return model.trained_head and has_outputs and not foreign_labels(model, task)
+
+
 def trust_note(model: Model, task: Task) -> tuple[str, ...]:
     """A note that nothing says which class an output of a trained head stands for."""
     names = (model.hf.config.id2label or {}).values()
