@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from headscope.corpora import kind_and_paths
 from headscope.corpora import read as read_any
 from headscope.corpora.tsv import read
 from headscope.errors import HeadscopeError
@@ -165,3 +166,13 @@ def test_files_that_are_no_relations(tmp_path: Path) -> None:
     for missing in (tmp_path / "none.tsv", tmp_path):
         with pytest.raises(HeadscopeError, match="cannot be read .*: name a file with tabs"):
             read(missing)
+
+
+def test_the_files_of_a_corpus_are_what_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    odd = tmp_path / "a:b.tsv"
+    odd.write_text("")
+    assert kind_and_paths([f"tsv:{odd}"]) == ("tsv", [odd])
+    assert kind_and_paths(["ud:~/one", str(odd)]) == ("ud", [tmp_path / "one", odd])

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -87,3 +87,9 @@ def say(text: str, *, quiet: bool = False) -> None:
     if not quiet:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+
+def say_notes(notes: Iterable[str], *, quiet: bool = False) -> None:
+    """What the user must know of a result, a line each, on standard error."""
+    for note in notes:
+        say(f"note: {note}", quiet=quiet)

@@ -7,7 +7,7 @@ from headscope.commands.outcome import Outcome
 from headscope.commands.settings import Settings, TaskSettings, command
 from headscope.commands.study import STUDY_EXAMPLES
 from headscope.errors import HeadscopeError
-from headscope.progress import say
+from headscope.progress import say_notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,13 @@ def annotate(asked: Annotating) -> Outcome:
         )
     if asked.model is None:
         drawing = ("data", "count", "family", "seed", "max_length")
-        _say(asked, asked.without_effect(drawing, "maps are drawn with --model and --task only"))
+        say_notes(
+            asked.without_effect(drawing, "maps are drawn with --model and --task only"),
+            quiet=asked.quiet,
+        )
     if asked.agreement:
         serving = ("annotator", "round", "port", "browser")
-        _say(asked, asked.without_effect(serving, "--agreement shows no page"))
+        say_notes(asked.without_effect(serving, "--agreement shows no page"), quiet=asked.quiet)
     if asked.model is not None and asked.task is not None:
         settings = TaskSettings(
             task=asked.task,
@@ -74,8 +77,3 @@ def annotate(asked: Annotating) -> Outcome:
         quiet=asked.quiet,
     )
     return Outcome(asked.out, labelling.agreement_lines(asked.out), f"{again} --round 2")
-
-
-def _say(asked: Annotating, notes: tuple[str, ...]) -> None:
-    for note in notes:
-        say(f"note: {note}", quiet=asked.quiet)

@@ -10,7 +10,7 @@ from headscope.commands.outcome import Outcome, report_command, saved_score_line
 from headscope.commands.settings import TaskSettings, command
 from headscope.errors import HeadscopeError
 from headscope.names import AS_GIVEN
-from headscope.progress import say
+from headscope.progress import say_notes
 
 if TYPE_CHECKING:
     from headscope.commands.session import Session
@@ -50,8 +50,7 @@ def disable(asked: Disabling) -> Outcome:
     session = open_session(asked, asked.model, part=asked.part)
     check_head(session, asked)
     unnamed = trust_note(session.model, session.task)
-    for note in unnamed:
-        say(f"note: {note}", quiet=asked.quiet)
+    say_notes(unnamed, quiet=asked.quiet)
     sets = parse_sets(heads, session.model.layers, session.model.heads, seed=asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     model = session.model

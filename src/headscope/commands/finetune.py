@@ -6,7 +6,7 @@ from headscope.commands import options
 from headscope.commands.outcome import Outcome, saved_score_lines
 from headscope.commands.settings import TaskSettings, command
 from headscope.names import CONFIGURATIONS
-from headscope.progress import say
+from headscope.progress import say_notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,5 @@ def _ignored(asked: FineTuning) -> tuple[str, ...]:
     """A note on settings of a training that does not take place."""
     why = "--init none trains nothing"
     notes = asked.without_effect(("epochs", "batch_size", "lr"), why)
-    for note in notes:
-        say(f"note: {note}", quiet=asked.quiet)
+    say_notes(notes, quiet=asked.quiet)
     return notes

@@ -38,7 +38,7 @@ from headscope.patterns.rows import (
     heterogeneous_rows,
     pattern_rows,
 )
-from headscope.progress import progress, say
+from headscope.progress import progress, say_notes
 from headscope.results.run import Parts, Run
 from headscope.words.align import Aligned
 
@@ -226,8 +226,7 @@ def _tables(
         notes += (f"{IMPORTANCE} needs a trained head of the task, so it is left out",)
     elif IMPORTANCE in names:
         notes += trust_note(model, session.task)
-    for note in notes:
-        say(f"note: {note}", quiet=session.settings.quiet)
+    say_notes(notes, quiet=session.settings.quiet)
     return HeadTables(
         heads=heads,
         change=change,

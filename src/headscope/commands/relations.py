@@ -17,10 +17,10 @@ from headscope.commands import options
 from headscope.commands.outcome import Outcome, report_command
 from headscope.commands.settings import RunSettings, command
 from headscope.names import AS_GIVEN
-from headscope.progress import progress, say
+from headscope.progress import progress, say, say_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import polars as pl
 
@@ -71,6 +71,7 @@ def relations(asked: Relations) -> Outcome:
     span, relation).
     """
     from headscope.commands.session import begin
+    from headscope.corpora import kind_and_paths
     from headscope.model.fingerprint import fingerprint
     from headscope.model.loading import load
 
@@ -90,7 +91,8 @@ def relations(asked: Relations) -> Outcome:
         seed=asked.seed,
         precision=asked.precision,
     )
-    with begin(asked, asdict(request), [model.path, *_corpus_paths(asked)]) as run:
+    _, paths = kind_and_paths(_specs(asked))
+    with begin(asked, asdict(request), [model.path, *paths]) as run:
         if run.is_complete:
             lines = _saved_lines(run)
         else:
@@ -101,23 +103,19 @@ def relations(asked: Relations) -> Outcome:
     return Outcome(asked.out / "relations.parquet", lines, report_command(asked.out))
 
 
-def _corpus_paths(asked: Relations) -> list[str]:
-    """The files and folders that the corpus is read from."""
-    specs = [asked.corpus] if isinstance(asked.corpus, str) else asked.corpus
-    return [spec.rpartition(":")[2] for spec in specs]
+def _specs(asked: Relations) -> Sequence[str]:
+    return [asked.corpus] if isinstance(asked.corpus, str) else asked.corpus
 
 
 def _read(asked: Relations) -> Corpus:
     from headscope.commands.session import cache_folder
     from headscope.corpora import read
 
-    specs = [asked.corpus] if isinstance(asked.corpus, str) else asked.corpus
     cache = cache_folder() / "corpora"
-    corpus = read(specs, faithful=asked.faithful, cache=cache, quiet=asked.quiet)
+    corpus = read(_specs(asked), faithful=asked.faithful, cache=cache, quiet=asked.quiet)
     if corpus.kind == "ud":
         why = "the notebook has no treebanks"
-        for note in asked.without_effect(("faithful",), why):
-            say(f"note: {note}", quiet=asked.quiet)
+        say_notes(asked.without_effect(("faithful",), why), quiet=asked.quiet)
     for what, count in corpus.counts:
         say(f"{what}: {count:,}", quiet=asked.quiet)
     return corpus
@@ -129,8 +127,7 @@ def _link(asked: Relations, model: Model, corpus: Corpus) -> LinkedCorpus:
     linked = link(
         model, corpus, examples=asked.examples, seed=asked.seed, max_length=asked.max_length
     )
-    for note in (*model.notes, *linked.notes):
-        say(f"note: {note}", quiet=asked.quiet)
+    say_notes((*model.notes, *linked.notes), quiet=asked.quiet)
     return linked
 
 

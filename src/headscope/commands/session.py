@@ -25,7 +25,7 @@ from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
 from headscope.model.tokenizers import unknown_note
-from headscope.progress import say
+from headscope.progress import say, say_notes
 from headscope.results.lock import locked
 from headscope.results.record import DataRecord, Record, TaskRecord
 from headscope.results.run import Run
@@ -224,8 +224,7 @@ def open_session(
     limit = min(settings.max_length, loaded.max_length)
     encoded = encode(validation, loaded.tokenizer, limit)
     notes = (*loaded.notes, *train.notes, *validation.notes, *cut_note(encoded, "validation"))
-    for note in notes:
-        say(f"note: {note}", quiet=settings.quiet)
+    say_notes(notes, quiet=settings.quiet)
     return Session(
         settings=settings,
         model=loaded,

@@ -89,10 +89,10 @@ def study(asked: Study) -> Outcome:
             tuned = load(checkpoint, labels=session.task.outputs)
             notes += analyse(asked, session, tuned, run, measures, untrained, maps)
             run.finish(session.record(request, tuned, notes, measures=[*measures, COSINE]))
-        return show(run.path, quiet=False)
+        return show(run.path)
 
 
-def show(folder: Path, *, quiet: bool) -> Outcome:
+def show(folder: Path) -> Outcome:
     """Draw the figures of a run that is complete, unless they are drawn, and write its page."""
     from headscope.reporting.build import Report
 
@@ -104,7 +104,7 @@ def show(folder: Path, *, quiet: bool) -> Outcome:
         shown.save_charts(unfinished)
         if unfinished.exists():
             unfinished.replace(figures)
-    return page_outcome(shown, [folder], folder / "report.html", quiet=quiet)
+    return page_outcome(shown, [folder], folder / "report.html", quiet=False)
 
 
 def before_training(session: Session) -> tuple[dict[str, Map], list[ScoreRow]]:

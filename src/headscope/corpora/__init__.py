@@ -33,7 +33,7 @@ def read(
     Raises:
         HeadscopeError: The kind is unknown or not the only one, or a file is missing or broken.
     """
-    kind, paths = _kind_and_paths(specs)
+    kind, paths = kind_and_paths(specs)
     for path in paths:
         if not path.exists():
             raise HeadscopeError(f"--corpus {kind}:{path} does not exist: name the {_FILES[kind]}")
@@ -60,7 +60,12 @@ def read(
     return read_tsv(paths[0])
 
 
-def _kind_and_paths(specs: Sequence[str]) -> tuple[str, list[Path]]:
+def kind_and_paths(specs: Sequence[str]) -> tuple[str, list[Path]]:
+    """The kind of a corpus, and the files or folders that it is read from.
+
+    Raises:
+        HeadscopeError: The kind is unknown or not the only one.
+    """
     kinds: set[str] = set()
     paths: list[Path] = []
     for spec in specs:
