@@ -16,10 +16,11 @@ import families
 import headscope
 from headscope.axes import Head
 from headscope.errors import HeadscopeError, InterventionError
-from headscope.model.attention import MODES, Call, Mode
+from headscope.model.attention import ScoredCall
 from headscope.model.check import check
 from headscope.model.loading import load
 from headscope.model.model import Model
+from headscope.model.tap import MODES, Mode
 
 TEXTS = [
     "The nurse thanked the pilot.",
@@ -278,12 +279,12 @@ def damage(model: Model, what: str) -> None:
         encoder.layer[2].attention.self.value.weight.data.zero_()
         encoder.layer[2].attention.self.value.bias.data.zero_()
     elif what == "other maps":
-        original = Call.__init__
+        original = ScoredCall.__init__
 
-        def twisted(self: Call, module: Any, layer: int, query: Tensor, *rest: Any) -> None:
+        def twisted(self: ScoredCall, module: Any, layer: int, query: Tensor, *rest: Any) -> None:
             original(self, module, layer, query * (2.0 if layer == 1 else 1.0), *rest)
 
-        Call.__init__ = twisted  # type: ignore[method-assign,assignment]
+        ScoredCall.__init__ = twisted  # type: ignore[method-assign,assignment]
 
 
 @pytest.mark.parametrize(
@@ -300,7 +301,7 @@ def test_the_check_at_load_can_fail(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, what: str, message: str
 ) -> None:
     model = load(tiny)
-    monkeypatch.setattr(Call, "__init__", Call.__init__)
+    monkeypatch.setattr(ScoredCall, "__init__", ScoredCall.__init__)
     masks = AttentionMaskInterface._global_mapping
     monkeypatch.setitem(masks, "headscope", masks["headscope"])
     damage(model, what)

@@ -12,8 +12,8 @@ from transformers import AutoModel
 import families
 from headscope.errors import HeadscopeError, InterventionError
 from headscope.model import loading
-from headscope.model.attention import Edit
 from headscope.model.loading import load
+from headscope.model.tap import Edit
 
 ENCODERS = (*families.OWN, "splinter", "esm", "nomic_bert", "eurobert", "mobilebert")
 MORE: dict[str, dict[str, Any]] = {

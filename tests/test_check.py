@@ -14,9 +14,8 @@ from torch import Tensor
 
 import families
 from headscope.errors import InterventionError
-from headscope.model import check
-from headscope.model.attention import Call
-from headscope.model.families import FAMILIES
+from headscope.model import check, loading
+from headscope.model.attention import ScoredCall
 from headscope.model.loading import load
 from headscope.model.model import Model
 
@@ -127,12 +126,23 @@ def test_disabling_changes_the_output(tiny: Path, damage: Callable[[Model], None
         check.disabling_changes_the_output(model, batch, output, 2)
 
 
-def test_a_failed_check_says_of_which_model_and_what_to_do(tiny: Path) -> None:
+def test_the_output_must_be_finite(tiny: Path) -> None:
     model = load(tiny)
     hf: Any = model.hf
     hf.classifier.bias.data[0] = torch.nan
-    with pytest.raises(InterventionError) as error:
+    with pytest.raises(InterventionError, match="its output is not finite, so its weights are"):
         check.check(model)
+
+
+def test_a_failed_check_says_of_which_model_and_what_to_do(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_model: Model) -> None:
+        raise InterventionError("its output is not finite, so its weights are damaged")
+
+    monkeypatch.setattr(loading, "check", fail)
+    with pytest.raises(InterventionError) as error:
+        load(tiny)
     assert str(error.value) == (
         f"{tiny} (bert) failed the check at load: its output is not finite, so its weights are "
         "damaged. Its heads cannot be measured or disabled reliably; use a model of another "
@@ -140,12 +150,9 @@ def test_a_failed_check_says_of_which_model_and_what_to_do(tiny: Path) -> None:
     )
 
 
-def test_a_model_that_does_not_return_its_own_maps_is_refused(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_does_not_return_its_own_maps_is_refused(tiny: Path) -> None:
     model = load(tiny)
-    silent = replace(FAMILIES.get("bert"), plain=lambda _: nullcontext())
-    monkeypatch.setitem(FAMILIES._items, "bert", silent)
+    model.tapping = replace(model.tapping, plain=lambda _: nullcontext())
     with pytest.raises(
         InterventionError, match="asked for its own maps, it returns 0 for 3 layers"
     ):
@@ -155,16 +162,15 @@ def test_a_model_that_does_not_return_its_own_maps_is_refused(
 def test_scores_that_are_capped_are_refused_with_the_models_name(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load(tiny)
-    as_it_is = Call.__init__
+    as_it_is = ScoredCall.__init__
 
-    def capped(self: Call, *arguments: Any) -> None:
+    def capped(self: ScoredCall, *arguments: Any) -> None:
         as_it_is(self, *arguments)
         self._options = {"softcap": 30.0}
 
-    monkeypatch.setattr(Call, "__init__", capped)
+    monkeypatch.setattr(ScoredCall, "__init__", capped)
     with pytest.raises(InterventionError, match=r"\(bert\) failed the check .* caps its attention"):
-        check.check(model)
+        load(tiny)
 
 
 def test_attention_is_not_causal() -> None:

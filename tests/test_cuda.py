@@ -13,10 +13,10 @@ from headscope.ablation.scorer import Scorer
 from headscope.axes import all_heads
 from headscope.examples import Split
 from headscope.measures import OWN_PASS, known, measure
-from headscope.model.attention import Mode
 from headscope.model.encoding import encode
 from headscope.model.loading import load
 from headscope.model.passes import logits, run_pass
+from headscope.model.tap import Mode
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
 from headscope.tasks import find

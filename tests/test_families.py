@@ -3,7 +3,7 @@
 # mypy: disable-error-code="no-untyped-call, index, union-attr"
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ import families
 from headscope.ablation.bert_layers import BertLayers
 from headscope.axes import Head
 from headscope.errors import HeadscopeError, InterventionError
-from headscope.model.attention import Tap, attend, open_tap
-from headscope.model.families import FAMILIES, Family, family_of
+from headscope.model.attention import attend
+from headscope.model.families import FAMILIES, Family, Tapping, family_of
 from headscope.model.loading import load
+from headscope.model.tap import Tap, open_tap
 
 TEXTS = ["The nurse thanked the pilot.", "Ah.", "No, it was the old pilot who thanked her in May!"]
 
@@ -61,6 +62,10 @@ def plain(hf: PreTrainedModel) -> Iterator[None]:
             module.forward = partial(attention, module)
 
 
+def without(_hf: PreTrainedModel) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Register families for the length of a test."""
@@ -77,9 +82,8 @@ def megatron(tmp_path: Path) -> Path:
 def test_an_adapter_opens_a_family_that_computes_its_attention_itself(
     megatron: Path, register: Any
 ) -> None:
-    with pytest.raises(HeadscopeError, match="is of the family megatron-bert, which computes"):
-        load(megatron)
-    register(Family("megatron-bert", attach=attach, plain=plain))
+    FAMILIES._items.pop("megatron-bert")
+    register(Family("megatron-bert", (Tapping("its adapter", attach, plain),)))
     # The check at load has passed: maps equal the model's own, and every head can be disabled.
     model = load(megatron)
     hf = AutoModelForSequenceClassification.from_pretrained(megatron).eval()
@@ -107,7 +111,8 @@ def test_an_adapter_opens_a_family_that_computes_its_attention_itself(
 def test_an_adapter_that_does_not_reach_the_attention_is_refused(
     megatron: Path, register: Any
 ) -> None:
-    register(Family("megatron-bert", attach=open_tap, plain=plain))
+    FAMILIES._items.pop("megatron-bert")
+    register(Family("megatron-bert", (Tapping("nothing", open_tap, without),)))
     with pytest.raises(InterventionError, match="0 calls of attention were seen, 3 layers of 5"):
         load(megatron)
 
@@ -120,7 +125,8 @@ def test_an_adapter_whose_attention_is_another_is_refused(megatron: Path, regist
         layer.forward = lambda states, *rest, **options: as_it_is(states.flip(-1), *rest, **options)
         return tap
 
-    register(Family("megatron-bert", attach=attach_twisted, plain=plain))
+    FAMILIES._items.pop("megatron-bert")
+    register(Family("megatron-bert", (Tapping("its adapter", attach_twisted, plain),)))
     with pytest.raises(
         InterventionError, match="the maps of layer 2 differ from transformers' own"
     ):
@@ -129,7 +135,7 @@ def test_an_adapter_whose_attention_is_another_is_refused(megatron: Path, regist
 
 def test_a_family_can_refuse_itself(tiny: Path, register: Any) -> None:
     FAMILIES._items.pop("bert")
-    register(Family("bert", refused="is known too well"))
+    register(Family("bert", refuses=lambda _: "is known too well"))
     with pytest.raises(HeadscopeError, match="of the family bert, which is known too well, so"):
         load(tiny)
 
@@ -189,10 +195,9 @@ def test_the_tokenizers_limit_holds_where_it_is_lower(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize(("padding", "length"), [(1, 39), (3, 37)])
-def test_a_family_like_roberta_that_nobody_named_has_the_right_length(
+def test_a_family_like_roberta_has_the_right_length(
     tmp_path: Path, padding: int, length: int
 ) -> None:
-    assert "xmod" not in FAMILIES.names()
     folder = families.make_encoder(
         "xmod",
         tmp_path / "xmod",

@@ -21,12 +21,12 @@ from headscope.ablation.sets import SetResult, parse_sets
 from headscope.axes import Head, HeadSet, all_heads, set_name
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
-from headscope.model.attention import MODES, Mode
 from headscope.model.encoding import Encoded, batches, encode
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS, logits
 from headscope.model.precision import Precision
+from headscope.model.tap import MODES, Mode
 
 LIKE_BERT = ("bert", "roberta", "electra", "xlm-roberta", "camembert", "ernie", "data2vec-text")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "auto")

@@ -9,48 +9,49 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification
 
 import families
-from headscope.errors import HeadscopeError
+from headscope.errors import HeadscopeError, InterventionError
 from headscope.model.embedded import EMBEDDED, EmbeddedModel, embedded_path
-from headscope.model.families import _COMPUTE_ATTENTION_THEMSELVES, FAMILIES
+from headscope.model.families import DROPOUT, FAMILIES, INTERFACE, REFUSED, Tapping
 from headscope.model.loading import load
 
 
-@pytest.mark.parametrize(
-    "family", ["mpnet", "deberta-v2", "convbert", "roformer", "luke", "funnel", "xlnet"]
-)
+@pytest.mark.parametrize("family", REFUSED)
 def test_families_that_cannot_be_tapped_are_refused_by_name(tmp_path: Path, family: str) -> None:
     # Refused before any weights are read: there are none.
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family, "num_attention_heads": 2}))
     with pytest.raises(
-        HeadscopeError, match=f"is of the family {family}, which computes its attention outside"
+        HeadscopeError, match=f"is of the family {family}, which {REFUSED[family]}, so its heads"
     ) as error:
         load(tmp_path)
     assert "use a model of one of these families: bert, roberta" in str(error.value)
 
 
-def test_a_refused_family_really_cannot_be_tapped() -> None:
-    from headscope.model.attention import attach
-
-    sizes = families.SIZES | {"max_position_embeddings": 149}
-    hf = AutoModel.from_config(AutoConfig.for_model("mpnet", **sizes)).eval()
-    tap = attach(hf)
-    calls: list[int] = []
-    with torch.no_grad(), tap.observed(lambda call: calls.append(call.layer)):
-        hf(input_ids=torch.tensor([[0, 7, 11, 2]]))
-    assert not calls
-
-
-def test_a_family_nobody_named_is_tried_and_checked(tmp_path: Path) -> None:
-    assert "splinter" not in FAMILIES.names()
-    folder = families.make_encoder("splinter", tmp_path / "splinter")
+@pytest.mark.parametrize(("family", "tapping"), [("splinter", INTERFACE), ("rembert", DROPOUT)])
+def test_a_family_nobody_named_is_tried_and_checked(
+    tmp_path: Path, family: str, tapping: Tapping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(FAMILIES._items, family)
+    folder = families.make_encoder(family, tmp_path / family)
     model = load(folder)
-    assert (model.layers, model.heads, model.family) == (
-        families.LAYERS,
-        families.HEADS,
-        "splinter",
+    assert (model.layers, model.heads) == (families.LAYERS, families.HEADS)
+    assert model.tapping is tapping
+
+
+def test_a_family_nobody_named_is_refused_with_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(REFUSED, "flaubert")
+    sizes = {"emb_dim": 20, "n_layers": 3, "n_heads": 5, "n_words": 131, "pad_index": 1}
+    folder = families.make_encoder("flaubert", tmp_path / "flaubert", **sizes)
+    with pytest.raises(InterventionError) as error:
+        load(folder)
+    assert str(error.value).startswith(
+        f"{folder} (flaubert) failed the check at load (tried: transformers' attention interface "
+        "and the dropout of its maps): 0 calls of attention were seen, 3 layers of 5 heads were "
+        "expected. Its heads"
     )
 
 
@@ -167,6 +168,5 @@ def test_the_page_of_families_lists_what_the_code_does() -> None:
         r"^Encoders that|^A family that|^Decoders are", page, flags=re.M
     )
     named = [set(re.findall(r"`([a-z0-9_-]+)`", part)) for part in (taken, refused)]
-    usable = {name for name in FAMILIES.names() if not FAMILIES.get(name).refused}
-    assert named[0] - {"model_type"} == usable
-    assert named[1] == set(_COMPUTE_ATTENTION_THEMSELVES)
+    assert named[0] - {"model_type"} == set(FAMILIES.names())
+    assert named[1] == set(REFUSED)

@@ -15,10 +15,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from headscope.errors import InterventionError
-from headscope.model.attention import Call, Edit, Mode
+from headscope.model.attention import ScoredCall
 from headscope.model.families import family_of
 from headscope.model.model import Model
 from headscope.model.projections import split
+from headscope.model.tap import Edit, Mode
 
 
 def _has(module: Any, path: str) -> bool:
@@ -96,7 +97,7 @@ class BertLayers:
         value = self._by_head(module.value(states))
         mask = None if bool(real.all()) else real[:, None, None]
         options = {"scaling": module.scaling, "dropout": 0.0}
-        call = Call(module, layer, query, key, value, mask, real, options)
+        call = ScoredCall(module, layer, query, key, value, mask, real, options)
         edit = Edit({}, mode, self.model.means)
 
         def disabled() -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from headscope.ablation.sets import SetResult
 from headscope.axes import HeadSet
 from headscope.examples import Labels
-from headscope.model.attention import Mode
+from headscope.model.tap import Mode
 from headscope.stats.best_of_many import best_gain, honest_gain
 from headscope.stats.exchange import Outcomes, exchange, max_t, permutation
 from headscope.stats.metrics import METRICS

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import HeadSet
-from headscope.model.attention import Mode
 from headscope.model.encoding import Encoded
 from headscope.model.model import Model
 from headscope.model.passes import logits
 from headscope.model.precision import Precision
+from headscope.model.tap import Mode
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from headscope.ablation.layer_states import LayerStates
 from headscope.ablation.rounding_guard import RoundingGuard
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import Head, HeadSet
-from headscope.model.attention import Mode
 from headscope.model.encoding import Encoded
 from headscope.model.precision import Precision, scoring_autocast
+from headscope.model.tap import Mode
 
 UNIT = 16
 """So many sets are scored together: a stack holds many sets of few examples, which are then of like

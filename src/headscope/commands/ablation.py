@@ -14,11 +14,11 @@ from headscope.ablation.sets import NamedSet, SetResult, top_heads
 from headscope.axes import set_name
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError, refusing
-from headscope.model.attention import Mode
 from headscope.model.encoding import batches
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.resuming import Arrays, fits
+from headscope.model.tap import Mode
 from headscope.progress import progress, say
 from headscope.results.run import Parts, Run
 from headscope.tasks.outputs import Logits

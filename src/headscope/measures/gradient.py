@@ -17,12 +17,12 @@ from torch import Tensor
 from headscope.errors import HeadscopeError
 from headscope.examples import Labels
 from headscope.measures.base import Moments, MomentSums
-from headscope.model.attention import Call
 from headscope.model.encoding import Encoded, batches
 from headscope.model.model import Model
 from headscope.model.passes import BATCH_TOKENS
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.resuming import Keeping, unfinished
+from headscope.model.tap import Call
 from headscope.progress import Advance, silent
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import targets, training_loss

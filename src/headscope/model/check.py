@@ -11,9 +11,8 @@ from torch import Tensor
 
 from headscope.axes import Head
 from headscope.errors import InterventionError
-from headscope.model.attention import Call, Edit
-from headscope.model.families import family_of
 from headscope.model.model import Model
+from headscope.model.tap import Call, Edit
 
 Maps = Float[Tensor, "batch head query key"]
 Real = Bool[Tensor, "batch token"]
@@ -39,26 +38,18 @@ class Outcome:
 
 
 @torch.no_grad()
-def check(model: Model) -> None:
+def check(model: Model) -> tuple[str, ...]:
     """Run a padded batch, a single text and a single pair with headscope's attention, observed,
     unobserved and edited, and with the model's own.
 
     Without padding transformers hands over no mask, and other code runs.
 
+    Returns:
+        What the user must know.
+
     Raises:
-        InterventionError: The first condition that does not hold.
+        InterventionError: The first condition that does not hold, as a clause.
     """
-    try:
-        _check(model)
-    except InterventionError as error:
-        raise InterventionError(
-            f"{model.name} ({model.family}) failed the check at load: {error}. Its heads cannot "
-            "be measured or disabled reliably; use a model of another family (bert, roberta, "
-            "electra, ...) or report this one"
-        ) from error
-
-
-def _check(model: Model) -> None:
     batches = _batches(model)
     seen = [_observed(model, batch) for batch in batches]
     # The shortest batch is enough for what costs a pass a layer.
@@ -88,6 +79,7 @@ def _check(model: Model) -> None:
     states_are_the_models_own(edited, plain[1].states, real, "edited in no head")
     for layer in range(1, model.layers + 1):
         disabling_changes_the_output(model, single, output, layer)
+    return padding_note(unobserved[0], unobserved[1], real)
 
 
 def _batches(model: Model) -> list[dict[str, Tensor]]:
@@ -121,7 +113,7 @@ def _observed(model: Model, batch: dict[str, Tensor]) -> Outcome:
 def _plain(model: Model, batches: Sequence[dict[str, Tensor]]) -> list[Outcome]:
     """What the model gives by itself for every batch."""
     outcomes = []
-    with family_of(model.family).plain(model.hf):
+    with model.tapping.plain(model.hf):
         for batch in batches:
             output = model.hf.base_model(**batch, output_attentions=True)
             outcomes.append(Outcome(output.attentions or (), output[0]))
@@ -177,6 +169,24 @@ def states_are_the_models_own(states: Tensor, plain: Tensor, real: Real, how: st
         raise InterventionError(
             f"its output differs from transformers' own by {difference:.1e} while it is {how}"
         )
+
+
+def padding_note(padded: Tensor, unpadded: Tensor, real: Real) -> tuple[str, ...]:
+    """A note where padding changes what the encoder puts out for the first text.
+
+    Args:
+        padded: The states of a batch whose first text is padded, [batch, token, hidden].
+        unpadded: Those of the first text alone.
+        real: The tokens of the first text, [1, token].
+    """
+    difference = (padded[:1, : real.shape[1]] - unpadded)[real].abs().max()
+    relative = float(difference / unpadded[real].abs().max())
+    if relative <= _TOLERANCE:
+        return ()
+    return (
+        f"padding beside a text changes what the model puts out for it (on one text by "
+        f"{relative:.1%} of its largest state), so numbers depend on which texts share a batch",
+    )
 
 
 def maps_are_the_models_own(maps: Maps, plain: Maps, real: Real, layer: int) -> None:

@@ -1,12 +1,14 @@
 """Families of encoders, by transformers' `model_type`: how each is tapped, and which are refused.
 
-A family that nobody named is tried with the defaults; the check at load decides. How to add one is
-in CONTRIBUTING.md.
+A family that nobody named is tried in the ways that need no adapter; the check at load decides. How
+to add one is in CONTRIBUTING.md.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -16,9 +18,12 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from headscope.errors import HeadscopeError
-from headscope.model.attention import Tap, attach, eager
+from headscope.model import attention, dropouts
+from headscope.model.adapters.deberta import DEBERTA_V1, DEBERTA_V2, refuses_talking_heads
+from headscope.model.adapters.mpnet import MPNET
 from headscope.model.positions import positions
-from headscope.model.projections import output_layers
+from headscope.model.projections import as_linear, output_layers
+from headscope.model.tap import Tap
 from headscope.registry import Registry
 
 BERT_LAYER = (
@@ -35,16 +40,49 @@ BERT_LAYER = (
 
 
 @dataclass(frozen=True)
+class Tapping:
+    """A way to tap the attention of a model.
+
+    Attributes:
+        name: What is tapped, as in "the check of NAME failed".
+        attach: Lets every layer show its attention to the tap that is returned.
+        plain: A context in which a tapped model runs its own attention and can return its maps; the
+            check at load compares with them.
+    """
+
+    name: str
+    attach: Callable[[PreTrainedModel], Tap]
+    plain: Callable[[PreTrainedModel], AbstractContextManager[None]]
+
+
+def _as_it_is(_hf: PreTrainedModel) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+INTERFACE = Tapping("transformers' attention interface", attention.attach, attention.eager)
+DROPOUT = Tapping("the dropout of its maps", dropouts.attach, _as_it_is)
+
+
+def _takes_all(_config: PretrainedConfig) -> str:
+    return ""
+
+
+def _heads(config: PretrainedConfig) -> int:
+    return int(config.num_attention_heads)
+
+
+@dataclass(frozen=True)
 class Family:
-    """What headscope knows of a family. The defaults serve all that call attention through
-    transformers' interface.
+    """What headscope knows of a family. The defaults serve a family that nobody named.
 
     Attributes:
         model_type: transformers' name of the family.
-        refused: Why its heads can be neither seen nor disabled, as a verb phrase; "" if they can.
-        attach: Taps the attention of a model of the family.
-        plain: A context in which a tapped model runs its own attention and can return its maps; the
-            check at load compares with them.
+        tappings: The ways to tap its attention, of which the first that passes the check at load is
+            taken.
+        refuses: Why a model of this configuration can be neither seen nor disabled, as a verb
+            phrase; "" if it can.
+        note: What the user must know of every model of the family; "" if there is nothing.
+        heads: The number of heads of a layer.
         output_layers: Finds the linear layer that reads the concatenated heads of every layer.
         positions: Says how many tokens a model has positions for.
         layer_parts: What every layer must have, by path, so that `ablation.encoder` can run a model
@@ -52,9 +90,10 @@ class Family:
     """
 
     model_type: str
-    refused: str = ""
-    attach: Callable[[PreTrainedModel], Tap] = attach
-    plain: Callable[[PreTrainedModel], AbstractContextManager[None]] = eager
+    tappings: tuple[Tapping, ...] = (INTERFACE, DROPOUT)
+    refuses: Callable[[PretrainedConfig], str] = _takes_all
+    note: str = ""
+    heads: Callable[[PretrainedConfig], int] = _heads
     output_layers: Callable[
         [PreTrainedModel, Tap, PreTrainedTokenizerFast, str], list[nn.Linear]
     ] = output_layers
@@ -62,32 +101,104 @@ class Family:
     layer_parts: tuple[str, ...] = BERT_LAYER
 
 
+def _heads_beside_a_convolution(config: PretrainedConfig) -> int:
+    """ConvBERT's: a part of its heads is replaced by a convolution."""
+    return max(1, int(config.num_attention_heads) // int(config.head_ratio))
+
+
+def _output_layers_of_xlnet(hf: PreTrainedModel, *_: object) -> list[nn.Linear]:
+    """XLNet's projection is no layer but a weight [hidden, head, d]."""
+    layers: Any = hf.base_model.layer
+    return [as_linear(layer.rel_attn.o.flatten(1)) for layer in layers]
+
+
 FAMILIES: Registry[Family] = Registry("model family")
+
+
+def _register(family: Family) -> None:
+    FAMILIES.register(family.model_type)(family)
+
+
 for _name in (
     "bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "electra", "distilbert",
     "albert", "modernbert", "ernie", "data2vec-text", "roberta-prelayernorm", "mobilebert",
-    "nomic_bert", "eurobert", "esm", "roc_bert",
+    "nomic_bert", "eurobert", "esm", "roc_bert", "splinter", "xmod", "gte", "jina_embeddings_v3",
+    "ultrabert", "esmc",
 ):  # fmt: skip
-    FAMILIES.register(_name)(Family(_name))
+    _register(Family(_name, (INTERFACE,)))
+
+_NO_BOXES = (
+    "models of this family read where words stand on a page, and headscope has texts alone: every "
+    "word stands at the place 0"
+)
+_register(Family("layoutlm", (INTERFACE,), note=_NO_BOXES))
+_register(
+    Family(
+        "markuplm",
+        (INTERFACE,),
+        note="models of this family read the paths of words in a page of HTML, and headscope has "
+        "texts alone: no word has a path",
+    )
+)
+
+for _name, _adapter in (("mpnet", MPNET), ("deberta-v2", DEBERTA_V2)):
+    _register(Family(_name, (Tapping("its adapter", _adapter.attach, _adapter.plain),)))
+_register(
+    Family(
+        "deberta",
+        (Tapping("its adapter", DEBERTA_V1.attach, DEBERTA_V1.plain),),
+        refuses_talking_heads,
+    )
+)
+
+for _name in (
+    "roformer", "rembert", "megatron-bert", "ibert",
+):  # fmt: skip
+    _register(Family(_name, (DROPOUT,)))
+_register(Family("xlnet", (DROPOUT,), output_layers=_output_layers_of_xlnet))
+for _name, _besides in (
+    ("luke", "names of entities"),
+    ("visual_bert", "pictures"),
+    ("tapas", "the rows and columns of tables"),
+):
+    _note = f"models of this family read {_besides} beside texts; headscope gives them texts alone"
+    _register(Family(_name, (DROPOUT,), note=_note))
+_register(Family("convbert", (DROPOUT,), heads=_heads_beside_a_convolution))
+# LiLT has a second stream, of places, whose maps are those of the text and come first.
+_register(
+    Family(
+        "lilt",
+        (Tapping(DROPOUT.name, partial(dropouts.attach, maps_a_layer=2), _as_it_is),),
+        note=f"{_NO_BOXES}; the outputs of heads are those of the text",
+    )
+)
 
 # Not in the registry, so that a plug-in can register one of them with an adapter.
-_COMPUTE_ATTENTION_THEMSELVES = (
-    "mpnet", "deberta", "deberta-v2", "convbert", "roformer", "luke", "funnel", "xlnet",
-    "longformer", "big_bird", "canine", "reformer", "squeezebert", "ibert", "rembert",
-    "megatron-bert", "layoutlm", "fnet", "nystromformer", "yoso", "mra", "markuplm", "tapas",
-    "perceiver",
-)  # fmt: skip
-_OWN_ATTENTION = (
-    "computes its attention outside of the function that transformers lets others replace"
-)
+REFUSED = {
+    "bros": "needs the places of words on a page",
+    "big_bird": "attends in blocks, so that it has no map",
+    "layoutlmv2": "reads pictures of pages",
+    "layoutlmv3": "reads pictures of pages",
+    "squeezebert": "returns scores in place of maps, so that its maps cannot be checked",
+    "canine": "reads characters and pools them, so that its maps are not those of tokens",
+    "flaubert": "computes its attention where nothing can be replaced",
+    "fnet": "has no attention",
+    "funnel": "pools its tokens, so that its maps are not square",
+    "longformer": "attends in windows, so that it has no map",
+    "mra": "approximates its maps in blocks",
+    "nystromformer": "approximates its maps by landmarks",
+    "perceiver": "attends from learned places, not from tokens",
+    "reformer": "attends within buckets, so that it has no map",
+    "xlm": "computes its attention where nothing can be replaced",
+    "yoso": "approximates its attention by hashing",
+}
 
 
 def family_of(model_type: str) -> Family:
-    """The registered family of that name, else one that is refused or has the defaults."""
+    """The registered family of that name, else one with the defaults."""
     if model_type in FAMILIES.names():
         return FAMILIES.get(model_type)
-    refused = _OWN_ATTENTION if model_type in _COMPUTE_ATTENTION_THEMSELVES else ""
-    return Family(model_type, refused)
+    return Family(model_type)
 
 
 def refuse(name: str, config: PretrainedConfig) -> None:
@@ -98,21 +209,24 @@ def refuse(name: str, config: PretrainedConfig) -> None:
     Raises:
         HeadscopeError: Its family is refused, or it is a decoder or an encoder-decoder.
     """
-    usable = ", ".join(known for known in FAMILIES.names() if not FAMILIES.get(known).refused)
-    family = family_of(config.model_type)
-    if family.refused:
+    usable = ", ".join(FAMILIES.names())
+    family = config.model_type
+    refused = family_of(family).refuses(config)
+    if family not in FAMILIES.names():
+        refused = refused or REFUSED.get(family, "")
+    if refused:
         raise HeadscopeError(
-            f"{name} is of the family {family.model_type}, which {family.refused}, so its heads "
-            f"can be neither seen nor disabled: use a model of one of these families: {usable}"
+            f"{name} is of the family {family}, which {refused}, so its heads can be neither seen "
+            f"nor disabled: use a model of one of these families: {usable}"
         )
     if getattr(config, "is_encoder_decoder", False):
         raise HeadscopeError(
-            f"{name} ({family.model_type}) is an encoder-decoder, whose attention is of three "
+            f"{name} ({family}) is an encoder-decoder, whose attention is of three "
             f"kinds: headscope takes encoders, of these families: {usable}"
         )
     if getattr(config, "is_decoder", False) or _is_known_decoder(config):
         raise HeadscopeError(
-            f"{name} ({family.model_type}) is a decoder with causal attention, in which a token "
+            f"{name} ({family}) is a decoder with causal attention, in which a token "
             "does not see what comes after it: headscope takes encoders, of these families: "
             f"{usable}"
         )

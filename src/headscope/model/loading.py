@@ -14,10 +14,10 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from headscope.errors import HeadscopeError, refusing
+from headscope.errors import HeadscopeError, InterventionError, refusing
 from headscope.model.check import check
 from headscope.model.config import read_config
-from headscope.model.families import refuse
+from headscope.model.families import family_of, refuse
 from headscope.model.model import Model
 from headscope.model.source import Source, find
 from headscope.model.tokenizers import check_tokenizer
@@ -63,21 +63,57 @@ def load(
     hf: Any = loaded.hf
     hf.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     marks = check_tokenizer(source.name, tokenizer, hf, source.folder)
-    notes = (*source.notes, *loaded.notes, *marks)
-    with refusing(
-        f"{source.name} ({config.model_type}) cannot be run",
-        "its config.json contradicts its family, or transformers lacks what it needs",
-    ):
-        model = Model(
-            hf, tokenizer, source.name, source.path, loaded.trained_head, notes, loaded.new
-        )
-        check(model)
+    note = family_of(config.model_type).note
+    notes = (*source.notes, *loaded.notes, *((note,) if note else ()), *marks)
+    model = _tapped(loaded, tokenizer, source, notes)
     # Some tokenizer files carry their own cut and padding (128 for all-MiniLM-L6-v2), and every
     # call leaves its own behind; lengths are decided at each call, and a saved tokenizer carries
     # neither.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return model
+
+
+def _tapped(
+    loaded: Loaded, tokenizer: PreTrainedTokenizerFast, source: Source, notes: tuple[str, ...]
+) -> Model:
+    """The model, tapped in the first of its family's ways that passes the check.
+
+    Raises:
+        InterventionError: None does; says what failed in each.
+    """
+    family = family_of(loaded.hf.config.model_type)
+    failures: dict[str, None] = {}
+    for tapping in family.tappings:
+        try:
+            with refusing(
+                f"{source.name} ({family.model_type}) cannot be run",
+                "its config.json contradicts its family, or transformers lacks what it needs",
+            ):
+                model = Model(
+                    loaded.hf,
+                    tokenizer,
+                    source.name,
+                    source.path,
+                    loaded.trained_head,
+                    tapping,
+                    notes,
+                    loaded.new,
+                )
+                model.notes += check(model)
+        except InterventionError as error:
+            failures[str(error)] = None
+            model.tap.detach()
+        else:
+            return model
+    reasons = "; ".join(failures)
+    tried = " and ".join(tapping.name for tapping in family.tappings)
+    how = f" (tried: {tried})" if len(family.tappings) > 1 else ""
+    raise InterventionError(
+        f"{source.name} ({family.model_type}) failed the check at load{how}: {reasons}. Its heads "
+        "cannot be measured or disabled reliably; use a model of another family (bert, roberta, "
+        "electra, ...) or report this one"
+    )
 
 
 def _random(source: Source, config: PretrainedConfig, labels: int | None, seed: int) -> Loaded:

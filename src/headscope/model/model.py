@@ -15,10 +15,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from headscope.axes import Head, check_inside, head_set
 from headscope.errors import HeadscopeError, unknown
 from headscope.examples import Split
-from headscope.model.attention import MODES, Call, Edit, Mode, Observer
 from headscope.model.encoding import encode
-from headscope.model.families import family_of
+from headscope.model.families import Tapping, family_of
 from headscope.model.projections import split
+from headscope.model.tap import MODES, Call, Edit, Mode, Observer
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Model:
         name: The model as the user named it.
         path: The folder or hub name that its files come from.
         trained_head: Whether the checkpoint brought its own classification head.
+        tapping: How its attention is tapped.
         notes: What the user must know of how it was loaded.
         new: The encoder's tensors that no file brought and that are random: a pooler's.
         layers: How many layers it has.
@@ -62,6 +63,7 @@ class Model:
         name: str,
         path: str,
         trained_head: bool,
+        tapping: Tapping,
         notes: tuple[str, ...] = (),
         new: frozenset[str] = frozenset(),
     ) -> None:
@@ -73,8 +75,9 @@ class Model:
         self.notes = notes
         self.new = new
         self.layers = int(hf.config.num_hidden_layers)
-        self.heads = int(hf.config.num_attention_heads)
-        self.tap = family_of(self.family).attach(hf)
+        self.heads = family_of(self.family).heads(hf.config)
+        self.tapping = tapping
+        self.tap = tapping.attach(hf)
         self.means: Float[Tensor, "layer head d"] | None = None
 
     def __repr__(self) -> str:

@@ -17,12 +17,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
-from headscope.model.attention import Call
 from headscope.model.encoding import Encoded, batches, only, padded
 from headscope.model.model import Model
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.projections import gram
 from headscope.model.resuming import Keeping, unfinished
+from headscope.model.tap import Call
 from headscope.progress import Advance, silent
 
 BATCH_TOKENS = 2048

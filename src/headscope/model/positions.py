@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from headscope.model.attention import Tap
 from headscope.model.probing import probe
+from headscope.model.tap import Tap
 
 UNBOUNDED = 10**9
 
@@ -22,7 +22,8 @@ def positions(hf: PreTrainedModel, tap: Tap, tokenizer: PreTrainedTokenizerFast)
     usable: list[int] = []
 
     def measure(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        if isinstance(module, nn.Embedding) and arguments:
+        # A table of sines is asked for a shape.
+        if arguments and isinstance(arguments[0], Tensor) and isinstance(module, nn.Embedding):
             rows: Tensor = arguments[0].flatten()
             consecutive = torch.arange(len(rows), device=rows.device) + rows[0]
             if torch.equal(rows, consecutive):
@@ -31,4 +32,8 @@ def positions(hf: PreTrainedModel, tap: Tap, tokenizer: PreTrainedTokenizerFast)
     probe(hf, tap, tokenizer, nn.Embedding, measure)
     if usable:
         return min(usable)
-    return int(getattr(hf.config, "max_position_embeddings", None) or UNBOUNDED)
+    try:
+        stated = getattr(hf.config, "max_position_embeddings", None)
+    except NotImplementedError:  # XLNet's answer.
+        stated = None
+    return int(stated or UNBOUNDED)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from headscope.model.attention import Observer, Tap
+from headscope.model.tap import Observer, Tap
 
 _TEXT = "The nurse thanked the pilot."
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from headscope.errors import InterventionError
-from headscope.model.attention import Call, Tap
 from headscope.model.probing import probe
+from headscope.model.tap import Call, Tap
 
 
 def output_layers(
@@ -33,8 +33,12 @@ def output_layers(
             return
         heads = outputs[-1].flatten(-2).flatten(0, -2)  # [token, head * d]
         states = arguments[0].flatten(0, -2)
-        if states.shape[-1] == heads.shape[-1] and torch.equal(states, heads):
-            readers[layer] = module
+        width = heads.shape[-1]
+        if not torch.equal(states[:, :width], heads):
+            return
+        # ConvBERT's layer reads the outputs of a convolution behind those of the heads.
+        is_all = states.shape[-1] == width
+        readers[layer] = module if is_all else as_linear(module.weight[:, :width])
 
     probe(hf, tap, tokenizer, nn.Linear, compare, remember)
     layers = range(int(hf.config.num_hidden_layers))
@@ -49,12 +53,20 @@ def output_layers(
     return [readers[layer] for layer in sorted(readers)]
 
 
+def as_linear(weight: Float[Tensor, "hidden size"]) -> nn.Linear:
+    """A linear layer with this weight, a view of the model's own."""
+    hidden, size = weight.shape
+    linear = nn.Linear(size, hidden, bias=False, device="meta")
+    linear.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    return linear
+
+
 def split(linear: nn.Linear, heads: int) -> Float[Tensor, "hidden head d"]:
     """A layer's output projection by head: head h adds `split[:, h] @ z_h` to the layer's output. A
     view, not a copy.
     """
     weight = linear.weight.detach()
-    return weight.view(len(weight), heads, -1)
+    return weight.reshape(len(weight), heads, -1)
 
 
 def gram(projection: Float[Tensor, "hidden head d"]) -> Float[Tensor, "head d d"]:

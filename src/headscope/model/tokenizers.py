@@ -44,7 +44,7 @@ def check_tokenizer(
             "weights"
         )
     embeddings: Any = hf.get_input_embeddings()
-    rows = int(embeddings.num_embeddings)
+    rows = len(embeddings.weight)
     largest = max(vocabulary.values())
     if largest >= rows:
         raise HeadscopeError(
