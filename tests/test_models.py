@@ -21,7 +21,9 @@ from headscope.model.loading import load
 @pytest.mark.parametrize("family", REFUSED)
 def test_families_that_cannot_be_tapped_are_refused_by_name(tmp_path: Path, family: str) -> None:
     # Refused before any weights are read: there are none.
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": family, "num_attention_heads": 2}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": family, "num_attention_heads": 2})
+    )
     with pytest.raises(
         HeadscopeError, match=f"is of the family {family}, which {REFUSED[family]}, so its heads"
     ) as error:

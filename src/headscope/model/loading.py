@@ -83,7 +83,7 @@ def _tapped(
         InterventionError: None does; says what failed in each.
     """
     family = family_of(loaded.hf.config.model_type)
-    failures: dict[str, None] = {}
+    failures: list[HeadscopeError] = []
     for tapping in family.tappings:
         try:
             with refusing(
@@ -101,12 +101,14 @@ def _tapped(
                     loaded.new,
                 )
                 model.notes += check(model)
-        except InterventionError as error:
-            failures[str(error)] = None
-            model.tap.detach()
-        else:
-            return model
-    reasons = "; ".join(failures)
+                return model
+        except HeadscopeError as error:
+            failures.append(error)
+    refused = [str(error) for error in failures if isinstance(error, InterventionError)]
+    if not refused:
+        raise failures[0]
+    # Damaged weights fail in every way alike.
+    reasons = "; ".join(dict.fromkeys(refused))
     tried = " and ".join(tapping.name for tapping in family.tappings)
     how = f" (tried: {tried})" if len(family.tappings) > 1 else ""
     raise InterventionError(

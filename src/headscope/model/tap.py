@@ -215,9 +215,12 @@ def tap_of(module: nn.Module) -> Tap | None:
 
 
 def open_tap(hf: PreTrainedModel) -> Tap:
-    """Give every module of a model the tap that is returned; it takes the real tokens of every pass
-    at the encoder's door.
+    """Give every module of a model the tap that is returned, in place of any that it has; it takes
+    the real tokens of every pass at the encoder's door.
     """
+    before = tap_of(hf)
+    if before is not None:
+        before.detach()
     tap = Tap()
     base = hf.base_model
     signature = inspect.signature(base.forward)

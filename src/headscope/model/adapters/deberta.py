@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from headscope.errors import InterventionError
 from headscope.model.adapters.replaced import Replaced, dropout_of, visible_keys
 from headscope.model.attention import attend
 
@@ -66,11 +67,13 @@ def _forward_v1(
     hidden_states: Tensor,
     attention_mask: Tensor,  # noqa: ARG001 - it says less than the tap knows.
     output_attentions: bool = False,  # noqa: ARG001 - there are no maps to return.
-    query_states: Tensor | None = None,  # noqa: ARG001 - only the decoder of its MLM head gives it.
+    query_states: Tensor | None = None,
     relative_pos: Tensor | None = None,
     rel_embeddings: Tensor | None = None,
 ) -> tuple[Tensor, None]:
     """The attention of DeBERTa v1 without talking heads; arguments as for v2."""
+    if query_states is not None:
+        raise InterventionError("it asks with other states than its own, as no encoder does")
     joined = module.transpose_for_scores(module.in_proj(hidden_states))  # [batch, head, token, 3d]
     query, key, value = joined.chunk(3, dim=-1)
     query = query + module.transpose_for_scores(module.q_bias[None, None])
