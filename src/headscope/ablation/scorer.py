@@ -1,6 +1,7 @@
 """Score a model with any sets of its heads disabled, as often as a search asks for it.
 
-A model of any family is run once for every set (`forms`). One that is built like BERT is scored by
+A model of any family is run once for every set (`forms`), from the first disabled layer on
+(`lower_layers`). One that is built like BERT is scored by
 its own layers, many sets at once (`stacked`), where that gives the model's own outputs.
 """
 
@@ -14,6 +15,7 @@ import torch
 from headscope.ablation.bert_layers import BertLayers
 from headscope.ablation.forms import Form, OneByOne, Unit
 from headscope.ablation.layer_states import LayerStates
+from headscope.ablation.lower_layers import LowerLayers, lower_layers
 from headscope.ablation.rounding_guard import RoundingGuard
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.ablation.stacked import Stacked, difference_from_model
@@ -84,7 +86,6 @@ class Scorer:
         self.memory, self.layers_kept = memory, layers_kept or model.layers
         self.note = note
         self._unchanged = unchanged
-        self._one_by_one = OneByOne(model, encoded, mode, batch_tokens, precision)
 
     @property
     def unchanged(self) -> npt.NDArray[np.float32]:
@@ -141,8 +142,21 @@ class Scorer:
     def _form(self) -> Form:
         model = self.model
         # What is kept is of a model whose heads nobody else watches or disables.
-        is_plain = not (model.hf.training or model.tap.edits or model.tap.observers)
-        return (is_plain and self._stacked) or self._one_by_one
+        if model.hf.training or not model.tap.is_idle:
+            return self._one_by_one(None)
+        return self._stacked or self._from_the_first_layer
+
+    def _one_by_one(self, lower: LowerLayers | None) -> OneByOne:
+        return OneByOne(
+            self.model, self.encoded, self.mode, self.batch_tokens, self.precision, lower
+        )
+
+    @cached_property
+    def _from_the_first_layer(self) -> OneByOne:
+        """The form for any family."""
+        few = self._few()
+        longest = only(few, range(len(few))[-1:])
+        return self._one_by_one(lower_layers(self.model, longest, self.mode, self.memory))
 
     @cached_property
     def _stacked(self) -> Stacked | None:

@@ -32,6 +32,11 @@ class SetResult:
     activation_change: float
 
 
+def first_layer(heads: HeadSet) -> int:
+    """The lowest layer, from 0, in which a set has a head."""
+    return min(head.index[0] for head in heads)
+
+
 def parse_sets(
     spec: str,
     layers: int,

@@ -17,7 +17,7 @@ from headscope.ablation.bert_layers import BertLayers, HeadOutputs
 from headscope.ablation.forms import Form, Unit
 from headscope.ablation.layer_states import LayerStates
 from headscope.ablation.rounding_guard import RoundingGuard
-from headscope.ablation.sets import NamedSet, SetResult
+from headscope.ablation.sets import NamedSet, SetResult, first_layer
 from headscope.axes import Head, HeadSet
 from headscope.model.encoding import Encoded
 from headscope.model.precision import Precision, scoring_autocast
@@ -72,7 +72,7 @@ class Stacked(Form):
         """Units of sets that begin in the same layer, from the first layer on."""
         by_layer: list[list[NamedSet]] = [[] for _ in self.layers.layers]
         for name, heads in sets:
-            by_layer[_first_layer(heads)].append((name, heads))
+            by_layer[first_layer(heads)].append((name, heads))
         groups = []
         for same in by_layer:
             groups += [same[start : start + UNIT] for start in range(0, len(same), UNIT)]
@@ -136,10 +136,6 @@ class Stacked(Form):
         return torch.autocast(self.device.type, enabled=False)
 
 
-def _first_layer(heads: HeadSet) -> int:
-    return min(head.index[0] for head in heads)
-
-
 class Stack:
     """A batch of examples, many times over: once with each of several sets disabled.
 
@@ -155,7 +151,7 @@ class Stack:
     ) -> None:
         self.layers, self.mode, self.batch_tokens = layers, mode, batch_tokens
         self.last = len(layers.layers) - 1
-        self.first = min((_first_layer(heads) for heads in sets if heads), default=0)
+        self.first = min((first_layer(heads) for heads in sets if heads), default=0)
         model = layers.model
         removed = np.zeros((len(sets), model.layers, model.heads), dtype=bool)
         for row, heads in enumerate(sets):

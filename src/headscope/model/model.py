@@ -17,6 +17,7 @@ from headscope.errors import HeadscopeError, unknown
 from headscope.examples import Split
 from headscope.model.encoding import encode
 from headscope.model.families import Tapping, family_of
+from headscope.model.layers import layer_modules
 from headscope.model.projections import split
 from headscope.model.tap import MODES, Call, Edit, Mode, Observer
 
@@ -129,6 +130,11 @@ class Model:
         find = family_of(self.family).output_layers
         return find(self.hf, self.tap, self.tokenizer, self.name)
 
+    @cached_property
+    def layer_modules(self) -> list[nn.Module]:
+        """The module of every layer; [] where layers share one or are not found."""
+        return layer_modules(self.hf, self.tap, self.tokenizer)
+
     @property
     def projections(self) -> list[Float[Tensor, "hidden head d"]]:
         """The output projection of every layer's attention by head: head h adds `projections[l][:,
@@ -202,6 +208,16 @@ class Model:
             HeadscopeError: A head does not exist.
             InterventionError: The model ran and a head was not met.
         """
+        with self.tap.edited(self.edit(heads, mode)) as edit:
+            yield edit
+
+    def edit(self, heads: str | Head | Iterable[Head | str], mode: Mode | str = "uniform") -> Edit:
+        """What `disabled` holds open; one may be opened for batch after batch.
+
+        Raises:
+            HeadscopeError: A head or a mode does not exist, or the mode is "mean" and the means are
+                not known.
+        """
         modes: dict[str, Mode] = {known: known for known in MODES}
         if mode not in modes:
             raise unknown("mode", mode, MODES)
@@ -219,8 +235,7 @@ class Model:
         tensors = {
             layer: torch.tensor(indices, device=device) for layer, indices in by_layer.items()
         }
-        with self.tap.edited(Edit(tensors, modes[mode], self.means)) as edit:
-            yield edit
+        return Edit(tensors, modes[mode], self.means)
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:

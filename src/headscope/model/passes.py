@@ -6,6 +6,7 @@ no map is kept longer than its batch.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -334,6 +335,10 @@ def example_maps(
     return {row: np.stack(keeper.maps[index]) for index, row in enumerate(rows)}
 
 
+def _as_it_is(_rows: tuple[int, ...]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @torch.inference_mode()
 def logits(
     model: Model,
@@ -342,8 +347,17 @@ def logits(
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
     advance: Advance = silent,
+    each: Callable[[tuple[int, ...]], AbstractContextManager[None]] = _as_it_is,
 ) -> npt.NDArray[np.float32]:
     """The classification head's outputs for every example.
+
+    Args:
+        model: The model.
+        encoded: The examples.
+        batch_tokens: The most tokens in a batch, padding included.
+        precision: The number format.
+        advance: Told of how many examples more are done.
+        each: Opens a context for every batch, given the row numbers of its examples.
 
     Returns:
         The logits in the order of the examples, [example, output].
@@ -356,9 +370,10 @@ def logits(
     order: list[int] = []
     outputs: list[npt.NDArray[np.float32]] = []
     for rows in batches(encoded.lengths, batch_tokens):
-        inputs = encoded.batch(rows, model.hf.device)
-        with scoring_autocast(precision, model.hf.device):
-            scored = model.hf(**inputs).logits
+        with each(tuple(rows)):
+            inputs = encoded.batch(rows, model.hf.device)
+            with scoring_autocast(precision, model.hf.device):
+                scored = model.hf(**inputs).logits
         order += rows
         outputs.append(scored.float().cpu().numpy())
         is_finite = torch.isfinite(scored).all(-1)

@@ -32,8 +32,6 @@ def positions(hf: PreTrainedModel, tap: Tap, tokenizer: PreTrainedTokenizerFast)
     probe(hf, tap, tokenizer, nn.Embedding, measure)
     if usable:
         return min(usable)
-    try:
-        stated = getattr(hf.config, "max_position_embeddings", None)
-    except NotImplementedError:  # XLNet's answer.
-        stated = None
-    return int(stated or UNBOUNDED)
+    stated = int(getattr(hf.config, "max_position_embeddings", None) or 0)
+    # XLNet, which has no limit, says -1.
+    return stated if stated > 0 else UNBOUNDED
