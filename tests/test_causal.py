@@ -1,5 +1,6 @@
 """Without padding there is no mask: encoders still agree with their eager form, decoders are refused."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,17 @@ def test_the_check_finds_a_decoder_by_its_maps(
         load(folder)
 
 
-@pytest.mark.parametrize("family", ["t5", "bart"])
-def test_an_encoder_decoder_is_called_so(tmp_path: Path, family: str) -> None:
-    (tmp_path / "config.json").write_text(
-        f'{{"model_type": "{family}", "is_encoder_decoder": true}}'
-    )
-    with pytest.raises(HeadscopeError, match=rf"\({family}\) is an encoder-decoder, .* encoders"):
+ENCODER_DECODERS = ("bart", "mbart", "pegasus", "m2m_100", "blenderbot", "marian", "longt5", "led")
+
+
+@pytest.mark.parametrize("family", ENCODER_DECODERS)
+@pytest.mark.parametrize("is_said", [True, False])
+def test_an_encoder_decoder_is_called_so(tmp_path: Path, family: str, is_said: bool) -> None:
+    # A checkpoint of the family may say that it is none, and is refused all the same.
+    said = json.dumps({"model_type": family, "is_encoder_decoder": is_said})
+    (tmp_path / "config.json").write_text(said)
+    with pytest.raises(
+        HeadscopeError, match=rf"\({family}\) is an encoder-decoder, .* encoders"
+    ) as e:
         load(tmp_path)
+    assert "takes encoders, those of mt5, t5, t5gemma, umt5 without their decoders" in str(e.value)

@@ -12,6 +12,7 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
 from headscope.errors import HeadscopeError
+from headscope.model.classes import is_taken_alone
 
 # Heads of pre-training, and buffers that older versions of transformers saved: nothing is lost.
 _PRE_TRAINING = frozenset(
@@ -53,6 +54,8 @@ class Names:
         encoder: nn.Module = model.base_model
         self.family = str(model.config.model_type)
         self.encoder = frozenset(encoder.state_dict())
+        self._all = frozenset(model.state_dict())
+        self._is_alone = is_taken_alone(model.config)
         self._rooms = frozenset(name for name, _ in encoder.named_children())
         changes = get_model_conversion_mapping(model)
         self._renamings = [change for change in changes if isinstance(change, WeightRenaming)]
@@ -63,8 +66,22 @@ class Names:
 
         Files may have the names of older code, which transformers changes as it loads them.
         """
+        changed = self._as_the_models(name)
+        is_in_encoder = changed.startswith(self._base) or changed.split(".")[0] in self._rooms
+        return is_in_encoder and not self.is_decoders(name)
+
+    def is_decoders(self, name: str) -> bool:
+        """Whether a name in a file is of the decoder beside an encoder that is taken alone."""
+        return self._is_alone and self.bare(name).startswith("decoder.")
+
+    def is_own_heads(self, name: str) -> bool:
+        """Whether the model's own head has a place for a name in a file."""
+        changed = self._as_the_models(name)
+        return changed in self._all and not self.is_encoders(name)
+
+    def _as_the_models(self, name: str) -> str:
         changed, _ = rename_source_key(name, self._renamings, self._converters)
-        return changed.startswith(self._base) or changed.split(".")[0] in self._rooms
+        return str(changed)
 
     def bare(self, name: str) -> str:
         """A name as the encoder itself has it."""
@@ -138,14 +155,14 @@ def check_encoder(names: Names, found: Differences, name: str) -> None:
             f"the file, {_sizes(expected)} are expected (tensors of another shape: "
             f"{len(found.mismatched)}); the config.json is another model's, or heads were pruned"
         )
-    missing = _in_order(key for key in found.missing if not names.is_heads(key))
+    missing = in_order(key for key in found.missing if not names.is_heads(key))
     if missing:
         raise HeadscopeError(
             f"the weights of {name!r} lack {len(missing)} of the {len(names.encoder)} tensors of "
             f"the encoder that its config.json describes (first: {missing[0]}): the file is not "
             f"whole, has other names, or {_what_config_says(missing[0])}"
         )
-    foreign = _in_order(key for key in found.unexpected if _matters(names, key))
+    foreign = in_order(key for key in found.unexpected if _matters(names, key))
     if foreign:
         raise HeadscopeError(
             f"the weights of {name!r} hold {len(foreign)} tensors of the encoder that "
@@ -164,7 +181,7 @@ def unused_note(names: Names, found: Differences, name: str) -> tuple[str, ...]:
         return ()
     return (
         f"{len(others)} tensors in the weights of {name} are not used: they are not of its encoder "
-        f"(first: {_in_order(others)[0]})",
+        f"(first: {in_order(others)[0]})",
     )
 
 
@@ -179,7 +196,7 @@ def check_twice(names: Names, stored: Mapping[str, object], name: str) -> None:
     if twice:
         raise HeadscopeError(
             f"the weights of {name!r} hold {len(twice)} tensors of the encoder twice (first: "
-            f"{_in_order(twice)[0]}): save the model again"
+            f"{in_order(twice)[0]}): save the model again"
         )
 
 
@@ -192,7 +209,7 @@ def _is_buffer(key: str) -> bool:
     return key.split(".")[-1] in _BUFFERS
 
 
-def _in_order(keys: Iterable[str]) -> list[str]:
+def in_order(keys: Iterable[str]) -> list[str]:
     """Names in order, layer 2 before layer 10."""
 
     def by_numbers(key: str) -> list[tuple[bool, int, str]]:

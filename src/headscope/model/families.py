@@ -21,6 +21,7 @@ from headscope.errors import HeadscopeError
 from headscope.model import attention, dropouts
 from headscope.model.adapters.deberta import DEBERTA_V1, DEBERTA_V2, refuses_talking_heads
 from headscope.model.adapters.mpnet import MPNET
+from headscope.model.classes import has_decoder, is_taken_alone, taken_alone, text_config
 from headscope.model.positions import positions
 from headscope.model.projections import as_linear, output_layers
 from headscope.model.tap import Tap
@@ -68,7 +69,7 @@ def _takes_all(_config: PretrainedConfig) -> str:
 
 
 def _heads(config: PretrainedConfig) -> int:
-    return int(config.num_attention_heads)
+    return int(text_config(config).num_attention_heads)
 
 
 @dataclass(frozen=True)
@@ -219,10 +220,11 @@ def refuse(name: str, config: PretrainedConfig) -> None:
             f"{name} is of the family {family}, which {refused}, so its heads can be neither seen "
             f"nor disabled: use a model of one of these families: {usable}"
         )
-    if getattr(config, "is_encoder_decoder", False):
+    if has_decoder(config) and not is_taken_alone(config):
         raise HeadscopeError(
-            f"{name} ({family}) is an encoder-decoder, whose attention is of three "
-            f"kinds: headscope takes encoders, of these families: {usable}"
+            f"{name} ({family}) is an encoder-decoder, whose attention is of three kinds, and "
+            f"transformers has no class for its encoder alone: headscope takes encoders, those of "
+            f"{', '.join(taken_alone())} without their decoders, and of these families: {usable}"
         )
     if getattr(config, "is_decoder", False) or _is_known_decoder(config):
         raise HeadscopeError(

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import torch
 from transformers import (
-    AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
@@ -16,12 +15,19 @@ from transformers.utils import logging as hf_logging
 
 from headscope.errors import HeadscopeError, InterventionError, refusing
 from headscope.model.check import check
+from headscope.model.classes import (
+    encoder_class,
+    is_taken_alone,
+    refuse_classifier,
+    without_decoder,
+)
 from headscope.model.config import read_config
 from headscope.model.families import family_of, refuse
+from headscope.model.heads import CLASSIFIER, architecture, check_outputs
 from headscope.model.model import Model
 from headscope.model.source import Source, find
 from headscope.model.tokenizers import check_tokenizer
-from headscope.model.weights import Loaded, check_outputs, pretrained
+from headscope.model.weights import Loaded, pretrained
 
 Init = Literal["pretrained", "random"]
 
@@ -55,6 +61,9 @@ def load(
     source = find(name_or_dir)
     config = read_config(source.folder, source.name)
     refuse(source.name, config)
+    without_decoder(config)
+    if labels is not None:
+        refuse_classifier(config, source.name)
     tokenizer = _tokenizer(source, config)
     if init == "random":
         loaded = _random(source, config, labels, seed)
@@ -120,11 +129,12 @@ def _tapped(
 
 def _random(source: Source, config: PretrainedConfig, labels: int | None, seed: int) -> Loaded:
     """The same architecture with random weights; no weights are read."""
-    architectures = config.architectures or ()
-    has_head = any(str(kind).endswith("ForSequenceClassification") for kind in architectures)
-    if has_head:
+    is_classifier = architecture(config).endswith(CLASSIFIER) and not is_taken_alone(config)
+    if is_classifier:
         check_outputs(config, labels, source.name)
-    auto: Any = AutoModelForSequenceClassification if has_head or labels is not None else AutoModel
+    auto: Any = encoder_class(config)
+    if is_classifier or labels is not None:
+        auto = AutoModelForSequenceClassification
     if labels is not None:
         config.num_labels = labels
     torch.manual_seed(seed)

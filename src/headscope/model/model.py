@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from headscope.axes import Head, check_inside, head_set
 from headscope.errors import HeadscopeError, unknown
 from headscope.examples import Split
+from headscope.model.classes import text_config
 from headscope.model.encoding import encode
 from headscope.model.families import Tapping, family_of
 from headscope.model.layers import layer_modules
@@ -75,7 +76,7 @@ class Model:
         self.trained_head = trained_head
         self.notes = notes
         self.new = new
-        self.layers = int(hf.config.num_hidden_layers)
+        self.layers = int(text_config(hf.config).num_hidden_layers)
         self.heads = family_of(self.family).heads(hf.config)
         self.tapping = tapping
         self.tap = tapping.attach(hf)

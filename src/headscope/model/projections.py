@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from headscope.errors import InterventionError
+from headscope.model.classes import text_config
 from headscope.model.probing import probe
 from headscope.model.tap import Call, Tap
 
@@ -41,7 +42,7 @@ def output_layers(
         readers[layer] = module if is_all else as_linear(module.weight[:, :width])
 
     probe(hf, tap, tokenizer, nn.Linear, compare, remember)
-    layers = range(int(hf.config.num_hidden_layers))
+    layers = range(int(text_config(hf.config).num_hidden_layers))
     missed = [str(layer + 1) for layer in layers if layer not in readers]
     if missed:
         raise InterventionError(

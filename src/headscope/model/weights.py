@@ -4,18 +4,14 @@ under its names, in its shapes, finite.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModel,
-    AutoModelForSequenceClassification,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from headscope.errors import HeadscopeError, refusing
+from headscope.model.classes import encoder_class, is_taken_alone
 from headscope.model.compared import (
     Differences,
     Names,
@@ -23,13 +19,18 @@ from headscope.model.compared import (
     check_twice,
     unused_note,
 )
+from headscope.model.heads import (
+    CLASSIFIER,
+    architecture,
+    beside_the_encoder,
+    check_outputs,
+    is_pre_training,
+    kind_note,
+    unused_notes,
+)
 from headscope.model.source import Source
 from headscope.model.weight_files import Stored, stored
 
-_CLASSIFIER = "ForSequenceClassification"
-# Heads of pre-training, of which a new classifier may take up a layer (ModernBERT's does). What
-# any other head learned must not pass for a classifier of texts.
-_PRE_TRAINING = ("ForMaskedLM", "ForPreTraining")
 # A new head may be larger than what the file holds of a small encoder.
 _ROOM_FOR_HEADS = 10**7
 
@@ -49,6 +50,14 @@ class Loaded:
     trained_head: bool
     notes: tuple[str, ...]
     new: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class _Shell:
+    """A model without memory for its weights, and the names of its tensors."""
+
+    model: PreTrainedModel
+    names: Names
 
 
 @dataclass(frozen=True)
@@ -77,26 +86,36 @@ def pretrained(source: Source, config: PretrainedConfig, labels: int | None, see
     """
     with stored(source.folder, source.name) as tensors:
         _check_forms(tensors, source.name)
-        tensors, notes = _without_prefix(tensors, config, source.name)
-        claimed = _architecture(config)
-        if claimed.endswith(_CLASSIFIER):
-            attempt = _load(AutoModelForSequenceClassification, source, config, tensors, seed)
+        encoder = _shell(encoder_class(config), config, source.name)
+        tensors, notes = _without_prefix(encoder.names, tensors, source.name)
+        claimed = architecture(config)
+        if claimed.endswith(CLASSIFIER) and not is_taken_alone(config):
+            shell = _shell(AutoModelForSequenceClassification, config, source.name)
+            attempt = _load(shell, source, config, tensors, seed)
             if not attempt.missing_head:
                 check_outputs(config, labels, source.name)
-                notes += unused_note(attempt.names, attempt.found, source.name)
-                return Loaded(attempt.hf, True, notes + _kind_note(config, source.name))
+                notes += unused_note(shell.names, attempt.found, source.name)
+                return Loaded(attempt.hf, True, notes + kind_note(config, source.name))
             notes += (
                 f"{source.name} is not fine-tuned: its config.json names a {claimed}, but "
                 f"{attempt.missing_head[0]} is not in the file",
             )
+        shell = encoder
         if labels is not None:
             config.num_labels = labels
             config.problem_type = None
-        auto = AutoModel if labels is None else AutoModelForSequenceClassification
-        encoder, left_out = _without_other_heads(claimed, config, tensors, source.name)
-        attempt = _load(auto, source, config, encoder, seed)
-        notes += left_out + unused_note(attempt.names, attempt.found, source.name)
-        new = frozenset(map(attempt.names.bare, attempt.found.missing)) & attempt.names.encoder
+            shell = _shell(AutoModelForSequenceClassification, config, source.name)
+        unused = beside_the_encoder(encoder.names, tensors)
+        if is_pre_training(claimed):
+            taken = [key for key in unused.head if shell.names.is_own_heads(key)]
+            unused = replace(unused, taken=taken)
+        left_out = {*unused.decoder, *unused.head} - {*unused.taken}
+        kept = {key: tensor for key, tensor in tensors.items() if key not in left_out}
+        attempt = _load(shell, source, config, kept, seed)
+        new = frozenset(map(shell.names.bare, attempt.found.missing)) & shell.names.encoder
+        is_said = claimed.endswith(CLASSIFIER) and not is_taken_alone(config)
+        if not is_said:
+            notes += unused_notes(unused, config, new, labels, source.name)
         return Loaded(attempt.hf, False, notes, new)
 
 
@@ -118,13 +137,6 @@ def check_finite(hf: PreTrainedModel, name: str) -> None:
             )
 
 
-def _architecture(config: PretrainedConfig) -> str:
-    """The class that saved the checkpoint; "" if config.json does not say."""
-    architectures = [str(kind) for kind in config.architectures or ()]
-    classifiers = [kind for kind in architectures if kind.endswith(_CLASSIFIER)]
-    return (classifiers or architectures or [""])[0]
-
-
 def _check_forms(tensors: Mapping[str, Stored], name: str) -> None:
     for key, tensor in tensors.items():
         if not tensor.is_float and key.endswith(("weight", "bias", "gamma", "beta")):
@@ -135,39 +147,10 @@ def _check_forms(tensors: Mapping[str, Stored], name: str) -> None:
             )
 
 
-def check_outputs(config: PretrainedConfig, labels: int | None, name: str) -> None:
-    """Refuse a trained head that has another number of outputs than the task needs.
-
-    Raises:
-        HeadscopeError: Names both numbers.
-    """
-    if labels is not None and config.num_labels != labels:
-        raise HeadscopeError(
-            f"the checkpoint {name} has a classification head with {config.num_labels} outputs, "
-            f"the task needs {labels}: use a checkpoint fine-tuned on this task, or fine-tune one "
-            "with headscope finetune"
-        )
-    if labels is not None and labels > 1 and config.problem_type == "regression":
-        raise HeadscopeError(
-            f"the checkpoint {name} was fine-tuned for a regression with {labels} values, the task "
-            f"needs {labels} classes: use a checkpoint fine-tuned on this task"
-        )
-
-
-def _kind_note(config: PretrainedConfig, name: str) -> tuple[str, ...]:
-    if config.problem_type != "multi_label_classification":
-        return ()
-    return (
-        f"the head of {name} was trained to say yes or no to each class; the class with the "
-        "largest output counts as its answer",
-    )
-
-
 def _without_prefix(
-    tensors: Mapping[str, Stored], config: PretrainedConfig, name: str
+    names: Names, tensors: Mapping[str, Stored], name: str
 ) -> tuple[dict[str, Stored], tuple[str, ...]]:
     """The tensors under the names that transformers expects, and a note if they had others."""
-    names = Names(_shell(AutoModel, config, name))
     prefix = names.foreign_prefix(tensors, name)
     renamed = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
     if len(renamed) < len(tensors):
@@ -185,41 +168,18 @@ def _without_prefix(
     )
 
 
-def _without_other_heads(
-    claimed: str, config: PretrainedConfig, tensors: dict[str, Stored], name: str
-) -> tuple[dict[str, Stored], tuple[str, ...]]:
-    """The encoder's tensors alone, where a head is not whole or not known to be a classifier."""
-    if claimed.endswith(_PRE_TRAINING):
-        return tensors, ()
-    names = Names(_shell(AutoModel, config, name))
-    encoder = {key: tensor for key, tensor in tensors.items() if names.is_encoders(key)}
-    if claimed.endswith(_CLASSIFIER):
-        return encoder, ()
-    head = sorted(tensors.keys() - encoder.keys())
-    if not head:
-        return encoder, ()
-    if claimed:
-        return encoder, (f"the head of {name} is not used: it is that of a {claimed}",)
-    return encoder, (
-        f"{len(head)} tensors in the weights of {name} are not used (first: {head[0]}): its "
-        "config.json names no architectures, so it does not say of which task a head would be",
-    )
-
-
-def _shell(auto: Any, config: PretrainedConfig, name: str) -> PreTrainedModel:
-    """The model without memory for its weights."""
+def _shell(auto: Any, config: PretrainedConfig, name: str) -> _Shell:
+    """The shell of the model that a class of transformers builds."""
     with (
         refusing(f"no model can be built from the config.json of {name!r}", "correct it"),
         torch.device("meta"),
     ):
-        shell: PreTrainedModel = auto.from_config(
-            config, dtype=torch.float32, trust_remote_code=False
-        )
-    return shell
+        model = auto.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return _Shell(model, Names(model))
 
 
 def _load(
-    auto: Any,
+    shell: _Shell,
     source: Source,
     config: PretrainedConfig,
     tensors: Mapping[str, Stored],
@@ -227,12 +187,11 @@ def _load(
 ) -> _Attempt:
     """Load the tensors, and check that the encoder is the one that they belong to."""
     name = source.name
-    shell = _shell(auto, config, name)
-    _check_size(shell, tensors, name)
+    _check_size(shell.model, tensors, name)
     torch.manual_seed(seed)
     with refusing(f"the weights of {name!r} cannot be loaded", "save the model again"):
         # The class itself, and no folder: transformers finds no file that was not checked.
-        model_class: Any = type(shell)
+        model_class: Any = type(shell.model)
         hf, info = model_class.from_pretrained(
             None,
             config=config,
@@ -250,10 +209,9 @@ def _load(
             for key, stored, expected in info["mismatched_keys"]
         ),
     )
-    names = Names(shell)
-    check_encoder(names, found, name)
+    check_encoder(shell.names, found, name)
     check_finite(hf, name)
-    return _Attempt(hf, names, found)
+    return _Attempt(hf, shell.names, found)
 
 
 def _check_size(shell: PreTrainedModel, tensors: Mapping[str, Stored], name: str) -> None:
