@@ -44,6 +44,7 @@ LAYER = {
     "eos_token_id": 2,
     "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
     "sliding_window": 6,
+    "attn_logit_softcapping": None,
 }
 NESTED: dict[str, Any] = {
     "vocab_size": 131,
@@ -173,6 +174,16 @@ def test_layers_that_have_no_place_are_refused(tmp_path: Path) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"num_layers": 2}))
     with pytest.raises(HeadscopeError, match=r"hold \d+ tensors of the encoder .* no place for"):
+        load(folder)
+
+
+def test_scores_that_are_capped_are_refused(tmp_path: Path) -> None:
+    folder = make("t5gemma", tmp_path / "model")
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["encoder"]["attn_logit_softcapping"] = 50.0
+    path.write_text(json.dumps(config))
+    with pytest.raises(HeadscopeError, match=r"caps its attention scores \(attn_.* = 50\.0\)"):
         load(folder)
 
 

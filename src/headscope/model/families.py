@@ -208,7 +208,8 @@ def refuse(name: str, config: PretrainedConfig) -> None:
     A decoder that this does not know is refused by the check at load, which sees its maps.
 
     Raises:
-        HeadscopeError: Its family is refused, or it is a decoder or an encoder-decoder.
+        HeadscopeError: Its family is refused, or it is a decoder or an encoder-decoder, or it caps
+            its attention scores.
     """
     usable = ", ".join(FAMILIES.names())
     family = config.model_type
@@ -231,6 +232,12 @@ def refuse(name: str, config: PretrainedConfig) -> None:
             f"{name} ({family}) is a decoder with causal attention, in which a token "
             "does not see what comes after it: headscope takes encoders, of these families: "
             f"{usable}"
+        )
+    cap = getattr(text_config(config), "attn_logit_softcapping", None)
+    if cap is not None:
+        raise HeadscopeError(
+            f"{name} ({family}) caps its attention scores (attn_logit_softcapping = {cap}), which "
+            f"headscope does not compute: use a model of one of these families: {usable}"
         )
 
 
