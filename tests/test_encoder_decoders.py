@@ -146,7 +146,7 @@ def test_other_checkpoints_give_their_encoder(family: str, kind: str, tmp_path: 
         assert torch.equal(stored, value)
     assert not model.trained_head
     assert "is not used: it is that of a" in model.notes[-1]
-    assert "transformers puts no classifier on the encoder alone" in model.notes[-1]
+    assert "transformers puts no classifier on this encoder" in model.notes[-1]
     assert len(model.notes) == (1 if kind == HEADS[0] else 2)
 
 
@@ -190,7 +190,7 @@ def test_scores_that_are_capped_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("init", ["pretrained", "random"])
 def test_there_is_no_classifier_on_it(tmp_path: Path, init: Any) -> None:
     folder = make("t5", tmp_path / "model", "AutoModelForSequenceClassification")
-    sentence = r"\(t5\) is the encoder of an encoder-decoder, on which transformers puts no class"
+    sentence = r"\(t5\) is the encoder of an encoder-decoder on which transformers puts no class"
     with pytest.raises(HeadscopeError, match=sentence):
         load(folder, labels=2, init=init)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from transformers import (
     CONFIG_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoModel,
     AutoModelForTextEncoding,
     PretrainedConfig,
@@ -11,6 +12,15 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 
 from headscope.errors import HeadscopeError
+
+# What a part of a configuration, vision_config and its like, stands for.
+_SENSES = {
+    "vision": "pictures",
+    "image": "pictures",
+    "video": "films",
+    "audio": "sounds",
+    "speech": "sounds",
+}
 
 
 def has_decoder(config: PretrainedConfig) -> bool:
@@ -45,18 +55,25 @@ def encoder_class(config: PretrainedConfig) -> Any:
     return AutoModelForTextEncoding if is_taken_alone(config) else AutoModel
 
 
+def has_classifier(config: PretrainedConfig) -> bool:
+    """Whether transformers can put a classifier of texts on the encoder."""
+    return not is_taken_alone(config) and type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+
+
 def refuse_classifier(config: PretrainedConfig, name: str) -> None:
     """Refuse to put a classifier on an encoder for which transformers has none.
 
     Raises:
-        HeadscopeError: The encoder is that of an encoder-decoder.
+        HeadscopeError: The encoder is that of an encoder-decoder, or the family has no classifier.
     """
-    if is_taken_alone(config):
-        raise HeadscopeError(
-            f"{name} ({config.model_type}) is the encoder of an encoder-decoder, on which "
-            "transformers puts no classifier: measure, compare and relations work with it; to "
-            "fine-tune, to disable heads or for importance use an encoder such as bert or roberta"
-        )
+    if has_classifier(config):
+        return
+    what = "the encoder of an encoder-decoder" if is_taken_alone(config) else "of a family"
+    raise HeadscopeError(
+        f"{name} ({config.model_type}) is {what} on which transformers puts no classifier: "
+        "measure, compare and relations work with it; to fine-tune, to disable heads or for "
+        "importance use an encoder such as bert or roberta"
+    )
 
 
 def text_config(config: PretrainedConfig) -> PretrainedConfig:
@@ -66,3 +83,43 @@ def text_config(config: PretrainedConfig) -> PretrainedConfig:
         return encoder
     nested: PretrainedConfig = config.get_text_config()
     return nested
+
+
+def texts_alone(config: PretrainedConfig, name: str) -> tuple[str, ...]:
+    """Take the parts of a model away that read something else than texts, where transformers
+    builds it without them.
+
+    Args:
+        config: The model's configuration; the parts are taken from it.
+        name: The model as the user named it.
+
+    Returns:
+        A note on what was taken away.
+
+    Raises:
+        HeadscopeError: The model cannot be without them.
+    """
+    family = config.model_type
+    others: dict[str, str] = {}
+    for part in config.sub_configs:
+        sense = _SENSES.get(part.removesuffix("_config"))
+        if sense and getattr(config, part) is not None:
+            others[part] = sense
+    if not others:
+        return ()
+    senses = " and ".join(sorted(set(others.values())))
+    optional = _optional_parts(config)
+    for part in others:
+        if part not in optional:
+            raise HeadscopeError(
+                f"{name} ({family}) reads {senses} beside texts ({part} in its config.json), and "
+                "headscope gives a model texts alone: use an encoder of texts"
+            )
+        setattr(config, part, None)
+    return (f"of {name}, which reads {senses} beside texts, only the encoder of texts is built",)
+
+
+def _optional_parts(config: PretrainedConfig) -> set[str]:
+    """The parts of a configuration that may be None."""
+    parts = type(config).sub_configs_defaults
+    return {name for name, part in parts.items() if getattr(part, "optional", False)}

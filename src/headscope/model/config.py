@@ -12,10 +12,10 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 from transformers.activations import ACT2FN
 
 from headscope.errors import HeadscopeError, refusing, unknown
+from headscope.model.classes import text_config
 from headscope.model.source import CONFIG
+from headscope.model.taken_over import in_transformers_words, refuse_own_code
 
-# Families whose class in transformers was made from the code that these checkpoints name.
-_TAKEN_OVER = ("nomic_bert", "eurobert")
 # What a caller may ask of a model; headscope asks it at each call, and no number depends on it.
 _ASKED_AT_THE_CALL = (
     "attn_implementation",
@@ -60,12 +60,13 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
         raise HeadscopeError(
             f'{cannot}: {CONFIG} names no model_type: add it, as in "model_type": "bert"'
         )
-    _refuse_own_code(values, family, name)
+    refuse_own_code(values, family, name)
     if family not in CONFIG_MAPPING:
         raise HeadscopeError(
             f"{cannot}: transformers has no model_type {family!r}, and the model's own code is not "
             "run: use a model of a family that transformers has"
         )
+    values = in_transformers_words(values, family, name)
     _check_values(values, name)
     kept = {key: value for key, value in values.items() if key not in _ASKED_AT_THE_CALL}
     kept.pop("auto_map", None)
@@ -75,30 +76,19 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
     return config
 
 
-def _kind(value: object) -> str:
-    return {"list": "list", "str": "text", "NoneType": "null"}.get(type(value).__name__, "number")
-
-
-def _refuse_own_code(values: Mapping[str, Any], family: str, name: str) -> None:
-    """Refuse a model that comes with code of its own: transformers' class of that name may compute
-    something else (Jina's BERT has ALiBi where transformers' has position embeddings).
-    """
-    auto_map = values.get("auto_map")
-    if not auto_map or (family in _TAKEN_OVER and family in CONFIG_MAPPING):
-        return
-    code = next(iter(auto_map.values())) if isinstance(auto_map, dict) else auto_map
-    raise HeadscopeError(
-        f"{name} computes with code of its own (auto_map in {CONFIG}: {_first(code)}), which is "
-        f"not run, and transformers' {family} need not be the same model: use a model that "
-        "transformers computes itself"
+def language_note(config: PretrainedConfig, name: str) -> tuple[str, ...]:
+    """A note on the language that X-MOD's texts are read as; it has weights for each."""
+    if config.model_type != "xmod":
+        return ()
+    language = config.default_language
+    return (
+        f"all texts are read with the weights of {name} for the language {language} "
+        f"(default_language in its {CONFIG})",
     )
 
 
-def _first(code: object) -> str:
-    """One name of what an auto_map holds: a text, or a list of texts and nulls."""
-    if isinstance(code, list):
-        return next((str(part) for part in code if part), "nothing")
-    return str(code)
+def _kind(value: object) -> str:
+    return {"list": "list", "str": "text", "NoneType": "null"}.get(type(value).__name__, "number")
 
 
 def _check_values(values: Mapping[str, Any], name: str) -> None:
@@ -143,21 +133,29 @@ def _check_config(config: PretrainedConfig, values: Mapping[str, Any], name: str
 
     Raises:
         HeadscopeError: Heads do not divide the hidden size or were pruned, there are too many
-            layers to be true, or transformers leaves out what the positions are.
+            layers to be true, no language is chosen where there are several, or transformers
+            leaves out what the positions are.
     """
-    layers = int(getattr(config, "num_hidden_layers", None) or 1)
+    encoder = text_config(config)
+    layers = int(getattr(encoder, "num_hidden_layers", None) or 1)
     if layers > _MOST_LAYERS:
         raise HeadscopeError(
             f"the configuration of {name!r} has {layers} layers, at most {_MOST_LAYERS} are "
             f"possible: correct its {CONFIG}"
         )
-    hidden = getattr(config, "hidden_size", None)
-    heads = getattr(config, "num_attention_heads", None)
-    has_own_size = getattr(config, "head_dim", None) is not None
+    hidden = getattr(encoder, "hidden_size", None)
+    heads = getattr(encoder, "num_attention_heads", None)
+    has_own_size = getattr(encoder, "head_dim", None) is not None
     if isinstance(hidden, int) and isinstance(heads, int) and hidden % heads and not has_own_size:
         raise HeadscopeError(
             f"the configuration of {name!r} has a hidden size of {hidden}, which {heads} heads do "
             f"not divide: correct its {CONFIG}"
+        )
+    if config.model_type == "xmod" and config.default_language not in config.languages:
+        raise HeadscopeError(
+            f"{name} (xmod) has weights of its own for each language, and default_language in its "
+            f"{CONFIG} is {config.default_language!r}: set it to the language of the texts, one of "
+            f"{', '.join(config.languages)}"
         )
     if values.get("pruned_heads"):
         raise HeadscopeError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from headscope.errors import HeadscopeError
-from headscope.model.classes import is_taken_alone
+from headscope.model.classes import has_classifier
 from headscope.model.compared import Names, in_order
 
 CLASSIFIER = "ForSequenceClassification"
@@ -163,8 +163,8 @@ def _task(claimed: str) -> str:
 
 
 def _what_follows(config: PretrainedConfig, unused: Unused, labels: int | None) -> str:
-    if is_taken_alone(config):
-        return "transformers puts no classifier on the encoder alone"
+    if not has_classifier(config):
+        return "transformers puts no classifier on this encoder"
     if labels is not None:
         return f"the {'rest of the ' if unused.taken else ''}classifier is new"
     return "disable and importance need a classifier: fine-tune it with headscope finetune"

@@ -17,11 +17,12 @@ from headscope.errors import HeadscopeError, InterventionError, refusing
 from headscope.model.check import check
 from headscope.model.classes import (
     encoder_class,
-    is_taken_alone,
+    has_classifier,
     refuse_classifier,
+    texts_alone,
     without_decoder,
 )
-from headscope.model.config import read_config
+from headscope.model.config import language_note, read_config
 from headscope.model.families import family_of, refuse
 from headscope.model.heads import CLASSIFIER, architecture, check_outputs
 from headscope.model.model import Model
@@ -61,6 +62,7 @@ def load(
     source = find(name_or_dir)
     config = read_config(source.folder, source.name)
     refuse(source.name, config)
+    parts = texts_alone(config, source.name) + language_note(config, source.name)
     without_decoder(config)
     if labels is not None:
         refuse_classifier(config, source.name)
@@ -73,7 +75,7 @@ def load(
     hf.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     marks = check_tokenizer(source.name, tokenizer, hf, source.folder)
     note = family_of(config.model_type).note
-    notes = (*source.notes, *loaded.notes, *((note,) if note else ()), *marks)
+    notes = (*source.notes, *parts, *loaded.notes, *((note,) if note else ()), *marks)
     model = _tapped(loaded, tokenizer, source, notes)
     # Some tokenizer files carry their own cut and padding (128 for all-MiniLM-L6-v2), and every
     # call leaves its own behind; lengths are decided at each call, and a saved tokenizer carries
@@ -129,7 +131,7 @@ def _tapped(
 
 def _random(source: Source, config: PretrainedConfig, labels: int | None, seed: int) -> Loaded:
     """The same architecture with random weights; no weights are read."""
-    is_classifier = architecture(config).endswith(CLASSIFIER) and not is_taken_alone(config)
+    is_classifier = architecture(config).endswith(CLASSIFIER) and has_classifier(config)
     if is_classifier:
         check_outputs(config, labels, source.name)
     auto: Any = encoder_class(config)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from headscope.model.classes import text_config
 from headscope.model.probing import probe
 from headscope.model.tap import Tap
 
@@ -32,6 +33,6 @@ def positions(hf: PreTrainedModel, tap: Tap, tokenizer: PreTrainedTokenizerFast)
     probe(hf, tap, tokenizer, nn.Embedding, measure)
     if usable:
         return min(usable)
-    stated = int(getattr(hf.config, "max_position_embeddings", None) or 0)
+    stated = int(getattr(text_config(hf.config), "max_position_embeddings", None) or 0)
     # XLNet, which has no limit, says -1.
     return stated if stated > 0 else UNBOUNDED

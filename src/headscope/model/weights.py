@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from headscope.errors import HeadscopeError, refusing
-from headscope.model.classes import encoder_class, is_taken_alone
+from headscope.model.classes import encoder_class, has_classifier
 from headscope.model.compared import (
     Differences,
     Names,
@@ -89,7 +89,7 @@ def pretrained(source: Source, config: PretrainedConfig, labels: int | None, see
         encoder = _shell(encoder_class(config), config, source.name)
         tensors, notes = _without_prefix(encoder.names, tensors, source.name)
         claimed = architecture(config)
-        if claimed.endswith(CLASSIFIER) and not is_taken_alone(config):
+        if claimed.endswith(CLASSIFIER) and has_classifier(config):
             shell = _shell(AutoModelForSequenceClassification, config, source.name)
             attempt = _load(shell, source, config, tensors, seed)
             if not attempt.missing_head:
@@ -113,7 +113,7 @@ def pretrained(source: Source, config: PretrainedConfig, labels: int | None, see
         kept = {key: tensor for key, tensor in tensors.items() if key not in left_out}
         attempt = _load(shell, source, config, kept, seed)
         new = frozenset(map(shell.names.bare, attempt.found.missing)) & shell.names.encoder
-        is_said = claimed.endswith(CLASSIFIER) and not is_taken_alone(config)
+        is_said = claimed.endswith(CLASSIFIER) and has_classifier(config)
         if not is_said:
             notes += unused_notes(unused, config, new, labels, source.name)
         return Loaded(attempt.hf, False, notes, new)
