@@ -128,7 +128,7 @@ class Names:
 
     def _prefix(self, tensor: str) -> str | None:
         """What stands before the encoder's own name of a tensor; None for any other tensor."""
-        parts = tensor.split(".")
+        parts = self._as_the_models(tensor).split(".")
         for start in range(len(parts)):
             if ".".join(parts[start:]) in self.encoder:
                 return "".join(f"{part}." for part in parts[:start])

@@ -38,6 +38,9 @@ _OTHER_FORMS = {
     ".tflite": "TensorFlow Lite",
 }
 
+# Modules of sentence-transformers that are the encoder itself, or compute without weights.
+_WITHOUT_WEIGHTS = ("Transformer", "Pooling", "Normalize", "Dropout")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -134,12 +137,13 @@ def _in_folder(name: str, path: str, folder: Path) -> Source:
             f"{folder} holds an adapter ({ADAPTER}), which is not merged here: load it with peft, "
             "call merge_and_unload and save_pretrained, and give that folder"
         )
+    trained = _trained_modules(folder, name)
     if (folder / CONFIG).is_file():
-        return Source(name, path, folder)
+        return Source(name, path, folder, trained)
     inner = _sentence_transformer(folder)
     if inner is not None:
         note = f"the encoder of {name} is read from its folder {inner.name}"
-        return Source(name, path, inner, (note,))
+        return Source(name, path, inner, (note, *trained))
     forms = other_forms(folder)
     holds = f" (it holds {' and '.join(forms)})" if forms else ""
     raise HeadscopeError(
@@ -152,16 +156,36 @@ def _sentence_transformer(folder: Path) -> Path | None:
     """The first folder that modules.json names and that holds an encoder. Only plain names count:
     nothing outside of the folder is read.
     """
-    modules = folder / "modules.json"
-    if not modules.is_file():
-        return None
-    with refusing(f"{modules} cannot be read"):
-        listed = json.loads(modules.read_text(encoding="utf-8"))
-        names = [str(module["path"]) for module in listed]
-    for name in names:
+    for module in _modules(folder):
+        name = module["path"]
         if name and Path(name).name == name and (folder / name / CONFIG).is_file():
             return folder / name
     return None
+
+
+def _modules(folder: Path) -> list[dict[str, str]]:
+    """What sentence-transformers runs one after the other: path and kind of each."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return []
+    with refusing(f"{path} cannot be read"):
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            {"path": str(module["path"]), "kind": str(module.get("type", "")).split(".")[-1]}
+            for module in listed
+        ]
+
+
+def _trained_modules(folder: Path, name: str) -> tuple[str, ...]:
+    """A note on modules behind the encoder that have weights of their own."""
+    kinds = [module["kind"] for module in _modules(folder)]
+    trained = [kind for kind in kinds if kind and kind not in _WITHOUT_WEIGHTS]
+    if not trained:
+        return ()
+    return (
+        f"of {name}, an embedder of sentences, the encoder is used and not what was trained on "
+        f"it: {', '.join(trained)} (modules.json)",
+    )
 
 
 def other_forms(folder: Path) -> list[str]:
