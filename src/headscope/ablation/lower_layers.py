@@ -44,6 +44,11 @@ class LowerLayers:
         self._memory = memory
         self._kept: dict[tuple[int, ...], _Kept] = {}
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the model's layers are modules of their own, so that they can be left out."""
+        return bool(self._modules)
+
     @contextmanager
     def below(self, layer: int, rows: tuple[int, ...]) -> Iterator[None]:
         """While the context is open, the model runs for the examples `rows` alone, and the layers

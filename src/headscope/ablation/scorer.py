@@ -99,6 +99,14 @@ class Scorer:
         """Whether sets are scored many at once."""
         return isinstance(self._form, Stacked)
 
+    @property
+    def shares_lower_layers(self) -> bool:
+        """Whether what lies below the first disabled head is computed once."""
+        form = self._form
+        return isinstance(form, Stacked) or (
+            isinstance(form, OneByOne) and form.lower is not None and form.lower.is_known
+        )
+
     def plan(self, sets: Sequence[NamedSet]) -> list[Unit]:
         """The units that the sets are scored in, in the order of their first layers.
 

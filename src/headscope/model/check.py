@@ -116,7 +116,8 @@ def _plain(model: Model, batches: Sequence[dict[str, Tensor]]) -> list[Outcome]:
     with model.tapping.plain(model.hf):
         for batch in batches:
             output = model.hf.base_model(**batch, output_attentions=True)
-            outcomes.append(Outcome(output.attentions or (), output[0]))
+            maps = [model.tapping.as_maps(returned) for returned in output.attentions or ()]
+            outcomes.append(Outcome(maps, output[0]))
     return outcomes
 
 

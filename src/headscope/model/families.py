@@ -6,11 +6,12 @@ to add one is in CONTRIBUTING.md.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -40,6 +41,10 @@ BERT_LAYER = (
 )
 
 
+def _unchanged(maps: Tensor) -> Tensor:
+    return maps
+
+
 @dataclass(frozen=True)
 class Tapping:
     """A way to tap the attention of a model.
@@ -49,11 +54,13 @@ class Tapping:
         attach: Lets every layer show its attention to the tap that is returned.
         plain: A context in which a tapped model runs its own attention and can return its maps; the
             check at load compares with them.
+        as_maps: Turns what the model returns in place of a map into a map.
     """
 
     name: str
     attach: Callable[[PreTrainedModel], Tap]
     plain: Callable[[PreTrainedModel], AbstractContextManager[None]]
+    as_maps: Callable[[Tensor], Tensor] = _unchanged
 
 
 def _as_it_is(_hf: PreTrainedModel) -> AbstractContextManager[None]:
@@ -124,7 +131,7 @@ for _name in (
     "bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "electra", "distilbert",
     "albert", "modernbert", "ernie", "data2vec-text", "roberta-prelayernorm", "mobilebert",
     "nomic_bert", "eurobert", "esm", "roc_bert", "splinter", "xmod", "gte", "jina_embeddings_v3",
-    "ultrabert", "esmc",
+    "ultrabert", "esmc", "tipsv2_text_model", "neomme", "t5", "mt5", "umt5",
 ):  # fmt: skip
     _register(Family(_name, (INTERFACE,)))
 
@@ -156,6 +163,8 @@ for _name in (
     "roformer", "rembert", "megatron-bert", "ibert",
 ):  # fmt: skip
     _register(Family(_name, (DROPOUT,)))
+# SqueezeBERT returns its scores.
+_register(Family("squeezebert", (replace(DROPOUT, as_maps=partial(torch.softmax, dim=-1)),)))
 _register(Family("xlnet", (DROPOUT,), output_layers=_output_layers_of_xlnet))
 for _name, _besides in (
     ("luke", "names of entities"),
@@ -180,7 +189,6 @@ REFUSED = {
     "big_bird": "attends in blocks, so that it has no map",
     "layoutlmv2": "reads pictures of pages",
     "layoutlmv3": "reads pictures of pages",
-    "squeezebert": "returns scores in place of maps, so that its maps cannot be checked",
     "canine": "reads characters and pools them, so that its maps are not those of tokens",
     "flaubert": "computes its attention where nothing can be replaced",
     "fnet": "has no attention",
