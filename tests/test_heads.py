@@ -224,11 +224,12 @@ def test_a_reranker_keeps_its_one_output(tmp_path: Path) -> None:
 
 def test_of_two_classes_the_classifier_counts(tmp_path: Path) -> None:
     folder = families.make("bert", tmp_path / "model")
-    trained = load(folder).hf.classifier.weight
+    trained: Any = load(folder).hf.classifier.weight
     configure(folder, architectures=["BertForMaskedLM", "BertForSequenceClassification"])
     model = load(folder, labels=2)
     assert model.trained_head
-    assert torch.equal(model.hf.classifier.weight, trained)
+    classifier: Any = model.hf.classifier
+    assert torch.equal(classifier.weight, trained)
 
 
 def test_a_family_without_a_classifier_is_refused_by_name(tmp_path: Path) -> None:

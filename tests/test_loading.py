@@ -65,6 +65,26 @@ def test_clean_checkpoints_load_without_a_note_but_on_a_head(family: str, tmp_pa
         assert f"it is that of a {type(hf).__name__}, for " in note
 
 
+@pytest.mark.parametrize(("labels", "shells"), [(None, 1), (2, 2)])
+def test_no_shell_of_a_model_is_built_twice(
+    labels: int | None, shells: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is built without memory only to know names: the encoder, and the model with a head."""
+    folder = families.make_encoder("bert", tmp_path / "model")
+    built: list[str] = []
+    for auto in (transformers.AutoModel, transformers.AutoModelForSequenceClassification):
+        build = auto.from_config
+
+        def counted(*given: Any, build: Any = build, **options: Any) -> Any:
+            model = build(*given, **options)
+            built.append(type(model).__name__)
+            return model
+
+        monkeypatch.setattr(auto, "from_config", counted)
+    load(folder, labels=labels)
+    assert built == ["BertModel", "BertForSequenceClassification"][:shells]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "0.auto_model.", "base_model.model."])
 @pytest.mark.parametrize("kind", ["head", "encoder"])

@@ -131,7 +131,7 @@ for _name in (
     "bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "electra", "distilbert",
     "albert", "modernbert", "ernie", "data2vec-text", "roberta-prelayernorm", "mobilebert",
     "nomic_bert", "eurobert", "esm", "roc_bert", "splinter", "xmod", "gte", "jina_embeddings_v3",
-    "ultrabert", "esmc", "tipsv2_text_model", "neomme", "t5", "mt5", "umt5",
+    "ultrabert", "esmc", "tipsv2_text_model", "neomme", "t5", "mt5", "umt5", "embedding_gemma2",
 ):  # fmt: skip
     _register(Family(_name, (INTERFACE,)))
 
@@ -230,10 +230,11 @@ def refuse(name: str, config: PretrainedConfig) -> None:
             f"nor disabled: use a model of one of these families: {usable}"
         )
     if has_decoder(config) and not is_taken_alone(config):
+        alone = [known for known in taken_alone() if known in FAMILIES.names()]
         raise HeadscopeError(
             f"{name} ({family}) is an encoder-decoder, whose attention is of three kinds, and "
-            f"transformers has no class for its encoder alone: headscope takes encoders, those of "
-            f"{', '.join(taken_alone())} without their decoders, and of these families: {usable}"
+            f"transformers has no class for its encoder alone: headscope takes encoders (of "
+            f"{', '.join(alone)} without the decoder), of these families: {usable}"
         )
     if getattr(config, "is_decoder", False) or _is_known_decoder(config):
         raise HeadscopeError(
