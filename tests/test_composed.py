@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, NomicBertConfig
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, NomicBertConfig
 
 import families
 from headscope.errors import HeadscopeError
 from headscope.model.config import read_config
+from headscope.model.families import FAMILIES
 from headscope.model.loading import load
 
 TEXT_PART: dict[str, Any] = {
@@ -24,7 +25,7 @@ TEXT_PART: dict[str, Any] = {
     "num_key_value_heads": families.HEADS,
     "head_dim": 4,
     "intermediate_size": 23,
-    "global_head_dim": 4,
+    "global_head_dim": 8,  # of layers with full attention
     "num_global_key_value_heads": 1,
     "embedding_dim": 20,
     "layer_types": ["sliding_attention", "full_attention", "full_attention"],
@@ -81,6 +82,10 @@ def test_of_a_model_with_parts_for_pictures_the_encoder_of_texts_is_built(tmp_pa
     torch.testing.assert_close(states[real], expected[0][real], atol=1e-5, rtol=1e-5)
     for ours, theirs in zip(maps, expected.attentions, strict=True):
         assert (ours - theirs).transpose(1, 2)[real].abs().max() < 1e-6
+    # Heads are of size 4 and 8.
+    assert [weight.shape[2] for weight in model.projections] == [4, 8, 8]
+    with pytest.raises(HeadscopeError, match="differ in size from layer to layer, and their mean"):
+        model.measure_means([dict(batch)])
     # There is no classifier of this family.
     with pytest.raises(HeadscopeError, match="of a family on which transformers puts no classif"):
         load(folder, labels=2)
@@ -98,6 +103,27 @@ def test_sounds_are_named(tmp_path: Path) -> None:
     configure(tmp_path, model_type="clap")
     with pytest.raises(HeadscopeError, match=r"\(clap\) reads sounds beside texts \(audio_config"):
         load(tmp_path)
+
+
+def test_every_family_of_transformers_is_taken_or_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration of 500 families, with nothing but its name: seconds, and each is read in its own way."""
+
+    def stop(*_: object) -> None:
+        raise HeadscopeError("taken")
+
+    monkeypatch.setattr("headscope.model.loading._tokenizer", stop)
+    outcomes: dict[str, str] = {}
+    for family in CONFIG_MAPPING:
+        configure(tmp_path, model_type=family)
+        with pytest.raises(HeadscopeError) as error:
+            load(tmp_path)
+        outcomes[family] = str(error.value)
+    taken = {family for family, sentence in outcomes.items() if sentence == "taken"}
+    # Without a language X-MOD is not taken.
+    assert set(FAMILIES.names()) - taken == {"xmod"}
+    assert not taken & {"gpt2", "llama", "bart", "clip", "whisper", "musicgen", "fnet", "t5gemma"}
 
 
 @pytest.fixture

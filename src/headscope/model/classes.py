@@ -81,8 +81,21 @@ def text_config(config: PretrainedConfig) -> PretrainedConfig:
     encoder = getattr(config, "encoder", None)
     if isinstance(encoder, PretrainedConfig):
         return encoder
-    nested: PretrainedConfig = config.get_text_config()
+    try:
+        nested: PretrainedConfig = config.get_text_config()
+    except ValueError:
+        # There are several, as in a model that makes music: such models are refused as a whole.
+        return config
     return nested
+
+
+def layer_config(config: PretrainedConfig) -> PretrainedConfig:
+    """What describes the first layer of the text encoder; layers may differ in their sizes."""
+    encoder = text_config(config)
+    if not encoder.is_heterogeneous:
+        return encoder
+    first: PretrainedConfig = encoder.per_layer_config[0]
+    return first
 
 
 def texts_alone(config: PretrainedConfig, name: str) -> tuple[str, ...]:

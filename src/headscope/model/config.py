@@ -12,7 +12,7 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 from transformers.activations import ACT2FN
 
 from headscope.errors import HeadscopeError, refusing, unknown
-from headscope.model.classes import text_config
+from headscope.model.classes import layer_config, text_config
 from headscope.model.source import CONFIG
 from headscope.model.taken_over import in_transformers_words, refuse_own_code
 
@@ -136,13 +136,13 @@ def _check_config(config: PretrainedConfig, values: Mapping[str, Any], name: str
             layers to be true, no language is chosen where there are several, or transformers
             leaves out what the positions are.
     """
-    encoder = text_config(config)
-    layers = int(getattr(encoder, "num_hidden_layers", None) or 1)
-    if layers > _MOST_LAYERS:
+    layers = getattr(text_config(config), "num_hidden_layers", None)
+    if isinstance(layers, int) and layers > _MOST_LAYERS:
         raise HeadscopeError(
             f"the configuration of {name!r} has {layers} layers, at most {_MOST_LAYERS} are "
             f"possible: correct its {CONFIG}"
         )
+    encoder = layer_config(config)
     hidden = getattr(encoder, "hidden_size", None)
     heads = getattr(encoder, "num_attention_heads", None)
     has_own_size = getattr(encoder, "head_dim", None) is not None

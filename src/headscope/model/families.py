@@ -22,7 +22,12 @@ from headscope.errors import HeadscopeError
 from headscope.model import attention, dropouts
 from headscope.model.adapters.deberta import DEBERTA_V1, DEBERTA_V2, refuses_talking_heads
 from headscope.model.adapters.mpnet import MPNET
-from headscope.model.classes import has_decoder, is_taken_alone, taken_alone, text_config
+from headscope.model.classes import (
+    has_decoder,
+    is_taken_alone,
+    layer_config,
+    taken_alone,
+)
 from headscope.model.positions import positions
 from headscope.model.projections import as_linear, output_layers
 from headscope.model.tap import Tap
@@ -76,7 +81,7 @@ def _takes_all(_config: PretrainedConfig) -> str:
 
 
 def _heads(config: PretrainedConfig) -> int:
-    return int(text_config(config).num_attention_heads)
+    return int(layer_config(config).num_attention_heads)
 
 
 @dataclass(frozen=True)
@@ -242,7 +247,7 @@ def refuse(name: str, config: PretrainedConfig) -> None:
             "does not see what comes after it: headscope takes encoders, of these families: "
             f"{usable}"
         )
-    cap = getattr(text_config(config), "attn_logit_softcapping", None)
+    cap = getattr(layer_config(config), "attn_logit_softcapping", None)
     if cap is not None:
         raise HeadscopeError(
             f"{name} ({family}) caps its attention scores (attn_logit_softcapping = {cap}), which "

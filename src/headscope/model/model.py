@@ -253,6 +253,9 @@ class Model:
 
         Args:
             batches: What the model is called with, every value [batch, token].
+
+        Raises:
+            HeadscopeError: There is no batch, or heads differ in size from layer to layer.
         """
         sums: list[Tensor] = []
         tokens = 0
@@ -271,5 +274,11 @@ class Model:
                 self.hf(**batch)
         if not tokens:
             raise HeadscopeError("the mean output of the heads needs at least one batch, got none")
+        sizes = {total.shape for total in sums}
+        if len(sizes) > 1:
+            raise HeadscopeError(
+                f"the heads of {self.name} differ in size from layer to layer, and their mean "
+                "outputs cannot be kept: disable heads with uniform or zero"
+            )
         self.means = torch.stack([total / tokens for total in sums]).float()
         return self.means
