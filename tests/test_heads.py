@@ -211,6 +211,15 @@ def test_deberta_takes_both_forms_of_its_head(legacy: bool, tmp_path: Path) -> N
     assert "it is that of a DebertaV2ForMaskedLM, for masked language modelling" in model.notes[0]
 
 
+def test_the_classes_of_another_head_are_not_those_of_the_new_one(tmp_path: Path) -> None:
+    make("bert", "AutoModelForTokenClassification", tmp_path)
+    configure(tmp_path, id2label={"0": "O", "1": "B-PER"}, label2id={"O": 0, "B-PER": 1})
+    config = load(tmp_path, labels=2).hf.config
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
+    assert config.label2id == {"LABEL_0": 0, "LABEL_1": 1}
+    assert config.num_labels == 2
+
+
 def test_a_reranker_keeps_its_one_output(tmp_path: Path) -> None:
     folder = families.make("bert", tmp_path / "model", labels=1)
     model = load(folder)

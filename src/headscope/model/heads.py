@@ -66,6 +66,14 @@ def check_outputs(config: PretrainedConfig, labels: int | None, name: str) -> No
         )
 
 
+def expect(config: PretrainedConfig, labels: int) -> None:
+    """Make a configuration that of a new head; the classes of another head have no say in it."""
+    # Names of as many classes of another task would be kept.
+    config.id2label = {index: f"LABEL_{index}" for index in range(labels)}
+    config.label2id = {name: index for index, name in config.id2label.items()}
+    config.problem_type = None
+
+
 def kind_note(config: PretrainedConfig, name: str) -> tuple[str, ...]:
     """A note on a head whose outputs are no classes that exclude each other."""
     if config.problem_type != "multi_label_classification":

@@ -24,6 +24,7 @@ from headscope.model.heads import (
     architecture,
     beside_the_encoder,
     check_outputs,
+    expect,
     is_pre_training,
     kind_note,
     unused_notes,
@@ -102,8 +103,7 @@ def pretrained(source: Source, config: PretrainedConfig, labels: int | None, see
             )
         shell = encoder
         if labels is not None:
-            config.num_labels = labels
-            config.problem_type = None
+            expect(config, labels)
             shell = _shell(AutoModelForSequenceClassification, config, source.name)
         unused = beside_the_encoder(encoder.names, tensors)
         if is_pre_training(claimed):
