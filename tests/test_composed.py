@@ -86,6 +86,7 @@ def test_of_a_model_with_parts_for_pictures_the_encoder_of_texts_is_built(tmp_pa
     assert [weight.shape[2] for weight in model.projections] == [4, 8, 8]
     with pytest.raises(HeadscopeError, match="differ in size from layer to layer, and their mean"):
         model.measure_means([dict(batch)])
+    assert len(model.layer_modules) == families.LAYERS
     # There is no classifier of this family.
     with pytest.raises(HeadscopeError, match="of a family on which transformers puts no classif"):
         load(folder, labels=2)

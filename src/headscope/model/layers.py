@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from headscope.model.classes import text_config
 from headscope.model.probing import probe
 from headscope.model.tap import Tap
 
@@ -29,7 +30,7 @@ def layer_modules(
     for module in hf.base_model.modules():
         if isinstance(module, nn.ModuleList):
             begun = [calls.get(id(child)) for child in module]
-            if begun == [[layer] for layer in range(int(hf.config.num_hidden_layers))]:
+            if begun == [[layer] for layer in range(int(text_config(hf.config).num_hidden_layers))]:
                 return list(module)
     return []
 
