@@ -200,6 +200,12 @@ def test_what_needs_no_classifier_works(tmp_path: Path) -> None:
     first, second = (make("t5", tmp_path / name) for name in ("first", "second"))
     headscope.measure(**asked, model=str(first), out=tmp_path / "measured")
     headscope.compare(**asked, before=str(first), after=str(second), out=tmp_path / "compared")
-    for command in (headscope.disable, headscope.finetune):
+    relations = tmp_path / "own.tsv"
+    rows = [f"The {who} thanked him.\t{who}\tthanked\tagent" for who in ("nurse", "pilot")]
+    relations.write_text("\n".join(["sentence\tsource\ttarget\trelation", *rows]))
+    headscope.relations(
+        model=str(first), corpus=f"tsv:{relations}", out=tmp_path / "related", quiet=True
+    )
+    for command in (headscope.disable, headscope.finetune, headscope.study):
         with pytest.raises(HeadscopeError, match="puts no classifier: measure, compare and rel"):
             command(**asked, model=str(first), out=tmp_path / "refused")
