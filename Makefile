@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 TORCH  ?= 2.13.0
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check lint types layers unit format results clean
+.PHONY: demo test check lint types layers unit format families results clean
 
 ## demo: fine-tune the embedded model on the embedded task, disable every head, write the report
 demo: $(VENV)/demo.done
@@ -33,6 +33,10 @@ unit:
 format: $(VENV)/dev.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+## families: measure every family of transformers on tiny models and write docs/families.md; two minutes
+families: $(VENV)/dev.done
+	$(BIN)/python tools/families_page.py
 
 ## results: the heavy runs on real data (HEADSCOPE_DATA) whose tables are committed under docs/results; those on relations
 ## where HEADSCOPE_UD, HEADSCOPE_FRAMENET and HEADSCOPE_MODELS name their data. Table 1: tools/table1.py make, ten hours

@@ -25,7 +25,7 @@ from transformers.models.auto.modeling_auto import (
 import families
 from families import HEAD_SIZE, HEADS, LAYERS
 
-OF_AUTO_MODEL_ALONE = ("visual_bert", "xlnet")
+OF_AUTO_MODEL_ALONE = ("embedding_gemma2", "visual_bert", "xlnet")
 
 
 def universe() -> list[str]:
@@ -63,6 +63,32 @@ _T5: dict[str, Any] = {
     # T5 draws its weights by a factor, from which attention is far from uniform only if large.
     "initializer_factor": 1.0,
 }
+_GEMMA: dict[str, Any] = {
+    **{key: families.SIZES[key] for key in ("vocab_size", "hidden_size", "pad_token_id")},
+    **_GROUPED,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": 23,
+    # Of layers with full attention.
+    "global_head_dim": 8,
+    "num_global_key_value_heads": 1,
+    "embedding_dim": 20,
+    "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+    "sliding_window": 6,
+    "vocab_size_per_layer_input": 131,
+    "hidden_size_per_layer_input": 8,
+    "max_position_embeddings": 41,
+}
+_PICTURES: dict[str, Any] = {
+    "model_type": "gemma4_vision",
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "global_head_dim": 8,
+}
 # What a family needs besides the sizes of all, or names otherwise.
 CONFIGS: dict[str, dict[str, Any]] = {
     **families.OWN,
@@ -70,6 +96,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "deberta": _RELATIVE,
     "deberta-v2": _RELATIVE
     | {"position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True},
+    "embedding_gemma2": {"text_config": _GEMMA, "vision_config": _PICTURES},
     "esm": {"position_embedding_type": "absolute", "mask_token_id": 3},
     "esmc": {"d_model": 20, "n_heads": HEADS, "n_layers": LAYERS},
     "eurobert": {"mask_token_id": 3, **_GROUPED},
@@ -128,6 +155,7 @@ OF_BERT = "attention.output.dense"
 READERS: dict[str, str] = {
     "albert": "attention.dense",
     "distilbert": "attention.out_lin",
+    "embedding_gemma2": "self_attn.o_proj",
     "esmc": "self_attn.o_proj",
     "eurobert": "self_attn.o_proj",
     "gte": "self_attn.o_proj",

@@ -13,6 +13,7 @@ from transformers.activations import ACT2FN
 
 from headscope.errors import HeadscopeError, refusing, unknown
 from headscope.model.classes import layer_config, text_config
+from headscope.model.families import refuse_by_name
 from headscope.model.source import CONFIG
 from headscope.model.taken_over import in_transformers_words, refuse_own_code
 
@@ -47,8 +48,8 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
         name: The model as the user named it.
 
     Raises:
-        HeadscopeError: It is damaged, names no family that transformers knows, contradicts itself,
-            or asks for what transformers does not compute.
+        HeadscopeError: It is damaged, names no family that transformers knows or one that is
+            refused, contradicts itself, or asks for what transformers does not compute.
     """
     cannot = f"the configuration of {name!r} cannot be read"
     with refusing(cannot, f"fetch its {CONFIG} again"):
@@ -66,6 +67,7 @@ def read_config(folder: Path, name: str) -> PretrainedConfig:
             f"{cannot}: transformers has no model_type {family!r}, and the model's own code is not "
             "run: use a model of a family that transformers has"
         )
+    refuse_by_name(name, family)
     values = in_transformers_words(values, family, name)
     _check_values(values, name)
     kept = {key: value for key, value in values.items() if key not in _ASKED_AT_THE_CALL}

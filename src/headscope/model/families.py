@@ -190,17 +190,22 @@ _register(
 
 # Not in the registry, so that a plug-in can register one of them with an adapter.
 REFUSED = {
-    "bros": "needs the places of words on a page",
     "big_bird": "attends in blocks, so that it has no map",
-    "layoutlmv2": "reads pictures of pages",
-    "layoutlmv3": "reads pictures of pages",
+    "bros": "needs the places of words on a page",
     "canine": "reads characters and pools them, so that its maps are not those of tokens",
+    "clip_text_model": "has the causal attention of a decoder",
     "flaubert": "computes its attention where nothing can be replaced",
     "fnet": "has no attention",
     "funnel": "pools its tokens, so that its maps are not square",
+    "layoutlmv2": "reads pictures of pages",
+    "layoutlmv3": "reads pictures of pages",
     "longformer": "attends in windows, so that it has no map",
+    "lxmert": "attends from texts to pictures and back",
+    "mistral4": "has the causal attention of a decoder",
+    "molmo2_text": "has the causal attention of a decoder",
     "mra": "approximates its maps in blocks",
     "nystromformer": "approximates its maps by landmarks",
+    "openai_privacy_filter": "gives a part of its attention to no token",
     "perceiver": "attends from learned places, not from tokens",
     "reformer": "attends within buckets, so that it has no map",
     "xlm": "computes its attention where nothing can be replaced",
@@ -215,25 +220,40 @@ def family_of(model_type: str) -> Family:
     return Family(model_type)
 
 
+def refuse_by_name(name: str, family: str) -> None:
+    """Refuse a family, before its configuration is looked at.
+
+    Args:
+        name: The model as the user named it.
+        family: Its `model_type`.
+
+    Raises:
+        HeadscopeError: The family cannot be tapped, and no plug-in has an adapter for it.
+    """
+    if family not in FAMILIES.names() and family in REFUSED:
+        raise _refusal(name, family, REFUSED[family])
+
+
+def _refusal(name: str, family: str, reason: str) -> HeadscopeError:
+    return HeadscopeError(
+        f"{name} is of the family {family}, which {reason}, so its heads can be neither seen nor "
+        f"disabled: use a model of one of these families: {', '.join(FAMILIES.names())}"
+    )
+
+
 def refuse(name: str, config: PretrainedConfig) -> None:
     """Refuse a model whose heads cannot be tapped, before its weights are read.
 
     A decoder that this does not know is refused by the check at load, which sees its maps.
 
     Raises:
-        HeadscopeError: Its family is refused, or it is a decoder or an encoder-decoder, or it caps
-            its attention scores.
+        HeadscopeError: Its family refuses its configuration, or it is a decoder or an
+            encoder-decoder, or it caps its attention scores.
     """
     usable = ", ".join(FAMILIES.names())
     family = config.model_type
-    refused = family_of(family).refuses(config)
-    if family not in FAMILIES.names():
-        refused = refused or REFUSED.get(family, "")
-    if refused:
-        raise HeadscopeError(
-            f"{name} is of the family {family}, which {refused}, so its heads can be neither seen "
-            f"nor disabled: use a model of one of these families: {usable}"
-        )
+    if refused := family_of(family).refuses(config):
+        raise _refusal(name, family, refused)
     if has_decoder(config) and not is_taken_alone(config):
         alone = [known for known in taken_alone() if known in FAMILIES.names()]
         raise HeadscopeError(
