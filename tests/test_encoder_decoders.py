@@ -160,6 +160,19 @@ def test_either_name_of_the_table_of_embeddings_is_read(tmp_path: Path) -> None:
         load(folder)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "0.auto_model."])
+def test_a_prefix_before_encoder_and_decoder_is_taken_off(prefix: str, tmp_path: Path) -> None:
+    folder = make("t5", tmp_path / "model")
+    before = load(folder)
+    path = folder / "model.safetensors"
+    tensors = {f"{prefix}{key}": value for key, value in load_file(path).items()}
+    save_file(tensors, path, {"format": "pt"})
+    model = load(folder)
+    assert model.hash == before.hash
+    assert f"the prefix {prefix!r} was taken from the names of {len(tensors)} " in model.notes[0]
+    assert model.notes[1:] == before.notes
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_missing_or_strange_tensor_of_the_encoder_is_named(family: str, tmp_path: Path) -> None:
     folder = make(family, tmp_path / "model")

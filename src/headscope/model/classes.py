@@ -92,7 +92,7 @@ def text_config(config: PretrainedConfig) -> PretrainedConfig:
 def layer_config(config: PretrainedConfig) -> PretrainedConfig:
     """What describes the first layer of the text encoder; layers may differ in their sizes."""
     encoder = text_config(config)
-    if not encoder.is_heterogeneous:
+    if not getattr(encoder, "is_heterogeneous", False):
         return encoder
     first: PretrainedConfig = encoder.per_layer_config[0]
     return first
@@ -134,5 +134,6 @@ def texts_alone(config: PretrainedConfig, name: str) -> tuple[str, ...]:
 
 def _optional_parts(config: PretrainedConfig) -> set[str]:
     """The parts of a configuration that may be None."""
-    parts = type(config).sub_configs_defaults
+    # Older versions of transformers do not say.
+    parts = getattr(type(config), "sub_configs_defaults", {})
     return {name for name, part in parts.items() if getattr(part, "optional", False)}
