@@ -180,8 +180,13 @@ DEBERTA_V3 = {
 
 
 def test_deberta_v3_as_it_is_on_the_hub(tmp_path: Path) -> None:
-    """Two heads of pre-training under names of their own, and no architectures."""
-    saved = make("deberta-v2", "AutoModelForMaskedLM", tmp_path)
+    """Two heads of pre-training under names of their own, positions that it does not read, and no
+    architectures.
+    """
+    config = AutoConfig.for_model("deberta-v2", **families.SIZES, position_biased_input=False)
+    saved = transformers.AutoModelForMaskedLM.from_config(config)
+    saved.save_pretrained(tmp_path)
+    families.tokenizer().save_pretrained(tmp_path)
     path = tmp_path / "model.safetensors"
     tensors = load_file(path)
     for before, after in DEBERTA_V3.items():
@@ -189,6 +194,7 @@ def test_deberta_v3_as_it_is_on_the_hub(tmp_path: Path) -> None:
     for name, size in (("dense", 20), ("LayerNorm", 20), ("classifier", 1)):
         tensors[f"mask_predictions.{name}.weight"] = torch.ones(size)
         tensors[f"mask_predictions.{name}.bias"] = torch.ones(size)
+    tensors["deberta.embeddings.position_embeddings.weight"] = torch.ones(149, 20)
     save_file(tensors, path, {"format": "pt"})
     configure(tmp_path, architectures=None)
     for labels in (None, 2):
@@ -196,7 +202,7 @@ def test_deberta_v3_as_it_is_on_the_hub(tmp_path: Path) -> None:
         check_encoder(model.hf, saved)
         assert not model.trained_head
         (note,) = model.notes
-        assert f"{11} tensors in the weights of {tmp_path} are not used (first: lm_pred" in note
+        assert f"11 tensors in the weights of {tmp_path} are not used (first: lm_pred" in note
         assert "names no architectures" in note
 
 
