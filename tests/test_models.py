@@ -3,7 +3,6 @@
 # mypy: disable-error-code="arg-type, union-attr, no-untyped-call"
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,13 +161,3 @@ def test_an_altered_or_missing_embedded_model_is_noticed(monkeypatch: pytest.Mon
     monkeypatch.setitem(EMBEDDED, "minilm", replace(EMBEDDED["minilm"], sha256="0" * 64))
     with pytest.raises(HeadscopeError, match="have sha256 53aa5117.*, expected 000"):
         load("minilm")
-
-
-def test_the_page_of_families_lists_what_the_code_does() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "families.md").read_text()
-    _, taken, refused, _ = re.split(
-        r"^Encoders that|^A family that|^Decoders are", page, flags=re.M
-    )
-    named = [set(re.findall(r"`([a-z0-9_-]+)`", part)) for part in (taken, refused)]
-    assert named[0] - {"model_type"} == set(FAMILIES.names())
-    assert named[1] == set(REFUSED)
