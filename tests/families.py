@@ -47,7 +47,14 @@ OWN: dict[str, dict[str, Any]] = {
 TYPED = ("bert", "electra", "albert", "ernie")
 
 
-def tokenizer(types: bool = False) -> PreTrainedTokenizerFast:
+MARKS = {
+    "bert": ("<s> $A </s>", "<s> $A </s> $B:1 </s>:1"),
+    "t5": ("$A </s>", "$A </s> $B:1 </s>:1"),
+    "xlnet": ("$A </s> <s>", "$A </s> $B:1 </s>:1 <s>:1"),
+}
+
+
+def tokenizer(types: bool = False, marks: str = "bert") -> PreTrainedTokenizerFast:
     """WordPiece over single letters: every lower-case English text has its pieces. With `types`, token types too."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     pieces = [
@@ -79,14 +86,14 @@ def tokenizer(types: bool = False) -> PreTrainedTokenizerFast:
     backend.normalizer = normalizers.BertNormalizer()
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> $B:1 </s>:1",
+        single=MARKS[marks][0],
+        pair=MARKS[marks][1],
         special_tokens=[("<s>", 0), ("</s>", 2)],
     )
     inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if types else [])]
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, cls_token="<s>", sep_token="</s>", pad_token="[PAD]", unk_token="[UNK]",
-        bos_token="<s>", eos_token="</s>", model_max_length=139, model_input_names=inputs,
+        tokenizer_object=backend, cls_token=None if marks == "t5" else "<s>", sep_token="</s>", pad_token="[PAD]",
+        unk_token="[UNK]", bos_token="<s>", eos_token="</s>", model_max_length=139, model_input_names=inputs,
     )  # fmt: skip
 
 

@@ -146,7 +146,7 @@ def test_other_checkpoints_give_their_encoder(family: str, kind: str, tmp_path: 
         assert torch.equal(stored, value)
     assert not model.trained_head
     assert "is not used: it is that of a" in model.notes[-1]
-    assert "transformers puts no classifier on this encoder" in model.notes[-1]
+    assert "headscope puts no classifier on this encoder" in model.notes[-1]
     assert len(model.notes) == (1 if kind == HEADS[0] else 2)
 
 

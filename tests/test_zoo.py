@@ -31,8 +31,7 @@ def test_maps_and_disabled_heads_are_those_of_the_family(family: str, tmp_path: 
     # Far above what was allowed.
     assert found.least > 1e-3
     assert set(found.modes) == {"uniform", "zero", *(["mean"] * (family != "embedding_gemma2"))}
-    is_alone = family in ("t5", "mt5", "umt5")
-    assert found.learns == (zoo.has_classifier(family) and not is_alone)
+    assert found.learns == zoo.has_classifier(family)
     assert found.way in (("stacked", "shared", "whole") if found.learns else ("",))
 
 

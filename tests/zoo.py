@@ -41,8 +41,11 @@ def universe() -> list[str]:
 
 
 def has_classifier(family: str) -> bool:
-    """Whether transformers has a classifier of texts for a family."""
-    return family in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+    """Whether transformers has a classifier of texts for a family that headscope uses."""
+    is_with_decoder = CONFIG_MAPPING[family].is_encoder_decoder
+    # XLNet's reads the last token, which may be padding.
+    is_usable = family in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES and family != "xlnet"
+    return is_usable and not is_with_decoder
 
 
 _RELATIVE: dict[str, Any] = {
@@ -186,8 +189,6 @@ def folder_of(family: str, root: Path) -> Path:
         del sizes["max_position_embeddings"]
     config = AutoConfig.for_model(family, **sizes)
     auto: Any = AutoModelForSequenceClassification if has_classifier(family) else AutoModel
-    if CONFIG_MAPPING[family].is_encoder_decoder:
-        auto = AutoModel
     folder = root / family
     hf = auto.from_config(config)
     for module in hf.modules():
@@ -198,5 +199,6 @@ def folder_of(family: str, root: Path) -> Path:
         if isinstance(module, nn.Embedding) and module is not hf.get_input_embeddings():
             module.weight.data *= 0.01 if family == "markuplm" else 0.2
     hf.save_pretrained(folder)
-    families.tokenizer(family in families.TYPED).save_pretrained(folder)
+    marks = {"t5": "t5", "mt5": "t5", "umt5": "t5", "xlnet": "xlnet"}.get(family, "bert")
+    families.tokenizer(family in families.TYPED, marks).save_pretrained(folder)
     return folder

@@ -89,14 +89,14 @@ def notebook_words(aligned: Aligned, name: str) -> list[tuple[Word, tuple[int, .
 
 def from_cls_to_cls(maps: LayerMaps) -> Values:
     """Attention of [CLS] to itself: a_00, a fraction of mass (paper, section 4.5, figure 7)."""
-    return maps.maps[:, :, 0, 0]
+    return most_in(maps.from_cls, maps.batch.is_cls)
 
 
 def from_cls_to_sep(maps: LayerMaps) -> Values:
     """Attention of [CLS] to [SEP]: the larger a_0j of the [SEP]s, a fraction of mass (paper,
     section 4.5, figure 7).
     """
-    return most_in(maps.maps[:, :, 0], maps.batch.separators)
+    return most_in(maps.from_cls, maps.batch.separators)
 
 
 def _to_class(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
@@ -112,7 +112,7 @@ def _to_class(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
 
 def _from_cls(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
     def update(maps: LayerMaps, masks: ClassMasks) -> Values:
-        return most_in(maps.maps[:, :, 0], masks[name])
+        return most_in(maps.from_cls, masks[name])
 
     update.__doc__ = (
         f"Attention of [CLS] to {_article(name)}: max over the {name} tokens j of a_0j, a "

@@ -20,7 +20,7 @@ def norm_attention_to_cls(maps: LayerMaps) -> Values:
     f(x_j) is the token's value after the head's output projection: the share of what the head moves
     (Kobayashi et al. 2020).
     """
-    return _received(maps)[..., 0]
+    return most_in(_received(maps), maps.batch.is_cls)
 
 
 def norm_attention_to_sep(maps: LayerMaps) -> Values:

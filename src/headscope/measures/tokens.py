@@ -42,7 +42,7 @@ def attention_to_cls(maps: LayerMaps) -> Values:
     """Mean over the real rows of the attention to [CLS], a fraction of mass (paper, section
     4.4).
     """
-    return maps.received[..., 0]
+    return most_in(maps.received, maps.batch.is_cls)
 
 
 def attention_to_sep(maps: LayerMaps) -> Values:

@@ -60,6 +60,7 @@ def check(model: Model) -> tuple[str, ...]:
         output_is_finite(ours.states, batch["attention_mask"].bool())
         every_layer_is_seen(ours.maps, model.layers, model.heads)
     output_is_finite(output, single["attention_mask"].bool())
+    padded_output = model.hf(**batches[0])[0]
     unobserved = [model.hf.base_model(**batch)[0] for batch in batches]
     with model.tap.edited(Edit({}, "uniform")):
         edited = model.hf.base_model(**single)[0]
@@ -79,7 +80,10 @@ def check(model: Model) -> tuple[str, ...]:
     states_are_the_models_own(edited, plain[1].states, real, "edited in no head")
     for layer in range(1, model.layers + 1):
         disabling_changes_the_output(model, single, output, layer)
-    return padding_note(unobserved[0], unobserved[1], real)
+    notes = padding_note(unobserved[0], unobserved[1], real)
+    if model.has_head and not notes:
+        head_does_not_read_padding(padded_output, output)
+    return notes
 
 
 def _batches(model: Model) -> list[dict[str, Tensor]]:
@@ -188,6 +192,21 @@ def padding_note(padded: Tensor, unpadded: Tensor, real: Real) -> tuple[str, ...
         f"padding beside a text changes what the model puts out for it (on one text by "
         f"{relative:.1%} of its largest state), so numbers depend on which texts share a batch",
     )
+
+
+def head_does_not_read_padding(padded: Tensor, unpadded: Tensor) -> None:
+    """A classification head says the same of the first text with padding beside it and without.
+
+    Args:
+        padded: The outputs for a batch whose first text is padded, [batch, output].
+        unpadded: Those for the first text alone.
+    """
+    difference = (padded[:1] - unpadded).abs().max()
+    if not difference <= 10 * _TOLERANCE * unpadded.abs().max():
+        raise InterventionError(
+            f"its classification head reads padding: what it puts out for a text differs by "
+            f"{difference:.1e} where the text is padded at its end"
+        )
 
 
 def maps_are_the_models_own(maps: Maps, plain: Maps, real: Real, layer: int) -> None:

@@ -23,6 +23,10 @@ _SENSES = {
 }
 
 
+# Their classifiers read the last token of a row: padding, where a text is padded at its end.
+_READ_THE_LAST_TOKEN = ("xlnet",)
+
+
 def has_decoder(config: PretrainedConfig) -> bool:
     """Whether models of the family have a decoder beside the encoder.
 
@@ -56,8 +60,12 @@ def encoder_class(config: PretrainedConfig) -> Any:
 
 
 def has_classifier(config: PretrainedConfig) -> bool:
-    """Whether transformers can put a classifier of texts on the encoder."""
-    return not is_taken_alone(config) and type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    """Whether transformers can put a classifier of texts on the encoder that reads texts padded at
+    their end.
+    """
+    if is_taken_alone(config) or config.model_type in _READ_THE_LAST_TOKEN:
+        return False
+    return type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 
 def refuse_classifier(config: PretrainedConfig, name: str) -> None:
@@ -68,11 +76,14 @@ def refuse_classifier(config: PretrainedConfig, name: str) -> None:
     """
     if has_classifier(config):
         return
-    what = "the encoder of an encoder-decoder" if is_taken_alone(config) else "of a family"
+    why = "is of a family on which transformers puts no classifier"
+    if is_taken_alone(config):
+        why = "is the encoder of an encoder-decoder on which transformers puts no classifier"
+    elif config.model_type in _READ_THE_LAST_TOKEN:
+        why = "is of a family whose classifier reads the last token, which here may be padding"
     raise HeadscopeError(
-        f"{name} ({config.model_type}) is {what} on which transformers puts no classifier: "
-        "measure, compare and relations work with it; to fine-tune, to disable heads or for "
-        "importance use an encoder such as bert or roberta"
+        f"{name} ({config.model_type}) {why}: measure, compare and relations work with it; to "
+        "fine-tune, to disable heads or for importance use an encoder such as bert or roberta"
     )
 
 

@@ -56,7 +56,9 @@ class Names:
         self.encoder = frozenset(encoder.state_dict())
         self._all = frozenset(model.state_dict())
         self._is_alone = is_taken_alone(model.config)
-        self._rooms = frozenset(name for name, _ in encoder.named_children())
+        # Modules, and weights of the encoder itself (XLNet's mask_emb).
+        modules = {name for name, _ in encoder.named_children()}
+        self._rooms = modules | {name for name, _ in encoder.named_parameters(recurse=False)}
         changes = get_model_conversion_mapping(model)
         self._renamings = [change for change in changes if isinstance(change, WeightRenaming)]
         self._converters = [change for change in changes if isinstance(change, WeightConverter)]

@@ -29,6 +29,7 @@ class Encoded:
         max_length: The most tokens of an example.
         pad: The padding value of each column.
         unknown: The share of the texts' tokens that the tokenizer does not know ([UNK]).
+        cls: The id of [CLS], where it does not stand first.
     """
 
     columns: dict[str, list[list[int]]]
@@ -39,6 +40,7 @@ class Encoded:
     max_length: int
     pad: dict[str, int]
     unknown: float = 0.0
+    cls: int | None = None
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -47,6 +49,16 @@ class Encoded:
     def lengths(self) -> Int[np.ndarray, "example"]:
         """Tokens per example."""
         return np.array([len(tokens) for tokens in self.segments], dtype=np.int64)
+
+    def cls_place(self, row: int) -> int:
+        """Where [CLS] stands in an example: first, or where its id is, as in XLNet's `a [SEP]
+        [CLS]`; -1 if a text has none, as T5's.
+        """
+        special, ids = self.special[row], self.columns["input_ids"][row]
+        if special and special[0]:
+            return 0
+        places = (place for place, token in enumerate(ids) if token == self.cls and special[place])
+        return next(places, -1)
 
     def batch(
         self, rows: Sequence[int], device: torch.device | str = "cpu", width: int = 0
@@ -134,6 +146,7 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
         max_length=max_length,
         pad={name: pad.get(name, 0) for name in columns},
         unknown=unknown,
+        cls=tokenizer.cls_token_id,
     )
 
 

@@ -172,7 +172,7 @@ def _task(claimed: str) -> str:
 
 def _what_follows(config: PretrainedConfig, unused: Unused, labels: int | None) -> str:
     if not has_classifier(config):
-        return "transformers puts no classifier on this encoder"
+        return "headscope puts no classifier on this encoder"
     if labels is not None:
         return f"the {'rest of the ' if unused.taken else ''}classifier is new"
     return "disable and importance need a classifier: fine-tune it with headscope finetune"

@@ -39,6 +39,8 @@ class Batch:
         special: Which tokens are [CLS] or [SEP].
         segment: Which text a token belongs to, 0 or 1.
         ids: The token ids.
+        cls: Where [CLS] stands in each example, -1 where a text has none; None where it is the
+            first token.
     """
 
     examples: Int[np.ndarray, "batch"]
@@ -46,13 +48,25 @@ class Batch:
     special: Bool[Tensor, "batch token"]
     segment: Int[Tensor, "batch token"]
     ids: Int[Tensor, "batch token"]
+    cls: Int[Tensor, "batch"] | None = None
+
+    @cached_property
+    def cls_places(self) -> Int[Tensor, "batch"]:
+        """Where [CLS] stands in each example; -1 where a text has none."""
+        if self.cls is not None:
+            return self.cls
+        return torch.zeros(len(self.real), dtype=torch.long, device=self.real.device)
+
+    @cached_property
+    def is_cls(self) -> Bool[Tensor, "batch token"]:
+        """Which token is [CLS]."""
+        places = torch.arange(self.real.shape[1], device=self.real.device)
+        return places == self.cls_places[:, None]
 
     @cached_property
     def separators(self) -> Bool[Tensor, "batch token"]:
-        """Which tokens are [SEP]: every special token but the first."""
-        mask = self.special.clone()
-        mask[:, 0] = False
-        return mask
+        """Which tokens are [SEP]: every special token but [CLS]."""
+        return self.special & ~self.is_cls
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,14 @@ class LayerMaps:
         weight = self.real.to(self.maps.dtype)
         weight = weight / weight.sum(-1, keepdim=True)
         return (weight[:, None, None] @ self.maps)[:, :, 0]
+
+    @cached_property
+    def from_cls(self) -> Float[Tensor, "batch head key"]:
+        """What [CLS] attends to; NaN for an example that has none."""
+        places = self.batch.cls_places
+        examples = torch.arange(len(places), device=places.device)
+        rows = self.maps[examples, :, places.clamp_min(0)]
+        return rows.masked_fill((places < 0)[:, None, None], torch.nan)
 
     @cached_property
     def value_norms(self) -> Float[Tensor, "batch head key"]:
@@ -257,6 +279,7 @@ def batch_of(
         special=torch.tensor(special, device=device),
         segment=torch.tensor(segment, device=device),
         ids=inputs["input_ids"],
+        cls=torch.tensor([encoded.cls_place(row) for row in rows], device=device),
     )
     return inputs, batch
 

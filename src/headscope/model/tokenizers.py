@@ -58,9 +58,22 @@ def check_tokenizer(
             f"the tokenizer of {name!r} has the model_max_length {limit!r}: expected a number of "
             "tokens, correct it in tokenizer_config.json"
         )
-    _check_special_tokens(name, tokenizer)
+    has_cls = _check_special_tokens(name, tokenizer)
     _check_added(name, tokenizer, folder / "tokenizer.json")
-    return (*_cut_note(tokenizer), *_padding_note(tokenizer, hf), *_types_note(tokenizer, hf))
+    return (
+        *_cls_note(has_cls),
+        *_cut_note(tokenizer),
+        *_padding_note(tokenizer, hf),
+        *_types_note(tokenizer, hf),
+    )
+
+
+def _cls_note(has_cls: bool) -> tuple[str, ...]:
+    if has_cls:
+        return ()
+    return (
+        "the tokenizer gives a text no [CLS], so measures of attention to or from it have no value",
+    )
 
 
 def _cut_note(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
@@ -96,17 +109,26 @@ def _types_note(tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel) -> tupl
     )
 
 
-def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerFast) -> None:
-    """One special token ([CLS]) before a text, one or more ([SEP]) after each."""
+def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerFast) -> bool:
+    """One special token ([CLS]) before a text or none, and one or more ([SEP]) after each.
+
+    Returns:
+        Whether a text has a [CLS], at its beginning or, as XLNet's, at its end.
+    """
     (single,) = tokenizer([_TEXTS[0]]).encodings
     (pair,) = tokenizer([_TEXTS[0]], [_TEXTS[1]]).encodings
     for sequences in (single.sequence_ids, pair.sequence_ids):
         if not _is_marked(sequences):
             raise HeadscopeError(
-                f"the tokenizer of {name!r} does not put one special token before a text and one "
-                "after each text of a pair, as [CLS] a [SEP] b [SEP], so attention to [CLS] and "
-                "[SEP] would be that to words: use the tokenizer that the model was trained with"
+                f"the tokenizer of {name!r} does not put one special token or none before a text "
+                "and one or more after each text of a pair, as [CLS] a [SEP] b [SEP], so attention "
+                "to [CLS] and [SEP] would be that to words: use the tokenizer that the model was "
+                "trained with"
             )
+    marks = [
+        token for token, text in zip(single.ids, single.sequence_ids, strict=True) if text is None
+    ]
+    return single.sequence_ids[0] is None or tokenizer.cls_token_id in marks
 
 
 def _check_added(name: str, tokenizer: PreTrainedTokenizerFast, file: Path) -> None:
@@ -134,12 +156,16 @@ def _number(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
 
 def _is_marked(sequences: Sequence[int | None]) -> bool:
     """Whether the text of every token (None: special) goes [CLS] a [SEP] or [CLS] a [SEP] b
-    [SEP].
+    [SEP], with or without [CLS].
     """
     # Without repetitions: what stands beside what.
     order = [text for text, _ in groupby(sequences)]
-    is_one_before = len(sequences) > 1 and sequences[1] is not None
-    return is_one_before and order in ([None, 0, None], [None, 0, None, 1, None])
+    if order[:1] == [None]:
+        order = order[1:]
+        # One before the text.
+        if sequences[1] is None:
+            return False
+    return order in ([0, None], [0, None, 1, None])
 
 
 def unknown_note(encoded: Encoded, split: str) -> tuple[str, ...]:
