@@ -72,7 +72,6 @@ DECODERS: dict[str, dict[str, Any]] = {
     "ctrl": {"n_embd": 20, "n_layer": 3, "n_head": 5, "n_positions": 149, "dff": 23},
     "gpt_neox": {},
     "modernbert-decoder": {"local_attention": 6},
-    "clip_text_model": {},
 }
 
 
