@@ -33,10 +33,9 @@ from torch import Tensor
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import parse_sets
 from headscope.axes import HeadSet
-from headscope.model.encoding import Encoded, batches, encode
+from headscope.model.encoding import BATCH_TOKENS, Encoded, batches, encode
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS
 from headscope.model.precision import Precision
 from headscope.stats.metrics import METRICS
 from headscope.tasks import find

@@ -28,10 +28,10 @@ import torch
 from headscope.figures.rendering import save
 from headscope.measures import MEASURES, measure
 from headscope.measures.base import MeasureObserver, Measures
-from headscope.model.encoding import Encoded, batches, encode, only
+from headscope.model.encoding import BATCH_TOKENS, Encoded, batches, encode, only
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS, run_pass
+from headscope.model.passes import run_pass
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
 from headscope.tasks import find

@@ -15,7 +15,8 @@ from headscope.examples import Split
 from headscope.measures import OWN_PASS, known, measure
 from headscope.model.encoding import encode
 from headscope.model.loading import load
-from headscope.model.passes import logits, run_pass
+from headscope.model.outputs import logits
+from headscope.model.passes import run_pass
 from headscope.model.tap import Mode
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector

@@ -15,7 +15,7 @@ from headscope import cli
 from headscope.commands.outcome import score_lines
 from headscope.model.encoding import encode
 from headscope.model.loading import load
-from headscope.model.passes import logits
+from headscope.model.outputs import logits
 from headscope.names import FINE_TUNED, UNTRAINED
 from headscope.reporting.doubts import below_baseline, one_answer
 from headscope.reporting.findings import findings

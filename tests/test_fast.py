@@ -21,10 +21,10 @@ from headscope.ablation.sets import SetResult, parse_sets
 from headscope.axes import Head, HeadSet, all_heads, set_name
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
-from headscope.model.encoding import Encoded, batches, encode
+from headscope.model.encoding import BATCH_TOKENS, Encoded, batches, encode
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS, logits
+from headscope.model.outputs import logits
 from headscope.model.precision import Precision
 from headscope.model.tap import MODES, Mode
 

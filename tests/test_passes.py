@@ -18,8 +18,11 @@ from headscope.examples import Split
 from headscope.measures import MEASURES, WordMeasure
 from headscope.measures.base import MeasureObserver, Measures
 from headscope.measures.comparison import ComparisonObserver
-from headscope.measures.similarity import DivergenceObserver
-from headscope.model.encoding import Encoded, encode, only
+from headscope.measures.similarity import DivergenceObserver, likeness
+from headscope.model import example_maps as example_maps_module
+from headscope.model import passes
+from headscope.model.encoding import Encoded, batches, encode, only
+from headscope.model.example_maps import example_maps
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.passes import (
@@ -28,7 +31,6 @@ from headscope.model.passes import (
     Observer,
     PairMaps,
     batch_of,
-    example_maps,
     run_pair_pass,
     run_pass,
 )
@@ -284,6 +286,95 @@ def test_maps_of_examples_are_those_of_eager_attention_in_255ths(case: Case) -> 
         assert found[row].dtype == np.uint8
         # A rounding of 255ths, and one of another order of sums.
         assert np.abs(found[row] - exact).max() <= 0.5 + 1e-3
+
+
+class Sizes:
+    """How many bytes of maps it was shown at a time."""
+
+    heads_by_themselves = True
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def prepare(self, _batch: Batch) -> None:
+        return None
+
+    def see(self, maps: LayerMaps, _prepared: None) -> None:
+        self.seen.append(4 * maps.maps.numel())
+
+
+def seen_alike(case: Case, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How large the blocks of a pass over all measures and patterns were, whose results are those
+    of whole layers.
+    """
+    found = []
+    for most in (2**40, block_bytes):
+        monkeypatch.setattr(passes, "BLOCK_BYTES", most)
+        observer, collector, sizes = case.measures(), case.collector(), Sizes()
+        run_pass(case.model, case.encoded, [observer, collector, sizes], batch_tokens=150)
+        found.append((observer.moments(), collector.classes))
+    (whole, classes), (blocks, of_blocks) = found
+    assert np.array_equal(classes, of_blocks)
+    for name, moments in whole.items():
+        assert np.array_equal(moments.n, blocks[name].n)
+        np.testing.assert_allclose(moments.total, blocks[name].total, rtol=1e-4, atol=1e-5)
+    return sizes.seen
+
+
+def test_in_blocks_of_heads_measures_and_patterns_are_the_same(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = case.encoded.lengths
+    one_map = 4 * int(lengths.max()) ** 2
+    for most in (1, one_map, 3 * one_map):
+        sizes = seen_alike(case, most, monkeypatch)
+        # Never more than was allowed, but for single heads, of which a batch may have several maps.
+        batch = max(4 * len(rows) * int(lengths[rows].max()) ** 2 for rows in batches(lengths, 150))
+        assert max(sizes) <= max(most, batch)
+        assert len(sizes) > case.model.layers * len(list(batches(lengths, 150)))
+
+
+def test_an_observer_that_needs_all_heads_gets_them(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "BLOCK_BYTES", 1)
+    recorder = Recorder()
+    run_pass(case.model, case.encoded, [case.measures(), recorder], batch_tokens=150)
+    assert {len(maps) for maps in recorder.maps.values()} == {case.model.heads}
+
+
+def test_what_holds_all_layers_is_refused_where_it_is_too_large(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "WHOLE_BYTES", 1000)
+    with pytest.raises(HeadscopeError, match="comparing two models holds the maps of all layers"):
+        run_pair_pass(case.model, case.model, case.encoded, [])
+    with pytest.raises(HeadscopeError, match=r"likeness of heads holds .* give a smaller --max-le"):
+        likeness(case.model, case.encoded)
+
+
+def test_maps_of_long_examples_are_kept_in_cells(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(example_maps_module, "WHOLE", 9)
+    monkeypatch.setattr(example_maps_module, "CELLS", 6)
+    row = int(case.encoded.lengths.argmax())
+    tokens = int(case.encoded.lengths[row])
+    size = example_maps_module.cell_size(tokens)
+    assert size > 1
+    for most in (2**40, 1):
+        monkeypatch.setattr(passes, "BLOCK_BYTES", most)
+        found = example_maps(case.model, case.encoded, [row])[row]
+        eager = AutoModel.from_pretrained(case.folder, attn_implementation="eager").eval()
+        with torch.no_grad():
+            attentions = eager(**case.encoded.batch([row]), output_attentions=True).attentions
+        exact = torch.cat(attentions).numpy()
+        starts = range(0, tokens, size)
+        assert found.shape[2:] == (len(starts), len(starts))
+        for i, first in enumerate(starts):
+            for j, other in enumerate(starts):
+                cell = exact[:, :, first : first + size, other : other + size]
+                assert np.abs(found[:, :, i, j] - 255 * cell.sum(-1).mean(-1)).max() <= 0.501
 
 
 def test_separators_are_the_special_tokens_but_the_first(case: Case) -> None:

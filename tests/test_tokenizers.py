@@ -21,7 +21,8 @@ from headscope.linguistics.linked import link
 from headscope.measures.comparison import compare
 from headscope.model.encoding import encode
 from headscope.model.loading import load
-from headscope.model.passes import logits, run_pass
+from headscope.model.outputs import logits
+from headscope.model.passes import run_pass
 
 
 def split(*texts: str, second: tuple[str, ...] | None = None) -> Split:

@@ -10,7 +10,7 @@ from headscope.ablation.sets import NamedSet, SetResult, first_layer
 from headscope.axes import HeadSet
 from headscope.model.encoding import Encoded
 from headscope.model.model import Model
-from headscope.model.passes import logits
+from headscope.model.outputs import logits
 from headscope.model.precision import Precision
 from headscope.model.tap import Mode
 

@@ -22,9 +22,9 @@ from headscope.ablation.stacked import Stacked, difference_from_model
 from headscope.axes import Head, check_inside, head_set
 from headscope.engine.executor import Item, as_completed
 from headscope.engine.local import Local
-from headscope.model.encoding import Encoded, only
+from headscope.model.encoding import BATCH_TOKENS, Encoded, only
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS, logits
+from headscope.model.outputs import logits
 from headscope.model.precision import Precision, has_bf16
 from headscope.model.tap import Mode
 from headscope.progress import say

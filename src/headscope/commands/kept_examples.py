@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from headscope.commands.session import Session, has_head_for
-from headscope.model.encoding import only
+from headscope.model.encoding import Encoded, only
+from headscope.model.example_maps import WHOLE, cell_size, example_maps
 from headscope.model.model import Model
-from headscope.model.passes import example_maps, logits
+from headscope.model.outputs import logits
 from headscope.results.tables import Map
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import predictions
@@ -27,7 +28,8 @@ class ExampleRow:
         example: Its index among the validation examples.
         label: The name of its class, or its score.
         prediction: The same as the model has it; None for a model without a head for the task.
-        tokens: Its subwords and special tokens.
+        tokens: Its subwords and special tokens; of a long example the cells of its maps, each by
+            its first token and how many follow.
         segments: Which text a token belongs to, 0 or 1.
         special: Whether a token is a special one.
         words: The number of the word that a token belongs to, -1 for none.
@@ -77,18 +79,51 @@ def example_rows(session: Session, model: Model, outputs: Logits | None = None) 
     predicted = _predictions(session, model, outputs)
     words = session.word_numbers(rows)
     encoded = session.encoded
-    return [
-        ExampleRow(
-            example=row,
-            label=labels[index],
-            prediction=predicted[index],
-            tokens=list(model.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][row])),
-            segments=encoded.segments[row],
-            special=encoded.special[row],
-            words=words[index],
+    made = []
+    for index, row in enumerate(rows.tolist()):
+        tokens = list(model.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][row]))
+        size = cell_size(len(tokens))
+        made.append(
+            ExampleRow(
+                example=row,
+                label=labels[index],
+                prediction=predicted[index],
+                tokens=cell_names(tokens, size),
+                segments=encoded.segments[row][::size],
+                special=encoded.special[row][::size],
+                # A cell is of no one word.
+                words=words[index] if size == 1 else [-1] * -(-len(tokens) // size),
+            )
         )
-        for index, row in enumerate(rows.tolist())
-    ]
+    return made
+
+
+def cell_names(tokens: list[str], size: int) -> list[str]:
+    """The cells of a map by their first tokens and how many follow.
+
+    >>> cell_names(["[CLS]", "the", "nurse", "[SEP]", "."], 2)
+    ['[CLS] +1', 'nurse +1', '.']
+    """
+    names = []
+    for start in range(0, len(tokens), size):
+        following = len(tokens[start : start + size]) - 1
+        names.append(f"{tokens[start]} +{following}" if following else tokens[start])
+    return names
+
+
+def coarse_note(encoded: Encoded) -> tuple[str, ...]:
+    """A note on the examples whose maps are kept in cells, if there are any."""
+    lengths = encoded.lengths
+    longest = int(lengths.max(initial=0))
+    size = cell_size(longest)
+    if size == 1:
+        return ()
+    return (
+        f"maps of examples with more than {WHOLE} tokens ({int((lengths > WHOLE).sum())} of "
+        f"{len(lengths)}) are kept for the report in cells of up to {size} x {size} tokens, named "
+        "by the first token and how many follow: the mean over the rows of what they give to the "
+        "columns; measures are of whole maps",
+    )
 
 
 def _predictions(session: Session, model: Model, outputs: Logits | None) -> list[str | None]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from headscope.axes import all_heads
+from headscope.commands.kept_examples import coarse_note
 from headscope.commands.session import Session, has_head_for, trust_note
 from headscope.errors import HeadscopeError
 from headscope.measures import OWN_PASS, needs_tags
@@ -25,8 +26,9 @@ from headscope.measures.rows import (
     values_by_head,
 )
 from headscope.measures.similarity import LIKENESS, clusters, likeness
+from headscope.model.encoding import only
 from headscope.model.model import Model
-from headscope.model.passes import run_pair_pass, run_pass
+from headscope.model.passes import run_pair_pass, run_pass, with_whole_maps
 from headscope.model.resuming import Keeping
 from headscope.names import AFTER, AS_GIVEN, BEFORE
 from headscope.patterns.classifier import load_classifier
@@ -221,16 +223,22 @@ def _tables(
     if classes:
         last_state = list(classes)[-1]
         groups = heterogeneous_rows(patterns, last_state, values_by_head(heads))
-    notes = (*_empty_note(measured), *session.word_notes())
+    notes = (*_empty_note(measured), *session.word_notes(), *coarse_note(session.encoded))
     if IMPORTANCE in names and not has_head_for(model, session.task):
         notes += (f"{IMPORTANCE} needs a trained head of the task, so it is left out",)
     elif IMPORTANCE in names:
         notes += trust_note(model, session.task)
+    short = with_whole_maps(model, session.encoded)
+    if LIKENESS in names and len(short) < len(session.encoded):
+        notes += (
+            f"{LIKENESS} compares all heads of an example, so {len(session.encoded) - len(short)} "
+            f"of {len(session.encoded)} examples, whose maps are too large for that, are left out",
+        )
     say_notes(notes, quiet=session.settings.quiet)
     return HeadTables(
         heads=heads,
         change=change,
-        likeness=_likeness(session, model, parts) if LIKENESS in names else [],
+        likeness=_likeness(session, model, short, parts) if LIKENESS in names and short else [],
         patterns=patterns,
         heterogeneous=groups,
         classes=classes,
@@ -262,14 +270,16 @@ def _importance(session: Session, model: Model, parts: Parts) -> list[HeadRow]:
     return importance_rows(moments, "squared error" if session.task.is_regression else "nats")
 
 
-def _likeness(session: Session, model: Model, parts: Parts) -> list[LikenessRow]:
-    """How far the maps of every two heads diverge, on at most 100 examples."""
-    limit = min(LIKENESS_EXAMPLES, len(session.encoded))
+def _likeness(
+    session: Session, model: Model, short: Sequence[int], parts: Parts
+) -> list[LikenessRow]:
+    """How far the maps of every two heads diverge, on at most 100 of the examples `short`."""
+    limit = min(LIKENESS_EXAMPLES, len(short))
     settings = session.settings
     with progress("how alike heads are", limit, quiet=settings.quiet) as advance:
         distances = likeness(
             model,
-            session.encoded,
+            only(session.encoded, short),
             limit=limit,
             seed=settings.seed,
             advance=advance,

@@ -5,7 +5,7 @@ import numpy as np
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.model.model import Model
-from headscope.model.passes import logits
+from headscope.model.outputs import logits
 from headscope.tasks.outputs import Logits
 from headscope.tasks.scores import ScoreRow, score_rows_of
 

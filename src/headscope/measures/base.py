@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
-from headscope.model.encoding import Encoded
+from headscope.model.encoding import BATCH_TOKENS, Encoded
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS, Batch, LayerMaps, run_pass
+from headscope.model.passes import Batch, LayerMaps, run_pass
 from headscope.model.precision import Precision
 from headscope.progress import Advance, silent
 from headscope.registry import Registry
@@ -136,14 +136,19 @@ class MomentSums:
         # [moment, measure, layer, head]
         self._sums = np.zeros((3, len(self._names), layers, heads))
 
-    def add(self, layer: int, values: Float[Tensor, "measure batch head"]) -> None:
-        """Count the values of one layer of one batch; NaN is no value."""
+    def add(
+        self,
+        layer: int,
+        values: Float[Tensor, "measure batch head"],
+        heads: slice = slice(None),
+    ) -> None:
+        """Count the values of one layer of one batch, of all heads or a block; NaN is no value."""
         numbers = values.double().cpu().numpy()
         has_value = ~np.isnan(numbers)
         numbers = np.where(has_value, numbers, 0.0)
-        self._sums[0, :, layer] += has_value.sum(1)
-        self._sums[1, :, layer] += numbers.sum(1)
-        self._sums[2, :, layer] += (numbers**2).sum(1)
+        self._sums[0, :, layer, heads] += has_value.sum(1)
+        self._sums[1, :, layer, heads] += numbers.sum(1)
+        self._sums[2, :, layer, heads] += (numbers**2).sum(1)
 
     def state(self) -> dict[str, npt.NDArray[np.float64]]:
         """The sums, for a pass that is to be resumed."""
@@ -205,6 +210,8 @@ class MeasureObserver:
         heads: The heads of a layer.
     """
 
+    heads_by_themselves = True
+
     def __init__(self, measures: Measures, layers: int, heads: int) -> None:
         self.prepare = measures.prepare
         self._measures = measures
@@ -212,7 +219,7 @@ class MeasureObserver:
 
     def see(self, maps: LayerMaps, prepared: Prepared) -> None:
         """Measure one layer of one batch."""
-        self._sums.add(maps.layer, self._measures.values(maps, prepared))
+        self._sums.add(maps.layer, self._measures.values(maps, prepared), maps.heads)
 
     def state(self) -> dict[str, npt.NDArray[np.float64]]:
         """The sums, for a pass that is to be resumed."""

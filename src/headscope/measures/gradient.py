@@ -17,9 +17,8 @@ from torch import Tensor
 from headscope.errors import HeadscopeError
 from headscope.examples import Labels
 from headscope.measures.base import Moments, MomentSums
-from headscope.model.encoding import Encoded, batches
+from headscope.model.encoding import BATCH_TOKENS, Encoded, batches
 from headscope.model.model import Model
-from headscope.model.passes import BATCH_TOKENS
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.resuming import Keeping, unfinished
 from headscope.model.tap import Call

@@ -16,7 +16,7 @@ from torch import Tensor
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded, only
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, run_pass
+from headscope.model.passes import Batch, LayerMaps, check_whole_maps, run_pass
 from headscope.model.precision import Precision
 from headscope.model.resuming import Keeping
 from headscope.progress import Advance, silent
@@ -96,7 +96,8 @@ def likeness(
     example is run at a time, so there is never more than its own maps.
 
     Raises:
-        HeadscopeError: There is no example, or `limit` allows none.
+        HeadscopeError: There is no example, or `limit` allows none, or the maps of an example do
+            not fit into memory.
     """
     if not len(encoded) or limit < 1:
         raise HeadscopeError(
@@ -106,9 +107,11 @@ def likeness(
     if limit < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
     observer = DivergenceObserver(model.layers, model.heads)
+    drawn = only(encoded, rows.tolist())
+    check_whole_maps(model, drawn, 1, "the likeness of heads")
     run_pass(
         model,
-        only(encoded, rows.tolist()),
+        drawn,
         [observer],
         # No example fits this budget, so each is a batch.
         batch_tokens=1,

@@ -68,13 +68,14 @@ class ScoredCall(Call):
         scaling = self._options.get("scaling")
         if scaling is None:
             scaling = query.shape[-1] ** -0.5
-        scores = query @ key.transpose(-1, -2) * scaling
+        # In place: a map of 8,192 tokens takes 256 MiB.
+        scores = (query @ key.transpose(-1, -2)).mul_(scaling)
         if mask is not None and mask.dtype == torch.bool:
             # The most negative number, not -inf: a padded query of a local layer may see no key at
             # all.
-            scores = scores.masked_fill(~_heads_of(mask, heads), torch.finfo(scores.dtype).min)
+            scores.masked_fill_(~_heads_of(mask, heads), torch.finfo(scores.dtype).min)
         elif mask is not None:
-            scores = scores + _heads_of(mask, heads)
+            scores.add_(_heads_of(mask, heads))
         return torch.softmax(scores, -1)
 
     @cached_property

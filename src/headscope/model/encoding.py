@@ -13,6 +13,7 @@ from headscope.errors import HeadscopeError
 from headscope.examples import Split
 
 MAX_LENGTH = 128
+BATCH_TOKENS = 2048
 T = TypeVar("T")
 
 

@@ -6,27 +6,30 @@ no map is kept longer than its batch.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
-from headscope.model.encoding import Encoded, batches, only, padded
+from headscope.model.encoding import BATCH_TOKENS, Encoded, batches, padded
 from headscope.model.model import Model
+from headscope.model.outputs import refuse_not_finite
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.projections import gram
 from headscope.model.resuming import Keeping, unfinished
 from headscope.model.tap import Call
 from headscope.progress import Advance, silent
 
-BATCH_TOKENS = 2048
+BLOCK_BYTES = 2**28
+"""Of a layer whose maps take more, heads are shown in blocks: a map of 8,192 tokens takes as much.
+"""
+WHOLE_BYTES = 2**32
+"""How much memory the maps of a batch may take where those of a whole model are held."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class LayerMaps:
         values: The heads' values before they are weighted.
         gram: Gives, when it is called, what stands for the layer's output projection in norms
             (`projections.gram`).
+        heads: Which of the layer's heads these are: all, or a block of them.
     """
 
     layer: int
@@ -87,6 +91,7 @@ class LayerMaps:
     maps: Float[Tensor, "batch head query key"]
     values: Float[Tensor, "batch head key d"]
     gram: Callable[[], Float[Tensor, "head d d"]] | None = None
+    heads: slice = field(default_factory=partial(slice, None))
 
     @property
     def real(self) -> Bool[Tensor, "batch token"]:
@@ -157,6 +162,18 @@ class Observer(Protocol[Maps, T]):
         """Called once a layer of each batch, in order, with what `prepare` returned."""
 
 
+@runtime_checkable
+class BlockObserver(Protocol):
+    """An observer that looks at every head by itself, so that a layer with large maps can be shown
+    to it in blocks of heads (`LayerMaps.heads`).
+
+    Attributes:
+        heads_by_themselves: Says so.
+    """
+
+    heads_by_themselves: bool
+
+
 @torch.inference_mode()
 def run_pass(
     model: Model,
@@ -184,7 +201,8 @@ def run_pass(
     for rows in unfinished(every, observers, keeping, advance):
         inputs, batch = batch_of(encoded, rows, model.hf.device)
         audience = _Audience(observers, batch)
-        observe_batch(model, inputs, batch, audience.show, precision=precision)
+        in_blocks = all(isinstance(observer, BlockObserver) for observer in observers)
+        observe_batch(model, inputs, batch, audience.show, precision=precision, in_blocks=in_blocks)
         advance(len(rows))
 
 
@@ -217,10 +235,12 @@ def run_pair_pass(
         keeping: Where the observers' state is kept, as for `run_pass`.
 
     Raises:
-        HeadscopeError: The models differ in their layers or heads.
+        HeadscopeError: The models differ in their layers or heads, or the maps of a batch do not
+            fit into memory.
     """
     check_like(before, after)
     every = batches(encoded.lengths, batch_tokens)
+    check_whole_maps(before, encoded, batch_tokens, "comparing two models")
     for rows in unfinished(every, observers, keeping, advance):
         inputs, batch = batch_of(encoded, rows, before.hf.device, width)
         audience = _Audience(observers, batch)
@@ -229,6 +249,28 @@ def run_pair_pass(
         observe_batch(before, inputs, batch, kept.append, precision=precision)
         observe_batch(after, inputs, batch, show, precision=precision)
         advance(len(rows))
+
+
+def with_whole_maps(model: Model, encoded: Encoded) -> list[int]:
+    """The examples of which the maps of all layers may be held."""
+    needed = 4 * model.layers * model.heads * encoded.lengths**2
+    return [int(row) for row in np.flatnonzero(needed <= WHOLE_BYTES)]
+
+
+def check_whole_maps(model: Model, encoded: Encoded, batch_tokens: int, what: str) -> None:
+    """Refuse work that holds the maps of all layers of a batch where they are too large.
+
+    Raises:
+        HeadscopeError: Names the memory that it takes, and the length.
+    """
+    longest = int(encoded.lengths.max(initial=0))
+    examples = max(1, batch_tokens // max(1, longest))
+    needed = 4 * examples * model.layers * model.heads * longest**2
+    if needed > WHOLE_BYTES:
+        raise HeadscopeError(
+            f"{what} holds the maps of all layers of a batch: {needed / 2**30:.0f} GiB for "
+            f"{longest} tokens; give a smaller --max-length"
+        )
 
 
 def check_like(before: Model, after: Model) -> None:
@@ -292,115 +334,53 @@ def observe_batch(
     show: Callable[[LayerMaps], None],
     *,
     precision: Precision = "auto",
+    in_blocks: bool = False,
 ) -> None:
     """Run one batch through the encoder and call `show` with the maps of each layer, in order.
+
+    Args:
+        model: The model.
+        inputs: Its arguments.
+        batch: What is known of the tokens.
+        show: Called once a layer, or with `in_blocks` once a block of its heads.
+        precision: The model's precision.
+        in_blocks: Whether a layer whose maps take more than `BLOCK_BYTES` is shown in blocks.
 
     Raises:
         HeadscopeError: What the encoder puts out for an example is not finite; says which.
     """
+    blocks = _blocks(model.heads, batch) if in_blocks else [slice(None)]
 
     def on_attention(call: Call) -> None:
-        maps = LayerMaps(
-            layer=call.layer,
-            batch=batch,
-            maps=call.maps.float(),
-            values=call.value.float(),
-            gram=lambda: gram(model.projections[call.layer]),
-        )
-        # The model may run in bfloat16; what is made of its maps may not.
-        with torch.autocast(model.hf.device.type, enabled=False):
-            show(maps)
+        for heads in blocks:
+            maps = call.maps if len(blocks) == 1 else call.maps_of(heads)
+            shown = LayerMaps(
+                layer=call.layer,
+                batch=batch,
+                maps=maps.float(),
+                values=call.value[:, heads].float(),
+                gram=partial(_gram, model, call.layer, heads),
+                heads=heads,
+            )
+            # The model may run in bfloat16; what is made of its maps may not.
+            with torch.autocast(model.hf.device.type, enabled=False):
+                show(shown)
 
     with model.observed(on_attention), scoring_autocast(precision, model.hf.device):
         states = model.hf.base_model(**inputs)[0]
     # A map that is not finite leaves no finite state behind it.
     is_finite = torch.isfinite(states).all(-1) | ~batch.real
-    _refuse_not_finite(model, batch.examples, is_finite.all(-1).cpu().numpy())
+    refuse_not_finite(model, batch.examples, is_finite.all(-1).cpu().numpy())
 
 
-def _refuse_not_finite(
-    model: Model,
-    examples: Sequence[int] | Int[np.ndarray, "batch"],
-    is_finite: npt.NDArray[np.bool_],
-) -> None:
-    if not is_finite.all():
-        example = int(examples[int(np.argmin(is_finite))])
-        raise HeadscopeError(
-            f"what {model.name} puts out for example {example + 1} is not finite, so its weights "
-            "are damaged: use another copy of the checkpoint, or train it again"
-        )
+def _blocks(heads: int, batch: Batch) -> list[slice]:
+    """The heads of a layer in blocks whose maps take at most `BLOCK_BYTES`, at least one head."""
+    examples, tokens = batch.real.shape
+    size = max(1, BLOCK_BYTES // (4 * examples * tokens**2))
+    if size >= heads:
+        return [slice(None)]
+    return [slice(start, min(start + size, heads)) for start in range(0, heads, size)]
 
 
-class _MapKeeper:
-    """Keeps the maps of every example of a pass in 255ths, one example a batch."""
-
-    def __init__(self) -> None:
-        self.maps: dict[int, list[npt.NDArray[np.uint8]]] = {}
-
-    def prepare(self, batch: Batch) -> list[npt.NDArray[np.uint8]]:
-        return self.maps.setdefault(int(batch.examples.item()), [])
-
-    def see(self, maps: LayerMaps, prepared: list[npt.NDArray[np.uint8]]) -> None:
-        prepared.append((maps.maps[0] * 255).round().byte().cpu().numpy())
-
-
-def example_maps(
-    model: Model, encoded: Encoded, rows: Sequence[int]
-) -> dict[int, npt.NDArray[np.uint8]]:
-    """The maps of some examples, in 255ths.
-
-    Returns:
-        example -> [layer, head, query, key].
-    """
-    keeper = _MapKeeper()
-    # No example fits a budget of one token, so each is a batch, and nothing is padded.
-    run_pass(model, only(encoded, rows), [keeper], batch_tokens=1)
-    return {row: np.stack(keeper.maps[index]) for index, row in enumerate(rows)}
-
-
-def _as_it_is(_rows: tuple[int, ...]) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
-@torch.inference_mode()
-def logits(
-    model: Model,
-    encoded: Encoded,
-    *,
-    batch_tokens: int = BATCH_TOKENS,
-    precision: Precision = "auto",
-    advance: Advance = silent,
-    each: Callable[[tuple[int, ...]], AbstractContextManager[None]] = _as_it_is,
-) -> npt.NDArray[np.float32]:
-    """The classification head's outputs for every example.
-
-    Args:
-        model: The model.
-        encoded: The examples.
-        batch_tokens: The most tokens in a batch, padding included.
-        precision: The number format.
-        advance: Told of how many examples more are done.
-        each: Opens a context for every batch, given the row numbers of its examples.
-
-    Returns:
-        The logits in the order of the examples, [example, output].
-
-    Raises:
-        HeadscopeError: There are no examples, or the outputs of one are not finite.
-    """
-    if not len(encoded):
-        raise HeadscopeError("there are no examples to score: give at least one")
-    order: list[int] = []
-    outputs: list[npt.NDArray[np.float32]] = []
-    for rows in batches(encoded.lengths, batch_tokens):
-        with each(tuple(rows)):
-            inputs = encoded.batch(rows, model.hf.device)
-            with scoring_autocast(precision, model.hf.device):
-                scored = model.hf(**inputs).logits
-        order += rows
-        outputs.append(scored.float().cpu().numpy())
-        is_finite = torch.isfinite(scored).all(-1)
-        _refuse_not_finite(model, rows, is_finite.cpu().numpy())
-        advance(len(rows))
-    # Batches go by length: put every example back into its place.
-    return np.concatenate(outputs)[np.argsort(order)]
+def _gram(model: Model, layer: int, heads: slice) -> Float[Tensor, "head d d"]:
+    return gram(model.projections[layer])[heads]

@@ -30,6 +30,8 @@ class Collector:
         classes: The classes as indices in `CLASSES`, [example, layer, head]; -1 for no class.
     """
 
+    heads_by_themselves = True
+
     def __init__(self, classifier: Classifier, examples: int, layers: int, heads: int) -> None:
         self.classes: npt.NDArray[np.int8] = np.full((examples, layers, heads), -1, np.int8)
         self._classifier = classifier
@@ -50,7 +52,7 @@ class Collector:
         # [batch, head]
         classes = scores.argmax(-1).cpu().numpy().astype(np.int8)
         rows = prepared.long_enough
-        self.classes[maps.batch.examples[rows], maps.layer] = classes[rows]
+        self.classes[maps.batch.examples[rows], maps.layer, maps.heads] = classes[rows]
 
 
 class PairCollector:

@@ -191,7 +191,7 @@ def _rate(session: Session) -> float:
 def seconds_an_example(session: Session) -> float:
     """How long an example takes forward on this machine, from a few of them."""
     from headscope.model.encoding import only
-    from headscope.model.passes import logits
+    from headscope.model.outputs import logits
 
     few = only(session.encoded, list(range(min(_TIMED, len(session.encoded)))))
     logits(session.model, few)

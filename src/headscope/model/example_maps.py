@@ -1,0 +1,87 @@
+"""The maps of single examples, as a report draws them: whole, or of a long example coarse."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from headscope.model.encoding import Encoded, only
+from headscope.model.model import Model
+from headscope.model.passes import Batch, LayerMaps, run_pass
+
+WHOLE = 512
+"""Maps of up to so many tokens are kept whole."""
+CELLS = 256
+"""Maps of more are kept as at most so many cells a side."""
+
+
+def cell_size(tokens: int) -> int:
+    """How many tokens one cell of the kept map of an example stands for.
+
+    >>> cell_size(512), cell_size(513), cell_size(8192)
+    (1, 3, 32)
+    """
+    return 1 if tokens <= WHOLE else -(-tokens // CELLS)
+
+
+def coarse(
+    maps: Float[Tensor, "head query key"], size: int
+) -> Float[Tensor, "head query_cell key_cell"]:
+    """Maps in cells of `size` tokens a side, the last of which may have fewer: what a row of a cell
+    gives to the columns of a cell, averaged over the rows. Rows sum to 1 still.
+
+    >>> coarse(torch.tensor([[[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]]]), 2)
+    tensor([[[0.7500, 0.2500],
+             [0.0000, 1.0000]]])
+    """
+    heads, tokens = maps.shape[:2]
+    cells = -(-tokens // size)
+    missing = cells * size - tokens
+    columns = torch.nn.functional.pad(maps, (0, missing)).view(heads, tokens, cells, size).sum(-1)
+    rows = torch.nn.functional.pad(columns, (0, 0, 0, missing)).view(heads, cells, size, cells)
+    counts = torch.full((cells,), float(size), device=maps.device)
+    counts[-1] = size - missing
+    return rows.sum(2) / counts[:, None]
+
+
+class _MapKeeper:
+    """Keeps the maps of every example of a pass in 255ths, one example a batch."""
+
+    heads_by_themselves = True
+
+    def __init__(self) -> None:
+        # [example][layer][block of heads]
+        self._maps: dict[int, list[list[npt.NDArray[np.uint8]]]] = {}
+
+    def prepare(self, batch: Batch) -> list[list[npt.NDArray[np.uint8]]]:
+        return self._maps.setdefault(int(batch.examples.item()), [])
+
+    def see(self, maps: LayerMaps, prepared: list[list[npt.NDArray[np.uint8]]]) -> None:
+        of_example = maps.maps[0]
+        size = cell_size(of_example.shape[-1])
+        if size > 1:
+            of_example = coarse(of_example, size)
+        if maps.layer == len(prepared):
+            prepared.append([])
+        prepared[maps.layer].append((of_example * 255).round().byte().cpu().numpy())
+
+    def of(self, example: int) -> npt.NDArray[np.uint8]:
+        """[layer, head, query, key]."""
+        return np.stack([np.concatenate(blocks) for blocks in self._maps[example]])
+
+
+def example_maps(
+    model: Model, encoded: Encoded, rows: Sequence[int]
+) -> dict[int, npt.NDArray[np.uint8]]:
+    """The maps of some examples, in 255ths; of an example of more than `WHOLE` tokens in cells.
+
+    Returns:
+        example -> [layer, head, query, key].
+    """
+    keeper = _MapKeeper()
+    # No example fits a budget of one token, so each is a batch, and nothing is padded.
+    run_pass(model, only(encoded, rows), [keeper], batch_tokens=1)
+    return {row: keeper.of(index) for index, row in enumerate(rows)}

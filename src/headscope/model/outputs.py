@@ -1,0 +1,77 @@
+"""What a model puts out for every example, and the refusal of what is not finite."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Int
+
+from headscope.errors import HeadscopeError
+from headscope.model.encoding import BATCH_TOKENS, Encoded, batches
+from headscope.model.model import Model
+from headscope.model.precision import Precision, scoring_autocast
+from headscope.progress import Advance, silent
+
+
+def refuse_not_finite(
+    model: Model,
+    examples: Sequence[int] | Int[np.ndarray, "batch"],
+    is_finite: npt.NDArray[np.bool_],
+) -> None:
+    """Raises HeadscopeError if what a model puts out for one of the examples is not finite."""
+    if not is_finite.all():
+        example = int(examples[int(np.argmin(is_finite))])
+        raise HeadscopeError(
+            f"what {model.name} puts out for example {example + 1} is not finite, so its weights "
+            "are damaged: use another copy of the checkpoint, or train it again"
+        )
+
+
+def _as_it_is(_rows: tuple[int, ...]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@torch.inference_mode()
+def logits(
+    model: Model,
+    encoded: Encoded,
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    precision: Precision = "auto",
+    advance: Advance = silent,
+    each: Callable[[tuple[int, ...]], AbstractContextManager[None]] = _as_it_is,
+) -> npt.NDArray[np.float32]:
+    """The classification head's outputs for every example.
+
+    Args:
+        model: The model.
+        encoded: The examples.
+        batch_tokens: The most tokens in a batch, padding included.
+        precision: The number format.
+        advance: Told of how many examples more are done.
+        each: Opens a context for every batch, given the row numbers of its examples.
+
+    Returns:
+        The logits in the order of the examples, [example, output].
+
+    Raises:
+        HeadscopeError: There are no examples, or the outputs of one are not finite.
+    """
+    if not len(encoded):
+        raise HeadscopeError("there are no examples to score: give at least one")
+    order: list[int] = []
+    outputs: list[npt.NDArray[np.float32]] = []
+    for rows in batches(encoded.lengths, batch_tokens):
+        with each(tuple(rows)):
+            inputs = encoded.batch(rows, model.hf.device)
+            with scoring_autocast(precision, model.hf.device):
+                scored = model.hf(**inputs).logits
+        order += rows
+        outputs.append(scored.float().cpu().numpy())
+        is_finite = torch.isfinite(scored).all(-1)
+        refuse_not_finite(model, rows, is_finite.cpu().numpy())
+        advance(len(rows))
+    # Batches go by length: put every example back into its place.
+    return np.concatenate(outputs)[np.argsort(order)]
