@@ -45,9 +45,17 @@ def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tokenizer(tokenizer: Any) -> dict[str, Any]:
-    content = json.loads(tokenizer.backend_tokenizer.to_str())
-    # Every call leaves its own behind: lengths are decided anew each time.
-    content["truncation"] = content["padding"] = None
+    if tokenizer.is_fast:
+        content = json.loads(tokenizer.backend_tokenizer.to_str())
+        # Every call leaves its own behind: lengths are decided anew each time.
+        content["truncation"] = content["padding"] = None
+    else:
+        settings = {key: tokenizer.init_kwargs[key] for key in sorted(tokenizer.init_kwargs)}
+        content = {
+            "class": type(tokenizer).__name__,
+            "vocabulary": tokenizer.get_vocab(),
+            "settings": _decisive(settings),
+        }
     return {
         "content": content,
         "special": {key: str(token) for key, token in tokenizer.special_tokens_map.items()},
