@@ -25,7 +25,18 @@ from transformers.models.auto.modeling_auto import (
 import families
 from families import HEAD_SIZE, HEADS, LAYERS
 
-OF_AUTO_MODEL_ALONE = ("embedding_gemma2", "visual_bert", "xlnet")
+OF_AUTO_MODEL_ALONE = (
+    "bert-generation",
+    "dpr",
+    "embedding_gemma2",
+    # EmbeddingGemma, if its configuration says so.
+    "gemma3_text",
+    "longt5",
+    "switch_transformers",
+    "udop",
+    "visual_bert",
+    "xlnet",
+)
 
 
 def universe() -> list[str]:
@@ -82,6 +93,13 @@ _GEMMA: dict[str, Any] = {
     "hidden_size_per_layer_input": 8,
     "max_position_embeddings": 41,
 }
+_BIDIRECTIONAL: dict[str, Any] = {
+    **_GROUPED,
+    "use_bidirectional_attention": True,
+    "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+    "sliding_window": 6,
+    "query_pre_attn_scalar": HEAD_SIZE,
+}
 _PICTURES: dict[str, Any] = {
     "model_type": "gemma4_vision",
     "hidden_size": 16,
@@ -95,6 +113,7 @@ _PICTURES: dict[str, Any] = {
 # What a family needs besides the sizes of all, or names otherwise.
 CONFIGS: dict[str, dict[str, Any]] = {
     **families.OWN,
+    "bert-generation": {},
     "convbert": {"hidden_size": 40, "embedding_size": 20, "num_attention_heads": 10},
     "deberta": _RELATIVE,
     "deberta-v2": _RELATIVE
@@ -103,6 +122,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "esm": {"position_embedding_type": "absolute", "mask_token_id": 3},
     "esmc": {"d_model": 20, "n_heads": HEADS, "n_layers": LAYERS},
     "eurobert": {"mask_token_id": 3, **_GROUPED},
+    "gemma3_text": _BIDIRECTIONAL,
     "gte": {},
     "ibert": {},
     "jina_embeddings_v3": {},
@@ -161,6 +181,7 @@ READERS: dict[str, str] = {
     "embedding_gemma2": "self_attn.o_proj",
     "esmc": "self_attn.o_proj",
     "eurobert": "self_attn.o_proj",
+    "gemma3_text": "self_attn.o_proj",
     "gte": "self_attn.o_proj",
     "jina_embeddings_v3": "self_attn.o_proj",
     "modernbert": "attn.Wo",

@@ -137,8 +137,11 @@ for _name in (
     "albert", "modernbert", "ernie", "data2vec-text", "roberta-prelayernorm", "mobilebert",
     "nomic_bert", "eurobert", "esm", "roc_bert", "splinter", "xmod", "gte", "jina_embeddings_v3",
     "ultrabert", "esmc", "tipsv2_text_model", "neomme", "t5", "mt5", "umt5", "embedding_gemma2",
+    "bert-generation",
 ):  # fmt: skip
     _register(Family(_name, (INTERFACE,)))
+# EmbeddingGemma's; a model of the family without `use_bidirectional_attention` is a decoder.
+_register(Family("gemma3_text", (INTERFACE,)))
 
 _NO_BOXES = (
     "models of this family read where words stand on a page, and headscope has texts alone: every "
@@ -194,6 +197,7 @@ REFUSED = {
     "bros": "needs the places of words on a page",
     "canine": "reads characters and pools them, so that its maps are not those of tokens",
     "clip_text_model": "is a decoder with causal attention",
+    "dpr": "gives a vector for a text and no states of its tokens",
     "flaubert": "computes its attention where nothing can be replaced",
     "fnet": "has no attention",
     "funnel": "pools its tokens, so that its maps are not square",
@@ -277,10 +281,15 @@ def refuse(name: str, config: PretrainedConfig) -> None:
 
 def _is_known_decoder(config: PretrainedConfig) -> bool:
     """Whether transformers knows the family as a language model that reads from left to right and
-    not as a masked one; a plug-in may register it, and `is_causal = false` makes it an encoder.
+    not as a masked one; a plug-in may register it, and `is_causal = false` or
+    `use_bidirectional_attention = true` makes it an encoder.
     """
     family = config.model_type
+    is_causal = family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    # Gemma's can be either; where it is ignored (Gemma 2), the check at load finds it.
+    is_bidirectional = getattr(config, "use_bidirectional_attention", None)
+    if is_causal and isinstance(is_bidirectional, bool):
+        return not is_bidirectional
     if family in FAMILIES.names() or not getattr(config, "is_causal", True):
         return False
-    is_causal = family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     return is_causal and family not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
