@@ -7,7 +7,7 @@ multiplies its maps with, which is found among all products that it computes.
 
 # mypy: disable-error-code="no-untyped-call"
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from transformers import AutoModelForTextEncoding
 
 import zoo
 from headscope.ablation.scorer import Scorer
+from headscope.errors import InterventionError
 from headscope.examples import Split
 from headscope.model.encoding import encode
 from headscope.model.loading import load
@@ -40,12 +41,17 @@ class Findings:
     Attributes:
         tapped: Through what.
         maps: The largest difference of a weight of attention from eager's, over a padded batch, a text and a pair.
-        idle: The largest difference of the encoder's output from eager's with nothing disabled, relative to its largest value.
+        idle: The largest difference of the encoder's output with nothing disabled from transformers' own, under SDPA where the
+            family has it, relative to its largest value.
+        seen: The same from eager's while maps are observed.
+        gradients: The largest difference of the gradient of a weight of the encoder from eager's, relative to the largest
+            gradient.
         modes: For every mode that the family can be disabled in the largest difference from the explicit form with a head disabled, relative likewise, over all
             heads.
         least: The least that disabling a head changes the output, relative likewise.
         way: How sets of heads are scored: "stacked", "shared" (lower layers once) or "whole"; "" without a classifier.
-        learns: Whether a step of training moves what attention multiplies.
+        learns: Whether in training every weight gets a gradient that gets one from eager attention.
+        words: Whether words are known with the family's own tokenizer, as a word or two; "" if that was not asked.
         projections: Whether the heads' output projections are known.
         notes: What is said of every model of the family.
     """
@@ -53,10 +59,13 @@ class Findings:
     tapped: str
     maps: float = 0.0
     idle: float = 0.0
+    seen: float = 0.0
+    gradients: float = 0.0
     modes: dict[Mode, float] = field(default_factory=dict)
     least: float = float("inf")
     way: str = ""
     learns: bool = False
+    words: str = ""
     projections: bool = True
     notes: tuple[str, ...] = ()
 
@@ -65,32 +74,36 @@ def findings(family: str, folder: Path) -> Findings:
     """Load the tiny model of a family and measure."""
     model = load(folder)
     found = Findings(model.tapping.name, notes=model.notes)
+    own = transformers_own(folder)
+    weights = _compare_gradients(model, own, found)
     with torch.no_grad():
-        _compare_maps(model, eager(folder), found)
-        own = eager(folder)
-        # In double precision ModernBERT's own mask leaves rows of padding without a number.
-        if family != "modernbert":
+        _compare_maps(model, own, found)
+        _compare_idle(
+            model, transformers_own(folder, "sdpa" if own._supports_sdpa else "eager"), found
+        )
+        # In double precision their own mask of windows leaves rows of padding without a number.
+        if family not in ("modernbert", "gemma3_text"):
             own.double()
             model.hf.double()
         _compare_disabled(family, model, own, found)
         model.hf.float()
     try:
         found.projections = len(model.projections) == model.layers
-    except Exception:
+    except InterventionError:
         found.projections = False
     if model.has_head:
         found.way = _way(model)
-        found.learns = _learns(model)
+        found.learns = _learns(model, weights)
     return found
 
 
-def eager(folder: Path) -> Any:
-    """transformers' own encoder with eager attention."""
+def transformers_own(folder: Path, attention: str = "eager") -> Any:
+    """transformers' own encoder."""
     from transformers import AutoConfig, AutoModel
 
     config = AutoConfig.from_pretrained(folder)
     auto: Any = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
-    return auto.from_pretrained(folder, attn_implementation="eager").eval()
+    return auto.from_pretrained(folder, attn_implementation=attention).eval()
 
 
 def batches(model: Model) -> list[dict[str, Tensor]]:
@@ -115,15 +128,48 @@ def _compare_maps(model: Model, own: Any, found: Findings) -> None:
             seen.append(call.maps)
 
         with model.observed(keep):
-            model.hf.base_model(**batch)
-        idle = model.hf.base_model(**batch)[0]
+            states = model.hf.base_model(**batch)[0]
         expected = own(**batch, output_attentions=True)
-        found.idle = max(found.idle, _relative(idle, expected[0], real))
+        found.seen = max(found.seen, _relative(states, expected[0], real))
         for ours, theirs in zip(seen, expected.attentions, strict=True):
             rows = (ours - model.tapping.as_maps(theirs)).transpose(1, 2)[real]
             largest = float(rows.abs().max())
             assert np.isfinite(largest)
             found.maps = max(found.maps, largest)
+
+
+def _compare_idle(model: Model, own: Any, found: Findings) -> None:
+    for batch in batches(model):
+        real = batch["attention_mask"].bool()
+        states = model.hf.base_model(**batch)[0]
+        found.idle = max(found.idle, _relative(states, own(**batch)[0], real))
+
+
+def _compare_gradients(model: Model, own: Any, found: Findings) -> list[str]:
+    """Gradients with nothing disabled; returns the weights that get one."""
+    batch = batches(model)[0]
+    real = batch["attention_mask"].bool()
+    ours, theirs = (gradients(encoder, batch, real) for encoder in (model.hf.base_model, own))
+    largest = max(float(gradient.abs().max()) for gradient in theirs.values())
+    nothing = torch.zeros(())
+    differences = []
+    for name, gradient in theirs.items():
+        differences.append(float((ours.get(name, nothing) - gradient).abs().max()))
+    assert np.isfinite(differences).all()
+    found.gradients = max(differences) / largest
+    # A key's bias moves nothing: what is left of its gradient is rounding.
+    return [name for name in theirs if float(theirs[name].abs().max()) > 1e-5 * largest]
+
+
+def gradients(encoder: Any, batch: dict[str, Tensor], real: Tensor) -> dict[str, Tensor]:
+    """The gradient of a random sum of the states of real tokens, by weight."""
+    torch.manual_seed(1)
+    states = encoder(**batch)[0][real]
+    (states * torch.randn_like(states)).sum().backward()
+    weights = encoder.named_parameters()
+    found = {name: weight.grad for name, weight in weights if weight.grad is not None}
+    encoder.zero_grad()
+    return found
 
 
 def _relative(ours: Tensor, theirs: Tensor, real: Tensor) -> float:
@@ -288,15 +334,16 @@ def _way(model: Model) -> str:
     return "shared" if scorer.shares_lower_layers else "whole"
 
 
-def _learns(model: Model) -> bool:
-    """Whether the weights below the first layer's attention get a gradient, in training."""
+def _learns(model: Model, weights: Iterable[str]) -> bool:
+    """Whether these weights of the encoder get a gradient, in training."""
     batch = batches(model)[0]
     model.hf.train()
     torch.manual_seed(0)
     model.hf(**batch, labels=torch.tensor([0, 1, 2])).loss.backward()
     model.hf.eval()
-    embeddings: Any = model.hf.get_input_embeddings()
-    gradient = embeddings.weight.grad
-    learns = gradient is not None and bool(torch.isfinite(gradient).all() and gradient.any())
+    moved = []
+    for name in weights:
+        gradient = model.hf.base_model.get_parameter(name).grad
+        moved.append(gradient is not None and bool(gradient.isfinite().all() and gradient.any()))
     model.hf.zero_grad()
-    return learns
+    return all(moved)

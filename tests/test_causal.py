@@ -94,6 +94,13 @@ def test_the_check_finds_a_decoder_by_its_maps(
         load(folder)
 
 
+def test_a_decoder_that_ignores_what_it_says_is_found_by_its_maps(tmp_path: Path) -> None:
+    said = {"use_bidirectional_attention": True, "attn_logit_softcapping": None}
+    folder = families.make_decoder("gemma2", tmp_path / "gemma2", **said)
+    with pytest.raises(InterventionError, match="it is a decoder with causal attention: no token"):
+        load(folder)
+
+
 ENCODER_DECODERS = ("bart", "mbart", "pegasus", "m2m_100", "blenderbot", "marian", "longt5", "led")
 
 

@@ -202,10 +202,10 @@ METHODS: dict[str, tuple[str, str, int, str]] = {
 }
 
 
-def folder_of(family: str, root: Path) -> Path:
+def folder_of(family: str, root: Path, **more: Any) -> Path:
     """Write a tiny random encoder with its tokenizer, and with a classifier where there is one."""
     torch.manual_seed(17)
-    sizes = {**families.SIZES, **CONFIGS[family], "num_labels": 3}
+    sizes = {**families.SIZES, **CONFIGS[family], "num_labels": 3, **more}
     if sizes.get("max_position_embeddings", 0) is None:
         del sizes["max_position_embeddings"]
     config = AutoConfig.for_model(family, **sizes)

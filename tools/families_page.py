@@ -14,11 +14,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from transformers import CONFIG_MAPPING, PreTrainedTokenizerFast
-from transformers.models.auto.tokenization_auto import (
-    TOKENIZER_MAPPING_NAMES,
-    tokenizer_class_from_name,
-)
+from transformers import CONFIG_MAPPING
 
 from headscope.errors import HeadscopeError
 from headscope.model.families import FAMILIES
@@ -29,12 +25,14 @@ from pages import ROOT, table
 sys.path.insert(0, str(ROOT / "tests"))
 
 import zoo
+import zoo_tokenizers
 from family_checks import Findings, findings
 
 PAGE, README = ROOT / "docs" / "families.md", ROOT / "README.md"
 BEGIN, END = "<!-- families -->", "<!-- end of families -->"
 SENTENCE = re.compile(r"Of \d+ families of text encoders .*? with a\s+reason", re.DOTALL)
-MOST_MAPS, MOST_STATES = 1e-5, 3e-5
+MOST_MAPS, MOST_STATES, MOST_GRADIENTS = 1e-5, 1e-5, 1e-4
+LEAST_CHANGE = 1e-3
 _WAYS = {"stacked": "many sets at once", "shared": "lower layers once", "whole": "whole", "": ""}
 
 
@@ -64,13 +62,32 @@ def measure(
         if family not in FAMILIES.names():
             refused[family] = refusal(family, folder)
             continue
-        found = findings(family, zoo.folder_of(family, folder))
-        largest = max(found.idle, *found.modes.values())
-        if found.maps > MOST_MAPS or largest > MOST_STATES:
-            failed[family] = f"differs by {found.maps:.1e} (maps), {largest:.1e} (states)"
+        try:
+            found = findings(family, zoo.folder_of(family, folder))
+        except (HeadscopeError, AssertionError) as error:
+            failed[family] = str(error) or "gives no number"
+            continue
+        found.words = words_of(family, folder)
+        if wrong := what_is_wrong(family, found):
+            failed[family] = wrong
         taken[family] = found
     failed |= {family: "is not refused" for family, reason in refused.items() if not reason}
     return taken, refused, failed
+
+
+def what_is_wrong(family: str, found: Findings) -> str:
+    """What of a family is not as it must be, as a verb phrase; "" if all is."""
+    states = max(found.idle, found.seen, *found.modes.values())
+    if found.maps > MOST_MAPS or states > MOST_STATES or found.gradients > MOST_GRADIENTS:
+        return (
+            f"differs by {found.maps:.1e} (maps), {states:.1e} (states), "
+            f"{found.gradients:.1e} (gradients)"
+        )
+    if found.least < LEAST_CHANGE:
+        return f"has a head that changes its output by {found.least:.1e} only: this shows nothing"
+    if zoo.has_classifier(family) and not found.learns:
+        return "has a classifier, and does not learn"
+    return ""
 
 
 def refusal(family: str, folder: Path) -> str:
@@ -100,8 +117,8 @@ def reason_of(message: str, place: str, family: str) -> str:
 def page(taken: dict[str, Findings], refused: dict[str, str]) -> str:
     """The two tables."""
     header = (
-        "family", "tapped through", "maps", "idle", "uniform", "zero", "mean", "sets", "fine-tunes",
-        "words", "norms",
+        "family", "tapped through", "maps", "idle", "gradients", "uniform", "zero", "mean", "sets",
+        "fine-tunes", "words", "norms",
     )  # fmt: skip
     rows = [row_of(family, found) for family, found in sorted(taken.items())]
     versions = ", ".join(f"{name} {version(name)}" for name in ("transformers", "torch"))
@@ -110,12 +127,15 @@ def page(taken: dict[str, Findings], refused: dict[str, str]) -> str:
             f"Made on {date.today()} by `make families` ({versions}): tiny random models, 3 layers "
             "of 5 heads. *maps*: largest difference of a weight of attention from eager "
             "attention's, over a padded batch, a text and a pair. *idle*: of the encoder's output "
-            "with nothing disabled, relative to its largest value. *uniform*, *zero*, *mean*: the "
-            "same with each head disabled in turn, against transformers' own model in double "
-            "precision whose output projection reads something else (ModernBERT's in single). "
-            "*sets*: how `disable` scores many sets. *words*: whether the family's tokenizer in "
-            "transformers knows where tokens stand. *norms*: whether the heads' output projections "
-            "are known, which norm-weighted measures need.",
+            "with nothing disabled from transformers' own, under SDPA where the family has it, "
+            "relative to its largest value. *gradients*: of any weight from eager attention's, "
+            "relative to the largest. *uniform*, *zero*, *mean*: of the encoder's output with each "
+            "head disabled in turn from that of transformers' own model in double precision whose "
+            "output projection reads something else (ModernBERT's and Gemma's in single). *sets*: "
+            "how `disable` scores many sets. *words*: whether words are known with a tokenizer of "
+            "the class that transformers has for the family; not said where it has none, so that "
+            "the checkpoint's file decides. *norms*: whether the heads' output projections are "
+            "known, which norm-weighted measures need.",
             table(header, rows),
             "Refused, with what is said:",
             table(("family", "it ..."), sorted(refused.items())),
@@ -132,20 +152,28 @@ def row_of(family: str, found: Findings) -> tuple[str, ...]:
         found.tapped,
         f"{found.maps:.0e}",
         f"{found.idle:.0e}",
+        f"{found.gradients:.0e}",
         *modes,
         _WAYS[found.way],
         learns,
-        words_of(family),
+        found.words,
         "yes" if found.projections else "no",
     )
 
 
-def words_of(family: str) -> str:
-    """Whether the tokenizer that transformers has for a family is a fast one."""
-    tokenizer = tokenizer_class_from_name(TOKENIZER_MAPPING_NAMES.get(family) or "")
-    if tokenizer is None:
+def words_of(family: str, folder: Path) -> str:
+    """Whether words are known with a tokenizer of the family's own class."""
+    if zoo_tokenizers.class_of(family) is None:
         return "not said"
-    return "yes" if issubclass(tokenizer, PreTrainedTokenizerFast) else "slow tokenizer"
+    place = zoo.folder_of(family, folder, vocab_size=zoo_tokenizers.VOCABULARY)
+    try:
+        zoo_tokenizers.put_beside(family, place)
+        model = load(place)
+    except ImportError:
+        return "needs another package"
+    except HeadscopeError as error:
+        return "refused: slow" if "must be a fast one" in str(error) else "refused: its marks"
+    return "yes" if model.tokenizer.is_fast else "slow"
 
 
 def write(text: str, taken: int, refused: int) -> None:
