@@ -21,8 +21,10 @@ from transformers import AutoModelForTextEncoding
 
 import zoo
 from headscope.ablation.scorer import Scorer
+from headscope.axes import Head
 from headscope.errors import InterventionError
 from headscope.examples import Split
+from headscope.model.encoding import batches as cut_into_batches
 from headscope.model.encoding import encode
 from headscope.model.loading import load
 from headscope.model.model import Model
@@ -50,6 +52,7 @@ class Findings:
             heads.
         least: The least that disabling a head changes the output, relative likewise.
         way: How sets of heads are scored: "stacked", "shared" (lower layers once) or "whole"; "" without a classifier.
+        scores: The largest difference of what scored sets put out from the model with the set disabled, relative likewise.
         learns: Whether in training every weight gets a gradient that gets one from eager attention.
         words: Whether words are known with the family's own tokenizer, as a word or two; "" if that was not asked.
         projections: Whether the heads' output projections are known.
@@ -64,6 +67,7 @@ class Findings:
     modes: dict[Mode, float] = field(default_factory=dict)
     least: float = float("inf")
     way: str = ""
+    scores: float = 0.0
     learns: bool = False
     words: str = ""
     projections: bool = True
@@ -92,7 +96,7 @@ def findings(family: str, folder: Path) -> Findings:
     except InterventionError:
         found.projections = False
     if model.has_head:
-        found.way = _way(model)
+        _compare_scores(model, found)
         found.learns = _learns(model, weights)
     return found
 
@@ -326,12 +330,27 @@ def _method(family: str, module: nn.Module, changed: Callable[[Tensor], Tensor])
         del module.__dict__[name]
 
 
-def _way(model: Model) -> str:
-    encoded = encode(Split(tuple(FIRST), tuple(SECOND), np.zeros(3, np.int64)), model.tokenizer)
-    scorer = Scorer(model, encoded, note=lambda _: None)
-    if scorer.is_stacked:
-        return "stacked"
-    return "shared" if scorer.shares_lower_layers else "whole"
+def _compare_scores(model: Model, found: Findings) -> None:
+    """Sets of heads scored as `disable` does, beside the model with each set disabled."""
+    examples = Split(tuple(FIRST * 3), tuple(SECOND * 3), np.zeros(9, np.int64))
+    encoded = encode(examples, model.tokenizer)
+    # Some batches are padded and some are not.
+    scorer = Scorer(model, encoded, precision="fp32", batch_tokens=64, note=lambda _: None)
+    found.way = "whole"
+    if scorer.is_stacked or scorer.shares_lower_layers:
+        found.way = "stacked" if scorer.is_stacked else "shared"
+    every = [Head(layer + 1, 1) for layer in range(model.layers)]
+    sets = [(str(head), frozenset([head])) for head in every] + [("all", frozenset(every))]
+    # The same batches, since ConvBERT's outputs depend on the padding.
+    cut = list(cut_into_batches(encoded.lengths, 64))
+    for result in scorer.score(sets):
+        outputs = np.empty_like(result.outputs)
+        with torch.no_grad(), model.disabled(result.heads):
+            for rows in cut:
+                outputs[rows] = model.hf(**encoded.batch(rows)).logits
+        difference = float(np.abs(result.outputs - outputs).max() / np.abs(outputs).max())
+        assert np.isfinite(difference)
+        found.scores = max(found.scores, difference)
 
 
 def _learns(model: Model, weights: Iterable[str]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import Tensor
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -14,9 +15,14 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 import families_page
 import zoo
 import zoo_tokenizers
-from family_checks import Findings, findings
+from family_checks import FIRST, SECOND, Findings, findings
+from headscope.ablation.scorer import Scorer
 from headscope.axes import Head
+from headscope.examples import Split
+from headscope.model.attention import ScoredCall
+from headscope.model.encoding import encode
 from headscope.model.families import DROPOUT, FAMILIES, INTERFACE, REFUSED
+from headscope.model.loading import load
 from headscope.model.tap import Call, Edit
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +45,7 @@ def test_maps_and_disabled_heads_are_those_of_the_family(family: str, tmp_path: 
     for mode, difference in found.modes.items():
         most = 1e-5 if family in SINGLE else 2e-6
         assert difference <= most, mode
+    assert found.scores <= 1e-4
     # Far above what was allowed.
     assert found.least > 1e-3
     assert set(found.modes) == {"uniform", "zero", *(["mean"] * (family != "embedding_gemma2"))}
@@ -100,6 +107,24 @@ def test_a_fault_that_the_check_at_load_passes_shows(
     folder = zoo.folder_of(family, tmp_path)
     fault(monkeypatch)
     assert "differs by" in families_page.what_is_wrong(family, findings(family, folder))
+
+
+def causal(*given: Any) -> ScoredCall:
+    """A call that does not say that its attention is that of an encoder."""
+    del given[-1]["is_causal"]
+    return ScoredCall(*given)
+
+
+def test_layers_that_differ_where_nothing_is_padded_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headscope.ablation.bert_layers.ScoredCall", causal)
+    model = load(zoo.folder_of("markuplm", tmp_path))
+    examples = Split(tuple(FIRST), tuple(SECOND), np.zeros(3, np.int64))
+    notes: list[str] = []
+    scorer = Scorer(model, encode(examples, model.tokenizer), note=notes.append)
+    assert not scorer.is_stacked
+    assert "is built like BERT, but run by its layers its outputs differ by" in notes[0]
 
 
 def test_a_family_that_shows_nothing_or_does_not_learn_is_a_failure() -> None:

@@ -32,6 +32,7 @@ PAGE, README = ROOT / "docs" / "families.md", ROOT / "README.md"
 BEGIN, END = "<!-- families -->", "<!-- end of families -->"
 SENTENCE = re.compile(r"Of \d+ families of text encoders .*? with a\s+reason", re.DOTALL)
 MOST_MAPS, MOST_STATES, MOST_GRADIENTS = 1e-5, 1e-5, 1e-4
+MOST_SCORES = 1e-4
 LEAST_CHANGE = 1e-3
 _WAYS = {"stacked": "many sets at once", "shared": "lower layers once", "whole": "whole", "": ""}
 
@@ -83,6 +84,8 @@ def what_is_wrong(family: str, found: Findings) -> str:
             f"differs by {found.maps:.1e} (maps), {states:.1e} (states), "
             f"{found.gradients:.1e} (gradients)"
         )
+    if found.scores > MOST_SCORES:
+        return f"is scored otherwise than with its heads disabled, by {found.scores:.1e}"
     if found.least < LEAST_CHANGE:
         return f"has a head that changes its output by {found.least:.1e} only: this shows nothing"
     if zoo.has_classifier(family) and not found.learns:

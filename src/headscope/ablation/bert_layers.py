@@ -96,7 +96,8 @@ class BertLayers:
         key = self._by_head(module.key(states))
         value = self._by_head(module.value(states))
         mask = None if bool(real.all()) else real[:, None, None]
-        options = {"scaling": module.scaling, "dropout": 0.0}
+        # Without a mask transformers' SDPA takes a module that does not say otherwise as causal.
+        options = {"scaling": module.scaling, "dropout": 0.0, "is_causal": False}
         call = ScoredCall(module, layer, query, key, value, mask, real, options)
         edit = Edit({}, mode, self.model.means)
 

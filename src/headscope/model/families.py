@@ -135,7 +135,7 @@ def _register(family: Family) -> None:
 for _name in (
     "bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "electra", "distilbert",
     "albert", "modernbert", "ernie", "data2vec-text", "roberta-prelayernorm", "mobilebert",
-    "nomic_bert", "eurobert", "esm", "roc_bert", "splinter", "xmod", "gte", "jina_embeddings_v3",
+    "nomic_bert", "eurobert", "esm", "roc_bert", "splinter", "gte", "jina_embeddings_v3",
     "ultrabert", "esmc", "tipsv2_text_model", "neomme", "t5", "mt5", "umt5", "embedding_gemma2",
     "bert-generation",
 ):  # fmt: skip
@@ -147,7 +147,10 @@ _NO_BOXES = (
     "models of this family read where words stand on a page, and headscope has texts alone: every "
     "word stands at the place 0"
 )
-_register(Family("layoutlm", (INTERFACE,), note=_NO_BOXES))
+# Its embeddings need boxes, which the model itself puts in.
+_register(Family("layoutlm", (INTERFACE,), note=_NO_BOXES, layer_parts=()))
+# Its layers end with a part for the language.
+_register(Family("xmod", (INTERFACE,), layer_parts=()))
 _register(
     Family(
         "markuplm",
