@@ -78,6 +78,7 @@ def findings(family: str, folder: Path) -> Findings:
     """Load the tiny model of a family and measure."""
     model = load(folder)
     found = Findings(model.tapping.name, notes=model.notes)
+    found.projections = _has_projections(model)
     own = transformers_own(folder)
     weights = _compare_gradients(model, own, found)
     with torch.no_grad():
@@ -91,14 +92,25 @@ def findings(family: str, folder: Path) -> Findings:
             model.hf.double()
         _compare_disabled(family, model, own, found)
         model.hf.float()
-    try:
-        found.projections = len(model.projections) == model.layers
-    except InterventionError:
-        found.projections = False
     if model.has_head:
         _compare_scores(model, found)
         found.learns = _learns(model, weights)
     return found
+
+
+def _has_projections(model: Model) -> bool:
+    """Whether projections are known when a measure asks for them, while the model runs."""
+    known = []
+
+    def ask(_call: Any) -> None:
+        try:
+            known.append(len(model.projections) == model.layers)
+        except InterventionError:
+            known.append(False)
+
+    with torch.no_grad(), model.observed(ask):
+        model.hf.base_model(**batches(model)[1])
+    return all(known)
 
 
 def transformers_own(folder: Path, attention: str = "eager") -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -46,11 +47,34 @@ def test_maps_and_disabled_heads_are_those_of_the_family(family: str, tmp_path: 
         most = 1e-5 if family in SINGLE else 2e-6
         assert difference <= most, mode
     assert found.scores <= 1e-4
+    # Between its heads and their projection stands a gate.
+    assert found.projections == (family != "neomme")
     # Far above what was allowed.
     assert found.least > 1e-3
     assert set(found.modes) == {"uniform", "zero", *(["mean"] * (family != "embedding_gemma2"))}
     assert found.learns == zoo.has_classifier(family)
     assert found.way in (("stacked", "shared", "whole") if found.learns else ("",))
+
+
+@pytest.mark.parametrize("more", [{}, {"post_attention_groups": 4}])
+def test_projections_of_squeezeberts_convolution_add_up(more: Any, tmp_path: Path) -> None:
+    model = load(zoo.folder_of("squeezebert", tmp_path, **more))
+    outputs: list[Tensor] = []
+    projected: list[Tensor] = []
+    for layer in model.hf.base_model.encoder.layers:
+        convolution = layer.post_attention.conv1d
+
+        def remember(module: Any, _given: Any, output: Tensor) -> None:
+            projected.append((output - module.bias[:, None]).mT)
+
+        convolution.register_forward_hook(remember)
+    projections = model.projections
+    projected.clear()
+    with torch.no_grad(), model.observed(lambda call: outputs.append(call.output)):
+        model.hf.base_model(**model.tokenizer("The pilot.", return_tensors="pt"))
+    for heads, projection, whole in zip(outputs, projections, projected, strict=True):
+        parts = torch.einsum("bqhd,ohd->bqo", heads, projection)
+        assert torch.allclose(parts, whole, atol=1e-5)
 
 
 def without_a_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:

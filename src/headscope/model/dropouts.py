@@ -48,7 +48,8 @@ class Product:
     @cached_property
     def output(self) -> Tensor:
         """What the module's own function makes of them."""
-        product = self._function(*self._arguments)
+        with torch._C.DisableTorchFunctionSubclass():
+            product = self._function(*self._arguments)
         return _reordered(product, self._product_axes, self._output_axes)
 
     def as_the_modules(self, output: Float[Tensor, "batch query head d"]) -> Tensor:
@@ -79,11 +80,12 @@ class _Map(Tensor):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        letters = _letters(func, args)
+        if letters:
+            # Outside of the context below: an observer may run the model.
+            map_: _Map = args[-2]
+            return map_.finish(Product(func, args, letters))
         with torch._C.DisableTorchFunctionSubclass():
-            letters = _letters(func, args)
-            if letters:
-                map_: _Map = args[-2]
-                return map_.finish(Product(func, args, letters))
             result = func(*args, **(kwargs or {}))
         # A mask of heads, another format of numbers: still the map.
         if isinstance(result, Tensor) and isinstance(args[0], cls) and result.dim() == 4:

@@ -125,6 +125,25 @@ def _output_layers_of_xlnet(hf: PreTrainedModel, *_: object) -> list[nn.Linear]:
     return [as_linear(layer.rel_attn.o.flatten(1)) for layer in layers]
 
 
+def _output_layers_of_ibert(hf: PreTrainedModel, *_: object) -> list[nn.Linear]:
+    """I-BERT's projection is a class of its own, for weights that may be whole numbers."""
+    layers: Any = hf.base_model.encoder.layer
+    return [as_linear(layer.attention.output.dense.weight) for layer in layers]
+
+
+def _output_layers_of_squeezebert(hf: PreTrainedModel, *_: object) -> list[nn.Linear]:
+    """SqueezeBERT's projection is a convolution over single tokens, in groups."""
+    layers: Any = hf.base_model.encoder.layers
+    found = []
+    for layer in layers:
+        convolution = layer.post_attention.conv1d
+        weight = convolution.weight[..., 0]  # [hidden, size of a group]
+        if convolution.groups > 1:
+            weight = torch.block_diag(*weight.chunk(convolution.groups))
+        found.append(as_linear(weight))
+    return found
+
+
 FAMILIES: Registry[Family] = Registry("model family")
 
 
@@ -170,12 +189,17 @@ _register(
     )
 )
 
-for _name in (
-    "roformer", "rembert", "megatron-bert", "ibert",
-):  # fmt: skip
+for _name in ("roformer", "rembert", "megatron-bert"):
     _register(Family(_name, (DROPOUT,)))
+_register(Family("ibert", (DROPOUT,), output_layers=_output_layers_of_ibert))
 # SqueezeBERT returns its scores.
-_register(Family("squeezebert", (replace(DROPOUT, as_maps=partial(torch.softmax, dim=-1)),)))
+_register(
+    Family(
+        "squeezebert",
+        (replace(DROPOUT, as_maps=partial(torch.softmax, dim=-1)),),
+        output_layers=_output_layers_of_squeezebert,
+    )
+)
 _register(Family("xlnet", (DROPOUT,), output_layers=_output_layers_of_xlnet))
 for _name, _besides in (
     ("luke", "names of entities"),
