@@ -61,7 +61,8 @@ def test_projections_of_squeezeberts_convolution_add_up(more: Any, tmp_path: Pat
     model = load(zoo.folder_of("squeezebert", tmp_path, **more))
     outputs: list[Tensor] = []
     projected: list[Tensor] = []
-    for layer in model.hf.base_model.encoder.layers:
+    encoder: Any = model.hf.base_model.encoder
+    for layer in encoder.layers:
         convolution = layer.post_attention.conv1d
 
         def remember(module: Any, _given: Any, output: Tensor) -> None:

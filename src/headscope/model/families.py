@@ -127,19 +127,20 @@ def _output_layers_of_xlnet(hf: PreTrainedModel, *_: object) -> list[nn.Linear]:
 
 def _output_layers_of_ibert(hf: PreTrainedModel, *_: object) -> list[nn.Linear]:
     """I-BERT's projection is a class of its own, for weights that may be whole numbers."""
-    layers: Any = hf.base_model.encoder.layer
-    return [as_linear(layer.attention.output.dense.weight) for layer in layers]
+    encoder: Any = hf.base_model.encoder
+    return [as_linear(layer.attention.output.dense.weight) for layer in encoder.layer]
 
 
 def _output_layers_of_squeezebert(hf: PreTrainedModel, *_: object) -> list[nn.Linear]:
     """SqueezeBERT's projection is a convolution over single tokens, in groups."""
-    layers: Any = hf.base_model.encoder.layers
+    encoder: Any = hf.base_model.encoder
+    block_diagonal: Any = torch.block_diag
     found = []
-    for layer in layers:
+    for layer in encoder.layers:
         convolution = layer.post_attention.conv1d
         weight = convolution.weight[..., 0]  # [hidden, size of a group]
         if convolution.groups > 1:
-            weight = torch.block_diag(*weight.chunk(convolution.groups))
+            weight = block_diagonal(*weight.chunk(convolution.groups))
         found.append(as_linear(weight))
     return found
 
