@@ -379,9 +379,4 @@ def cut_note(encoded: Encoded, split: str) -> tuple[str, ...]:
             f"{encoded.truncated} of {len(encoded)} {split} examples were cut to "
             f"{encoded.max_length} tokens"
         )
-    if encoded.unaligned:
-        notes.append(
-            f"in {encoded.unaligned} of {len(encoded)} {split} examples the tokens were not found "
-            "in the text, so measures of words leave them out"
-        )
     return (*notes, *unknown_note(encoded, split))

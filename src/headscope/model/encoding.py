@@ -11,7 +11,6 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
-from headscope.model.slow_tokenizers import encodings
 
 MAX_LENGTH = 128
 BATCH_TOKENS = 2048
@@ -32,8 +31,6 @@ class Encoded:
         pad: The padding value of each column.
         unknown: The share of the texts' tokens that the tokenizer does not know ([UNK]).
         cls: The id of [CLS], where it does not stand first.
-        unaligned: How many examples have a text in which their tokens could not be found, so that
-            these have no offsets, (0, 0).
     """
 
     columns: dict[str, list[list[int]]]
@@ -45,7 +42,6 @@ class Encoded:
     pad: dict[str, int]
     unknown: float = 0.0
     cls: int | None = None
-    unaligned: int = 0
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -114,58 +110,45 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
     """
     texts = (list(split.first), None if split.second is None else list(split.second))
     _check_room(max_length, tokenizer, 1 if split.second is None else 2)
-    whole, encoded = encodings(
-        tokenizer, texts, truncation=False, padding=False, add_special_tokens=True, verbose=False
+    whole = tokenizer(
+        *texts, truncation=False, padding=False, add_special_tokens=True, verbose=False
     )
-    # RoCBERT's tokenizer gives ids of shapes and of sounds too, which it does not name.
-    unnamed = [name for name in whole if name.startswith("input_")]
-    names = dict.fromkeys((*tokenizer.model_input_names, *unnamed))
-    columns = {name: whole[name] for name in names if name in whole and name != "attention_mask"}
+    encodings = list(whole.encodings)
+    columns = {
+        name: whole[name]
+        for name in tokenizer.model_input_names
+        if name in whole and name != "attention_mask"
+    }
     too_long = [row for row, ids in enumerate(whole["input_ids"]) if len(ids) > max_length]
     if too_long:
         beginnings = [
             None
             if column is None
-            else [_beginning(column[row], encoded[row], which, max_length) for row in too_long]
+            else [_beginning(column[row], encodings[row], which, max_length) for row in too_long]
             for which, column in enumerate(texts)
         ]
-        cut, cut_encodings = encodings(
-            tokenizer, beginnings, truncation=True, max_length=max_length, padding=False
-        )
-        for row, encoding in zip(too_long, cut_encodings, strict=True):
-            encoded[row] = encoding
+        cut = tokenizer(*beginnings, truncation=True, max_length=max_length, padding=False)
+        for row, encoding in zip(too_long, cut.encodings, strict=True):
+            encodings[row] = encoding
         for name, column in columns.items():
             for row, ids in zip(too_long, cut[name], strict=True):
                 column[row] = ids
-        forget_lengths(tokenizer)
-    special = [list(map(bool, encoding.special_tokens_mask)) for encoding in encoded]
-    unknown = _unknown_share(columns["input_ids"], encoded, tokenizer.unk_token_id)
+        # The tokenizer would go on cutting whatever it is given.
+        tokenizer.backend_tokenizer.no_truncation()
+    special = [list(map(bool, encoding.special_tokens_mask)) for encoding in encodings]
+    unknown = _unknown_share(columns["input_ids"], encodings, tokenizer.unk_token_id)
     pad = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     return Encoded(
         columns=columns,
-        segments=[_segments(encoding.sequence_ids) for encoding in encoded],
+        segments=[_segments(encoding.sequence_ids) for encoding in encodings],
         special=special,
-        offsets=[list(encoding.offsets) for encoding in encoded],
+        offsets=[list(encoding.offsets) for encoding in encodings],
         truncated=len(too_long),
         max_length=max_length,
-        # RoCBERT has a row of ids for shapes and one for sounds, padded as words are.
-        pad={
-            name: pad.get(name, tokenizer.pad_token_id if name.startswith("input_") else 0)
-            for name in columns
-        },
+        pad={name: pad.get(name, 0) for name in columns},
         unknown=unknown,
         cls=tokenizer.cls_token_id,
-        unaligned=sum(not getattr(encoding, "is_aligned", True) for encoding in encoded),
     )
-
-
-def forget_lengths(tokenizer: Any) -> None:
-    """A fast tokenizer would go on cutting and padding whatever it is given, as its files or its
-    last call say; lengths are decided at each call.
-    """
-    if tokenizer.is_fast:
-        tokenizer.backend_tokenizer.no_truncation()
-        tokenizer.backend_tokenizer.no_padding()
 
 
 def _check_room(max_length: int, tokenizer: Any, texts: int) -> None:
@@ -195,8 +178,6 @@ def _beginning(text: str, encoding: Any, which: int, tokens: int) -> str:
 
     Cutting a pair of very long texts takes the tokenizer minutes.
     """
-    if not getattr(encoding, "is_aligned", True):
-        return text
     places = zip(encoding.sequence_ids, encoding.offsets, strict=True)
     ends = [end for sequence, (_, end) in places if sequence == which]
     return text[: ends[tokens]] if len(ends) > tokens else text

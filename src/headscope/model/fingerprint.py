@@ -45,17 +45,9 @@ def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tokenizer(tokenizer: Any) -> dict[str, Any]:
-    if tokenizer.is_fast:
-        content = json.loads(tokenizer.backend_tokenizer.to_str())
-        # Every call leaves its own behind: lengths are decided anew each time.
-        content["truncation"] = content["padding"] = None
-    else:
-        settings = {key: tokenizer.init_kwargs[key] for key in sorted(tokenizer.init_kwargs)}
-        content = {
-            "class": type(tokenizer).__name__,
-            "vocabulary": tokenizer.get_vocab(),
-            "settings": _decisive(settings),
-        }
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    # Every call leaves its own behind: lengths are decided anew each time.
+    content["truncation"] = content["padding"] = None
     return {
         "content": content,
         "special": {key: str(token) for key, token in tokenizer.special_tokens_map.items()},

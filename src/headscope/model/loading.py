@@ -9,7 +9,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
-    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging as hf_logging
 
@@ -23,7 +23,6 @@ from headscope.model.classes import (
     without_decoder,
 )
 from headscope.model.config import language_note, read_config
-from headscope.model.encoding import forget_lengths
 from headscope.model.families import family_of, refuse
 from headscope.model.heads import CLASSIFIER, architecture, check_outputs
 from headscope.model.model import Model
@@ -78,14 +77,16 @@ def load(
     note = family_of(config.model_type).note
     notes = (*source.notes, *parts, *loaded.notes, *((note,) if note else ()), *marks)
     model = _tapped(loaded, tokenizer, source, notes)
-    # Some tokenizer files carry their own cut and padding (128 for all-MiniLM-L6-v2); a saved
-    # tokenizer carries neither.
-    forget_lengths(tokenizer)
+    # Some tokenizer files carry their own cut and padding (128 for all-MiniLM-L6-v2), and every
+    # call leaves its own behind; lengths are decided at each call, and a saved tokenizer carries
+    # neither.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     return model
 
 
 def _tapped(
-    loaded: Loaded, tokenizer: PreTrainedTokenizerBase, source: Source, notes: tuple[str, ...]
+    loaded: Loaded, tokenizer: PreTrainedTokenizerFast, source: Source, notes: tuple[str, ...]
 ) -> Model:
     """The model, tapped in the first of its family's ways that passes the check.
 
@@ -144,7 +145,7 @@ def _random(source: Source, config: PretrainedConfig, labels: int | None, seed: 
     return Loaded(hf, trained_head=False, notes=())
 
 
-def _tokenizer(source: Source, config: PretrainedConfig) -> PreTrainedTokenizerBase:
+def _tokenizer(source: Source, config: PretrainedConfig) -> PreTrainedTokenizerFast:
     with refusing(f"the tokenizer of {source.name!r} cannot be loaded"):
         settings = source.folder / "tokenizer_config.json"
         has_code = settings.is_file() and json.loads(settings.read_text("utf-8")).get("auto_map")
@@ -157,10 +158,10 @@ def _tokenizer(source: Source, config: PretrainedConfig) -> PreTrainedTokenizerB
         tokenizer: Any = AutoTokenizer.from_pretrained(
             source.folder, config=config, local_files_only=True, trust_remote_code=False
         )
-    if tokenizer.pad_token_id is None:
+    if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         raise HeadscopeError(
-            f"the tokenizer of {source.name!r} has no padding token, which batches need: name one "
-            "of its tokens as pad_token in its tokenizer_config.json"
+            f"the tokenizer of {source.name!r} must be a fast one with a padding token: headscope "
+            "needs character offsets"
         )
-    checked: PreTrainedTokenizerBase = tokenizer
+    checked: PreTrainedTokenizerFast = tokenizer
     return checked

@@ -8,11 +8,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from headscope.errors import HeadscopeError, refusing
 from headscope.model.encoding import Encoded
-from headscope.model.slow_tokenizers import encodings
 
 MANY_UNKNOWN, MOST_UNKNOWN = 0.05, 0.5
 """Which share of unknown tokens is a note, and which an error."""
@@ -20,7 +19,7 @@ _TEXTS = ("The nurse thanked the pilot.", "Two sailors rowed back.")
 
 
 def check_tokenizer(
-    name: str, tokenizer: PreTrainedTokenizerBase, hf: PreTrainedModel, folder: Path
+    name: str, tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel, folder: Path
 ) -> tuple[str, ...]:
     """Refuse a tokenizer that cannot be the model's, and let it cut texts at their end.
 
@@ -62,20 +61,10 @@ def check_tokenizer(
     has_cls = _check_special_tokens(name, tokenizer)
     _check_added(name, tokenizer, folder / "tokenizer.json")
     return (
-        *_slow_note(tokenizer),
         *_cls_note(has_cls),
         *_cut_note(tokenizer),
         *_padding_note(tokenizer, hf),
         *_types_note(tokenizer, hf),
-    )
-
-
-def _slow_note(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    if tokenizer.is_fast:
-        return ()
-    return (
-        "the tokenizer does not say where its tokens stand in a text; they are found there by "
-        "their characters",
     )
 
 
@@ -87,7 +76,7 @@ def _cls_note(has_cls: bool) -> tuple[str, ...]:
     )
 
 
-def _cut_note(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+def _cut_note(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
     """Let it cut texts at their end, and say so where it would not."""
     if tokenizer.truncation_side == "right":
         return ()
@@ -98,7 +87,7 @@ def _cut_note(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
     )
 
 
-def _padding_note(tokenizer: PreTrainedTokenizerBase, hf: PreTrainedModel) -> tuple[str, ...]:
+def _padding_note(tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel) -> tuple[str, ...]:
     """A note on another padding token than the model's: RoBERTa's kin count positions by it."""
     expected = getattr(hf.config, "pad_token_id", None)
     if expected is None or expected == tokenizer.pad_token_id:
@@ -109,7 +98,7 @@ def _padding_note(tokenizer: PreTrainedTokenizerBase, hf: PreTrainedModel) -> tu
     )
 
 
-def _types_note(tokenizer: PreTrainedTokenizerBase, hf: PreTrainedModel) -> tuple[str, ...]:
+def _types_note(tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel) -> tuple[str, ...]:
     """A note where the model tells the texts of a pair apart and the tokenizer does not."""
     types = int(getattr(hf.config, "type_vocab_size", 0) or 0)
     if types < 2 or "token_type_ids" in tokenizer.model_input_names:
@@ -120,15 +109,14 @@ def _types_note(tokenizer: PreTrainedTokenizerBase, hf: PreTrainedModel) -> tupl
     )
 
 
-def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerBase) -> bool:
+def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerFast) -> bool:
     """One special token ([CLS]) before a text or none, and one or more ([SEP]) after each.
 
     Returns:
         Whether a text has a [CLS], at its beginning or, as XLNet's, at its end.
     """
-    with refusing(f"the tokenizer of {name!r} cannot read plain texts"):
-        _, (single,) = encodings(tokenizer, ([_TEXTS[0]], None))
-        _, (pair,) = encodings(tokenizer, ([_TEXTS[0]], [_TEXTS[1]]))
+    (single,) = tokenizer([_TEXTS[0]]).encodings
+    (pair,) = tokenizer([_TEXTS[0]], [_TEXTS[1]]).encodings
     for sequences in (single.sequence_ids, pair.sequence_ids):
         if not _is_marked(sequences):
             raise HeadscopeError(
@@ -143,12 +131,10 @@ def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerBase) -> bool
     return single.sequence_ids[0] is None or tokenizer.cls_token_id in marks
 
 
-def _check_added(name: str, tokenizer: PreTrainedTokenizerBase, file: Path) -> None:
+def _check_added(name: str, tokenizer: PreTrainedTokenizerFast, file: Path) -> None:
     """Refuse special tokens that transformers made up, with embeddings that nobody trained: it does
     so where tokenizer_config.json does not say what they are called.
     """
-    if not tokenizer.is_fast:
-        return
     vocabulary = tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=False)
     special = (tokenizer.cls_token, tokenizer.sep_token, tokenizer.pad_token)
     added = [token for token in special if token and _number(tokenizer, token) >= vocabulary]
@@ -164,7 +150,7 @@ def _check_added(name: str, tokenizer: PreTrainedTokenizerBase, file: Path) -> N
         )
 
 
-def _number(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+def _number(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
     return int(tokenizer.backend_tokenizer.token_to_id(token) or 0)
 
 
@@ -201,6 +187,6 @@ def unknown_note(encoded: Encoded, split: str) -> tuple[str, ...]:
     )
 
 
-def number_alike(first: PreTrainedTokenizerBase, second: PreTrainedTokenizerBase) -> bool:
+def number_alike(first: PreTrainedTokenizerFast, second: PreTrainedTokenizerFast) -> bool:
     """Whether two tokenizers give the same numbers to the same tokens."""
     return bool(first.get_vocab() == second.get_vocab())
