@@ -137,7 +137,8 @@ def page(taken: dict[str, Findings], refused: dict[str, str]) -> str:
             "output projection reads something else (ModernBERT's and Gemma's in single). *sets*: "
             "how `disable` scores many sets. *words*: whether words are known with a tokenizer of "
             "the class that transformers has for the family; not said where it has none, so that "
-            "the checkpoint's file decides. *norms*: whether the heads' output projections are "
+            "the checkpoint's file decides; matched where it is written in Python, and its tokens "
+            "are looked for in the texts. *norms*: whether the heads' output projections are "
             "known, which norm-weighted measures need.",
             table(header, rows),
             "Refused, with what is said:",
@@ -175,8 +176,8 @@ def words_of(family: str, folder: Path) -> str:
     except ImportError:
         return "needs another package"
     except HeadscopeError as error:
-        return "refused: slow" if "must be a fast one" in str(error) else "refused: its marks"
-    return "yes" if model.tokenizer.is_fast else "slow"
+        return "refused: its marks" if "special token" in str(error) else "refused"
+    return "yes" if model.tokenizer.is_fast else "matched"
 
 
 def write(text: str, taken: int, refused: int) -> None:

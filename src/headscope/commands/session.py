@@ -24,7 +24,7 @@ from headscope.model.encoding import Encoded, encode, only
 from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
-from headscope.model.tokenizers import unknown_note
+from headscope.model.tokenizers import unknown_note, unplaced_note
 from headscope.progress import say, say_notes
 from headscope.results.lock import locked
 from headscope.results.record import DataRecord, Record, TaskRecord
@@ -379,4 +379,4 @@ def cut_note(encoded: Encoded, split: str) -> tuple[str, ...]:
             f"{encoded.truncated} of {len(encoded)} {split} examples were cut to "
             f"{encoded.max_length} tokens"
         )
-    return (*notes, *unknown_note(encoded, split))
+    return (*notes, *unknown_note(encoded, split), *unplaced_note(encoded, split))

@@ -12,7 +12,7 @@ from headscope.examples import Split
 from headscope.linguistics.dependencies import WordLinks
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.model import Model
-from headscope.model.tokenizers import unknown_note
+from headscope.model.tokenizers import unknown_note, unplaced_note
 from headscope.words.align import align
 
 WordTokens = tuple[tuple[int, ...], ...]
@@ -51,7 +51,8 @@ class LinkedCorpus:
     def notes(self) -> tuple[str, ...]:
         """What was left out, a sentence each."""
         lost = [f"{n} {what}" for what, n in self.counts[:2] if n]
-        return (*lost, *unknown_note(self.encoded, "corpus"))
+        unplaced = unplaced_note(self.encoded, "corpus")
+        return (*lost, *unknown_note(self.encoded, "corpus"), *unplaced)
 
 
 def link(

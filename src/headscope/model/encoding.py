@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
+from headscope.model.tokenized import Tokens, cls_place, padding, tokenized
 
 MAX_LENGTH = 128
 BATCH_TOKENS = 2048
@@ -25,12 +26,13 @@ class Encoded:
         columns: What the model takes, by name: `input_ids`, `token_type_ids`.
         segments: Which text a token belongs to, 0 or 1.
         special: Whether a token is [CLS] or [SEP].
-        offsets: A token's start and end in its text, in characters.
+        offsets: A token's start and end in its text, in characters; (0, 0) where that is not known.
         truncated: How many examples were longer than `max_length`.
         max_length: The most tokens of an example.
         pad: The padding value of each column.
         unknown: The share of the texts' tokens that the tokenizer does not know ([UNK]).
-        cls: The id of [CLS], where it does not stand first.
+        cls: Which token is [CLS]: 0 for the first, -1 for the last, None if none is.
+        unplaced: The examples whose tokens were not found in their texts, so that no word has any.
     """
 
     columns: dict[str, list[list[int]]]
@@ -41,7 +43,8 @@ class Encoded:
     max_length: int
     pad: dict[str, int]
     unknown: float = 0.0
-    cls: int | None = None
+    cls: int | None = 0
+    unplaced: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -52,14 +55,9 @@ class Encoded:
         return np.array([len(tokens) for tokens in self.segments], dtype=np.int64)
 
     def cls_place(self, row: int) -> int:
-        """Where [CLS] stands in an example: first, or where its id is, as in XLNet's `a [SEP]
-        [CLS]`; -1 if a text has none, as T5's.
-        """
-        special, ids = self.special[row], self.columns["input_ids"][row]
-        if special and special[0]:
-            return 0
-        places = (place for place, token in enumerate(ids) if token == self.cls and special[place])
-        return next(places, -1)
+        """Where [CLS] stands in an example; -1 if it has none."""
+        count = len(self.special[row])
+        return range(count)[self.cls] if self.cls is not None and count else -1
 
     def batch(
         self, rows: Sequence[int], device: torch.device | str = "cpu", width: int = 0
@@ -99,7 +97,7 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
 
     Args:
         split: The examples.
-        tokenizer: A fast tokenizer of transformers.
+        tokenizer: A tokenizer of transformers.
         max_length: The most tokens of an example; of a longer one the longer text is cut first.
 
     Returns:
@@ -108,46 +106,23 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
     Raises:
         HeadscopeError: `max_length` has no room for a token of each text.
     """
-    texts = (list(split.first), None if split.second is None else list(split.second))
     _check_room(max_length, tokenizer, 1 if split.second is None else 2)
-    whole = tokenizer(
-        *texts, truncation=False, padding=False, add_special_tokens=True, verbose=False
-    )
-    encodings = list(whole.encodings)
-    columns = {
-        name: whole[name]
-        for name in tokenizer.model_input_names
-        if name in whole and name != "attention_mask"
-    }
-    too_long = [row for row, ids in enumerate(whole["input_ids"]) if len(ids) > max_length]
-    if too_long:
-        beginnings = [
-            None
-            if column is None
-            else [_beginning(column[row], encodings[row], which, max_length) for row in too_long]
-            for which, column in enumerate(texts)
-        ]
-        cut = tokenizer(*beginnings, truncation=True, max_length=max_length, padding=False)
-        for row, encoding in zip(too_long, cut.encodings, strict=True):
-            encodings[row] = encoding
-        for name, column in columns.items():
-            for row, ids in zip(too_long, cut[name], strict=True):
-                column[row] = ids
-        # The tokenizer would go on cutting whatever it is given.
-        tokenizer.backend_tokenizer.no_truncation()
-    special = [list(map(bool, encoding.special_tokens_mask)) for encoding in encodings]
-    unknown = _unknown_share(columns["input_ids"], encodings, tokenizer.unk_token_id)
-    pad = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+    whole = list(tokenized(split.first, split.second, tokenizer))
+    examples = [tokens.cut(max_length) for tokens in whole]
+    # An encoding without examples has its columns all the same.
+    names = list(examples[0].columns) if examples else ["input_ids"]
+    columns = {name: [tokens.columns[name] for tokens in examples] for name in names}
     return Encoded(
         columns=columns,
-        segments=[_segments(encoding.sequence_ids) for encoding in encodings],
-        special=special,
-        offsets=[list(encoding.offsets) for encoding in encodings],
-        truncated=len(too_long),
+        segments=[_segments(tokens.texts) for tokens in examples],
+        special=[tokens.special for tokens in examples],
+        offsets=[tokens.offsets for tokens in examples],
+        truncated=sum(len(tokens) > max_length for tokens in whole),
         max_length=max_length,
-        pad={name: pad.get(name, 0) for name in columns},
-        unknown=unknown,
-        cls=tokenizer.cls_token_id,
+        pad=padding(tokenizer, names),
+        unknown=_unknown_share(examples, tokenizer.unk_token_id),
+        cls=cls_place(tokenizer),
+        unplaced=frozenset(row for row, tokens in enumerate(examples) if not tokens.is_placed),
     )
 
 
@@ -161,26 +136,14 @@ def _check_room(max_length: int, tokenizer: Any, texts: int) -> None:
         )
 
 
-def _unknown_share(
-    ids: Sequence[Sequence[int]], encodings: Sequence[Any], unknown: int | None
-) -> float:
+def _unknown_share(examples: Sequence[Tokens], unknown: int | None) -> float:
     """The share of [UNK] among the tokens that stand in a text."""
     total = found = 0
-    for example, encoding in zip(ids, encodings, strict=True):
-        for token, sequence in zip(example, encoding.sequence_ids, strict=True):
-            total += sequence is not None
-            found += sequence is not None and token == unknown
+    for tokens in examples:
+        for token, text in zip(tokens.columns["input_ids"], tokens.texts, strict=True):
+            total += text is not None
+            found += text is not None and token == unknown
     return found / total if total else 0.0
-
-
-def _beginning(text: str, encoding: Any, which: int, tokens: int) -> str:
-    """The text as far as its first `tokens` tokens go.
-
-    Cutting a pair of very long texts takes the tokenizer minutes.
-    """
-    places = zip(encoding.sequence_ids, encoding.offsets, strict=True)
-    ends = [end for sequence, (_, end) in places if sequence == which]
-    return text[: ends[tokens]] if len(ends) > tokens else text
 
 
 def only(encoded: Encoded, rows: Sequence[int]) -> Encoded:
@@ -191,6 +154,7 @@ def only(encoded: Encoded, rows: Sequence[int]) -> Encoded:
         segments=[encoded.segments[row] for row in rows],
         special=[encoded.special[row] for row in rows],
         offsets=[encoded.offsets[row] for row in rows],
+        unplaced=frozenset(i for i, row in enumerate(rows) if row in encoded.unplaced),
     )
 
 

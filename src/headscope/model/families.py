@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -108,9 +108,9 @@ class Family:
     note: str = ""
     heads: Callable[[PretrainedConfig], int] = _heads
     output_layers: Callable[
-        [PreTrainedModel, Tap, PreTrainedTokenizerFast, str], list[nn.Linear]
+        [PreTrainedModel, Tap, PreTrainedTokenizerBase, str], list[nn.Linear]
     ] = output_layers
-    positions: Callable[[PreTrainedModel, Tap, PreTrainedTokenizerFast], int] = positions
+    positions: Callable[[PreTrainedModel, Tap, PreTrainedTokenizerBase], int] = positions
     layer_parts: tuple[str, ...] = BERT_LAYER
 
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from headscope.model.model import Model
@@ -45,16 +47,31 @@ def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tokenizer(tokenizer: Any) -> dict[str, Any]:
-    content = json.loads(tokenizer.backend_tokenizer.to_str())
-    # Every call leaves its own behind: lengths are decided anew each time.
-    content["truncation"] = content["padding"] = None
     return {
-        "content": content,
+        "content": _fast(tokenizer) if tokenizer.is_fast else _slow(tokenizer),
         "special": {key: str(token) for key, token in tokenizer.special_tokens_map.items()},
         "longest": int(tokenizer.model_max_length),
         "cut": tokenizer.truncation_side,
         "inputs": list(tokenizer.model_input_names),
     }
+
+
+def _fast(tokenizer: Any) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    # Every call leaves its own behind: lengths are decided anew each time.
+    content["truncation"] = content["padding"] = None
+    return content
+
+
+def _slow(tokenizer: Any) -> dict[str, Any]:
+    """What a tokenizer in Python is made of: its class, its settings and the files it writes."""
+    with TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        files = sorted(Path(folder).iterdir())
+        content: dict[str, Any] = {file.name: file.read_bytes().hex() for file in files}
+        settings = json.loads((Path(folder) / "tokenizer_config.json").read_text("utf-8"))
+    content["tokenizer_config.json"] = _decisive(settings)
+    return content
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from headscope.model.classes import text_config
 from headscope.model.probing import probe
@@ -13,7 +13,7 @@ from headscope.model.tap import Tap
 
 
 def layer_modules(
-    hf: PreTrainedModel, tap: Tap, tokenizer: PreTrainedTokenizerFast
+    hf: PreTrainedModel, tap: Tap, tokenizer: PreTrainedTokenizerBase
 ) -> list[nn.Module]:
     """The module of every layer, found by running a short text; [] where layers share one.
 

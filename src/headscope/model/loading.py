@@ -9,7 +9,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
-    PreTrainedTokenizerFast,
+    PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as hf_logging
 
@@ -80,13 +80,15 @@ def load(
     # Some tokenizer files carry their own cut and padding (128 for all-MiniLM-L6-v2), and every
     # call leaves its own behind; lengths are decided at each call, and a saved tokenizer carries
     # neither.
-    tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.backend_tokenizer.no_padding()
+    if tokenizer.is_fast:
+        backend: Any = tokenizer
+        backend.backend_tokenizer.no_truncation()
+        backend.backend_tokenizer.no_padding()
     return model
 
 
 def _tapped(
-    loaded: Loaded, tokenizer: PreTrainedTokenizerFast, source: Source, notes: tuple[str, ...]
+    loaded: Loaded, tokenizer: PreTrainedTokenizerBase, source: Source, notes: tuple[str, ...]
 ) -> Model:
     """The model, tapped in the first of its family's ways that passes the check.
 
@@ -145,7 +147,7 @@ def _random(source: Source, config: PretrainedConfig, labels: int | None, seed: 
     return Loaded(hf, trained_head=False, notes=())
 
 
-def _tokenizer(source: Source, config: PretrainedConfig) -> PreTrainedTokenizerFast:
+def _tokenizer(source: Source, config: PretrainedConfig) -> PreTrainedTokenizerBase:
     with refusing(f"the tokenizer of {source.name!r} cannot be loaded"):
         settings = source.folder / "tokenizer_config.json"
         has_code = settings.is_file() and json.loads(settings.read_text("utf-8")).get("auto_map")
@@ -158,10 +160,10 @@ def _tokenizer(source: Source, config: PretrainedConfig) -> PreTrainedTokenizerF
         tokenizer: Any = AutoTokenizer.from_pretrained(
             source.folder, config=config, local_files_only=True, trust_remote_code=False
         )
-    if not tokenizer.is_fast or tokenizer.pad_token_id is None:
+    if tokenizer.pad_token_id is None:
         raise HeadscopeError(
-            f"the tokenizer of {source.name!r} must be a fast one with a padding token: headscope "
-            "needs character offsets"
+            f"the tokenizer of {source.name!r} has no padding token, and texts of several lengths "
+            "are run together: name one in tokenizer_config.json (pad_token)"
         )
-    checked: PreTrainedTokenizerFast = tokenizer
+    checked: PreTrainedTokenizerBase = tokenizer
     return checked

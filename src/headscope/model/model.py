@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from headscope.axes import Head, check_inside, head_set
 from headscope.errors import HeadscopeError, unknown
@@ -61,7 +61,7 @@ class Model:
     def __init__(
         self,
         hf: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerFast,
+        tokenizer: PreTrainedTokenizerBase,
         name: str,
         path: str,
         trained_head: bool,

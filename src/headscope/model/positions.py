@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from headscope.model.classes import text_config
 from headscope.model.probing import probe
@@ -13,7 +13,7 @@ from headscope.model.tap import Tap
 UNBOUNDED = 10**9
 
 
-def positions(hf: PreTrainedModel, tap: Tap, tokenizer: PreTrainedTokenizerFast) -> int:
+def positions(hf: PreTrainedModel, tap: Tap, tokenizer: PreTrainedTokenizerBase) -> int:
     """How many tokens the model has positions for, [CLS] and [SEP] included.
 
     A learned table of positions is an embedding that is asked for consecutive rows. BERT asks from

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from headscope.model.tap import Observer, Tap
 
@@ -20,7 +20,7 @@ _TEXT = "The nurse thanked the pilot."
 def probe(
     hf: PreTrainedModel,
     tap: Tap,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: PreTrainedTokenizerBase,
     kind: type[nn.Module],
     before: Callable[[nn.Module, tuple[Any, ...]], None],
     observer: Observer | None = None,

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from headscope.errors import InterventionError
 from headscope.model.classes import text_config
@@ -14,7 +14,7 @@ from headscope.model.tap import Call, Tap
 
 
 def output_layers(
-    hf: PreTrainedModel, tap: Tap, tokenizer: PreTrainedTokenizerFast, name: str
+    hf: PreTrainedModel, tap: Tap, tokenizer: PreTrainedTokenizerBase, name: str
 ) -> list[nn.Linear]:
     """For every layer the linear layer that reads the concatenated outputs of its heads; ALBERT's
     are all the same one.

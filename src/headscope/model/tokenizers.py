@@ -8,10 +8,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from headscope.errors import HeadscopeError, refusing
 from headscope.model.encoding import Encoded
+from headscope.model.tokenized import cls_place, tokenized
 
 MANY_UNKNOWN, MOST_UNKNOWN = 0.05, 0.5
 """Which share of unknown tokens is a note, and which an error."""
@@ -19,7 +20,7 @@ _TEXTS = ("The nurse thanked the pilot.", "Two sailors rowed back.")
 
 
 def check_tokenizer(
-    name: str, tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel, folder: Path
+    name: str, tokenizer: PreTrainedTokenizerBase, hf: PreTrainedModel, folder: Path
 ) -> tuple[str, ...]:
     """Refuse a tokenizer that cannot be the model's, and let it cut texts at their end.
 
@@ -58,36 +59,36 @@ def check_tokenizer(
             f"the tokenizer of {name!r} has the model_max_length {limit!r}: expected a number of "
             "tokens, correct it in tokenizer_config.json"
         )
-    has_cls = _check_special_tokens(name, tokenizer)
-    _check_added(name, tokenizer, folder / "tokenizer.json")
+    _check_special_tokens(name, tokenizer)
+    _check_added(name, tokenizer, folder)
     return (
-        *_cls_note(has_cls),
+        *_cls_note(tokenizer),
         *_cut_note(tokenizer),
         *_padding_note(tokenizer, hf),
         *_types_note(tokenizer, hf),
     )
 
 
-def _cls_note(has_cls: bool) -> tuple[str, ...]:
-    if has_cls:
+def _cls_note(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    if cls_place(tokenizer) is not None:
         return ()
     return (
         "the tokenizer gives a text no [CLS], so measures of attention to or from it have no value",
     )
 
 
-def _cut_note(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
+def _cut_note(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
     """Let it cut texts at their end, and say so where it would not."""
     if tokenizer.truncation_side == "right":
         return ()
-    # `encoding.encode` shortens a long text to its beginning before it is tokenized.
+    # For whoever calls it: `encoding.encode` cuts at the end by itself.
     tokenizer.truncation_side = "right"
     return (
         "the tokenizer asks to cut long texts at their beginning; headscope cuts them at their end",
     )
 
 
-def _padding_note(tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel) -> tuple[str, ...]:
+def _padding_note(tokenizer: PreTrainedTokenizerBase, hf: PreTrainedModel) -> tuple[str, ...]:
     """A note on another padding token than the model's: RoBERTa's kin count positions by it."""
     expected = getattr(hf.config, "pad_token_id", None)
     if expected is None or expected == tokenizer.pad_token_id:
@@ -98,7 +99,7 @@ def _padding_note(tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel) -> tu
     )
 
 
-def _types_note(tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel) -> tuple[str, ...]:
+def _types_note(tokenizer: PreTrainedTokenizerBase, hf: PreTrainedModel) -> tuple[str, ...]:
     """A note where the model tells the texts of a pair apart and the tokenizer does not."""
     types = int(getattr(hf.config, "type_vocab_size", 0) or 0)
     if types < 2 or "token_type_ids" in tokenizer.model_input_names:
@@ -109,49 +110,50 @@ def _types_note(tokenizer: PreTrainedTokenizerFast, hf: PreTrainedModel) -> tupl
     )
 
 
-def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerFast) -> bool:
-    """One special token ([CLS]) before a text or none, and one or more ([SEP]) after each.
-
-    Returns:
-        Whether a text has a [CLS], at its beginning or, as XLNet's, at its end.
-    """
-    (single,) = tokenizer([_TEXTS[0]]).encodings
-    (pair,) = tokenizer([_TEXTS[0]], [_TEXTS[1]]).encodings
-    for sequences in (single.sequence_ids, pair.sequence_ids):
-        if not _is_marked(sequences):
+def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """One special token ([CLS]) before a text or none, and one or more ([SEP]) after each."""
+    with refusing(
+        f"the tokenizer of {name!r} cannot read a text and a pair of texts",
+        "use a model whose tokenizer does",
+    ):
+        (single,) = tokenized([_TEXTS[0]], None, tokenizer)
+        (pair,) = tokenized([_TEXTS[0]], [_TEXTS[1]], tokenizer)
+    for tokens in (single, pair):
+        if not _is_marked(tokens.texts):
             raise HeadscopeError(
                 f"the tokenizer of {name!r} does not put one special token or none before a text "
                 "and one or more after each text of a pair, as [CLS] a [SEP] b [SEP], so attention "
                 "to [CLS] and [SEP] would be that to words: use the tokenizer that the model was "
                 "trained with"
             )
-    marks = [
-        token for token, text in zip(single.ids, single.sequence_ids, strict=True) if text is None
-    ]
-    return single.sequence_ids[0] is None or tokenizer.cls_token_id in marks
 
 
-def _check_added(name: str, tokenizer: PreTrainedTokenizerFast, file: Path) -> None:
+def _check_added(name: str, tokenizer: Any, folder: Path) -> None:
     """Refuse special tokens that transformers made up, with embeddings that nobody trained: it does
     so where tokenizer_config.json does not say what they are called.
     """
-    vocabulary = tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=False)
     special = (tokenizer.cls_token, tokenizer.sep_token, tokenizer.pad_token)
-    added = [token for token in special if token and _number(tokenizer, token) >= vocabulary]
+    if tokenizer.is_fast:
+        vocabulary = tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=False)
+    else:
+        vocabulary = tokenizer.vocab_size
+    numbers = tokenizer.get_vocab()
+    added = {token for token in special if token and numbers.get(token, 0) >= vocabulary}
+    file = folder / ("tokenizer.json" if tokenizer.is_fast else "tokenizer_config.json")
     if not added or not file.is_file():
         return
     with refusing(f"the tokenizer of {name!r} cannot be loaded"):
         content = json.loads(file.read_text("utf-8"))
-        known = {token["content"] for token in content["added_tokens"]}
-    if made_up := sorted(set(added) - known):
+        if tokenizer.is_fast:
+            listed = content["added_tokens"]
+        else:
+            listed = content.get("added_tokens_decoder", {}).values()
+        known = {token["content"] for token in listed}
+    if made_up := sorted(added - known):
         raise HeadscopeError(
-            f"the tokenizer of {name!r} has no {', '.join(made_up)} in its tokenizer.json: put the "
+            f"the tokenizer of {name!r} has no {', '.join(made_up)} in its {file.name}: put the "
             "tokenizer_config.json that belongs to it beside it"
         )
-
-
-def _number(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
-    return int(tokenizer.backend_tokenizer.token_to_id(token) or 0)
 
 
 def _is_marked(sequences: Sequence[int | None]) -> bool:
@@ -187,6 +189,18 @@ def unknown_note(encoded: Encoded, split: str) -> tuple[str, ...]:
     )
 
 
-def number_alike(first: PreTrainedTokenizerFast, second: PreTrainedTokenizerFast) -> bool:
+def unplaced_note(encoded: Encoded, split: str) -> tuple[str, ...]:
+    """A note on the examples whose tokens were not found in their texts, if there are any."""
+    count = len(encoded.unplaced)
+    if not count:
+        return ()
+    return (
+        f"the tokenizer does not say where its tokens stand, and those of {count} of "
+        f"{len(encoded)} {split} examples match their texts in no way or in several: measures that "
+        "look at words leave these examples out",
+    )
+
+
+def number_alike(first: PreTrainedTokenizerBase, second: PreTrainedTokenizerBase) -> bool:
     """Whether two tokenizers give the same numbers to the same tokens."""
     return bool(first.get_vocab() == second.get_vocab())
