@@ -27,8 +27,10 @@ from transformers.models.roc_bert.tokenization_roc_bert import RoCBertTokenizer
 
 import families
 from headscope.commands.session import cut_note
+from headscope.corpora.base import Corpus, Link, Sentence
 from headscope.errors import HeadscopeError
-from headscope.examples import Split
+from headscope.examples import Split, Word
+from headscope.linguistics.linked import link
 from headscope.measures import measure
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.fingerprint import fingerprint
@@ -352,6 +354,28 @@ def test_tokens_that_are_not_found_are_said_and_have_no_words(tmp_path: Path) ->
     for row, of_words in enumerate(tokens):
         assert (row in encoded.unplaced) != any(of_words)
     run_pass(model, encoded, [])
+
+
+def sentence(number: str, form: str) -> Sentence:
+    first = Word("abe", "", 0, 3, "X", "nsubj", 1)
+    second = Word(form, "", 4, 4 + len(form), "X", "root", -1)
+    return Sentence(number, f"abe {form}", (first, second), (Link("nsubj", (0,), (1,)),))
+
+
+def test_sentences_whose_tokens_are_not_found_have_no_links(tmp_path: Path) -> None:
+    model = load(japanese(tmp_path / "ja", **CHARACTERS))
+    corpus = Corpus(
+        "made", "tsv", (sentence("1", "abe"), sentence("2", "a\u00b4")), (), "made.tsv", ""
+    )
+    linked = link(model, corpus, examples=None, seed=0, max_length=20)
+    counts = dict(linked.counts)
+    assert counts["links with a word that has no token of its own, left out"] == 1
+    assert counts["links that are looked at"] == 1
+    (note,) = [note for note in linked.notes if "in no way or in several" in note]
+    assert "those of 1 of 2 corpus examples" in note
+    only_lost = replace(corpus, sentences=corpus.sentences[1:])
+    with pytest.raises(HeadscopeError, match="no relation between words that .* has tokens for"):
+        link(model, only_lost, examples=None, seed=0, max_length=20)
 
 
 def test_slow_tokenizers_that_are_not_the_models_are_refused(tmp_path: Path) -> None:

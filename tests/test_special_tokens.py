@@ -60,7 +60,7 @@ def unigram(kind: str) -> Any:
             "bos_token": "<s>",
             "model_input_names": inputs,
         }
-        options |= {"padding_side": "left", "pad_token_type_id": 3}  # fmt: skip
+        options["padding_side"] = "left"
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, **options)
 
 
@@ -98,13 +98,17 @@ def test_the_marks_of_xlnet(tmp_path: Path) -> None:
     assert maps.special == (False, False, True, False, True, True)
     assert maps.segments == (0, 0, 0, 1, 1, 1)
     encoded = encode(PAIRS, model.tokenizer)
-    inputs, batch = batch_of(encoded, [0, 1, 2], torch.device("cpu"))
+    _, batch = batch_of(encoded, [0, 1, 2], torch.device("cpu"))
     for row, ids in enumerate(batch.ids.tolist()):
         assert batch.is_cls[row].tolist() == [token == 4 for token in ids]
         assert batch.separators[row].tolist() == [token == 5 for token in ids]
-    # Padding stands at the end, with the padding's own type.
+    # Padding stands at the end, with the tokenizer's own type for it.
+    tokenizer = unigram("xlnet")
+    tokenizer._pad_token_type_id = 3
+    inputs = encode(PAIRS, tokenizer).batch([0, 1, 2])
     is_padding = inputs["attention_mask"] == 0
     assert is_padding[:, -1].any()
+    assert not is_padding[:, 0].any()
     assert set(inputs["token_type_ids"][is_padding].tolist()) == {3}
 
 
