@@ -11,7 +11,10 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -156,28 +159,39 @@ def controls(aligned: Aligned, pairs: Sequence[Pair], seed: int) -> list[Pair | 
     is none.
     """
     word_of = {token: word for word, tokens in enumerate(aligned.tokens) for token in tokens}
-    related = set(pairs)
+    places = np.array(list(word_of), dtype=np.int32)
+    # By token: the number of its word and its text, -1 for no word.
+    word_at = np.full(places.max(initial=-1) + 1, -1, dtype=np.int32)
+    word_at[places] = list(word_of.values())
+    text_at = np.array([*aligned.text, -1])[word_at]
+    related: dict[int, list[int]] = {}
+    for query, key in pairs:
+        related.setdefault(key - query, []).append(query)
     rng = random.Random(seed)
-    by_distance: dict[int, list[Pair]] = {}
+    # A long text has millions of candidates: of each only its query is kept, in 4 bytes.
+    by_distance: dict[int, npt.NDArray[np.int32]] = {}
     drawn: list[Pair | None] = []
     for query, key in pairs:
         distance = key - query
         if distance not in by_distance:
-            by_distance[distance] = [
-                (token, token + distance)
-                for token, word in word_of.items()
-                if (other := word_of.get(token + distance)) is not None
-                and other != word
-                and aligned.text[other] == aligned.text[word]
-                and (token, token + distance) not in related
-            ]
-        drawn.append(_drawn(by_distance[distance], rng))
+            is_inside = (places + distance >= 0) & (places + distance < len(word_at))
+            queries = places[is_inside]
+            keys = queries + distance
+            is_other = (word_at[keys] >= 0) & (word_at[keys] != word_at[queries])
+            is_other &= text_at[keys] == text_at[queries]
+            is_other &= ~np.isin(queries, related[distance])
+            by_distance[distance] = queries[is_other]
+        token = _drawn(by_distance[distance], rng)
+        drawn.append(None if token is None else (int(token), int(token) + distance))
     return drawn
 
 
-def _drawn(candidates: Sequence[T], rng: random.Random) -> T | None:
+def _drawn(candidates: Sequence[T] | npt.NDArray[Any], rng: random.Random) -> T | None:
     """One of the candidates; None of none, and then nothing is drawn."""
-    return candidates[int(rng.random() * len(candidates))] if candidates else None
+    if not len(candidates):
+        return None
+    candidate: T = candidates[int(rng.random() * len(candidates))]
+    return candidate
 
 
 def related_tokens(batch: Batch, words: Sequence[Aligned]) -> RelatedPairs:
@@ -217,7 +231,10 @@ def same_words(batch: Batch, words: Sequence[Aligned]) -> ControlledPairs:
         rng = random.Random(int(batch.examples[row]))
         pairs = matches(aligned)
         pairs += [(second, first) for first, second in pairs]
-        drawn = [_drawn(_other_words(aligned, pair, pairs), rng) for pair in pairs]
+        same: dict[int, set[int]] = {}
+        for query, key in pairs:
+            same.setdefault(query, set()).add(key)
+        drawn = [_drawn(_other_words(aligned, pair, same[pair[0]]), rng) for pair in pairs]
         controlled = [
             (pair, (pair[0], other))
             for pair, other in zip(pairs, drawn, strict=True)
@@ -238,10 +255,11 @@ def _word_entries(row: int, aligned: Aligned, pairs: Sequence[Pair]) -> list[Ent
     ]
 
 
-def _other_words(aligned: Aligned, pair: Pair, pairs: Sequence[Pair]) -> list[int]:
-    """The words of the text that `pair` points to that are not the same word, but punctuation."""
-    word, match = pair
-    same = {key for query, key in pairs if query == word}
+def _other_words(aligned: Aligned, pair: Pair, same: set[int]) -> list[int]:
+    """The words of the text that `pair` points to that are not of the `same` words, but
+    punctuation.
+    """
+    _, match = pair
     return [
         index
         for index, text in enumerate(aligned.text)

@@ -137,7 +137,7 @@ def mirrors(
     # [query, key]: the place of the key's mirror image.
     image = 2 * position[:, None] - position
     is_inside = (image >= 0) & (image < tokens)
-    image = image.clamp(0, tokens - 1)
+    image = image.clamp_(0, tokens - 1)
     both_words = word[:, :, None] & word[:, None]
     same_text = (segment[:, :, None] == segment[:, None]) & both_words
     other_text = both_words & ~same_text
