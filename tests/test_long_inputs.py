@@ -35,7 +35,8 @@ def test_measure_keeps_cells_and_says_what_is_left_out(
 ) -> None:
     # As if 40 tokens were long, a map of them took a block, and all maps of a text of 40 too much.
     monkeypatch.setattr(example_maps, "WHOLE", 40)
-    monkeypatch.setattr(example_maps, "CELLS", 16)
+    monkeypatch.setattr(example_maps, "FEWEST", 4)
+    monkeypatch.setattr(example_maps, "SHOWN", 16 * 15 * 16**2)
     monkeypatch.setattr("headscope.commands.kept_examples.WHOLE", 40)
     monkeypatch.setattr(passes, "BLOCK_BYTES", 4 * 40**2)
     monkeypatch.setattr(passes, "WHOLE_BYTES", 4 * families.LAYERS * families.HEADS * 40**2)
@@ -61,9 +62,9 @@ def test_measure_keeps_cells_and_says_what_is_left_out(
 
 def test_short_examples_need_no_note() -> None:
     encoded = Encoded({}, [[0] * 512, [0] * 3], [], [], 0, 512, {})
-    assert coarse_note(encoded) == ()
+    assert coarse_note(encoded, 72) == ()
     longer = Encoded({}, [[0] * 8192, [0] * 3, [0] * 600], [], [], 0, 8192, {})
-    (note,) = coarse_note(longer)
+    (note,) = coarse_note(longer, 16)
     assert "more than 512 tokens (2 of 3)" in note
     assert "up to 32 x 32 tokens" in note
 

@@ -161,3 +161,9 @@ def test_an_altered_or_missing_embedded_model_is_noticed(monkeypatch: pytest.Mon
     monkeypatch.setitem(EMBEDDED, "minilm", replace(EMBEDDED["minilm"], sha256="0" * 64))
     with pytest.raises(HeadscopeError, match="have sha256 53aa5117.*, expected 000"):
         load("minilm")
+
+
+def test_maps_that_exceed_memory_are_refused(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headscope.model.model._MOST_BYTES", 1000)
+    with pytest.raises(HeadscopeError, match="the maps of a text of 8 tokens take 0 GiB: give a"):
+        load(tiny).maps("The nurse thanked the pilot.")

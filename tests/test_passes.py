@@ -357,10 +357,11 @@ def test_maps_of_long_examples_are_kept_in_cells(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(example_maps_module, "WHOLE", 9)
-    monkeypatch.setattr(example_maps_module, "CELLS", 6)
+    monkeypatch.setattr(example_maps_module, "FEWEST", 6)
+    monkeypatch.setattr(example_maps_module, "SHOWN", 1)
     row = int(case.encoded.lengths.argmax())
     tokens = int(case.encoded.lengths[row])
-    size = example_maps_module.cell_size(tokens)
+    size = example_maps_module.cell_size(tokens, 15)
     assert size > 1
     for most in (2**40, 1):
         monkeypatch.setattr(passes, "BLOCK_BYTES", most)

@@ -7,15 +7,12 @@ import numpy.typing as npt
 
 from headscope.commands.session import Session, has_head_for
 from headscope.model.encoding import Encoded, only
-from headscope.model.example_maps import WHOLE, cell_size, example_maps
+from headscope.model.example_maps import KEPT, WHOLE, cell_size, example_maps
 from headscope.model.model import Model
 from headscope.model.outputs import logits
 from headscope.results.tables import Map
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import predictions
-
-KEPT = 16
-"""How many examples are kept."""
 
 Logits = npt.NDArray[np.float32]
 
@@ -82,7 +79,7 @@ def example_rows(session: Session, model: Model, outputs: Logits | None = None) 
     made = []
     for index, row in enumerate(rows.tolist()):
         tokens = list(model.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][row]))
-        size = cell_size(len(tokens))
+        size = cell_size(len(tokens), model.layers * model.heads)
         made.append(
             ExampleRow(
                 example=row,
@@ -111,11 +108,16 @@ def cell_names(tokens: list[str], size: int) -> list[str]:
     return names
 
 
-def coarse_note(encoded: Encoded) -> tuple[str, ...]:
-    """A note on the examples whose maps are kept in cells, if there are any."""
+def coarse_note(encoded: Encoded, heads: int) -> tuple[str, ...]:
+    """A note on the examples whose maps are kept in cells, if there are any.
+
+    Args:
+        encoded: The examples.
+        heads: The heads of all layers of the model.
+    """
     lengths = encoded.lengths
     longest = int(lengths.max(initial=0))
-    size = cell_size(longest)
+    size = cell_size(longest, heads)
     if size == 1:
         return ()
     return (

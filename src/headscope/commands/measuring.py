@@ -223,7 +223,11 @@ def _tables(
     if classes:
         last_state = list(classes)[-1]
         groups = heterogeneous_rows(patterns, last_state, values_by_head(heads))
-    notes = (*_empty_note(measured), *session.word_notes(), *coarse_note(session.encoded))
+    notes = (
+        *_empty_note(measured),
+        *session.word_notes(),
+        *coarse_note(session.encoded, model.layers * model.heads),
+    )
     if IMPORTANCE in names and not has_head_for(model, session.task):
         notes += (f"{IMPORTANCE} needs a trained head of the task, so it is left out",)
     elif IMPORTANCE in names:

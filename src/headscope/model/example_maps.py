@@ -1,6 +1,7 @@
 """The maps of single examples, as a report draws them: whole, or of a long example coarse."""
 
 from collections.abc import Sequence
+from math import isqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +15,28 @@ from headscope.model.passes import Batch, LayerMaps, run_pass
 
 WHOLE = 512
 """Maps of up to so many tokens are kept whole."""
-CELLS = 256
-"""Maps of more are kept as at most so many cells a side."""
+SHOWN = 2**24
+"""How many cells the maps of a run have together, where examples are long: a page holds as many."""
+FEWEST, MOST = 64, 256
+"""How many cells a side the map of a long example has at least and at most."""
+KEPT = 16
+"""How many examples of a run are kept."""
 
 
-def cell_size(tokens: int) -> int:
+def cell_size(tokens: int, heads: int) -> int:
     """How many tokens one cell of the kept map of an example stands for.
 
-    >>> cell_size(512), cell_size(513), cell_size(8192)
-    (1, 3, 32)
+    Args:
+        tokens: The tokens of the example.
+        heads: The heads of all layers.
+
+    >>> cell_size(512, 144), cell_size(513, 144), cell_size(8192, 144), cell_size(8192, 15)
+    (1, 7, 97, 32)
     """
-    return 1 if tokens <= WHOLE else -(-tokens // CELLS)
+    if tokens <= WHOLE:
+        return 1
+    cells = min(MOST, max(FEWEST, isqrt(SHOWN // (KEPT * heads))))
+    return -(-tokens // cells)
 
 
 def coarse(
@@ -52,7 +64,8 @@ class _MapKeeper:
 
     heads_by_themselves = True
 
-    def __init__(self) -> None:
+    def __init__(self, heads: int) -> None:
+        self._heads = heads
         # [example][layer][block of heads]
         self._maps: dict[int, list[list[npt.NDArray[np.uint8]]]] = {}
 
@@ -61,7 +74,7 @@ class _MapKeeper:
 
     def see(self, maps: LayerMaps, prepared: list[list[npt.NDArray[np.uint8]]]) -> None:
         of_example = maps.maps[0]
-        size = cell_size(of_example.shape[-1])
+        size = cell_size(of_example.shape[-1], self._heads)
         if size > 1:
             of_example = coarse(of_example, size)
         if maps.layer == len(prepared):
@@ -81,7 +94,7 @@ def example_maps(
     Returns:
         example -> [layer, head, query, key].
     """
-    keeper = _MapKeeper()
+    keeper = _MapKeeper(model.layers * model.heads)
     # No example fits a budget of one token, so each is a batch, and nothing is padded.
     run_pass(model, only(encoded, rows), [keeper], batch_tokens=1)
     return {row: keeper.of(index) for index, row in enumerate(rows)}

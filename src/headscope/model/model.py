@@ -22,6 +22,8 @@ from headscope.model.layers import layer_modules
 from headscope.model.projections import split
 from headscope.model.tap import MODES, Call, Edit, Mode, Observer
 
+_MOST_BYTES = 2**34
+
 
 @dataclass(frozen=True)
 class TextMaps:
@@ -161,7 +163,7 @@ class Model:
             second: The second text of a pair.
 
         Raises:
-            HeadscopeError: The model cannot read that many tokens.
+            HeadscopeError: The model cannot read that many tokens, or their maps take over 16 GiB.
         """
         example = Split((text,), None if second is None else (second,), np.zeros(1, np.int64))
         encoded = encode(example, self.tokenizer, self.max_length)
@@ -169,6 +171,13 @@ class Model:
             raise HeadscopeError(
                 f"the text has more than the {self.max_length} tokens that {self.name} can read: "
                 "give a shorter one"
+            )
+        size = 4 * self.layers * self.heads * int(encoded.lengths[0]) ** 2
+        if size > _MOST_BYTES:
+            raise HeadscopeError(
+                f"the maps of a text of {int(encoded.lengths[0])} tokens take {size / 2**30:.0f} "
+                "GiB: give a shorter one, or measure it with headscope measure, which holds a head "
+                "at a time"
             )
         layers: list[Tensor] = []
 

@@ -365,6 +365,8 @@ def observe_batch(
             # The model may run in bfloat16; what is made of its maps may not.
             with torch.autocast(model.hf.device.type, enabled=False):
                 show(shown)
+            # Or they would be there while the next block is made.
+            del maps, shown
 
     with model.observed(on_attention), scoring_autocast(precision, model.hf.device):
         states = model.hf.base_model(**inputs)[0]
