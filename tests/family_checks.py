@@ -28,6 +28,7 @@ from headscope.model.encoding import batches as cut_into_batches
 from headscope.model.encoding import encode
 from headscope.model.loading import load
 from headscope.model.model import Model
+from headscope.model.precision import training_autocast
 from headscope.model.tap import MODES, Mode
 
 FIRST = ["The nurse thanked the pilot.", "No, it was the old pilot!", "Ah."]
@@ -370,11 +371,17 @@ def _learns(model: Model, weights: Iterable[str]) -> bool:
     batch = batches(model)[0]
     model.hf.train()
     torch.manual_seed(0)
-    model.hf(**batch, labels=torch.tensor([0, 1, 2])).loss.backward()
+    labels = torch.tensor([0, 1, 2])
+    # Where the hardware has it, models are trained in bfloat16.
+    with training_autocast("bf16", model.hf.device):
+        rounded = model.hf(**batch, labels=labels).loss
+    rounded.backward()
+    model.hf.zero_grad()
+    model.hf(**batch, labels=labels).loss.backward()
     model.hf.eval()
     moved = []
     for name in weights:
         gradient = model.hf.base_model.get_parameter(name).grad
         moved.append(gradient is not None and bool(gradient.isfinite().all() and gradient.any()))
     model.hf.zero_grad()
-    return all(moved)
+    return all(moved) and bool(rounded.isfinite())

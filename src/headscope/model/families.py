@@ -125,6 +125,22 @@ def _output_layers_of_xlnet(hf: PreTrainedModel, *_: object) -> list[nn.Linear]:
     return [as_linear(layer.rel_attn.o.flatten(1)) for layer in layers]
 
 
+def _attach_to_languages(hf: PreTrainedModel) -> Tap:
+    """X-MOD: as others, and what the part for a language puts out has the format of what enters it.
+
+    The model writes it into a tensor of that format, which bfloat16 autocast would change.
+    """
+    tap = attention.attach(hf)
+
+    def formatted(_module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return output.to(given[0].dtype)
+
+    for module in hf.modules():
+        if type(module).__name__ == "XmodAdapter":
+            tap.undo.callback(module.register_forward_hook(formatted).remove)
+    return tap
+
+
 def _output_layers_of_ibert(hf: PreTrainedModel, *_: object) -> list[nn.Linear]:
     """I-BERT's projection is a class of its own, for weights that may be whole numbers."""
     encoder: Any = hf.base_model.encoder
@@ -170,7 +186,9 @@ _NO_BOXES = (
 # Its embeddings need boxes, which the model itself puts in.
 _register(Family("layoutlm", (INTERFACE,), note=_NO_BOXES, layer_parts=()))
 # Its layers end with a part for the language.
-_register(Family("xmod", (INTERFACE,), layer_parts=()))
+_register(
+    Family("xmod", (replace(INTERFACE, attach=_attach_to_languages),), layer_parts=()),
+)
 _register(
     Family(
         "markuplm",
