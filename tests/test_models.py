@@ -165,5 +165,5 @@ def test_an_altered_or_missing_embedded_model_is_noticed(monkeypatch: pytest.Mon
 
 def test_maps_that_exceed_memory_are_refused(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headscope.model.model._MOST_BYTES", 1000)
-    with pytest.raises(HeadscopeError, match="the maps of a text of 8 tokens take 0 GiB: give a"):
+    with pytest.raises(HeadscopeError, match="the maps of a text of 9 tokens take 0 GiB: give a"):
         load(tiny).maps("The nurse thanked the pilot.")
