@@ -11,6 +11,7 @@ import pytest
 import families
 import headscope
 from headscope.commands.kept_examples import coarse_note
+from headscope.errors import HeadscopeError
 from headscope.model import example_maps, passes
 from headscope.model.encoding import Encoded
 
@@ -75,3 +76,18 @@ def test_examples_with_whole_maps(tiny: Path) -> None:
     encoded = Encoded({}, [[0] * length for length in lengths], [], [], 0, 20_000, {})
     assert passes.with_whole_maps(model, encoded) == [0, 2]
     assert np.array_equal(encoded.lengths, lengths)
+
+
+def test_whole_maps_are_counted_by_the_batches_that_are_made(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = headscope.load(tiny)
+    encoded = Encoded({}, [[0] * length for length in (10, 9, 8)], [], [], 0, 10, {})
+    together = 4 * model.layers * model.heads * 3 * 10**2
+    monkeypatch.setattr(passes, "WHOLE_BYTES", together)
+    # A budget of many more tokens than there are makes no larger batch.
+    passes.check_whole_maps(model, encoded, 2**20, "comparing")
+    monkeypatch.setattr(passes, "WHOLE_BYTES", together - 1)
+    with pytest.raises(HeadscopeError, match="for 10 tokens; give a smaller --max-length or"):
+        passes.check_whole_maps(model, encoded, 2**20, "comparing")
+    passes.check_whole_maps(model, encoded, 10, "comparing")

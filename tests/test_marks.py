@@ -14,6 +14,7 @@ import zoo
 from headscope.errors import HeadscopeError, InterventionError
 from headscope.examples import Split
 from headscope.measures.base import MEASURES, Measure
+from headscope.model import tokenizers
 from headscope.model.check import head_does_not_read_padding
 from headscope.model.encoding import encode
 from headscope.model.loading import load
@@ -24,8 +25,11 @@ FIRST = ("The nurse thanked the pilot.", "Ah.", "Not in 1999!")
 SECOND = ("The pilot was thanked.", "It was by the nurse, they say.", "No.")
 
 
-def marked(marks: str, folder: Path) -> Model:
-    """A tiny BERT whose tokenizer marks texts in the way of another family."""
+def marked(marks: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """A tiny BERT whose tokenizer marks texts in the way of another family, as if that were its
+    own.
+    """
+    monkeypatch.setattr(tokenizers, "_CLS_NOT_FIRST", ("bert",))
     families.make_encoder("bert", folder)
     families.tokenizer(marks=marks).save_pretrained(folder)
     return load(folder)
@@ -56,9 +60,12 @@ def value_of(name: str, maps: LayerMaps) -> Tensor:
 @pytest.mark.parametrize("second", [None, SECOND])
 @pytest.mark.parametrize("marks", ["bert", "xlnet"])
 def test_attention_to_and_from_the_marks_by_hand(
-    marks: str, second: tuple[str, ...] | None, tmp_path: Path
+    marks: str,
+    second: tuple[str, ...] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = marked(marks, tmp_path)
+    model = marked(marks, tmp_path, monkeypatch)
     assert not any("[CLS]" in note for note in model.notes)
     tokens, layers = layers_of(model, second)
     for maps in layers:
@@ -80,8 +87,10 @@ def test_attention_to_and_from_the_marks_by_hand(
                 torch.testing.assert_close(value_of(name, maps)[example], value)
 
 
-def test_a_text_without_cls_has_no_value_of_it(tmp_path: Path) -> None:
-    model = marked("t5", tmp_path)
+def test_a_text_without_cls_has_no_value_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = marked("t5", tmp_path, monkeypatch)
     (note,) = [note for note in model.notes if "[CLS]" in note]
     assert note.endswith("so measures of attention to or from it have no value")
     tokens, layers = layers_of(model, SECOND)

@@ -263,13 +263,17 @@ def check_whole_maps(model: Model, encoded: Encoded, batch_tokens: int, what: st
     Raises:
         HeadscopeError: Names the memory that it takes, and the length.
     """
-    longest = int(encoded.lengths.max(initial=0))
-    examples = max(1, batch_tokens // max(1, longest))
-    needed = 4 * examples * model.layers * model.heads * longest**2
+    needed = longest = 0
+    # The batches that are made: few examples do not fill one.
+    for rows in batches(encoded.lengths, batch_tokens):
+        tokens = int(encoded.lengths[rows].max())
+        of_batch = 4 * len(rows) * model.layers * model.heads * tokens**2
+        if of_batch > needed:
+            needed, longest = of_batch, tokens
     if needed > WHOLE_BYTES:
         raise HeadscopeError(
             f"{what} holds the maps of all layers of a batch: {needed / 2**30:.0f} GiB for "
-            f"{longest} tokens; give a smaller --max-length"
+            f"{longest} tokens; give a smaller --max-length or --batch-tokens"
         )
 
 

@@ -16,6 +16,10 @@ from headscope.model.tokenized import cls_place, tokenized
 
 MANY_UNKNOWN, MOST_UNKNOWN = 0.05, 0.5
 """Which share of unknown tokens is a note, and which an error."""
+_CLS_NOT_FIRST = ("t5", "mt5", "umt5", "xlnet")
+"""Families whose texts have no [CLS], or have it at their end. In others that is a wrong tokenizer,
+with which a classifier would read a word.
+"""
 _TEXTS = ("The nurse thanked the pilot.", "Two sailors rowed back.")
 
 
@@ -59,7 +63,7 @@ def check_tokenizer(
             f"the tokenizer of {name!r} has the model_max_length {limit!r}: expected a number of "
             "tokens, correct it in tokenizer_config.json"
         )
-    _check_special_tokens(name, tokenizer)
+    _check_special_tokens(name, tokenizer, str(hf.config.model_type))
     _check_added(name, tokenizer, folder)
     return (
         *_cls_note(tokenizer),
@@ -110,8 +114,10 @@ def _types_note(tokenizer: PreTrainedTokenizerBase, hf: PreTrainedModel) -> tupl
     )
 
 
-def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """One special token ([CLS]) before a text or none, and one or more ([SEP]) after each."""
+def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerBase, family: str) -> None:
+    """One special token ([CLS]) before a text, or in some families none, and one or more ([SEP])
+    after each.
+    """
     with refusing(
         f"the tokenizer of {name!r} cannot read a text and a pair of texts",
         "use a model whose tokenizer does",
@@ -119,12 +125,12 @@ def _check_special_tokens(name: str, tokenizer: PreTrainedTokenizerBase) -> None
         (single,) = tokenized([_TEXTS[0]], None, tokenizer)
         (pair,) = tokenized([_TEXTS[0]], [_TEXTS[1]], tokenizer)
     for tokens in (single, pair):
-        if not _is_marked(tokens.texts):
+        is_first = tokens.texts[0] is None
+        if not _is_marked(tokens.texts) or not (is_first or family in _CLS_NOT_FIRST):
             raise HeadscopeError(
-                f"the tokenizer of {name!r} does not put one special token or none before a text "
-                "and one or more after each text of a pair, as [CLS] a [SEP] b [SEP], so attention "
-                "to [CLS] and [SEP] would be that to words: use the tokenizer that the model was "
-                "trained with"
+                f"the tokenizer of {name!r} does not put one special token before a text and one "
+                "after each text of a pair, as [CLS] a [SEP] b [SEP], so attention to [CLS] and "
+                "[SEP] would be that to words: use the tokenizer that the model was trained with"
             )
 
 
