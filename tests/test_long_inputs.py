@@ -12,6 +12,7 @@ import families
 import headscope
 from headscope.commands.kept_examples import coarse_note
 from headscope.errors import HeadscopeError
+from headscope.measures import similarity
 from headscope.model import example_maps, passes
 from headscope.model.encoding import Encoded
 
@@ -40,7 +41,7 @@ def test_measure_keeps_cells_and_says_what_is_left_out(
     monkeypatch.setattr(example_maps, "SHOWN", 16 * 15 * 16**2)
     monkeypatch.setattr("headscope.commands.kept_examples.WHOLE", 40)
     monkeypatch.setattr(passes, "BLOCK_BYTES", 4 * 40**2)
-    monkeypatch.setattr(passes, "WHOLE_BYTES", 4 * families.LAYERS * families.HEADS * 40**2)
+    monkeypatch.setattr(similarity, "MOST_BYTES", 4 * families.LAYERS * families.HEADS * 40**2)
     model = families.make("modernbert", tmp_path / "modernbert")
     whole = tmp_path / "run"
     headscope.measure(model=model, task=str(long_task), words="plain", max_length=130, out=whole)
@@ -74,7 +75,7 @@ def test_examples_with_whole_maps(tiny: Path) -> None:
     model = headscope.load(tiny)
     lengths = (10, 20_000, 30)
     encoded = Encoded({}, [[0] * length for length in lengths], [], [], 0, 20_000, {})
-    assert passes.with_whole_maps(model, encoded) == [0, 2]
+    assert similarity.comparable(model, encoded) == [0, 2]
     assert np.array_equal(encoded.lengths, lengths)
 
 
@@ -86,8 +87,8 @@ def test_whole_maps_are_counted_by_the_batches_that_are_made(
     together = 4 * model.layers * model.heads * 3 * 10**2
     monkeypatch.setattr(passes, "WHOLE_BYTES", together)
     # A budget of many more tokens than there are makes no larger batch.
-    passes.check_whole_maps(model, encoded, 2**20, "comparing")
+    passes.check_whole_maps(model, encoded, 2**20)
     monkeypatch.setattr(passes, "WHOLE_BYTES", together - 1)
     with pytest.raises(HeadscopeError, match="for 10 tokens; give a smaller --max-length or"):
-        passes.check_whole_maps(model, encoded, 2**20, "comparing")
-    passes.check_whole_maps(model, encoded, 10, "comparing")
+        passes.check_whole_maps(model, encoded, 2**20)
+    passes.check_whole_maps(model, encoded, 10)

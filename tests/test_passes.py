@@ -15,7 +15,7 @@ from transformers import AutoModel
 import families
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
-from headscope.measures import MEASURES, WordMeasure
+from headscope.measures import MEASURES, WordMeasure, similarity
 from headscope.measures.base import MeasureObserver, Measures
 from headscope.measures.comparison import ComparisonObserver
 from headscope.measures.similarity import DivergenceObserver, likeness
@@ -349,6 +349,7 @@ def test_what_holds_all_layers_is_refused_where_it_is_too_large(
     monkeypatch.setattr(passes, "WHOLE_BYTES", 1000)
     with pytest.raises(HeadscopeError, match="comparing two models holds the maps of all layers"):
         run_pair_pass(case.model, case.model, case.encoded, [])
+    monkeypatch.setattr(similarity, "MOST_BYTES", 1000)
     with pytest.raises(HeadscopeError, match=r"likeness of heads holds .* give a smaller --max-le"):
         likeness(case.model, case.encoded)
 

@@ -25,10 +25,10 @@ from headscope.measures.rows import (
     likeness_rows,
     values_by_head,
 )
-from headscope.measures.similarity import LIKENESS, clusters, likeness
+from headscope.measures.similarity import LIKENESS, clusters, comparable, likeness
 from headscope.model.encoding import only
 from headscope.model.model import Model
-from headscope.model.passes import run_pair_pass, run_pass, with_whole_maps
+from headscope.model.passes import run_pair_pass, run_pass
 from headscope.model.resuming import Keeping
 from headscope.names import AFTER, AS_GIVEN, BEFORE
 from headscope.patterns.classifier import load_classifier
@@ -232,7 +232,7 @@ def _tables(
         notes += (f"{IMPORTANCE} needs a trained head of the task, so it is left out",)
     elif IMPORTANCE in names:
         notes += trust_note(model, session.task)
-    short = with_whole_maps(model, session.encoded)
+    short = comparable(model, session.encoded)
     if LIKENESS in names and len(short) < len(session.encoded):
         notes += (
             f"{LIKENESS} compares all heads of an example, so {len(session.encoded) - len(short)} "

@@ -16,14 +16,24 @@ from torch import Tensor
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded, only
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, check_whole_maps, run_pass
+from headscope.model.passes import Batch, LayerMaps, run_pass
 from headscope.model.precision import Precision
 from headscope.model.resuming import Keeping
 from headscope.progress import Advance, silent
 
 LIKENESS = "likeness"
+MOST_BYTES = 2**29
+"""Of an example whose maps of all heads take more, no two heads are compared: comparing takes three
+times as much.
+"""
 _CELLS = 2**19
 """How many numbers are compared at once: 2 MiB, which stay in the processor's cache."""
+
+
+def comparable(model: Model, encoded: Encoded) -> list[int]:
+    """The examples of which the maps of all heads may be held."""
+    needed = 4 * model.layers * model.heads * encoded.lengths**2
+    return [int(row) for row in np.flatnonzero(needed <= MOST_BYTES)]
 
 
 def divergences(maps: Float[Tensor, "head query key"]) -> Float[Tensor, "a b"]:
@@ -108,7 +118,11 @@ def likeness(
         rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
     observer = DivergenceObserver(model.layers, model.heads)
     drawn = only(encoded, rows.tolist())
-    check_whole_maps(model, drawn, 1, "the likeness of heads")
+    if len(comparable(model, drawn)) < len(drawn):
+        raise HeadscopeError(
+            f"the likeness of heads holds the maps of all heads of an example, which for "
+            f"{int(drawn.lengths.max())} tokens take too much memory: give a smaller --max-length"
+        )
     run_pass(
         model,
         drawn,

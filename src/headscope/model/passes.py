@@ -240,7 +240,7 @@ def run_pair_pass(
     """
     check_like(before, after)
     every = batches(encoded.lengths, batch_tokens)
-    check_whole_maps(before, encoded, batch_tokens, "comparing two models")
+    check_whole_maps(before, encoded, batch_tokens)
     for rows in unfinished(every, observers, keeping, advance):
         inputs, batch = batch_of(encoded, rows, before.hf.device, width)
         audience = _Audience(observers, batch)
@@ -251,13 +251,7 @@ def run_pair_pass(
         advance(len(rows))
 
 
-def with_whole_maps(model: Model, encoded: Encoded) -> list[int]:
-    """The examples of which the maps of all layers may be held."""
-    needed = 4 * model.layers * model.heads * encoded.lengths**2
-    return [int(row) for row in np.flatnonzero(needed <= WHOLE_BYTES)]
-
-
-def check_whole_maps(model: Model, encoded: Encoded, batch_tokens: int, what: str) -> None:
+def check_whole_maps(model: Model, encoded: Encoded, batch_tokens: int) -> None:
     """Refuse work that holds the maps of all layers of a batch where they are too large.
 
     Raises:
@@ -272,8 +266,9 @@ def check_whole_maps(model: Model, encoded: Encoded, batch_tokens: int, what: st
             needed, longest = of_batch, tokens
     if needed > WHOLE_BYTES:
         raise HeadscopeError(
-            f"{what} holds the maps of all layers of a batch: {needed / 2**30:.0f} GiB for "
-            f"{longest} tokens; give a smaller --max-length or --batch-tokens"
+            "comparing two models holds the maps of all layers of a batch: "
+            f"{needed / 2**30:.0f} GiB for {longest} tokens; give a smaller --max-length or "
+            "--batch-tokens"
         )
 
 
