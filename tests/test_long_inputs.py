@@ -55,6 +55,7 @@ def test_measure_keeps_cells_and_says_what_is_left_out(
     assert count <= 16
     assert {len(row[name]) for name in ("segments", "special", "words")} == {count}
     assert row["tokens"][0].startswith("<s> +")
+    assert [row["special"][place] for place in (0, 1, -1)] == [True, False, True]
     heads = pl.read_parquet(whole / "heads.parquet").filter(measure="entropy")
     assert heads["n"].to_list() == [4] * 15
     page = whole / "report.html"

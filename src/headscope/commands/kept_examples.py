@@ -28,7 +28,7 @@ class ExampleRow:
         tokens: Its subwords and special tokens; of a long example the cells of its maps, each by
             its first token and how many follow.
         segments: Which text a token belongs to, 0 or 1.
-        special: Whether a token is a special one.
+        special: Whether a token is a special one, or a cell holds one.
         words: The number of the word that a token belongs to, -1 for none.
     """
 
@@ -87,7 +87,10 @@ def example_rows(session: Session, model: Model, outputs: Logits | None = None) 
                 prediction=predicted[index],
                 tokens=cell_names(tokens, size),
                 segments=encoded.segments[row][::size],
-                special=encoded.special[row][::size],
+                special=[
+                    any(encoded.special[row][start : start + size])
+                    for start in range(0, len(tokens), size)
+                ],
                 # A cell is of no one word.
                 words=words[index] if size == 1 else [-1] * -(-len(tokens) // size),
             )
