@@ -32,14 +32,19 @@ from headscope.errors import HeadscopeError
 from headscope.examples import Split, Word
 from headscope.linguistics.linked import link
 from headscope.measures import measure
+from headscope.measures.base import FAITHFUL, Moments
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import load
 from headscope.model.outputs import logits
 from headscope.model.passes import run_pass
 from headscope.model.places import Marks, places
+from headscope.tasks import find
+from headscope.tasks.files import load_data
 from headscope.words.align import align
+from headscope.words.beginnings import beginnings
 from headscope.words.segment import segment
+from headscope.words.sources import tag
 
 INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -484,3 +489,45 @@ def test_rocbert_sees_shapes_and_sounds(tmp_path: Path) -> None:
     assert {len(column[0]) for column in cut.columns.values()} == {5}
     whole = encoded.columns["input_shape_ids"][0]
     assert cut.columns["input_shape_ids"][0] == [whole[i] for i in (0, 1, 4, 5, 6)]
+
+
+def unplaced(encoded: Encoded, row: int) -> Encoded:
+    """The same examples, as if the tokens of one had not been found in its text."""
+    offsets = list(encoded.offsets)
+    offsets[row] = [(0, 0)] * len(offsets[row])
+    return replace(encoded, offsets=offsets, unplaced=frozenset([row]))
+
+
+def test_the_notebooks_zeros_leave_out_an_example_that_is_not_placed(tiny: Path) -> None:
+    model = load(tiny)
+    split = load_data(find("builtin"), sizes=(1, 2)).validation
+    encoded = encode(split, model.tokenizer)
+    words = tag(split, "gold")
+    names = [name for name in FAITHFUL if name.startswith("attention_to_")]
+    assert names
+
+    def moments(encoded: Encoded, rows: list[int]) -> dict[str, Moments]:
+        chosen = only(encoded, rows)
+        aligned = [align(encoded, split, words)[row] for row in rows]
+        return measure(model, chosen, names, words=aligned, faithful=True)
+
+    alone = moments(encoded, [0])
+    together = moments(unplaced(encoded, 1), [0, 1])
+    for name in names:
+        assert np.array_equal(together[name].n, alone[name].n)
+        np.testing.assert_allclose(together[name].total, alone[name].total, rtol=1e-5, atol=1e-7)
+    assert alone["attention_to_noun"].total.all()
+    # An example whose words are placed counts, with the class or, as 0, without it.
+    placed = moments(encoded, [0, 1])
+    assert (placed["attention_to_noun"].n == 2).all()
+    assert (placed["attention_to_pronoun"].n == 2).all()
+
+
+def test_a_text_that_is_not_placed_is_not_said_to_be_cut(tiny: Path) -> None:
+    model = load(tiny)
+    split = Split(("the nurse " * 80, "it was " * 2000), None, np.zeros(2, np.int64))
+    encoded = encode(split, model.tokenizer, 2000)
+    texts, cut = beginnings(unplaced(encoded, 0), split)
+    assert texts.first[0] == split.first[0]
+    assert cut == 1
+    assert len(texts.first[1]) < len(split.first[1])

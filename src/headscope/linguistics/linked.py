@@ -131,6 +131,8 @@ def _is_cut(sentence: Sentence, tokens: WordTokens, encoded: Encoded, i: int) ->
     """Whether the end of sentence `i` was cut off: its last token ends before its last word."""
     if len(encoded.segments[i]) < encoded.max_length or not sentence.words:
         return False
+    if i in encoded.unplaced:
+        return False
     last_token_ends = max(end for _, end in encoded.offsets[i])
     return last_token_ends <= sentence.words[-1].start and not tokens[-1]
 

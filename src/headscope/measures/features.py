@@ -8,6 +8,7 @@ has that form.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool
@@ -63,6 +64,25 @@ def notebook_masks(batch: Batch, words: Sequence[Aligned]) -> ClassMasks:
             rows.append(torch.isin(ids, ids[tokens] if tokens else ids.new_empty(0)))
         masks[name] = torch.stack(rows) & batch.real & ~batch.special
     return masks
+
+
+@dataclass(frozen=True)
+class NotebookClasses:
+    """The classes of words of a batch as the notebook finds them.
+
+    Attributes:
+        masks: Which tokens belong to each class (`notebook_masks`).
+        is_placed: Of which examples it is known where their tokens stand, [batch].
+    """
+
+    masks: ClassMasks
+    is_placed: Bool[Tensor, "batch"]
+
+
+def notebook_classes(batch: Batch, words: Sequence[Aligned]) -> NotebookClasses:
+    """The classes of words of a batch as the notebook finds them."""
+    is_placed = torch.tensor([aligned.is_placed for aligned in words], device=batch.real.device)
+    return NotebookClasses(notebook_masks(batch, words), is_placed)
 
 
 def notebook_words(aligned: Aligned, name: str) -> list[tuple[Word, tuple[int, ...]]]:
@@ -121,10 +141,13 @@ def _from_cls(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
     return update
 
 
-def _in_notebook(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
-    def update(maps: LayerMaps, masks: ClassMasks) -> Values:
-        values = most_in(maps.received, masks[name])
-        return values if name == "negation" else values.nan_to_num(0.0)
+def _in_notebook(name: str) -> Callable[[LayerMaps, NotebookClasses], Values]:
+    def update(maps: LayerMaps, classes: NotebookClasses) -> Values:
+        values = most_in(maps.received, classes.masks[name])
+        if name == "negation":
+            return values
+        # An example whose words have no tokens may have the class: it has no value, not 0.
+        return values.nan_to_num(0.0).masked_fill(~classes.is_placed[:, None], torch.nan)
 
     return update
 
@@ -140,6 +163,6 @@ for _name in CLASSES:
     _to, _from = f"attention_to_{_name}", f"from_cls_to_{_name}"
     MEASURES.register(_to)(WordMeasure(_MASS, _to_class(_name), class_masks))
     MEASURES.register(_from)(WordMeasure(_MASS, _from_cls(_name), class_masks))
-    FAITHFUL[_to] = WordMeasure(_MASS, _in_notebook(_name), notebook_masks)
+    FAITHFUL[_to] = WordMeasure(_MASS, _in_notebook(_name), notebook_classes)
 MEASURES.register("from_cls_to_cls")(Measure(_MASS, from_cls_to_cls))
 MEASURES.register("from_cls_to_sep")(Measure(_MASS, from_cls_to_sep))

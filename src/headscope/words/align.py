@@ -27,11 +27,13 @@ class Aligned:
         text: Which text each word is in, 0 or 1.
         tokens: The indices of its tokens in the example, ascending; empty where the word was cut
             off or has no token.
+        is_placed: Whether it is known where the tokens stand in the texts; no word has any if not.
     """
 
     words: tuple[Word, ...]
     text: tuple[int, ...]
     tokens: tuple[tuple[int, ...], ...]
+    is_placed: bool = True
 
     @cached_property
     def governors(self) -> tuple[int | None, ...]:
@@ -94,6 +96,7 @@ def _align_example(encoded: Encoded, row: int, texts: Sequence[Sequence[Word]]) 
         words=tuple(word for words in texts for word in words),
         text=tuple(which for which, words in enumerate(texts) for _ in words),
         tokens=tuple(tuple(of_word) for of_text in tokens for of_word in of_text),
+        is_placed=row not in encoded.unplaced,
     )
 
 

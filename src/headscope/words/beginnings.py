@@ -13,7 +13,8 @@ CONTEXT = 500
 def beginnings(encoded: Encoded, split: Split) -> tuple[Split, int]:
     """The examples, each text cut some way behind its last token, at the end of a word.
 
-    A text that reaches no further than this, and the gold words of an example, stay as they are.
+    A text that reaches no further than this, one whose tokens were not found in it, and the gold
+    words of an example stay as they are.
 
     Args:
         encoded: The encoded examples.
@@ -33,7 +34,10 @@ def beginnings(encoded: Encoded, split: Split) -> tuple[Split, int]:
         texts = (
             [split.first[row]] if split.second is None else [split.first[row], split.second[row]]
         )
-        parts = [_beginning(text, end) for text, end in zip(texts, ends, strict=False)]
+        # Where no token is known to stand in the texts, none is known to be the last.
+        parts = texts
+        if row not in encoded.unplaced:
+            parts = [_beginning(text, end) for text, end in zip(texts, ends, strict=False)]
         cut += _shorter(parts, texts)
         first.append(parts[0])
         second += parts[1:]
