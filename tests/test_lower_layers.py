@@ -16,7 +16,7 @@ from headscope.ablation.lower_layers import LowerLayers, lower_layers
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import parse_sets
 from headscope.examples import Split
-from headscope.model.encoding import Encoded, encode
+from headscope.model.encoding import Encoded, encode, only
 from headscope.model.loading import load
 from headscope.model.model import Model
 
@@ -142,3 +142,25 @@ def test_a_model_whose_layers_are_not_all_is_run_whole(tmp_path: Path) -> None:
     last.register_forward_hook(lambda _m, _i, output: output + states[-1])
     assert base is not model.hf
     assert lower_layers(model, encoded(model), "uniform", 1 << 20) is None
+
+
+def test_lower_layers_are_tried_with_padding_and_without(model: Model) -> None:
+    widths: list[list[int]] = []
+    tokens = [len(special) for special in encoded(model).special]
+
+    def remember(_module: nn.Module, _given: Any, options: dict[str, Any]) -> None:
+        widths.append(options["attention_mask"].sum(1).tolist())
+
+    hook = model.hf.register_forward_pre_hook(remember, with_kwargs=True)
+    assert lower_layers(model, encoded(model), "uniform", 1 << 20) is not None
+    hook.remove()
+    assert tokens in widths
+    assert [tokens[-1]] in widths
+    assert len(set(tokens)) > 1
+
+
+def test_without_examples_or_modules_there_is_nothing_to_share(tmp_path: Path) -> None:
+    albert = load(families.make("albert", tmp_path / "albert"))
+    assert lower_layers(albert, encoded(albert), "uniform", 1 << 20) is None
+    model = load(families.make("distilbert", tmp_path / "distilbert"))
+    assert lower_layers(model, only(encoded(model), []), "uniform", 1 << 20) is None

@@ -44,11 +44,6 @@ class LowerLayers:
         self._memory = memory
         self._kept: dict[tuple[int, ...], _Kept] = {}
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the model's layers are modules of their own, so that they can be left out."""
-        return bool(self._modules)
-
     @contextmanager
     def below(self, layer: int, rows: tuple[int, ...]) -> Iterator[None]:
         """While the context is open, the model runs for the examples `rows` alone, and the layers
@@ -90,19 +85,23 @@ def _bytes_of(output: Any) -> int:
 
 @torch.inference_mode()
 def lower_layers(model: Model, few: Encoded, mode: Mode, memory: int) -> LowerLayers | None:
-    """The lower layers of a model; None where leaving them out changes its outputs on a few
-    examples.
+    """The lower layers of a model; None where they are no modules of their own, or where leaving
+    them out changes its outputs on a few examples.
     """
+    if not len(few) or not model.layer_modules:
+        return None
     layers = LowerLayers(model, memory)
-    for row in range(len(few)):
-        inputs = few.batch([row], model.hf.device)
+    every = tuple(range(len(few)))
+    # The examples together, with padding, and the last one without: other code may run.
+    for rows in (every, every[-1:]):
+        inputs = few.batch(rows, model.hf.device)
         # From the first layer on, so that what is kept for one is used for the next.
         for layer in range(1, model.layers):
             with model.disabled(Head(layer + 1, 1), mode):
                 whole = model.hf(**inputs)[0]
-                with layers.below(layer, (row,)):
+                with layers.below(layer, rows):
                     first = model.hf(**inputs)[0]
-                with layers.below(layer, (row,)):
+                with layers.below(layer, rows):
                     again = model.hf(**inputs)[0]
             if not (torch.equal(first, whole) and torch.equal(again, whole)):
                 return None

@@ -1,8 +1,8 @@
 """Score a model with any sets of its heads disabled, as often as a search asks for it.
 
 A model of any family is run once for every set (`forms`), from the first disabled layer on
-(`lower_layers`). One that is built like BERT is scored by
-its own layers, many sets at once (`stacked`), where that gives the model's own outputs.
+(`lower_layers`). One that is built like BERT is scored by its own layers, many sets at once
+(`stacked`), where that gives the model's own outputs.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -103,9 +103,7 @@ class Scorer:
     def shares_lower_layers(self) -> bool:
         """Whether what lies below the first disabled head is computed once."""
         form = self._form
-        return isinstance(form, Stacked) or (
-            isinstance(form, OneByOne) and form.lower is not None and form.lower.is_known
-        )
+        return isinstance(form, Stacked) or (isinstance(form, OneByOne) and form.lower is not None)
 
     def plan(self, sets: Sequence[NamedSet]) -> list[Unit]:
         """The units that the sets are scored in, in the order of their first layers.
@@ -163,8 +161,8 @@ class Scorer:
     def _from_the_first_layer(self) -> OneByOne:
         """The form for any family."""
         few = self._few()
-        longest = only(few, range(len(few))[-1:])
-        return self._one_by_one(lower_layers(self.model, longest, self.mode, self.memory))
+        ends = only(few, sorted({*range(len(few))[:1], *range(len(few))[-1:]}))
+        return self._one_by_one(lower_layers(self.model, ends, self.mode, self.memory))
 
     @cached_property
     def _stacked(self) -> Stacked | None:

@@ -152,9 +152,10 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 def attach(hf: PreTrainedModel) -> Tap:
     """Switch a model to headscope's attention through transformers' interface."""
+    before = hf.config._attn_implementation
     tap = open_tap(hf)
     hf.set_attn_implementation(NAME)
-    tap.undo.callback(hf.set_attn_implementation, "eager")
+    tap.undo.callback(hf.set_attn_implementation, before)
     return tap
 
 

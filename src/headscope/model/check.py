@@ -60,7 +60,6 @@ def check(model: Model) -> tuple[str, ...]:
         output_is_finite(ours.states, batch["attention_mask"].bool())
         every_layer_is_seen(ours.maps, model.layers, model.heads)
     output_is_finite(output, single["attention_mask"].bool())
-    padded_output = model.hf(**batches[0])[0]
     unobserved = [model.hf.base_model(**batch)[0] for batch in batches]
     with model.tap.edited(Edit({}, "uniform")):
         edited = model.hf.base_model(**single)[0]
@@ -82,7 +81,7 @@ def check(model: Model) -> tuple[str, ...]:
         disabling_changes_the_output(model, single, output, layer)
     notes = padding_note(unobserved[0], unobserved[1], real)
     if model.has_head and not notes:
-        head_does_not_read_padding(padded_output, output)
+        head_does_not_read_padding(model.hf(**batches[0])[0], output)
     return notes
 
 

@@ -55,7 +55,7 @@ class Tapping:
     """A way to tap the attention of a model.
 
     Attributes:
-        name: What is tapped, as in "the check of NAME failed".
+        name: What is tapped, as in "tried: NAME".
         attach: Lets every layer show its attention to the tap that is returned.
         plain: A context in which a tapped model runs its own attention and can return its maps; the
             check at load compares with them.
@@ -98,8 +98,8 @@ class Family:
         heads: The number of heads of a layer.
         output_layers: Finds the linear layer that reads the concatenated heads of every layer.
         positions: Says how many tokens a model has positions for.
-        layer_parts: What every layer must have, by path, so that `ablation.encoder` can run a model
-            layer by layer; () if only the model itself can run its layers.
+        layer_parts: What every layer must have, by path, so that `ablation.bert_layers` can run a
+            model layer by layer; () if only the model itself can run its layers.
     """
 
     model_type: str

@@ -45,13 +45,17 @@ def left_out(modules: Sequence[nn.Module], output: Any, tap: Tap) -> Iterator[No
         tap.next_layer()
         return output
 
+    # An adapter may have replaced the forward of a layer before.
+    replaced = [module.__dict__.get("forward") for module in modules]
     for module in modules:
         module.__dict__["forward"] = pass_on
     try:
         yield
     finally:
-        for module in modules:
-            module.__dict__.pop("forward", None)
+        for module, before in zip(modules, replaced, strict=True):
+            del module.__dict__["forward"]
+            if before is not None:
+                module.__dict__["forward"] = before
 
 
 @contextmanager

@@ -120,7 +120,6 @@ class Tap:
         calls: How many calls of attention the forward pass in progress has made.
         passes: How many forward passes have begun.
         real: The real tokens of the pass in progress, [batch, token].
-        visible: The same as a mask of keys, [batch, 1, 1, key]; None where nothing is padded.
         undo: What takes the tap out of the model again.
     """
 
@@ -129,7 +128,6 @@ class Tap:
     calls: int = 0
     passes: int = 0
     real: Tensor | None = None
-    visible: Tensor | None = None
     undo: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -185,7 +183,6 @@ class Tap:
         """A forward pass starts with these real tokens."""
         self.calls = 0
         self.real = real
-        self.visible = None if bool(real.all()) else real[:, None, None]
         self.passes += 1
 
     def next_layer(self) -> int:

@@ -10,8 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from headscope.errors import InterventionError
-from headscope.model.adapters.replaced import Replaced, dropout_of, visible_keys
-from headscope.model.attention import attend
+from headscope.model.adapters.replaced import Replaced, attended
 
 
 def _forward_v2(
@@ -49,17 +48,9 @@ def _forward_v2(
         bias = module.disentangled_attention_bias(
             query, key, relative_pos, module.pos_dropout(rel_embeddings), terms
         ).unflatten(0, (-1, heads))
-    output, _ = attend(
-        module,
-        query.unflatten(0, (-1, heads)),
-        key.unflatten(0, (-1, heads)),
-        value.unflatten(0, (-1, heads)),
-        visible_keys(module),
-        bias,
-        scaling=(query.shape[-1] * terms) ** -0.5,
-        dropout=dropout_of(module),
-    )
-    return output.flatten(-2), None
+    query, key, value = (states.unflatten(0, (-1, heads)) for states in (query, key, value))
+    scaling = (query.shape[-1] * terms) ** -0.5
+    return attended(module, query, key, value, bias, scaling), None
 
 
 def _forward_v1(
@@ -86,17 +77,7 @@ def _forward_v1(
         bias = module.disentangled_att_bias(
             query, key, relative_pos, module.pos_dropout(rel_embeddings), terms
         )
-    output, _ = attend(
-        module,
-        query,
-        key,
-        value,
-        visible_keys(module),
-        bias,
-        scaling=1.0,
-        dropout=dropout_of(module),
-    )
-    return output.flatten(-2), None
+    return attended(module, query, key, value, bias, 1.0), None
 
 
 DEBERTA_V2 = Replaced("DisentangledSelfAttention", _forward_v2)

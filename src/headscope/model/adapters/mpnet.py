@@ -4,8 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from headscope.model.adapters.replaced import Replaced, dropout_of, visible_keys
-from headscope.model.attention import attend
+from headscope.model.adapters.replaced import Replaced, attended
 
 
 def _forward(
@@ -30,17 +29,8 @@ def _forward(
         linear(hidden_states).unflatten(-1, (module.num_attention_heads, -1)).transpose(1, 2)
         for linear in (module.q, module.k, module.v)
     )
-    output, _ = attend(
-        module,
-        query,
-        key,
-        value,
-        visible_keys(module),
-        position_bias,
-        scaling=module.attention_head_size**-0.5,
-        dropout=dropout_of(module),
-    )
-    return module.o(output.flatten(-2)), None
+    scaling = module.attention_head_size**-0.5
+    return module.o(attended(module, query, key, value, position_bias, scaling)), None
 
 
 MPNET = Replaced("MPNetSelfAttention", _forward)

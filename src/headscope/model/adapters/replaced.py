@@ -5,9 +5,11 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from headscope.model.attention import attend
 from headscope.model.tap import Tap, open_tap, tap_of
 
 
@@ -54,12 +56,26 @@ class Replaced:
             module.__dict__.pop("forward", None)
 
 
-def visible_keys(module: nn.Module) -> Tensor | None:
-    """Which keys may be seen in the pass in progress, [batch, 1, 1, key]; None for all."""
+def attended(
+    module: Any,
+    query: Float[Tensor, "batch head query d"],
+    key: Float[Tensor, "batch head key d"],
+    value: Float[Tensor, "batch head key d"],
+    bias: Float[Tensor, "_ head query key"] | None,
+    scaling: float,
+) -> Float[Tensor, "batch query size"]:
+    """The outputs of a module's heads, one beside the other, by headscope's attention.
+
+    Args:
+        module: The module whose `forward` is replaced; its `dropout` is that of the maps.
+        query: The queries.
+        key: The keys.
+        value: The values.
+        bias: What is added to the scores.
+        scaling: What the product of queries and keys is multiplied by.
+    """
     tap = tap_of(module)
-    return None if tap is None else tap.visible
-
-
-def dropout_of(module: Any) -> float:
-    """The dropout of a module's maps, as it applies now."""
-    return float(module.dropout.p) if module.training else 0.0
+    visible = None if tap is None or tap.real is None else tap.real[:, None, None]
+    dropout = float(module.dropout.p) if module.training else 0.0
+    output, _ = attend(module, query, key, value, visible, bias, scaling=scaling, dropout=dropout)
+    return output.flatten(-2)
