@@ -11,24 +11,13 @@ from torch import Tensor
 from transformers import AutoModel
 
 import families
+import zoo
 from headscope.errors import HeadscopeError, InterventionError
 from headscope.model import loading
 from headscope.model.loading import load
 from headscope.model.tap import Edit
 
 ENCODERS = (*families.OWN, "splinter", "esm", "nomic_bert", "eurobert", "mobilebert")
-MORE: dict[str, dict[str, Any]] = {
-    "esm": {"position_embedding_type": "absolute", "mask_token_id": 3},
-    "nomic_bert": {},
-    "eurobert": {"mask_token_id": 3, "num_key_value_heads": families.HEADS, "head_dim": 4},
-    "mobilebert": {
-        "embedding_size": 20,
-        "intra_bottleneck_size": 20,
-        "true_hidden_size": 20,
-        "use_bottleneck": False,
-        "normalization_type": "layer_norm",
-    },
-}
 TEXT, SECOND = "The nurse thanked the pilot.", "It was not who by 1984 in the storm!"
 
 
@@ -38,7 +27,7 @@ TEXT, SECOND = "The nurse thanked the pilot.", "It was not who by 1984 in the st
 def test_maps_and_states_are_those_of_eager_attention(
     tmp_path: Path, family: str, texts: Sequence[list[str]]
 ) -> None:
-    folder = families.make_encoder(family, tmp_path / family, **MORE.get(family, {}))
+    folder = families.make_encoder(family, tmp_path / family, **zoo.CONFIGS[family])
     model = load(folder)
     eager = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
     batch = dict(model.tokenizer(*texts, padding=True, return_tensors="pt"))

@@ -13,37 +13,11 @@ from torch import Tensor
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, NomicBertConfig
 
 import families
+import zoo
 from headscope.errors import HeadscopeError
 from headscope.model.config import read_config
 from headscope.model.families import FAMILIES
 from headscope.model.loading import load
-
-TEXT_PART: dict[str, Any] = {
-    **{key: families.SIZES[key] for key in ("vocab_size", "hidden_size", "pad_token_id")},
-    "num_hidden_layers": families.LAYERS,
-    "num_attention_heads": families.HEADS,
-    "num_key_value_heads": families.HEADS,
-    "head_dim": 4,
-    "intermediate_size": 23,
-    "global_head_dim": 8,  # of layers with full attention
-    "num_global_key_value_heads": 1,
-    "embedding_dim": 20,
-    "layer_types": ["sliding_attention", "full_attention", "full_attention"],
-    "sliding_window": 6,
-    "vocab_size_per_layer_input": 131,
-    "hidden_size_per_layer_input": 8,
-    "max_position_embeddings": 41,
-}
-PICTURES: dict[str, Any] = {
-    "model_type": "gemma4_vision",
-    "hidden_size": 16,
-    "intermediate_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "global_head_dim": 8,
-}
 
 
 def configure(folder: Path, **values: Any) -> None:
@@ -61,7 +35,9 @@ def save(config: Any, folder: Path) -> Path:
 
 @torch.no_grad()
 def test_of_a_model_with_parts_for_pictures_the_encoder_of_texts_is_built(tmp_path: Path) -> None:
-    config = AutoConfig.for_model("embedding_gemma2", text_config=TEXT_PART, vision_config=PICTURES)
+    config = AutoConfig.for_model(
+        "embedding_gemma2", text_config=zoo.GEMMA, vision_config=zoo.PICTURES
+    )
     folder = save(config, tmp_path / "model")
     tensors = load_file(folder / "model.safetensors")
     towers = [key for key in tensors if "vision" in key]

@@ -77,7 +77,7 @@ _T5: dict[str, Any] = {
     # T5 draws its weights by a factor, from which attention is far from uniform only if large.
     "initializer_factor": 1.0,
 }
-_GEMMA: dict[str, Any] = {
+GEMMA: dict[str, Any] = {
     **{key: families.SIZES[key] for key in ("vocab_size", "hidden_size", "pad_token_id")},
     **_GROUPED,
     "num_hidden_layers": LAYERS,
@@ -100,7 +100,7 @@ _BIDIRECTIONAL: dict[str, Any] = {
     "sliding_window": 6,
     "query_pre_attn_scalar": HEAD_SIZE,
 }
-_PICTURES: dict[str, Any] = {
+PICTURES: dict[str, Any] = {
     "model_type": "gemma4_vision",
     "hidden_size": 16,
     "intermediate_size": 16,
@@ -118,7 +118,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "deberta": _RELATIVE,
     "deberta-v2": _RELATIVE
     | {"position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True},
-    "embedding_gemma2": {"text_config": _GEMMA, "vision_config": _PICTURES},
+    "embedding_gemma2": {"text_config": GEMMA, "vision_config": PICTURES},
     "esm": {"position_embedding_type": "absolute", "mask_token_id": 3},
     "esmc": {"d_model": 20, "n_heads": HEADS, "n_layers": LAYERS},
     "eurobert": {"mask_token_id": 3, **_GROUPED},
