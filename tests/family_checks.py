@@ -52,7 +52,7 @@ class Findings:
         modes: For every mode that the family can be disabled in the largest difference from the explicit form with a head disabled, relative likewise, over all
             heads.
         least: The least that disabling a head changes the output, relative likewise.
-        way: How sets of heads are scored: "stacked", "shared" (lower layers once) or "whole"; "" without a classifier.
+        way: How sets of heads are scored (`Scorer.way`); "" without a classifier.
         scores: The largest difference of what scored sets put out from the model with the set disabled, relative likewise.
         learns: Whether in training every weight gets a gradient that gets one from eager attention.
         words: Whether words are known with the family's own tokenizer, as a word or two; "" if that was not asked.
@@ -349,9 +349,7 @@ def _compare_scores(model: Model, found: Findings) -> None:
     encoded = encode(examples, model.tokenizer)
     # Some batches are padded and some are not.
     scorer = Scorer(model, encoded, precision="fp32", batch_tokens=64, note=lambda _: None)
-    found.way = "whole"
-    if scorer.is_stacked or scorer.shares_lower_layers:
-        found.way = "stacked" if scorer.is_stacked else "shared"
+    found.way = scorer.way
     every = [Head(layer + 1, 1) for layer in range(model.layers)]
     sets = [(str(head), frozenset([head])) for head in every] + [("all", frozenset(every))]
     # The same batches, since ConvBERT's outputs depend on the padding.

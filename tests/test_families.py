@@ -20,6 +20,7 @@ from headscope.axes import Head
 from headscope.errors import HeadscopeError, InterventionError
 from headscope.model.attention import attend
 from headscope.model.families import FAMILIES, Family, Tapping, family_of
+from headscope.model.layer_parts import LayerParts
 from headscope.model.loading import load
 from headscope.model.tap import Tap, open_tap
 
@@ -153,10 +154,10 @@ def test_a_family_says_what_runs_layer_by_layer(tiny: Path, register: Any) -> No
     model = load(tiny)
     assert BertLayers.fits(model)
     FAMILIES._items.pop("bert")
-    register(Family("bert", layer_parts=()))
+    register(Family("bert", layer_parts=None))
     assert not BertLayers.fits(model)
     FAMILIES._items.pop("bert")
-    register(Family("bert", layer_parts=("attention.self.no_such_part",)))
+    register(Family("bert", layer_parts=LayerParts(query="attention.self.no_such_part")))
     assert not BertLayers.fits(model)
 
 

@@ -34,7 +34,7 @@ SENTENCE = re.compile(r"Of \d+ families of text encoders .*? with a\s+reason", r
 MOST_MAPS, MOST_STATES, MOST_GRADIENTS = 1e-5, 1e-5, 1e-4
 MOST_SCORES = 1e-4
 LEAST_CHANGE = 1e-3
-_WAYS = {"stacked": "many sets at once", "shared": "lower layers once", "whole": "whole", "": ""}
+_WAYS = {"layers": "layer by layer", "passes": "by its pass", "whole": "whole", "": ""}
 
 
 def main(names: list[str]) -> int:
@@ -135,7 +135,9 @@ def page(taken: dict[str, Findings], refused: dict[str, str]) -> str:
             "relative to the largest. *uniform*, *zero*, *mean*: of the encoder's output with each "
             "head disabled in turn from that of transformers' own model in double precision whose "
             "output projection reads something else (ModernBERT's and Gemma's in single). *sets*: "
-            "how `disable` scores many sets. *words*: whether words are known with a tokenizer of "
+            "how `disable` scores sets: many at once by the model's layers one by one, or by its "
+            "own forward pass from a layer on, or the whole model for every set. *words*: "
+            "whether words are known with a tokenizer of "
             "the class that transformers has for the family; not said where it has none, so that "
             "the checkpoint's file decides; matched where it is written in Python, and its tokens "
             "are looked for in the texts. *norms*: whether the heads' output projections are "

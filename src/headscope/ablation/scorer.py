@@ -1,38 +1,44 @@
 """Score a model with any sets of its heads disabled, as often as a search asks for it.
 
-A model of any family is run once for every set (`forms`), from the first disabled layer on
-(`lower_layers`). One that is built like BERT is scored by its own layers, many sets at once
-(`stacked`), where that gives the model's own outputs.
+A model is run from the layer on in which sets begin to differ, many sets at once (`stacked`): one
+that is built like BERT by its own layers (`bert_layers`), any other by its own forward pass
+(`any_layers`). Where neither gives the model's own outputs, the model is run once for every set
+(`forms`).
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from headscope.ablation.any_layers import AnyLayers
 from headscope.ablation.bert_layers import BertLayers
-from headscope.ablation.forms import Form, OneByOne, Unit
-from headscope.ablation.layer_states import LayerStates
-from headscope.ablation.lower_layers import LowerLayers, lower_layers
-from headscope.ablation.rounding_guard import RoundingGuard
+from headscope.ablation.checked import TOLERANCE, depends_on_padding, difference_from_model
+from headscope.ablation.forms import Form, OneByOne
+from headscope.ablation.half import formats, halves
+from headscope.ablation.kept_states import KeptStates
+from headscope.ablation.layered import Layered
+from headscope.ablation.plan import Trunk, Unit
 from headscope.ablation.sets import NamedSet, SetResult
-from headscope.ablation.stacked import Stacked, difference_from_model
+from headscope.ablation.stacked import Precise, Stacked
 from headscope.axes import Head, check_inside, head_set
 from headscope.engine.executor import Item, as_completed
 from headscope.engine.local import Local
+from headscope.errors import InterventionError
 from headscope.model.encoding import BATCH_TOKENS, Encoded, only
 from headscope.model.model import Model
 from headscope.model.outputs import logits
-from headscope.model.precision import Precision, has_bf16
+from headscope.model.precision import Precision
 from headscope.model.tap import Mode
 from headscope.progress import say
 
 MEMORY = 2 * 2**30
 """How many bytes of a model's states are kept where nothing is said."""
-TOLERANCE = 1e-4
-"""How far the fast form may lie from the model, relative to the model's largest output."""
+CPU_TOKENS = 1024
+"""A processor is slower with larger stacks: what lies between two layers leaves its cache."""
 
 
 class Scorer:
@@ -100,10 +106,14 @@ class Scorer:
         return isinstance(self._form, Stacked)
 
     @property
-    def shares_lower_layers(self) -> bool:
-        """Whether what lies below the first disabled head is computed once."""
+    def way(self) -> Literal["layers", "passes", "whole"]:
+        """How sets are scored: many at once by the model's own layers, or by its own forward pass
+        from a layer on; or the whole model once for each.
+        """
         form = self._form
-        return isinstance(form, Stacked) or (isinstance(form, OneByOne) and form.lower is not None)
+        if not isinstance(form, Stacked):
+            return "whole"
+        return "layers" if isinstance(form.layered, BertLayers) else "passes"
 
     def plan(self, sets: Sequence[NamedSet]) -> list[Unit]:
         """The units that the sets are scored in, in the order of their first layers.
@@ -149,57 +159,62 @@ class Scorer:
         model = self.model
         # What is kept is of a model whose heads nobody else watches or disables.
         if model.hf.training or not model.tap.is_idle:
-            return self._one_by_one(None)
-        return self._stacked or self._from_the_first_layer
+            return self._one_by_one
+        return self._stacked or self._one_by_one
 
-    def _one_by_one(self, lower: LowerLayers | None) -> OneByOne:
-        return OneByOne(
-            self.model, self.encoded, self.mode, self.batch_tokens, self.precision, lower
-        )
-
-    @cached_property
-    def _from_the_first_layer(self) -> OneByOne:
-        """The form for any family."""
-        few = self._few()
-        ends = only(few, sorted({*range(len(few))[:1], *range(len(few))[-1:]}))
-        return self._one_by_one(lower_layers(self.model, ends, self.mode, self.memory))
+    @property
+    def _one_by_one(self) -> OneByOne:
+        return OneByOne(self.model, self.encoded, self.mode, self.batch_tokens, self.precision)
 
     @cached_property
     def _stacked(self) -> Stacked | None:
         """The fast form; None where it does not give the outputs of the model."""
-        if not len(self.encoded) or not BertLayers.fits(self.model):
+        exact = self._layered() if len(self.encoded) and self.model.has_head else None
+        if exact is None:
             return None
-        layers = BertLayers(self.model)
+        on_cpu = self.model.hf.device.type == "cpu"
+        tokens = min(self.batch_tokens, CPU_TOKENS) if on_cpu else self.batch_tokens
+        # A batch is of like lengths where it is small, and several sets of it fill a stack.
+        cut = max(1, tokens // (2 if on_cpu else 16))
+        states = KeptStates(exact, self.encoded, cut, self.memory, self.layers_kept)
+        form = partial(Stacked, states=states, stack_tokens=tokens)
+        if self.precision == "bf16":
+            return form(exact.rounded(torch.bfloat16))
+        halved = self._halved(exact, form)
+        return form(exact) if halved is None else form(halved[0], precise=halved[1])
+
+    def _layered(self) -> Layered | None:
+        """The model as it can be run from any layer on; None where that is not its own outputs."""
+        if not self.model.layer_modules:
+            return None
+        kinds: list[type[BertLayers] | type[AnyLayers]] = [AnyLayers]
+        if BertLayers.fits(self.model):
+            kinds.insert(0, BertLayers)
         few = self._few()
-        try:
-            # Without padding other code runs, in the model and here.
-            differences = [
-                difference_from_model(layers, examples, self.mode)
-                for examples in (few, only(few, [0]))
-            ]
-        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-            self.note(
-                f"{self.model.name} is built like BERT but cannot be run by its layers ({error}): "
-                "the slower general form is used"
-            )
-            return None
-        difference = float(np.max(differences))
-        # Not-a-number fails as well.
-        if not difference <= TOLERANCE:
-            self.note(
-                f"{self.model.name} is built like BERT, but run by its layers its outputs differ "
-                f"by {difference:.1e}: the slower general form is used"
-            )
-            return None
-        states = LayerStates(layers, self.encoded, self.memory, self.layers_kept)
-        return Stacked(
-            layers,
-            states,
-            self.mode,
-            batch_tokens=self.batch_tokens,
-            precision="bf16" if self.precision == "bf16" else "fp32",
-            guard=self._guard(),
-        )
+        why = ""
+        for kind in kinds:
+            try:
+                layered = kind(self.model, self.mode)
+                # Without padding other code runs, in the model and here.
+                differences = [
+                    difference_from_model(layered, examples, self.mode)
+                    for examples in (few, only(few, [0]))
+                ]
+            except (
+                AttributeError, IndexError, InterventionError, RuntimeError, TypeError, ValueError
+            ) as error:  # fmt: skip
+                why = f"cannot be run from one of its layers on ({error})"
+                continue
+            difference = float(np.max(differences))
+            # Not-a-number fails as well.
+            if difference <= TOLERANCE and depends_on_padding(layered, few):
+                why = "puts out other numbers for a text with padding beside it"
+                break
+            if difference <= TOLERANCE:
+                return layered
+            why = f"gives other outputs, by {difference:.1e}, when it is run from a layer on"
+        self.note(f"{self.model.name} {why}: it is run once for every set, which takes longer")
+        return None
 
     def _few(self) -> Encoded:
         """Up to four examples, from the shortest to a long one."""
@@ -207,13 +222,19 @@ class Scorer:
         rows = {int(order[len(order) * quarter // 4]) for quarter in range(4)}
         return only(self.encoded, sorted(rows))
 
-    def _guard(self) -> RoundingGuard | None:
-        """What makes bfloat16 predict as float32 does, where bfloat16 is to be used for that."""
+    def _halved(
+        self, exact: Layered, form: Callable[[Layered], Stacked]
+    ) -> tuple[Layered, Precise] | None:
+        """Half precision with what makes its predictions exact, where it is to be used."""
         is_regression = int(self.model.hf.config.num_labels or 0) <= 1
-        if self.precision != "auto" or is_regression or not has_bf16(self.model.hf.device):
+        if self.precision != "auto" or is_regression or not formats(self.model.hf.device):
             return None
-        rounded = self._outputs("bf16")
-        return RoundingGuard(torch.from_numpy(rounded), torch.from_numpy(self.unchanged))
+
+        def outputs(layered: Layered) -> torch.Tensor:
+            whole = Unit((("", frozenset()),), Trunk(0, frozenset()))
+            return torch.from_numpy(form(layered).score(whole)[0].outputs)
+
+        return halves(exact, torch.from_numpy(self.unchanged), outputs, self.note)
 
 
 def _is_done(unit: Unit, done: Collection[str]) -> bool:

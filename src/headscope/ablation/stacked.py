@@ -1,11 +1,11 @@
-"""The fast form: a BERT-like model scored under many sets of disabled heads, layer by layer.
+"""Scores sets of disabled heads many at once, from the layer on in which they begin to differ.
 
-Below the first disabled head all sets have the same states, which are computed once and kept
-(`layer_states`). Above it the sets that begin in the same layer are stacked in one batch.
+What they share below is computed once and kept (`kept_states`). Above it the sets of a unit are
+stacked in one batch. In half precision what a guard doubts is scored again in float32, every (set,
+example) by itself.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,289 +13,228 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from headscope.ablation.bert_layers import BertLayers, HeadOutputs
-from headscope.ablation.forms import Form, Unit
-from headscope.ablation.layer_states import LayerStates
+from headscope.ablation.forms import Form
+from headscope.ablation.kept_states import KeptStates
+from headscope.ablation.layered import Batch, Layered, Picked, Removed, Scored, State
+from headscope.ablation.plan import Unit, units
 from headscope.ablation.rounding_guard import RoundingGuard
-from headscope.ablation.sets import NamedSet, SetResult, first_layer
-from headscope.axes import Head, HeadSet
-from headscope.model.encoding import Encoded
-from headscope.model.precision import Precision, scoring_autocast
-from headscope.model.tap import Mode
+from headscope.ablation.sets import NamedSet, SetResult
+from headscope.axes import HeadSet
 
 UNIT = 16
-"""So many sets are scored together: a stack holds many sets of few examples, which are then of like
-length, without padding.
-"""
-CPU_TOKENS = 1024
-"""A processor is slower with larger stacks: what lies between two layers leaves its cache."""
+"""So many sets are scored together, and saved together."""
+BLOCK = 16
+"""Of so many batches what is in doubt is scored again together: of each it is but a few rows."""
+RECENT = 64
+"""So many of the sets scored last are remembered, to begin where others differ from them."""
 
 
 @dataclass(frozen=True)
-class StackOutputs:
-    """What a batch puts out under each set, and how far the least moved head of the set moved."""
+class Precise:
+    """How exact numbers are had from half precision.
 
-    outputs: Float[Tensor, "set batch output"]
-    change: Float[Tensor, "set"]
+    Attributes:
+        layered: The model in float32.
+        guard: Says what half precision leaves in doubt.
+    """
+
+    layered: Layered
+    guard: RoundingGuard
 
 
 class Stacked(Form):
-    """Scores units of sets by the model's own layers.
+    """Scores units of sets from any layer on.
 
     Args:
-        layers: The model.
+        layered: The model, in the precision that all is scored in.
         states: What enters its layers for the examples.
-        mode: What a disabled head puts out.
-        batch_tokens: How many tokens a stack of batches has at most.
-        precision: The number format, without a guard.
-        guard: Says which examples bfloat16 leaves in doubt. With one, all is computed in bfloat16
-            but what enters the first disabled layer, and what is in doubt again in float32.
+        stack_tokens: Over how many tokens a stack of batches goes at most.
+        precise: What is in doubt is scored again by it; None if nothing is.
     """
 
     def __init__(
         self,
-        layers: BertLayers,
-        states: LayerStates,
-        mode: Mode,
+        layered: Layered,
+        states: KeptStates,
         *,
-        batch_tokens: int,
-        precision: Precision,
-        guard: RoundingGuard | None,
+        stack_tokens: int,
+        precise: Precise | None = None,
     ) -> None:
-        self.layers, self.states, self.mode, self.guard = layers, states, mode, guard
-        self.device = layers.model.hf.device
-        on_cpu = self.device.type == "cpu"
-        self.batch_tokens = min(batch_tokens, CPU_TOKENS) if on_cpu else batch_tokens
-        self.precision: Precision = precision if guard is None else "bf16"
+        self.layered, self.states, self.precise = layered, states, precise
+        self.stack_tokens = stack_tokens
+        self._recent: list[HeadSet] = []
 
     def plan(self, sets: Sequence[NamedSet]) -> list[Unit]:
-        """Units of sets that begin in the same layer, from the first layer on."""
-        by_layer: list[list[NamedSet]] = [[] for _ in self.layers.layers]
-        for name, heads in sets:
-            by_layer[first_layer(heads)].append((name, heads))
-        groups = []
-        for same in by_layer:
-            groups += [same[start : start + UNIT] for start in range(0, len(same), UNIT)]
-        largest = max((len(group) for group in groups), default=1)
-        tokens = max(1, self.batch_tokens // largest)
-        return [Unit(tuple(group), tokens) for group in groups]
+        """Units of sets that begin alike, from the first layer on."""
+        layers = self.layered.model.layers
+        planned = units(sets, layers, UNIT, self._recent)
+        last = [heads for unit in planned for _, heads in unit.sets]
+        self._recent = [*self._recent, *last][-RECENT:]
+        return planned
 
+    @torch.inference_mode()
     def score(self, unit: Unit) -> list[SetResult]:
         """What every set of a unit puts out."""
-        sets = [heads for _, heads in unit.sets]
-        stack = Stack(self.layers, sets, self.mode, self.batch_tokens)
-        scored = self._pass(stack, unit.batch_tokens)
-        # Each failure raises the guard's bound, and above the largest difference none fails.
-        while scored is None:
-            scored = self._pass(stack, unit.batch_tokens)
-        outputs = scored.outputs.cpu().numpy()
-        change = scored.change.tolist()
+        removed = Removed.of([heads for _, heads in unit.sets], self.layered.model)
+        scoring = _Scoring(self, unit, removed)
+        scoring.run()
+        # From the order of the batches to that of the examples.
+        order = np.argsort(self.states.order)
+        outputs = scoring.whole().cpu().numpy()[:, order]
+        change = scoring.change.tolist()
         return [
             SetResult(name, heads, outputs[row], change[row])
             for row, (name, heads) in enumerate(unit.sets)
         ]
 
-    def _pass(self, stack: "Stack", batch_tokens: int) -> StackOutputs | None:
-        """The outputs of all examples under each set; None when the guard's bound did not hold."""
-        batches = self.states.batches(batch_tokens)
-        bound = 0.0 if self.guard is None else self.guard.bound
-        # One context for all batches: autocast forgets the weights that it has rounded when its
-        # outermost context ends.
-        with torch.inference_mode(), scoring_autocast(self.precision, self.device):
-            numbers = range(len(batches))
-            scored = [self._batch(stack, batch_tokens, number) for number in numbers]
-        if self.guard is not None and self.guard.bound != bound:
-            return None
-        # From the order of the batches to that of the examples.
-        order = torch.from_numpy(np.argsort(np.concatenate(batches)))
-        outputs = torch.cat([batch.outputs for batch in scored], 1)
-        return StackOutputs(outputs[:, order.to(self.device)], scored[0].change)
 
-    def _batch(self, stack: "Stack", batch_tokens: int, number: int) -> StackOutputs:
-        """The outputs of one batch under each set, those in doubt in float32."""
-        with self._exact():
-            states, real = self.states.entering(batch_tokens, number, stack.first)
+class _Scoring:
+    """The scoring of one unit: the outputs of every batch, and which of them are float32's."""
+
+    def __init__(self, form: Stacked, unit: Unit, removed: Removed) -> None:
+        self.form, self.trunk, self.removed = form, unit.trunk, removed
+        self.change = torch.full((len(removed),), torch.inf, device=removed.heads.device)
+        self._outputs: list[Float[Tensor, "set batch output"]] = []
+        self._exact: list[Bool[Tensor, "set batch"]] = []
+
+    def whole(self) -> Float[Tensor, "set example output"]:
+        """The outputs in the order of the batches."""
+        return torch.cat(self._outputs, 1)
+
+    def run(self) -> None:
+        """Score all batches."""
+        numbers = range(len(self.form.states))
+        blocks = [numbers[start : start + BLOCK] for start in range(0, len(numbers), BLOCK)]
+        for block in blocks:
+            entered = [self._enter(number) for number in block]
+            for number, (state, batch) in zip(block, entered, strict=True):
+                self._first_pass(number, state, batch)
+            self._again(block, entered)
+        # A bound that a later block raised holds for all.
+        for block in blocks:
+            self._again(block, None)
+
+    def _enter(self, number: int) -> tuple[State, Batch]:
+        return self.form.states.entering(number, self.trunk)
+
+    def _first_pass(self, number: int, state: State, batch: Batch) -> None:
+        """Score a batch; the first one in float32 as well, to prove that heads moved and to try the
+        guard on every unit.
+        """
+        precise = self.form.precise
         is_first = number == 0
-        scored = stack.run(states, real, measure=is_first)
-        if self.guard is None:
-            return scored
-        # The first batch always, so that the bound is tried on every unit.
-        doubtful = self.guard.doubtful(scored.outputs) | is_first
-        if not bool(doubtful.any()):
-            return scored
-        with self._exact():
-            exact = stack.run(states[doubtful], real[doubtful], measure=is_first)
-        self.guard.learn(scored.outputs[:, doubtful], exact.outputs)
-        scored.outputs[:, doubtful] = exact.outputs
-        return StackOutputs(scored.outputs, exact.change)
+        if not is_first:
+            scored = self._branch(self.form.layered, state, batch)
+        else:
+            measured = self._measured(
+                self.form.layered if precise is None else precise.layered, state, batch
+            )
+            scored, self.change = measured.outputs, measured.change
+            if precise is not None:
+                precise.guard.learn(self._branch(self.form.layered, state, batch), scored)
+        self._outputs.append(scored)
+        is_exact = is_first or precise is None
+        self._exact.append(torch.full(scored.shape[:2], is_exact, device=scored.device))
 
-    def _exact(self) -> AbstractContextManager[object]:
-        """Within what a guard lets be rounded, the context that is not."""
-        if self.guard is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, enabled=False)
+    def _branch(
+        self, layered: Layered, state: State, batch: Batch
+    ) -> Float[Tensor, "set batch output"]:
+        tokens = self.form.stack_tokens
+        layer = self.trunk.layer
+        scored = layered.branch(
+            state, batch, layer, self.removed, stack_tokens=tokens, measure=False
+        )
+        return scored.outputs
 
+    def _measured(self, layered: Layered, state: State, batch: Batch) -> Scored:
+        """The outputs of a batch, and how far heads move: those of the trunk too."""
+        layer = self.trunk.layer
+        if self.trunk.heads:
+            state, layer = layered.enter(batch), 0
+        tokens = self.form.stack_tokens
+        return layered.branch(state, batch, layer, self.removed, stack_tokens=tokens, measure=True)
 
-class Stack:
-    """A batch of examples, many times over: once with each of several sets disabled.
-
-    Args:
-        layers: The model.
-        sets: The sets.
-        mode: What a disabled head puts out.
-        batch_tokens: How many tokens are stacked at most.
-    """
-
-    def __init__(
-        self, layers: BertLayers, sets: Sequence[HeadSet], mode: Mode, batch_tokens: int
-    ) -> None:
-        self.layers, self.mode, self.batch_tokens = layers, mode, batch_tokens
-        self.last = len(layers.layers) - 1
-        self.first = min((first_layer(heads) for heads in sets if heads), default=0)
-        model = layers.model
-        removed = np.zeros((len(sets), model.layers, model.heads), dtype=bool)
-        for row, heads in enumerate(sets):
-            for head in heads:
-                removed[row][head.index] = True
-        self.removed = torch.from_numpy(removed).to(model.hf.device)
-
-    def run(
-        self,
-        states: Float[Tensor, "batch token hidden"],
-        real: Bool[Tensor, "batch token"],
-        *,
-        measure: bool,
-    ) -> StackOutputs:
-        """The outputs of one batch under each set.
+    def _again(self, block: Sequence[int], entered: list[tuple[State, Batch]] | None) -> None:
+        """Score again in float32 what is in doubt, until nothing is; the bound may rise meanwhile.
 
         Args:
-            states: What enters the first layer in which a set has a head.
-            real: Which tokens are no padding.
-            measure: Run the last layer for all tokens, to know how far heads move there too. Else
-                it is run for the first token alone, which is all that the classifier reads, and the
-                change is infinite.
+            block: The batches.
+            entered: What enters the trunk's layer for each, where it is at hand.
         """
-        layers, first = self.layers, self.first
-        heads = self._attend(first, states, real, measure)
-        disabled = heads.disabled()
-        difference = disabled - heads.output
-        attended = layers.project(first, heads.output, states)
-        projections = layers.projections(first)
-        moved = _relative(heads.output, disabled, real, 1) if measure else None
-        # So many sets of this batch fit into a stack.
-        most = max(1, self.batch_tokens // max(1, real.numel()))
-        pieces = -(-len(self.removed) // most)
-        scored = []
-        for removed in self.removed.tensor_split(pieces):
-            here = removed[:, first]
-            change = torch.full((len(removed),), torch.inf, device=states.device)
-            if moved is not None:
-                change = torch.where(here, moved, torch.inf).amin(1)
-            edited = _edited(attended, difference, here, projections)
-            scored.append(self._above(edited, change, removed, real, measure))
-        return StackOutputs(
-            torch.cat([stack.outputs for stack in scored]),
-            torch.cat([stack.change for stack in scored]),
-        )
+        precise = self.form.precise
+        if precise is None:
+            return
+        doubtful = [self._doubtful(number, precise.guard) for number in block]
+        while any(len(sets) for sets, _ in doubtful):
+            if entered is None:
+                entered = [self._enter(number) for number in block]
+            pending: list[_Pending] = []
+            for number, met, pairs in zip(block, entered, doubtful, strict=True):
+                pending += _pending(number, *met, *pairs, self.form.stack_tokens)
+            for stack in _stacks(pending, self.form.stack_tokens):
+                self._settle(stack, precise)
+            doubtful = [self._doubtful(number, precise.guard) for number in block]
 
-    def _above(
-        self,
-        attended: Float[Tensor, "set batch query hidden"],
-        change: Float[Tensor, "set"],
-        removed: Bool[Tensor, "set layer head"],
-        real: Bool[Tensor, "batch token"],
-        measure: bool,
-    ) -> StackOutputs:
-        """From the edited attention of the first layer to the outputs."""
-        layers = self.layers
-        sets, batch = attended.shape[:2]
-        states = layers.close(self.first, attended.flatten(0, 1))  # [set * batch, query, hidden]
-        real = real.repeat(sets, 1)
-        for layer in range(self.first + 1, self.last + 1):
-            heads = self._attend(layer, states, real, measure)
-            output = heads.output
-            here = removed[:, layer]
-            if bool(here.any()):
-                disabled = heads.disabled()
-                if measure:
-                    moved = _relative(output, disabled, real, sets)
-                    least = torch.where(here, moved, torch.inf).amin(1)
-                    change = torch.minimum(change, least)
-                replaced = here.repeat_interleave(batch, 0)  # [set * batch, head]
-                output = torch.where(replaced[:, None, :, None], disabled, output)
-            attended = layers.project(layer, output, states)
-            states = layers.close(layer, attended)
-        outputs = layers.classify(states).float()
-        return StackOutputs(outputs.view(sets, batch, -1), change)
+    def _doubtful(self, number: int, guard: RoundingGuard) -> tuple[Tensor, Tensor]:
+        """The sets and examples of a batch that are in doubt, pair by pair."""
+        doubts = guard.doubtful(self._outputs[number]) & ~self._exact[number]
+        sets, examples = doubts.nonzero(as_tuple=True)
+        return sets, examples
 
-    def _attend(self, layer: int, states: Tensor, real: Tensor, measure: bool) -> HeadOutputs:
-        first_token = layer == self.last and not measure
-        return self.layers.heads(layer, states, real, self.mode, first_token=first_token)
+    def _settle(self, pending: Sequence["_Pending"], precise: Precise) -> None:
+        """Score pairs of sets and examples in float32."""
+        removed = self.removed.rows(torch.cat([some.sets for some in pending]))
+        picked = [some.picked for some in pending]
+        outputs = precise.layered.rows(picked, self.trunk.layer, removed)
+        by_batch = torch.split(outputs, [len(some.sets) for some in pending])
+        for some, exact in zip(pending, by_batch, strict=True):
+            pairs = (some.sets, some.picked.examples)
+            precise.guard.learn(self._outputs[some.number][pairs], exact)
+            self._outputs[some.number][pairs] = exact
+            self._exact[some.number][pairs] = True
 
 
-def _relative(
-    output: Float[Tensor, "batch query head d"],
-    other: Float[Tensor, "batch query head d"],
-    real: Bool[Tensor, "batch token"],
-    sets: int,
-) -> Float[Tensor, "set head"]:
-    """How far `other` lies from `output` over the real tokens, relative to its norm."""
-    weight = real[:, :, None, None].float()
+@dataclass(frozen=True)
+class _Pending:
+    """Pairs of a set and an example of one batch that are to be scored in float32.
 
-    def norm(values: Tensor) -> Tensor:
-        by_set = (values.float() * weight).view(sets, -1, *values.shape[1:])
-        return by_set.square().sum((1, 2, 4)).sqrt()
-
-    return norm(other - output) / norm(output).clamp_min(1e-30)
-
-
-def _edited(
-    attended: Float[Tensor, "batch query hidden"],
-    difference: Float[Tensor, "batch query head d"],
-    removed: Bool[Tensor, "set head"],
-    projections: Float[Tensor, "head d hidden"],
-) -> Float[Tensor, "set batch query hidden"]:
-    """`attended` for every set: plus W_h (z'_h - z_h), summed over the heads h that the set
-    disables in this layer.
+    Attributes:
+        number: Which batch.
+        sets: The set of every pair.
+        picked: The example of every pair.
     """
-    size = int(removed.sum(1).max())
-    # The disabled heads first; where a set has fewer than `size`, a head that stays, with a
-    # projection of zero.
-    chosen = removed.byte().argsort(1, descending=True)[:, :size]
-    weights = projections[chosen] * removed.gather(1, chosen)[:, :, None, None]
-    moved = difference.flatten(0, 1)[:, chosen]  # [batch * query, set, size, d]
-    moved = moved.flatten(-2).transpose(0, 1)  # [set, batch * query, size * d]
-    flat = attended.flatten(0, 1).expand(len(removed), -1, -1)
-    return torch.baddbmm(flat, moved, weights.flatten(1, 2)).view(-1, *attended.shape)
+
+    number: int
+    sets: Tensor
+    picked: Picked
+
+    @property
+    def length(self) -> int:
+        """How many tokens each has, padding included."""
+        return self.picked.batch.real.shape[1]
 
 
-def difference_from_model(layers: BertLayers, encoded: Encoded, mode: Mode) -> float:
-    """How far the outputs of the fast form lie from the model's own, in float32.
+def _pending(
+    number: int, state: State, batch: Batch, sets: Tensor, examples: Tensor, stack_tokens: int
+) -> list[_Pending]:
+    """The pairs of a batch in parts that fit into a stack."""
+    if not len(sets):
+        return []
+    most = max(1, stack_tokens // batch.real.shape[1])
+    parts = zip(torch.split(sets, most), torch.split(examples, most), strict=True)
+    return [_Pending(number, part, Picked(state, batch, those)) for part, those in parts]
 
-    Compared are all examples at once with nothing disabled, with a head of every layer disabled,
-    and with a head of the last layer disabled.
 
-    Returns:
-        The largest difference of an output, divided by the model's largest output if above 1.
-    """
-    model = layers.model
-    last = model.layers - 1
-    one_of_each = frozenset(Head.at(layer, layer % model.heads) for layer in range(model.layers))
-    one_of_last = frozenset([Head.at(last, 0)])
-    with torch.inference_mode(), torch.autocast(model.hf.device.type, enabled=False):
-        inputs = encoded.batch(range(len(encoded)), model.hf.device)
-        real = inputs["attention_mask"].bool()
-        expected = [model.hf(**inputs).logits]
-        for heads in (one_of_each, one_of_last):
-            with model.disabled(heads, mode):
-                expected.append(model.hf(**inputs).logits)
-        states = layers.enter(inputs)
-        everything = 2 * real.numel()
-        from_first = Stack(layers, [frozenset(), one_of_each], mode, everything)
-        scored = [from_first.run(states, real, measure=False).outputs]
-        for layer in range(last):
-            states = layers.run(layer, states, real)
-        from_last = Stack(layers, [one_of_last], mode, everything)
-        scored.append(from_last.run(states, real, measure=False).outputs)
-        difference = float((torch.cat(scored) - torch.stack(expected)).abs().max())
-    return difference / max(1.0, float(expected[0].abs().max()))
+def _stacks(pending: Sequence[_Pending], stack_tokens: int) -> Iterator[list[_Pending]]:
+    """Parts of several batches, as many as fit into a stack."""
+    stack: list[_Pending] = []
+    rows = 0
+    for part in pending:
+        # Lengths ascend, so this part's would be that of all that stand before it.
+        if stack and (rows + len(part.sets)) * part.length > stack_tokens:
+            yield stack
+            stack, rows = [], 0
+        stack.append(part)
+        rows += len(part.sets)
+    if stack:
+        yield stack

@@ -28,22 +28,17 @@ from headscope.model.classes import (
     layer_config,
     taken_alone,
 )
+from headscope.model.layer_parts import (
+    ALBERT_LAYER,
+    BERT_LAYER,
+    DISTILBERT_LAYER,
+    MPNET_LAYER,
+    LayerParts,
+)
 from headscope.model.positions import positions
 from headscope.model.projections import as_linear, output_layers
 from headscope.model.tap import Tap
 from headscope.registry import Registry
-
-BERT_LAYER = (
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.self.scaling",
-    "attention.output.dense",
-    "attention.output.LayerNorm",
-    "intermediate",
-    "output",
-    "feed_forward_chunk",
-)
 
 
 def _unchanged(maps: Tensor) -> Tensor:
@@ -98,8 +93,8 @@ class Family:
         heads: The number of heads of a layer.
         output_layers: Finds the linear layer that reads the concatenated heads of every layer.
         positions: Says how many tokens a model has positions for.
-        layer_parts: What every layer must have, by path, so that `ablation.bert_layers` can run a
-            model layer by layer; () if only the model itself can run its layers.
+        layer_parts: Where a layer has its parts, if it is built like BERT's, so that
+            `ablation.bert_layers` can run a model layer by layer; None if it is not.
     """
 
     model_type: str
@@ -111,7 +106,7 @@ class Family:
         [PreTrainedModel, Tap, PreTrainedTokenizerBase, str], list[nn.Linear]
     ] = output_layers
     positions: Callable[[PreTrainedModel, Tap, PreTrainedTokenizerBase], int] = positions
-    layer_parts: tuple[str, ...] = BERT_LAYER
+    layer_parts: LayerParts | None = BERT_LAYER
 
 
 def _heads_beside_a_convolution(config: PretrainedConfig) -> int:
@@ -169,13 +164,15 @@ def _register(family: Family) -> None:
 
 
 for _name in (
-    "bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "electra", "distilbert",
-    "albert", "modernbert", "ernie", "data2vec-text", "roberta-prelayernorm", "mobilebert",
+    "bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "electra",
+    "modernbert", "ernie", "data2vec-text", "roberta-prelayernorm", "mobilebert",
     "nomic_bert", "eurobert", "esm", "roc_bert", "splinter", "gte", "jina_embeddings_v3",
     "ultrabert", "esmc", "tipsv2_text_model", "neomme", "t5", "mt5", "umt5", "embedding_gemma2",
     "bert-generation",
 ):  # fmt: skip
     _register(Family(_name, (INTERFACE,)))
+_register(Family("distilbert", (INTERFACE,), layer_parts=DISTILBERT_LAYER))
+_register(Family("albert", (INTERFACE,), layer_parts=ALBERT_LAYER))
 # EmbeddingGemma's; a model of the family without `use_bidirectional_attention` is a decoder.
 _register(Family("gemma3_text", (INTERFACE,)))
 
@@ -184,10 +181,10 @@ _NO_BOXES = (
     "word stands at the place 0"
 )
 # Its embeddings need boxes, which the model itself puts in.
-_register(Family("layoutlm", (INTERFACE,), note=_NO_BOXES, layer_parts=()))
+_register(Family("layoutlm", (INTERFACE,), note=_NO_BOXES, layer_parts=None))
 # Its layers end with a part for the language.
 _register(
-    Family("xmod", (replace(INTERFACE, attach=_attach_to_languages),), layer_parts=()),
+    Family("xmod", (replace(INTERFACE, attach=_attach_to_languages),), layer_parts=None),
 )
 _register(
     Family(
@@ -198,8 +195,14 @@ _register(
     )
 )
 
-for _name, _adapter in (("mpnet", MPNET), ("deberta-v2", DEBERTA_V2)):
-    _register(Family(_name, (Tapping("its adapter", _adapter.attach, _adapter.plain),)))
+_register(
+    Family(
+        "mpnet",
+        (Tapping("its adapter", MPNET.attach, MPNET.plain),),
+        layer_parts=MPNET_LAYER,
+    )
+)
+_register(Family("deberta-v2", (Tapping("its adapter", DEBERTA_V2.attach, DEBERTA_V2.plain),)))
 _register(
     Family(
         "deberta",

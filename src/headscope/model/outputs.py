@@ -1,7 +1,6 @@
 """What a model puts out for every example, and the refusal of what is not finite."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +28,6 @@ def refuse_not_finite(
         )
 
 
-def _as_it_is(_rows: tuple[int, ...]) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
 @torch.inference_mode()
 def logits(
     model: Model,
@@ -41,7 +36,6 @@ def logits(
     batch_tokens: int = BATCH_TOKENS,
     precision: Precision = "auto",
     advance: Advance = silent,
-    each: Callable[[tuple[int, ...]], AbstractContextManager[None]] = _as_it_is,
 ) -> npt.NDArray[np.float32]:
     """The classification head's outputs for every example.
 
@@ -51,7 +45,6 @@ def logits(
         batch_tokens: The most tokens in a batch, padding included.
         precision: The number format.
         advance: Told of how many examples more are done.
-        each: Opens a context for every batch, given the row numbers of its examples.
 
     Returns:
         The logits in the order of the examples, [example, output].
@@ -64,10 +57,9 @@ def logits(
     order: list[int] = []
     outputs: list[npt.NDArray[np.float32]] = []
     for rows in batches(encoded.lengths, batch_tokens):
-        with each(tuple(rows)):
-            inputs = encoded.batch(rows, model.hf.device)
-            with scoring_autocast(precision, model.hf.device):
-                scored = model.hf(**inputs).logits
+        inputs = encoded.batch(rows, model.hf.device)
+        with scoring_autocast(precision, model.hf.device):
+            scored = model.hf(**inputs).logits
         order += rows
         outputs.append(scored.float().cpu().numpy())
         is_finite = torch.isfinite(scored).all(-1)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -58,6 +58,7 @@ class Call(ABC):
 
 
 Observer = Callable[[Call], None]
+Edits = TypeVar("Edits", "Edit", "RowsEdit")
 
 
 @dataclass
@@ -108,6 +109,70 @@ class Edit:
             self.change.update(zip(names, relative.tolist(), strict=True))
         return edited
 
+    def missed(self) -> list[Head]:
+        """The heads whose attention was not met."""
+        wanted = {Head.at(layer, int(h)) for layer, heads in self.heads.items() for h in heads}
+        return sorted(wanted - self.change.keys())
+
+
+@dataclass
+class RowsEdit:
+    """Heads whose output is replaced, others in every row of a batch, and the proof that it was.
+
+    Attributes:
+        removed: Whether a head is replaced in a row.
+        layers: The layers, from 0, in which a head of any row is.
+        mode: What replaces the output.
+        means: The heads' mean outputs, for the mode "mean".
+        moved: By layer, how far each head's output would move if it were replaced in all rows of a
+            set, relative to its norm, [set, head]; filled where `sets` is given.
+        sets: Of how many sets of equally many rows `moved` is told; 0 for none.
+        met: The layers that were met.
+    """
+
+    removed: Bool[Tensor, "row layer head"]
+    layers: frozenset[int]
+    mode: Mode
+    means: Float[Tensor, "layer head d"] | None = None
+    sets: int = 0
+    moved: dict[int, Tensor] = field(default_factory=dict)
+    met: set[int] = field(default_factory=set)
+
+    def apply(self, call: Call, output: Tensor) -> Tensor:
+        """`output` with every row's heads replaced."""
+        if call.layer not in self.layers:
+            return output
+        self.met.add(call.layer)
+        every = torch.arange(output.shape[2], device=output.device)
+        # As for one set, so that the two cannot differ in what stands for a head.
+        one = Edit({}, self.mode, self.means)
+        replacement = one.replacement(call, every).expand_as(output)
+        if self.sets:
+            self.moved[call.layer] = relative_change(output, replacement, call.real, self.sets)
+        here = self.removed[:, call.layer, None, :, None]
+        return torch.where(here, replacement.to(output.dtype), output)
+
+    def missed(self) -> list[Head]:
+        """The heads that should have been replaced, in a layer that was not met."""
+        layers = sorted(self.layers - self.met)
+        return [Head.at(layer, 0) for layer in layers]
+
+
+def relative_change(
+    output: Float[Tensor, "row query head d"],
+    other: Float[Tensor, "row query head d"],
+    real: Bool[Tensor, "row token"],
+    sets: int,
+) -> Float[Tensor, "set head"]:
+    """How far `other` lies from `output` over the real tokens, relative to its norm."""
+    weight = real[:, :, None, None].float()
+
+    def norm(values: Tensor) -> Tensor:
+        by_set = (values.float() * weight).view(sets, -1, *values.shape[1:])
+        return by_set.square().sum((1, 2, 4)).sqrt()
+
+    return norm(other - output) / norm(output).clamp_min(1e-30)
+
 
 @dataclass
 class Tap:
@@ -124,7 +189,7 @@ class Tap:
     """
 
     observers: list[Observer] = field(default_factory=list)
-    edits: list[Edit] = field(default_factory=list)
+    edits: list[Edit | RowsEdit] = field(default_factory=list)
     calls: int = 0
     passes: int = 0
     real: Tensor | None = None
@@ -145,7 +210,7 @@ class Tap:
             self.observers.remove(observer)
 
     @contextmanager
-    def edited(self, edit: Edit) -> Iterator[Edit]:
+    def edited(self, edit: Edits) -> Iterator[Edits]:
         """While the context is open, `edit` holds.
 
         Raises:
@@ -158,8 +223,7 @@ class Tap:
         finally:
             # By identity: two equal edits may be nested.
             self.edits[:] = [other for other in self.edits if other is not edit]
-        wanted = {Head.at(layer, int(h)) for layer, heads in edit.heads.items() for h in heads}
-        missed = sorted(wanted - edit.change.keys())
+        missed = edit.missed()
         if missed and self.passes > passes:
             raise InterventionError(
                 f"{', '.join(map(str, missed))} should have been disabled, but the model ran "
