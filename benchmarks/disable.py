@@ -43,7 +43,7 @@ from headscope.tasks import find
 from headscope.tasks.base import Task
 from headscope.tasks.files import load_data
 
-SEARCHED = 200
+SEARCHED, GENERATED = 200, (2000, 300)
 
 
 def arguments() -> argparse.Namespace:
@@ -66,6 +66,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--skip-loops", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--job", default="", help="a name for the line of --json")
     jobs = parser.add_mutually_exclusive_group()
     jobs.add_argument("--processes", action="store_true")
     jobs.add_argument("--search", type=int, metavar="SETS")
@@ -76,7 +77,8 @@ def arguments() -> argparse.Namespace:
 
 def examples(given: argparse.Namespace, task: Task) -> Split:
     """A sample of the validation data, or for a search the first of the training data."""
-    data = load_data(task, given.data)
+    # As `headscope disable` asks for the rows of a task that makes them.
+    data = load_data(task, given.data, sizes=(GENERATED[0], given.examples or GENERATED[1]))
     if given.search:
         count = min(given.examples or SEARCHED, len(data.train))
         return data.train.take(np.arange(count))
@@ -92,7 +94,7 @@ def main() -> None:
         setting = Setting(given.model, task, examples(given, task), asked)
     except HeadscopeError as error:
         raise SystemExit(str(error)) from error
-    record = Record.begin(repr(setting.model), setting.work, setting.plain.device)
+    record = Record.begin(repr(setting.model), setting.work, setting.plain.device, given.job)
     for note in setting.notes:
         record.say(note)
     differing = 0

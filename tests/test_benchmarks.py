@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,29 @@ import numpy as np
 import pytest
 import torch
 
+import plain_loop
+import speed_results
 import zoo
 from disabling.agreement import agreement
 from disabling.exactness import count_differences
 from disabling.limits import needed_passes, reads_one_token, share_of_tokens
-from disabling.records import Record, read
-from disabling.rivals import Mode, Outputs
+from disabling.records import Kind, Record, read
+from disabling.rivals import Mode, Outputs, Plain
 from disabling.searching import calls_of_a_search, time_search, time_single_calls
 from disabling.setting import Asked, Setting, by_layer, first_layers
+from disabling.timing import Seconds
 from disabling.turns import compare
+from disabling.whole import time_processes
 from family_checks import FIRST, SECOND
 from headscope.ablation.scorer import Scorer
 from headscope.axes import Head, head_set
+from headscope.cli import main
 from headscope.examples import Split
 from headscope.model.precision import Precision
+from headscope.tasks import find
 from headscope.tasks.base import Task
+from headscope.tasks.files import load_data
+from speed_results import JOBS
 
 ROOT = Path(__file__).parents[1]
 RIVALS = [
@@ -159,11 +167,17 @@ def test_sets_of_a_search() -> None:
         assert len(call) == 1 or {len(each - shared) for each in heads} == {1}
     sizes = [len(call[0][1]) for call in calls]
     assert max(sizes) > 60
-    assert sum(later == size + 1 for size, later in zip(sizes, sizes[1:], strict=False)) > 60
+    assert sum(later == size + 1 for size, later in pairwise(sizes)) > 60
     assert calls == calls_of_a_search(6, 12, 900)
     assert calls != calls_of_a_search(6, 12, 900, seed=1)
     with pytest.raises(SystemExit, match="have not 9 sets"):
         calls_of_a_search(1, 3, 9)
+
+
+def figures_of(job: str, kind: Kind) -> set[str]:
+    """The figures that the page shows of a job, beside times."""
+    (aims,) = [each.aims for each in JOBS if (each.name, each.kind) == (job, kind)]
+    return {f"{aim.figure}{suffix}" for aim in aims for suffix in ("", " by processor")}
 
 
 def begin(setting: Setting) -> Record:
@@ -181,6 +195,9 @@ def test_a_comparison_has_all_figures(tmp_path: Path) -> None:
     assert figures["auto predictions that differ"] == 0
     assert figures["loop / fp32"] == pytest.approx(figures["loop s"] / figures["fp32 s"])
     assert figures["limit / auto"] == pytest.approx(figures["limit auto s"] / figures["auto s"])
+    for job in ("minilm", "mpnet"):
+        assert figures_of(job, "cpu") <= figures.keys()
+    assert figures_of("bert-base", "cuda") <= figures.keys()
     file = tmp_path / "figures" / "speed.jsonl"
     record.append(file)
     record.append(file)
@@ -190,15 +207,16 @@ def test_a_comparison_has_all_figures(tmp_path: Path) -> None:
 
 def test_a_search_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("disabling.searching.SAMPLED", 4)
-    setting = setting_of("distilbert", tmp_path)
+    setting = setting_of("distilbert", tmp_path, precisions=("auto", "fp32"))
     record = begin(setting)
-    time_search(setting, record, 50)
+    time_search(setting, record, 20)
     figures = record.figures
-    assert "multiplied by 12.5" in record.notes[0]
+    assert figures_of("search", "cpu") <= figures.keys()
+    assert "multiplied by 5" in record.notes[0]
     ratio = figures["a new scorer a set, fp32 s"] / figures["one scorer, fp32 s"]
     assert figures["a new scorer a set, fp32 / one scorer"] == pytest.approx(ratio)
     assert figures["fp32 largest difference"] < 1e-5
-    time_single_calls(setting, begin(setting), 3)
+    time_single_calls(setting, begin(setting), 2)
 
 
 def rounded(scorer: Scorer, *_: Any, **__: Any) -> Any:
@@ -240,3 +258,67 @@ def test_agreement_is_of_the_same_sets_and_of_numbers() -> None:
 def test_heads_are_counted_from_0_for_the_rivals() -> None:
     assert by_layer(head_set("L2H1,L1H3,L2H5")) == {0: [2], 1: [0, 4]}
     assert first_layers([("a", frozenset([Head(3, 1), Head(2, 4)]))]) == [2]
+
+
+def in_this_process(command: list[str]) -> Seconds:
+    """Runs what would be a process."""
+    if command[0] == "-m":
+        with pytest.raises(SystemExit) as ended:
+            main(command[2:])
+        assert not ended.value.code
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", command)
+            plain_loop.main()
+    return Seconds(2.0, 3.0) if command[0] == "-m" else Seconds(5.0, 9.0)
+
+
+def test_whole_processes_do_the_same(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = find("builtin")
+    split = load_data(task, sizes=(2000, 8)).validation
+    setting = Setting(str(tiny), task, split, Asked("each", "uniform", ["fp32"], None))
+    monkeypatch.setattr("disabling.whole._timed", in_this_process)
+    record = begin(setting)
+    time_processes(setting, record, None, 1)
+    assert figures_of("minilm-whole", "cpu") - record.figures.keys() == AUTO_AS_WELL
+    assert record.figures["loop / fp32"] == 2.5
+    assert record.figures["loop / fp32 by processor"] == 3.0
+    assert record.figures["fp32 sets with equal metrics"] == 15
+    # Another loop finds other metrics.
+    monkeypatch.setattr(Plain, "_part", lambda *_: slice(0, 4))
+    time_processes(setting, record, None, 1)
+    assert record.figures["fp32 sets with equal metrics"] < 15
+
+
+AUTO_AS_WELL = {"loop / auto", "loop / auto by processor"}
+
+
+def recorded(job: str, kind: Kind) -> Record:
+    """A line of the file with every figure that the page may ask for."""
+    figures = {"auto s": 2.0, "auto processor s": 4.0, "predictions that differ": 0.0}
+    for name in figures_of(job, kind):
+        figures[name] = 0.456 if name.endswith("by processor") else 0.123
+    device = "NVIDIA H100" if kind == "cuda" else "2 cores"
+    return Record(job, "python x", "Model", "mrpc", kind, device, 2, {"torch": "2.13.0"}, figures)
+
+
+def test_the_page_of_speed_has_what_was_recorded_and_says_what_was_not() -> None:
+    page = speed_results.page([recorded("minilm", "cpu")])
+    on_processor, on_gpu = page.split("## On a GPU")
+    assert "| auto: share of the limit | 70% | 12% | 46% |" in on_processor
+    assert "| auto | 2.0 | 4.0 |" in on_processor
+    assert "predictions that differ: 0" in on_processor
+    assert "###" not in on_gpu
+    for job in JOBS:
+        missing = on_gpu if job.kind == "cuda" else on_processor
+        assert (f"(`{job.name}`)" in missing) == ((job.name, job.kind) != ("minilm", "cpu"))
+    on_both = speed_results.page([recorded("minilm", "cpu"), recorded("minilm", "cuda")])
+    on_processor, on_gpu = on_both.split("## On a GPU")
+    assert "on NVIDIA H100" in on_gpu
+    assert "NVIDIA" not in on_processor
+    assert len({(job.kind, job.name) for job in JOBS}) == len(JOBS)
+
+
+def test_the_page_of_speed_is_made_from_its_file() -> None:
+    page = ROOT / "docs" / "results" / "speed.md"
+    assert page.read_text() == speed_results.page(read(speed_results.FIGURES))

@@ -19,6 +19,7 @@ class Record:
     """What a run found, and where.
 
     Attributes:
+        job: The name under which docs/results/speed.md knows it; "" for others.
         command: The command line.
         model: The model, with its family and its sizes.
         work: The examples and the sets of heads.
@@ -30,6 +31,7 @@ class Record:
         notes: What was sampled or left out.
     """
 
+    job: str
     command: str
     model: str
     work: str
@@ -41,9 +43,10 @@ class Record:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, model: str, work: str, device: torch.device) -> "Record":
+    def begin(cls, model: str, work: str, device: torch.device, job: str = "") -> "Record":
         """A record without figures; says what is run."""
         record = cls(
+            job=job,
             command=" ".join(["python", *sys.argv]),
             model=model,
             work=work,

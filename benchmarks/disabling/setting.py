@@ -15,7 +15,7 @@ from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, parse_sets
 from headscope.axes import HeadSet
 from headscope.examples import Split
-from headscope.model.encoding import Encoded, encode
+from headscope.model.encoding import MAX_LENGTH, Encoded, encode
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.precision import Precision
@@ -60,7 +60,8 @@ class Setting:
         self.plain = Plain(self.folder, asked.mode, self.model.hf.device)
         if len(self.plain.layers) not in (1, self.model.layers):
             raise SystemExit(f"{name}: not every layer's module was found")
-        self.encoded = encode(split, self.model.tokenizer)
+        length = min(MAX_LENGTH, self.model.max_length)
+        self.encoded = encode(split, self.model.tokenizer, length)
         self.sets = parse_sets(asked.heads, self.model.layers, self.model.heads)
 
     @property
