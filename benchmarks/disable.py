@@ -37,13 +37,14 @@ from disabling.searching import time_search, time_single_calls
 from disabling.setting import Asked, Setting
 from disabling.turns import compare
 from disabling.whole import time_processes
+from headscope.commands.session import GENERATED
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.tasks import find
 from headscope.tasks.base import Task
 from headscope.tasks.files import load_data
 
-SEARCHED, GENERATED = 200, (2000, 300)
+SEARCHED = 200
 
 
 def arguments() -> argparse.Namespace:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -273,9 +274,15 @@ def in_this_process(command: list[str]) -> Seconds:
     return Seconds(2.0, 3.0) if command[0] == "-m" else Seconds(5.0, 9.0)
 
 
-def test_whole_processes_do_the_same(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = find("builtin")
-    split = load_data(task, sizes=(2000, 8)).validation
+def test_whole_processes_do_the_same(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "task.toml").write_text('columns = ["one", "two"]\nlabels = ["no", "yes"]')
+    rows = {"one": FIRST * 4, "two": SECOND * 4, "label": [0, 1] * 6}
+    for name in ("train", "validation"):
+        pl.DataFrame(rows).write_parquet(tmp_path / f"{name}.parquet")
+    task = find(str(tmp_path))
+    split = load_data(task).validation.sample(8, 0)
     setting = Setting(str(tiny), task, split, Asked("each", "uniform", ["fp32"], None))
     monkeypatch.setattr("disabling.whole._timed", in_this_process)
     record = begin(setting)
