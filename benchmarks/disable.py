@@ -20,6 +20,7 @@ many sets every metric is equal. `--skip-loops` leaves out the loops. In place o
     --processes [--rounds 3]  `headscope disable` and a script with the loop as whole processes
     --search 2000             a search's calls, on the first --examples (200) of the training data
     --calls N                 N calls with one set each
+    --profile                 where headscope's time goes, by kinds of operations
     --agree                   counts predictions in auto that differ from float32's, and ends with
                               exit code 1 if there are any
 
@@ -32,6 +33,7 @@ from pathlib import Path
 import numpy as np
 
 from disabling.exactness import count_differences
+from disabling.profiling import profile
 from disabling.records import Record
 from disabling.searching import time_search, time_single_calls
 from disabling.setting import Asked, Setting
@@ -73,6 +75,7 @@ def arguments() -> argparse.Namespace:
     jobs.add_argument("--search", type=int, metavar="SETS")
     jobs.add_argument("--calls", type=int, metavar="N")
     jobs.add_argument("--agree", action="store_true")
+    jobs.add_argument("--profile", action="store_true")
     return parser.parse_args()
 
 
@@ -107,6 +110,8 @@ def main() -> None:
         time_single_calls(setting, record, given.calls)
     elif given.agree:
         differing = count_differences(setting, record)
+    elif given.profile:
+        profile(setting, record)
     else:
         compare(setting, record, with_loops=not given.skip_loops)
     if given.json:

@@ -17,6 +17,7 @@ import zoo
 from disabling.agreement import agreement
 from disabling.exactness import count_differences
 from disabling.limits import needed_passes, reads_one_token, share_of_tokens
+from disabling.profiling import OTHERS, kind_of, profile
 from disabling.records import Kind, Record, read
 from disabling.rivals import Mode, Outputs, Plain
 from disabling.searching import calls_of_a_search, time_search, time_single_calls
@@ -295,6 +296,24 @@ def test_whole_processes_do_the_same(
     monkeypatch.setattr(Plain, "_part", lambda *_: slice(0, 4))
     time_processes(setting, record, None, 1)
     assert record.figures["fp32 sets with equal metrics"] < 15
+
+
+def test_the_profile_is_by_kinds_of_operations(tmp_path: Path) -> None:
+    names = {
+        "aten::addmm": "products",
+        "aten::_scaled_dot_product_flash_attention_for_cpu": "attention",
+        "mkldnn::_linear_pointwise": "products",
+        "aten::native_layer_norm": "norms and activations",
+        "aten::copy_": "copies",
+        "aten::add_": "elementwise",
+        "aten::empty": OTHERS,
+    }
+    for name, kind in names.items():
+        assert kind_of(name) == kind
+    record = begin(setting := setting_of("bert", tmp_path))
+    profile(setting, record)
+    assert record.figures["fp32, products, per cent"] > 0
+    assert sum(record.figures.values()) == pytest.approx(100, abs=1)
 
 
 AUTO_AS_WELL = {"loop / auto", "loop / auto by processor"}

@@ -112,6 +112,10 @@ AGREE = Job(
     "agree", "Predictions in auto and in float32, MiniLM on MRPC's validation set", "cpu",
     minilm, ("--agree",), (),
 )  # fmt: skip
+PROFILE = Job(
+    "profile", "Where the time goes, 72 heads of MiniLM", "cpu", minilm,
+    (*BOTH, "--profile", "--examples", "100"), (),
+)  # fmt: skip
 JOBS = (
     Job(
         "minilm", "72 heads of MiniLM, MRPC's validation set", "cpu", minilm, BOTH,
@@ -127,6 +131,7 @@ JOBS = (
     ),
     SEARCH,
     AGREE,
+    PROFILE,
     Job(
         "bert-base", "144 heads, BERT-base's size, random weights, MRPC's validation set", "cuda",
         random_weights("bert-base"), BOTH,
@@ -151,6 +156,10 @@ JOBS = (
     ),
     replace(SEARCH, kind="cuda"),
     replace(AGREE, kind="cuda"),
+    Job(
+        "profile", "Where the time goes, 144 heads, BERT-base's size", "cuda",
+        random_weights("bert-base"), (*BOTH, "--profile"), (),
+    ),
 )  # fmt: skip
 
 
