@@ -264,8 +264,10 @@ def _stands_alone(name: str) -> bool:
 
 
 def _number(value: float) -> str:
-    """Counts as they are, differences with two digits."""
-    return f"{int(value):,}" if value == int(value) else f"{value:.2g}"
+    """Counts as they are, others with a digit after the point, differences with two digits."""
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:.1f}" if value > 1 else f"{value:.2g}"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ def count_differences(setting: Setting, record: Record) -> int:
     exact = {result.name: result.outputs for result in setting.scorer("fp32").score(setting.sets)}
     found = agreement(auto, exact, setting.task, setting.split.labels)
     print(f"auto against float32: {found}")
+    record.figures["sets"] = found.sets
     record.figures["predictions that differ"] = found.flipped
     record.figures["predictions"] = found.pairs
     record.figures["largest difference"] = found.largest

@@ -55,8 +55,8 @@ def profile(setting: Setting, record: Record) -> None:
             names[event.key] += taken
         microseconds[BESIDE] = max(0.0, 1e6 * clock - sum(microseconds.values()))
         record.say(
-            f"{precision}: of {clock:.1f} s, with the profiler's own time, {BESIDE} means Python, "
-            "the start of operations and waiting"
+            f"{precision}: of {clock:.1f} s for {len(setting.sets)} sets, with the profiler's own "
+            f"time; {BESIDE}: Python, the start of operations and waiting"
         )
         for kind, taken in sorted(microseconds.items(), key=lambda item: -item[1]):
             share = 100 * taken / (1e6 * clock)

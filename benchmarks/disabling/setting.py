@@ -71,10 +71,10 @@ class Setting:
 
     @property
     def work(self) -> str:
-        """The examples and the sets in words."""
+        """The examples and the mode in words; a job says how many sets it scores."""
         return (
             f"{self.task.name}: {len(self.encoded)} examples of {self.encoded.lengths.mean():.1f} "
-            f"tokens, {len(self.sets)} sets, mode {self.mode}"
+            f"tokens, mode {self.mode}"
         )
 
     @property

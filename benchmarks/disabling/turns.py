@@ -28,6 +28,8 @@ def compare(setting: Setting, record: Record, *, with_loops: bool) -> None:
     """Time everything, and put the figures into the record."""
     seconds: dict[str, Seconds] = defaultdict(Seconds)
     outputs: By = defaultdict(dict)
+    print(f"{len(setting.sets)} sets of heads")
+    record.figures["sets"] = len(setting.sets)
     forms = _forms(setting)
     bare = {form: bare_pass(setting.plain, setting.long_batches, form) for form in forms}
     _warm_up(setting, bare, with_loops)
@@ -123,7 +125,7 @@ def _put_agreement(setting: Setting, record: Record, outputs: By) -> None:
         record.figures[f"{name} largest difference"] = found.largest
         record.figures[f"{name} sets with equal metrics"] = found.equal
         record.figures[f"{name} predictions that differ"] = found.flipped
-        record.figures["sets"], record.figures["predictions"] = found.sets, found.pairs
+        record.figures["predictions"] = found.pairs
         print(f"{name:>18}: against the loop {found}")
 
 
