@@ -40,11 +40,12 @@ families: $(VENV)/dev.done
 
 ## results: the heavy runs on real data (HEADSCOPE_DATA) whose tables are committed under docs/results; those on relations
 ## where HEADSCOPE_UD, HEADSCOPE_FRAMENET and HEADSCOPE_MODELS name their data, models of base size where HEADSCOPE_MODELS has
-## mpnet. Table 1: tools/table1.py make, ten hours
+## mpnet; what docs/results/speed.jsonl has already is not timed again. Table 1: tools/table1.py make, ten hours
 results: $(VENV)/dev.done
 	$(BIN)/python tools/results.py
 	test -z "$(HEADSCOPE_UD)" || $(BIN)/python tools/relation_results.py
 	test -z "$(HEADSCOPE_MODELS)" || $(BIN)/python tools/base_size_results.py
+	PYTHONPATH=benchmarks $(BIN)/python tools/speed_results.py
 	$(BIN)/python tools/table1.py
 
 # The CPU build of torch by its exact version: from the index at hand where that has it, else from PyTorch's own index

@@ -1,0 +1,1 @@
+"""What `benchmarks/disable.py` measures: the rivals, the limit, whole processes, a search."""
