@@ -11,10 +11,12 @@ from headscope.model.passes import LayerMaps
 
 
 def most_in(
-    received: Float[Tensor, "batch head token"], mask: Bool[Tensor, "batch token"]
-) -> Values:
-    """The largest of `received` over the tokens of `mask`; NaN for an example that has none."""
-    most = received.masked_fill(~mask[:, None], -1.0).amax(-1)
+    received: Float[Tensor, "batch head token"], mask: Bool[Tensor, "*kind batch token"]
+) -> Float[Tensor, "*kind batch head"]:
+    """The largest of `received` over the tokens of a mask, or of every mask of a stack of them; NaN
+    for an example that has none.
+    """
+    most = received.masked_fill(~mask[..., None, :], -1.0).amax(-1)
     return torch.where(most < 0, torch.nan, most)
 
 

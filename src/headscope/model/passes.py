@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -30,6 +31,10 @@ BLOCK_BYTES = 2**28
 """
 WHOLE_BYTES = 2**32
 """How much memory the maps of a batch may take where those of a whole model are held."""
+
+
+R = TypeVar("R")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,20 @@ class LayerMaps:
     values: Float[Tensor, "batch head key d"]
     gram: Callable[[], Float[Tensor, "head d d"]] | None = None
     heads: slice = field(default_factory=partial(slice, None))
+    _shared: dict[tuple[object, int], tuple[object, Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def shared(self, compute: Callable[["LayerMaps", T], R], prepared: T) -> R:
+        """What `compute` makes of these maps and of what was prepared: computed when it is first
+        asked for, so that measures share its work.
+        """
+        key = (compute, id(prepared))
+        if key not in self._shared:
+            # What was prepared is kept too: another thing could get its id.
+            self._shared[key] = (prepared, compute(self, prepared))
+        result: R = self._shared[key][1]
+        return result
 
     @property
     def real(self) -> Bool[Tensor, "batch token"]:
@@ -145,7 +164,6 @@ class PairMaps:
 
 Maps = TypeVar("Maps", contravariant=True)
 """What an observer is shown: `LayerMaps` or `PairMaps`."""
-T = TypeVar("T")
 
 
 @runtime_checkable
@@ -294,6 +312,23 @@ class _Audience:
 
 def _show_pair(audience: _Audience, before: list[LayerMaps], after: LayerMaps) -> None:
     audience.show(PairMaps(before[after.layer], after))
+
+
+def on_device(values: npt.ArrayLike, device: torch.device) -> Tensor:
+    """Values of the host as a tensor on the device. The host does not wait for work that the device
+    has not done.
+    """
+    return torch.as_tensor(np.asarray(values)).to(device, non_blocking=True)
+
+
+def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
+    """Tensors of one type as arrays of the host, in one copy."""
+    if not tensors:
+        return []
+    flat = torch.cat([tensor.flatten() for tensor in tensors]).cpu().numpy()
+    ends = np.cumsum([tensor.numel() for tensor in tensors])
+    parts = zip(np.split(flat, ends[:-1]), tensors, strict=True)
+    return [part.reshape(tensor.shape) for part, tensor in parts]
 
 
 def batch_of(
