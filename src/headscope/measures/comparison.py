@@ -86,6 +86,11 @@ class ComparisonObserver:
         self._difference.add(layer, after - before)
         self._cosine.add(layer, cosines[None])
 
+    def finish(self) -> None:
+        """Add up the batch."""
+        for sums in (self._before, self._after, self._difference, self._cosine):
+            sums.finish()
+
     def state(self) -> dict[str, npt.NDArray[np.float64]]:
         """The sums, for a pass that is to be resumed."""
         return {
