@@ -196,7 +196,8 @@ def features(
     """
     by_profile = row_profiles(maps, frame).movedim(-1, 1)  # [batch, profile, head, query]
     grouped = by_profile.flatten(1, 2) @ frame.groups.mT
-    grouped = grouped.unflatten(1, by_profile.shape[1:3]).movedim(1, 2)  # [.., profile, group]
+    # [batch, head, profile, group]
+    grouped = grouped.view(*by_profile.shape[:3], GROUPS).movedim(1, 2)
     ordered = _in_order(grouped)
     mean = grouped.mean(-1)
     variance = (grouped - mean[..., None]).square().sum(-1) / (GROUPS - 1)
@@ -252,7 +253,9 @@ def row_profiles(
 
     # Mass on words, and how far away they are: sum_j a_ij (i - j)^2, by its binomial terms.
     by_kind = maps.flatten(1, 2) @ frame.kinds
-    first, second, special, place, square = by_kind.unflatten(1, maps.shape[1:3]).unbind(-1)
+    first, second, special, place, square = by_kind.view(*maps.shape[:3], by_kind.shape[-1]).unbind(
+        -1
+    )
     words = first + second
     query_place = frame.place[:, None]
     squared_distance = square - 2 * query_place * place + query_place.square() * words
@@ -261,7 +264,7 @@ def row_profiles(
     # Of the query's own text: the mass on its words, their squared weights and their number.
     in_second = frame.second[:, None]
     of_texts = maps.square().flatten(1, 2) @ frame.kinds[:, :, :2]
-    first_squares, second_squares = of_texts.unflatten(1, maps.shape[1:3]).unbind(-1)
+    first_squares, second_squares = of_texts.view(*maps.shape[:3], 2).unbind(-1)
     first_count, second_count = frame.kinds[:, :, :2].sum(1)[:, None, None].unbind(-1)
     inside = first * (1 - in_second) + second * in_second
     inside_squares = first_squares * (1 - in_second) + second_squares * in_second
