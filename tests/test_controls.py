@@ -12,7 +12,7 @@ from headscope.examples import Word
 from headscope.measures import controls as controls_module
 from headscope.measures.controls import Pair, TokenPairs, WordPlaces, controls, drawn_queries
 from headscope.measures.pairs import RELATIONS, related_tokens, token_pairs
-from headscope.model.passes import Batch
+from headscope.model.layer_maps import Batch
 from headscope.words.align import Aligned
 
 TAGS = ["NOUN", "PRON", "VERB", "DET"]

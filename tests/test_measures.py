@@ -28,8 +28,8 @@ from headscope.measures.pairs import (
     token_pairs,
 )
 from headscope.model.encoding import Encoded, encode, only
+from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.loading import load
-from headscope.model.passes import Batch, LayerMaps
 from headscope.tasks import find
 from headscope.tasks.files import load_data
 from headscope.words.align import Aligned, align

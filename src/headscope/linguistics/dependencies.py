@@ -30,7 +30,7 @@ from headscope.linguistics.word_attention import (
     diagonal_sums,
     word_maps,
 )
-from headscope.model.passes import Batch, LayerMaps
+from headscope.model.layer_maps import Batch, LayerMaps
 
 DIRECTIONS = ("to_head", "from_head")
 QUANTITIES = (

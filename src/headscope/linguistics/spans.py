@@ -22,7 +22,7 @@ from torch import Tensor
 from headscope.corpora.base import Link
 from headscope.linguistics.clustered import Clustered, add_layer
 from headscope.linguistics.word_attention import Tokens
-from headscope.model.passes import Batch, LayerMaps
+from headscope.model.layer_maps import Batch, LayerMaps
 
 QUANTITIES = ("score", "attention", "attention_matched", "attention_control", "attention_excess")
 """`score` is the paper's; `attention` is the mean over a sentence's links of a link's largest

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import BATCH_TOKENS, Encoded
+from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, run_pass, to_host
+from headscope.model.passes import run_pass
 from headscope.model.precision import Precision
+from headscope.model.transfer import to_host
 from headscope.progress import Advance, silent
 from headscope.registry import Registry
 from headscope.stats.paired import mean_interval

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from headscope.errors import HeadscopeError
 from headscope.measures.base import Measures, Moments, MomentSums, Prepared, Values
 from headscope.model.encoding import BATCH_TOKENS, Encoded
+from headscope.model.layer_maps import LayerMaps, PairMaps
 from headscope.model.model import Model
-from headscope.model.passes import LayerMaps, PairMaps, check_like, run_pair_pass
+from headscope.model.passes import check_like, run_pair_pass
 from headscope.model.precision import Precision
 from headscope.model.tokenizers import number_alike
 from headscope.progress import Advance, silent

@@ -82,6 +82,23 @@ class TokenPairs:
         return TokenPairs(self.example[chosen], self.query[chosen], self.key[chosen])
 
 
+@dataclass(frozen=True)
+class FoundPairs:
+    """The pairs of one relation in a batch, as they are found on the host.
+
+    Attributes:
+        every: All pairs.
+        is_matched: Which of them have a control.
+        control: The controls.
+        weights: What a pair of `every`, of those matched and of `control` weighs.
+    """
+
+    every: TokenPairs
+    is_matched: Bool[np.ndarray, "pair"]
+    control: TokenPairs
+    weights: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
 def controls(aligned: Aligned, pairs: Sequence[Pair], seed: int) -> list[Pair | None]:
     """For each pair of tokens one of two other words of one text at the same signed distance.
 

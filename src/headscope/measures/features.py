@@ -18,7 +18,8 @@ from torch import Tensor
 from headscope.examples import Word
 from headscope.measures.base import FAITHFUL, MEASURES, Measure, Values, WordMeasure
 from headscope.measures.tokens import most_in
-from headscope.model.passes import Batch, LayerMaps, on_device
+from headscope.model.layer_maps import Batch, LayerMaps
+from headscope.model.transfer import on_device
 from headscope.words.align import Aligned
 from headscope.words.classes import CLASSES
 

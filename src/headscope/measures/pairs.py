@@ -15,12 +15,13 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscope.measures.base import MEASURES, Preparation, Values, WordMeasure
-from headscope.measures.controls import Pair, TokenPairs, WordPlaces, drawn_queries
-from headscope.model.passes import Batch, LayerMaps, on_device
+from headscope.measures.controls import FoundPairs, Pair, TokenPairs, WordPlaces, drawn_queries
+from headscope.model.layer_maps import Batch, LayerMaps
+from headscope.model.transfer import on_device
 from headscope.words.align import Aligned
 from headscope.words.classes import matches
 
@@ -47,23 +48,6 @@ class Pairs:
     query: Int[Tensor, "pair"]
     key: Int[Tensor, "pair"]
     weight: Float[Tensor, "pair"]
-
-
-@dataclass(frozen=True)
-class FoundPairs:
-    """The pairs of one relation in a batch, as they are found on the host.
-
-    Attributes:
-        every: All pairs.
-        is_matched: Which of them have a control.
-        control: The controls.
-        weights: What a pair of `every`, of those matched and of `control` weighs.
-    """
-
-    every: TokenPairs
-    is_matched: Bool[np.ndarray, "pair"]
-    control: TokenPairs
-    weights: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from headscope.measures.base import MEASURES, Measure, Values
-from headscope.model.passes import LayerMaps
+from headscope.model.layer_maps import LayerMaps
 
 
 def most_in(

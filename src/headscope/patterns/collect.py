@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from headscope.model.passes import Batch, LayerMaps, PairMaps, to_host
+from headscope.model.layer_maps import Batch, LayerMaps, PairMaps
+from headscope.model.transfer import to_host
 from headscope.patterns.classifier import Classifier
 from headscope.patterns.map_features import Frame, features
 

@@ -252,10 +252,8 @@ def row_profiles(
     four = nn.functional.pad(columns[..., :_STRIPES], (0, max(0, _STRIPES - most)))
 
     # Mass on words, and how far away they are: sum_j a_ij (i - j)^2, by its binomial terms.
-    by_kind = maps.flatten(1, 2) @ frame.kinds
-    first, second, special, place, square = by_kind.view(*maps.shape[:3], by_kind.shape[-1]).unbind(
-        -1
-    )
+    by_kind = (maps.flatten(1, 2) @ frame.kinds).view(*maps.shape[:3], frame.kinds.shape[-1])
+    first, second, special, place, square = by_kind.unbind(-1)
     words = first + second
     query_place = frame.place[:, None]
     squared_distance = square - 2 * query_place * place + query_place.square() * words
