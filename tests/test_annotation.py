@@ -30,9 +30,10 @@ from headscope.annotation.server import Server
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.encoding import Encoded, encode
+from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, run_pass
+from headscope.model.passes import run_pass
 from headscope.names import CLASSES
 
 VERTICAL, DIAGONAL, BOTH, BLOCK, HETEROGENEOUS = CLASSES

@@ -29,7 +29,7 @@ from headscope.linguistics.word_attention import (
     diagonal_sums,
     word_maps,
 )
-from headscope.model.passes import Batch, LayerMaps
+from headscope.model.layer_maps import Batch, LayerMaps
 
 # [CLS] The old dog chased cats away [SEP]; "chased" is two pieces. Words 0 to 5, tokens 0 to 8.
 TOKENS = [[1], [2], [3], [4, 5], [6], [7]]

@@ -17,9 +17,10 @@ from headscope.measures.base import MEASURES, Measure
 from headscope.model import tokenizers
 from headscope.model.check import head_does_not_read_padding
 from headscope.model.encoding import encode
+from headscope.model.layer_maps import LayerMaps
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import LayerMaps, batch_of, observe_batch
+from headscope.model.passes import batch_of, observe_batch
 
 FIRST = ("The nurse thanked the pilot.", "Ah.", "Not in 1999!")
 SECOND = ("The pilot was thanked.", "It was by the nurse, they say.", "No.")

@@ -19,17 +19,17 @@ from headscope.examples import Split, Word
 from headscope.measures import MEASURES, measure
 from headscope.measures.base import Measures, Moments, Prepared
 from headscope.measures.comparison import compare, cosine
+from headscope.measures.controls import controls
 from headscope.measures.features import class_masks, notebook_masks, notebook_words
 from headscope.measures.pairs import (
-    controls,
     crossed,
     linked,
     same_words,
     token_pairs,
 )
 from headscope.model.encoding import Encoded, encode, only
+from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.loading import load
-from headscope.model.passes import Batch, LayerMaps
 from headscope.tasks import find
 from headscope.tasks.files import load_data
 from headscope.words.align import Aligned, align
@@ -149,18 +149,17 @@ def test_the_control_of_the_same_word_is_another_word_of_the_other_text(seed: in
         Batch(np.array([seed]), batch.real, batch.special, batch.segment, batch.ids), [HAND]
     )
     text = {t: (w, HAND.text[w]) for w, own in enumerate(HAND.tokens) for t in own}
-    every = pairs_of.every
+    every, matched, control = pairs_of.kinds
     pairs = {
         (text[q][0], text[k][0])
         for q, k in zip(every.query.tolist(), every.key.tolist(), strict=True)
     }
     assert pairs == {(0, 6), (6, 0), (1, 5), (5, 1)}
-    control = pairs_of.control
     for q, k in zip(control.query.tolist(), control.key.tolist(), strict=True):
         assert text[q][1] != text[k][1]
         assert (text[q][0], text[k][0]) not in pairs
         assert HAND.words[text[k][0]].upos != "PUNCT"
-    for own in (every, pairs_of.matched, control):
+    for own in (every, matched, control):
         # A pair weighs 1 / pairs / the word's own tokens, and stands once for each token of the other word.
         shares = zip(own.weight.tolist(), own.key.tolist(), strict=True)
         assert sum(w / len(HAND.tokens[text[k][0]]) for w, k in shares) == pytest.approx(1)

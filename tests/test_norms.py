@@ -22,9 +22,10 @@ from headscope.examples import Split
 from headscope.measures import MEASURES, definition, measure
 from headscope.measures.base import Prepared
 from headscope.model.encoding import Encoded, encode, only
+from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, run_pass
+from headscope.model.passes import run_pass
 from headscope.model.projections import gram, output_layers
 
 FIRST = (

@@ -23,17 +23,10 @@ from headscope.model import example_maps as example_maps_module
 from headscope.model import passes
 from headscope.model.encoding import Encoded, batches, encode, only
 from headscope.model.example_maps import example_maps
+from headscope.model.layer_maps import Batch, LayerMaps, PairMaps
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import (
-    Batch,
-    LayerMaps,
-    Observer,
-    PairMaps,
-    batch_of,
-    run_pair_pass,
-    run_pass,
-)
+from headscope.model.passes import Observer, batch_of, run_pair_pass, run_pass
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
 from headscope.tasks import find

@@ -19,8 +19,9 @@ from headscope import patterns
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.encoding import encode
+from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.loading import load
-from headscope.model.passes import Batch, LayerMaps, run_pass
+from headscope.model.passes import run_pass
 from headscope.patterns import CLASSES
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import FEWEST, Collector

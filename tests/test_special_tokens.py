@@ -20,9 +20,10 @@ from headscope.examples import Split, Word
 from headscope.measures import MEASURES, measure
 from headscope.measures.base import Prepared
 from headscope.model.encoding import encode
+from headscope.model.layer_maps import LayerMaps
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.passes import LayerMaps, batch_of, observe_batch
+from headscope.model.passes import batch_of, observe_batch
 from headscope.words.align import align
 from headscope.words.segment import segment
 

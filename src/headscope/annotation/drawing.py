@@ -11,8 +11,9 @@ from headscope.annotation.records import AnnotatedMap, quantise
 from headscope.axes import Head
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded, only
+from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, run_pass
+from headscope.model.passes import run_pass
 from headscope.patterns.map_features import PROFILES, Frame, edge, row_profiles
 
 LENGTHS = ((8, 16), (17, 32), (33, 64), (65, 128))

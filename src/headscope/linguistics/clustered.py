@@ -4,7 +4,7 @@ The links of a sentence are not independent cases, so a standard error that took
 be too small. The sums of two shards of a corpus add up to the sums of the whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -131,38 +131,52 @@ def add_layer(
     cluster: Int[Tensor, "link"],
     group: Int[Tensor, "link"],
 ) -> None:
-    """Add the values of one layer to `sums`, in place.
+    """Add the values of one quantity, as `add_layers` does."""
+    add_layers([sums], layer, values[:, None], cluster, group)
+
+
+def add_layers(
+    sums: Sequence[Clustered],
+    layer: int,
+    values: Float[Tensor, "link quantity head"],
+    cluster: Int[Tensor, "link"],
+    group: Int[Tensor, "link"],
+) -> None:
+    """Add the values of one layer to the sums of several quantities, in place.
 
     Args:
-        sums: What is added to. Links and clusters are counted with layer 0.
+        sums: What is added to, a quantity each. Links and clusters are counted with layer 0.
         layer: Index of the layer, from 0.
-        values: A value for each link and head. NaN is no value; a link has one for all heads or for
-            none.
+        values: A value for each link, quantity and head. NaN is no value; of a quantity a link has
+            one for all heads or for none.
         cluster: Number of the cluster of each link, from 0 within this call.
         group: Index of the group of each link.
     """
-    is_known = ~torch.isnan(values[:, 0])
-    values, cluster, group = values[is_known].double(), cluster[is_known], group[is_known]
     if not len(values):
         return
-    # Sums of each cluster: size is [cluster], total [cluster, head].
+    is_known = ~torch.isnan(values[:, :, 0])  # [link, quantity]
+    known = torch.where(is_known[..., None], values, 0.0).double()
+    # Sums of each cluster: size is [cluster, quantity], total [cluster, quantity, head].
     count = int(cluster.max()) + 1
-    size = torch.bincount(cluster, minlength=count).double()
-    total = values.new_zeros(count, values.shape[1]).index_add_(0, cluster, values)
+    size = known.new_zeros(count, len(sums)).index_add_(0, cluster, is_known.double())
+    total = known.new_zeros(count, *known.shape[1:])
+    # Flat, since rows are added faster than tables.
+    total.flatten(1).index_add_(0, cluster, known.flatten(1))
     # All links of a cluster are of one group.
     group_of = torch.zeros(count, dtype=torch.long, device=group.device)
     group_of.index_put_((cluster,), group)
-    # Then sums over the clusters of each group.
-    for array, of_cluster in (
-        (sums.total, total),
-        (sums.squares, total**2),
-        (sums.cross, total * size[:, None]),
-    ):
-        by_group = total.new_zeros(len(sums.n), values.shape[1])
-        by_group.index_add_(0, group_of, of_cluster)
-        array[:, layer] += by_group.cpu().numpy()
+    # Then sums over the clusters of each group, [group, moment, quantity, head].
+    moments = torch.stack([total, total**2, total * size[..., None]], 1)
+    by_group = moments.new_zeros(len(sums[0].n), *moments.shape[1:])
+    by_group.flatten(1).index_add_(0, group_of, moments.flatten(1))
+    added = by_group.cpu().numpy()
+    for quantity, of_quantity in enumerate(sums):
+        of_quantity.total[:, layer] += added[:, 0, quantity]
+        of_quantity.squares[:, layer] += added[:, 1, quantity]
+        of_quantity.cross[:, layer] += added[:, 2, quantity]
     if layer == 0:
         groups, sizes = group_of.cpu().numpy(), size.cpu().numpy()
-        np.add.at(sums.n, groups, sizes)
-        np.add.at(sums.n_squared, groups, sizes**2)
-        np.add.at(sums.clusters, groups, sizes > 0)
+        for of_quantity, of_size in zip(sums, sizes.T, strict=True):
+            np.add.at(of_quantity.n, groups, of_size)
+            np.add.at(of_quantity.n_squared, groups, of_size**2)
+            np.add.at(of_quantity.clusters, groups, of_size > 0)

@@ -21,16 +21,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from headscope.linguistics.clustered import Clustered, add_layer
+from headscope.linguistics.clustered import Clustered, add_layers
 from headscope.linguistics.word_attention import (
     Tokens,
     WordFrame,
     count_distances,
     count_pairs,
     diagonal_sums,
+    largest_places,
     word_maps,
 )
-from headscope.model.passes import Batch, LayerMaps
+from headscope.model.layer_maps import Batch, LayerMaps
 
 DIRECTIONS = ("to_head", "from_head")
 QUANTITIES = (
@@ -185,19 +186,21 @@ class Dependencies:
         """Add one layer of one batch."""
         frame, links = prepared.frame, prepared.links
         between = word_maps(maps.maps, frame)
-        attends_to = between.argmax(-1)  # [batch, head, word]
+        attends_to = largest_places(between, -1)  # [batch, head, word]
         self._count_offsets(maps.layer, count_distances(attends_to, frame.has_tokens))
         if not len(links.row):
             return
         at_distance = diagonal_sums(between)
         # From the governor is to it in the transposed map, where distances have the other sign.
+        attended_by = largest_places(between, -2)
         for direction, attention, target, sums in (
             ("to_head", between, attends_to, at_distance),
-            ("from_head", between.transpose(-1, -2), between.argmax(-2), at_distance.flip(-1)),
+            ("from_head", between.transpose(-1, -2), attended_by, at_distance.flip(-1)),
         ):
-            for quantity, values in _quantities(attention, target, sums, prepared).items():
-                of_quantity = self.sums[direction, quantity]
-                add_layer(of_quantity, maps.layer, values, links.cluster, links.group)
+            quantities = _quantities(attention, target, sums, prepared)
+            of_quantities = [self.sums[direction, quantity] for quantity in quantities]
+            values = torch.stack(list(quantities.values()), 1)  # [link, quantity, head]
+            add_layers(of_quantities, maps.layer, values, links.cluster, links.group)
 
     def _count_offsets(self, layer: int, counts: Float[Tensor, "batch head distance"]) -> None:
         # Long sentences have longer distances than are counted, short ones have fewer.

@@ -48,8 +48,9 @@ from headscope.linguistics.rows import (
 from headscope.linguistics.span_rows import span_examples, span_heads, span_measures
 from headscope.linguistics.spans import Spans
 from headscope.model.encoding import Encoded, only
+from headscope.model.layer_maps import LayerMaps
 from headscope.model.model import Model
-from headscope.model.passes import LayerMaps, Observer, run_pass
+from headscope.model.passes import Observer, run_pass
 from headscope.model.precision import Precision
 from headscope.model.resuming import Arrays, Keeping, Parts, fits
 from headscope.names import AS_GIVEN

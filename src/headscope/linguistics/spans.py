@@ -20,9 +20,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headscope.corpora.base import Link
-from headscope.linguistics.clustered import Clustered, add_layer
+from headscope.linguistics.clustered import Clustered, add_layers
 from headscope.linguistics.word_attention import Tokens
-from headscope.model.passes import Batch, LayerMaps
+from headscope.model.layer_maps import Batch, LayerMaps
 
 QUANTITIES = ("score", "attention", "attention_matched", "attention_control", "attention_excess")
 """`score` is the paper's; `attention` is the mean over a sentence's links of a link's largest
@@ -187,8 +187,9 @@ class Spans:
         places = (pairs.sentence.cpu().numpy(), pairs.relation.cpu().numpy(), maps.layer)
         self.scores[places] = quantities["score"].cpu().numpy()
         numbers = torch.arange(cases, device=pairs.case.device)
-        for quantity, values in quantities.items():
-            add_layer(self.sums[quantity], maps.layer, values, numbers, pairs.relation)
+        sums = [self.sums[quantity] for quantity in quantities]
+        values = torch.stack(list(quantities.values()), 1)  # [case, quantity, head]
+        add_layers(sums, maps.layer, values, numbers, pairs.relation)
 
 
 def _token_pairs(

@@ -65,7 +65,10 @@ def word_maps(
 
     Rows do not sum to 1: what goes to special tokens and to the word itself is left out.
     """
-    between = frame.averaging[:, None] @ maps @ frame.summing[:, None]
+    from_words = frame.averaging[:, None] @ maps  # [batch, head, word, token]
+    # Heads side by side: what is summed is the same for all of them.
+    between = from_words.flatten(1, 2) @ frame.summing
+    between = between.view(*from_words.shape[:3], between.shape[-1])
     between.diagonal(dim1=-2, dim2=-1).zero_()
     return between
 
@@ -77,10 +80,21 @@ def diagonal_sums(
     words = maps.shape[-1]
     # Rows of 2 words - 1 entries, read as rows of 2 words, move left by one entry from row to row:
     # what was on a diagonal stands in a column.
-    flat = torch.nn.functional.pad(maps, (words - 1, 0)).flatten(-2)
-    padded = torch.nn.functional.pad(flat, (0, words))
-    skewed = padded.reshape(*maps.shape[:-2], words, 2 * words)  # [batch, head, word, distance + 1]
+    flat = maps.new_zeros(*maps.shape[:-2], 2 * words * words)
+    rows = flat[..., : words * (2 * words - 1)].view(*maps.shape[:-1], 2 * words - 1)
+    rows[..., words - 1 :] = maps
+    skewed = flat.view(*maps.shape[:-1], 2 * words)  # [batch, head, word, distance + 1]
     return skewed.sum(-2)[..., :-1]
+
+
+def largest_places(
+    maps: Float[Tensor, "batch head word attended"], dim: int
+) -> Int[Tensor, "batch head word"]:
+    """Where the largest weight stands along a dimension: the first of several."""
+    if maps.device.type != "cpu":
+        return maps.argmax(dim)
+    # NumPy finds it in a half to a quarter of the time.
+    return torch.from_numpy(maps.numpy().argmax(dim))
 
 
 def count_distances(

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import BATCH_TOKENS, Encoded
+from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, run_pass
+from headscope.model.passes import run_pass
 from headscope.model.precision import Precision
+from headscope.model.transfer import to_host
 from headscope.progress import Advance, silent
 from headscope.registry import Registry
 from headscope.stats.paired import mean_interval
@@ -123,7 +125,10 @@ class Moments:
 
 
 class MomentSums:
-    """The moments of several measures, added up layer by layer while a pass runs.
+    """The moments of several measures, added up while a pass runs.
+
+    Values wait on the device until their batch has passed, so that the host need not wait for every
+    layer: `finish` brings them over.
 
     Args:
         names: The measures' names.
@@ -135,6 +140,7 @@ class MomentSums:
         self._names = list(names)
         # [moment, measure, layer, head]
         self._sums = np.zeros((3, len(self._names), layers, heads))
+        self._waiting: list[tuple[int, slice, Tensor]] = []
 
     def add(
         self,
@@ -143,12 +149,19 @@ class MomentSums:
         heads: slice = slice(None),
     ) -> None:
         """Count the values of one layer of one batch, of all heads or a block; NaN is no value."""
-        numbers = values.double().cpu().numpy()
-        has_value = ~np.isnan(numbers)
-        numbers = np.where(has_value, numbers, 0.0)
-        self._sums[0, :, layer, heads] += has_value.sum(1)
-        self._sums[1, :, layer, heads] += numbers.sum(1)
-        self._sums[2, :, layer, heads] += (numbers**2).sum(1)
+        self._waiting.append((layer, heads, values))
+
+    def finish(self) -> None:
+        """Add what waits on the device to the sums."""
+        waiting, self._waiting = self._waiting, []
+        tensors = [values for _, _, values in waiting]
+        for (layer, heads, _), numbers in zip(waiting, to_host(tensors), strict=True):
+            values = numbers.astype(np.float64)
+            has_value = ~np.isnan(values)
+            values = np.where(has_value, values, 0.0)
+            self._sums[0, :, layer, heads] += has_value.sum(1)
+            self._sums[1, :, layer, heads] += values.sum(1)
+            self._sums[2, :, layer, heads] += (values**2).sum(1)
 
     def state(self) -> dict[str, npt.NDArray[np.float64]]:
         """The sums, for a pass that is to be resumed."""
@@ -156,6 +169,7 @@ class MomentSums:
 
     def moments(self) -> dict[str, Moments]:
         """The moments so far, by measure."""
+        self.finish()
         n, total, squares = self._sums.copy()
         return {
             name: Moments(n[measure], total[measure], squares[measure])
@@ -190,9 +204,14 @@ class Measures:
         self._words = words
 
     def prepare(self, batch: Batch) -> Prepared:
-        """The words of the batch, for whatever measure asks for them."""
+        """What the measures need of the words of the batch."""
         words = [] if self._words is None else [self._words[row] for row in batch.examples]
-        return Prepared(batch, words)
+        prepared = Prepared(batch, words)
+        # Now, not when a layer asks for it: then the device would wait.
+        for measure in self._measures:
+            if isinstance(measure, WordMeasure):
+                prepared.get(measure.preparation)
+        return prepared
 
     def values(self, maps: LayerMaps, prepared: Prepared) -> Float[Tensor, "measure batch head"]:
         """All measures of one layer of one batch."""
@@ -220,6 +239,10 @@ class MeasureObserver:
     def see(self, maps: LayerMaps, prepared: Prepared) -> None:
         """Measure one layer of one batch."""
         self._sums.add(maps.layer, self._measures.values(maps, prepared), maps.heads)
+
+    def finish(self) -> None:
+        """Add up the batch."""
+        self._sums.finish()
 
     def state(self) -> dict[str, npt.NDArray[np.float64]]:
         """The sums, for a pass that is to be resumed."""

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from headscope.errors import HeadscopeError
 from headscope.measures.base import Measures, Moments, MomentSums, Prepared, Values
 from headscope.model.encoding import BATCH_TOKENS, Encoded
+from headscope.model.layer_maps import LayerMaps, PairMaps
 from headscope.model.model import Model
-from headscope.model.passes import LayerMaps, PairMaps, check_like, run_pair_pass
+from headscope.model.passes import check_like, run_pair_pass
 from headscope.model.precision import Precision
 from headscope.model.tokenizers import number_alike
 from headscope.progress import Advance, silent
@@ -85,6 +86,11 @@ class ComparisonObserver:
         self._after.add(layer, after)
         self._difference.add(layer, after - before)
         self._cosine.add(layer, cosines[None])
+
+    def finish(self) -> None:
+        """Add up the batch."""
+        for sums in (self._before, self._after, self._difference, self._cosine):
+            sums.finish()
 
     def state(self) -> dict[str, npt.NDArray[np.float64]]:
         """The sums, for a pass that is to be resumed."""

@@ -10,33 +10,48 @@ has that form.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from headscope.examples import Word
 from headscope.measures.base import FAITHFUL, MEASURES, Measure, Values, WordMeasure
 from headscope.measures.tokens import most_in
-from headscope.model.passes import Batch, LayerMaps
+from headscope.model.layer_maps import Batch, LayerMaps
+from headscope.model.transfer import on_device
 from headscope.words.align import Aligned
 from headscope.words.classes import CLASSES
 
 Mask = Bool[Tensor, "batch token"]
-ClassMasks = dict[str, Mask]
-"""Which tokens belong to each class of words, by the names of `CLASSES`."""
+
+
+@dataclass(frozen=True)
+class ClassMasks:
+    """Which tokens belong to each class of words; `masks["noun"]` are those of nouns.
+
+    Attributes:
+        names: The names of the classes, as in `CLASSES`.
+        marks: The tokens of every class.
+    """
+
+    names: tuple[str, ...]
+    marks: Bool[Tensor, "class batch token"]
+
+    def __getitem__(self, name: str) -> Mask:
+        return self.marks[self.names.index(name)]
+
 
 _NOTEBOOK_NEGATIONS = ("not", "n't", "no", "nor", "never", "neither", "none")
 
 
 def class_masks(batch: Batch, words: Sequence[Aligned]) -> ClassMasks:
     """Which tokens of the batch belong to each class of words."""
-    masks = {}
-    for name, is_in_class in CLASSES.items():
-        mask = torch.zeros(batch.real.shape, dtype=torch.bool)
+    marks = np.zeros((len(CLASSES), *batch.real.shape), dtype=bool)
+    for is_in_class, of_class in zip(CLASSES.values(), marks, strict=True):
         for row, aligned in enumerate(words):
-            mask[row, _tokens_where(is_in_class, aligned)] = True
-        masks[name] = mask.to(batch.real.device)
-    return masks
+            of_class[row, _tokens_where(is_in_class, aligned)] = True
+    return ClassMasks(tuple(CLASSES), on_device(marks, batch.real.device))
 
 
 def _tokens_where(condition: Callable[[Word], bool], aligned: Aligned) -> list[int]:
@@ -49,7 +64,7 @@ def _tokens_where(condition: Callable[[Word], bool], aligned: Aligned) -> list[i
     ]
 
 
-def notebook_masks(batch: Batch, words: Sequence[Aligned]) -> ClassMasks:
+def notebook_masks(batch: Batch, words: Sequence[Aligned]) -> dict[str, Mask]:
     """Which tokens of the batch belong to each class of words as the notebook finds them.
 
     Every token of the input whose id occurs in a word of the class; a negation is a word that
@@ -75,7 +90,7 @@ class NotebookClasses:
         is_placed: Of which examples it is known where their tokens stand, [batch].
     """
 
-    masks: ClassMasks
+    masks: dict[str, Mask]
     is_placed: Bool[Tensor, "batch"]
 
 
@@ -119,9 +134,19 @@ def from_cls_to_sep(maps: LayerMaps) -> Values:
     return most_in(maps.from_cls, maps.batch.separators)
 
 
+def to_classes(maps: LayerMaps, masks: ClassMasks) -> Float[Tensor, "class batch head"]:
+    """The largest column mean over the tokens of every class."""
+    return most_in(maps.received, masks.marks)
+
+
+def from_cls_to_classes(maps: LayerMaps, masks: ClassMasks) -> Float[Tensor, "class batch head"]:
+    """The largest attention of [CLS] to the tokens of every class."""
+    return most_in(maps.from_cls, masks.marks)
+
+
 def _to_class(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
     def update(maps: LayerMaps, masks: ClassMasks) -> Values:
-        return most_in(maps.received, masks[name])
+        return maps.shared(to_classes, masks)[masks.names.index(name)]
 
     update.__doc__ = (
         f"Attention to {_article(name)}: max over the {name} tokens j of (1/L) sum_i a_ij, a "
@@ -132,7 +157,7 @@ def _to_class(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
 
 def _from_cls(name: str) -> Callable[[LayerMaps, ClassMasks], Values]:
     def update(maps: LayerMaps, masks: ClassMasks) -> Values:
-        return most_in(maps.from_cls, masks[name])
+        return maps.shared(from_cls_to_classes, masks)[masks.names.index(name)]
 
     update.__doc__ = (
         f"Attention of [CLS] to {_article(name)}: max over the {name} tokens j of a_0j, a "

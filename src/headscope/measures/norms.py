@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headscope.measures.base import MEASURES, Measure, Values
 from headscope.measures.tokens import most_in
-from headscope.model.passes import LayerMaps
+from headscope.model.layer_maps import LayerMaps
 
 
 def norm_attention_to_cls(maps: LayerMaps) -> Values:

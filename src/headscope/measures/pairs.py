@@ -10,8 +10,7 @@ theirs.
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +18,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from headscope.measures.base import MEASURES, Preparation, T, Values, WordMeasure
-from headscope.model.passes import Batch, LayerMaps
+from headscope.measures.base import MEASURES, Preparation, Values, WordMeasure
+from headscope.measures.controls import FoundPairs, Pair, TokenPairs, WordPlaces, drawn_queries
+from headscope.model.layer_maps import Batch, LayerMaps
+from headscope.model.transfer import on_device
 from headscope.words.align import Aligned
 from headscope.words.classes import matches
-
-Pair = tuple[int, int]
-"""Two words or two tokens of an example: the one that attends, and the one attended to."""
 
 NOUNS = ("NOUN", "PROPN")
 PRONOUNS = ("PRON",)
 VERBS = ("VERB", "AUX")
+_EVERY, _MATCHED, _CONTROL = range(3)
+_KINDS = 3
+"""Of every relation: all pairs, those that have a control, and their controls."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +50,69 @@ class Pairs:
     weight: Float[Tensor, "pair"]
 
 
-Entry = tuple[int, int, int, float]
-"""A pair of tokens before it is packed: example, query, key and weight, as in `Pairs`."""
-
-
-def pack(entries: Sequence[Entry], device: torch.device) -> Pairs:
-    """The pairs as tensors."""
-    columns = zip(*entries, strict=True) if entries else ((), (), (), ())
-    example, query, key, weight = (torch.tensor(column, device=device) for column in columns)
-    return Pairs(example.long(), query.long(), key.long(), weight.float())
-
-
 @dataclass(frozen=True)
-class ControlledPairs:
-    """The pairs of a relation in a batch: all, those that have a control, and their controls."""
+class RelatedPairs:
+    """The pairs of some relations in a batch: of each relation all, those that have a control, and
+    their controls, in `_KINDS` kinds.
 
-    every: Pairs
-    matched: Pairs
-    control: Pairs
+    A weight of a map is read once, however many kinds look at it.
 
+    Attributes:
+        example: The row in the batch of a pair that is read.
+        query: The token that attends in it.
+        key: The token attended to.
+        source: Which of the pairs that are read an entry is, the entries of a kind side by side.
+        place: The kind and the example of an entry: kind * batch + example.
+        weight: What the entry weighs in its example's sum.
+        ends: Where the entries of each kind end.
+        batch: How many examples there are.
+    """
 
-RelatedPairs = dict[str, ControlledPairs]
-"""The pairs of each of `RELATIONS`, by its name."""
+    example: Int[Tensor, "pair"]
+    query: Int[Tensor, "pair"]
+    key: Int[Tensor, "pair"]
+    source: Int[Tensor, "entry"]
+    place: Int[Tensor, "entry"]
+    weight: Float[Tensor, "entry"]
+    ends: tuple[int, ...]
+    batch: int
+
+    @classmethod
+    def of(cls, found: Sequence[FoundPairs], batch: Batch) -> "RelatedPairs":
+        """The pairs of some relations, on the device of the batch."""
+        read: list[TokenPairs] = []
+        sources: list[npt.NDArray[np.int64]] = []
+        weights: list[npt.NDArray[np.float64]] = []
+        start = 0
+        for relation in found:
+            read += [relation.every, relation.control]
+            every, control = len(relation.every.example), len(relation.control.example)
+            source = np.arange(start, start + every + control)
+            sources += [source[:every], source[:every][relation.is_matched], source[every:]]
+            weights += relation.weights
+            start += every + control
+        pairs = TokenPairs.joined(read)
+        sizes = [len(source) for source in sources]
+        source = np.concatenate(sources)
+        examples = len(batch.examples)
+        place = np.repeat(np.arange(len(sizes)), sizes) * examples + pairs.example[source]
+        device = batch.real.device
+        stacked = np.stack([pairs.example, pairs.query, pairs.key])
+        example, query, key = on_device(stacked, device)
+        source_there, place_there = on_device(np.stack([source, place]), device)
+        weight = on_device(np.concatenate(weights).astype(np.float32), device)
+        ends = (0, *np.cumsum(sizes).tolist())
+        return cls(example, query, key, source_there, place_there, weight, ends, examples)
+
+    @property
+    def kinds(self) -> list[Pairs]:
+        """The pairs of every kind."""
+        of_kinds = []
+        for start, end in pairwise(self.ends):
+            source = self.source[start:end]
+            tokens = (self.example[source], self.query[source], self.key[source])
+            of_kinds.append(Pairs(*tokens, self.weight[start:end]))
+        return of_kinds
 
 
 # ---- which pairs
@@ -149,84 +191,40 @@ RELATIONS = (
 )
 
 
-# ---- their controls
-
-
-def controls(aligned: Aligned, pairs: Sequence[Pair], seed: int) -> list[Pair | None]:
-    """For each pair of tokens one of two other words of one text at the same signed distance.
-
-    A control is drawn from the seed, and is never itself a pair of the relation; None where there
-    is none.
-    """
-    word_of = {token: word for word, tokens in enumerate(aligned.tokens) for token in tokens}
-    places = np.array(list(word_of), dtype=np.int32)
-    # By token: the number of its word and its text, -1 for no word.
-    word_at = np.full(places.max(initial=-1) + 1, -1, dtype=np.int32)
-    word_at[places] = list(word_of.values())
-    text_at = np.array([*aligned.text, -1])[word_at]
-    related: dict[int, list[int]] = {}
-    for query, key in pairs:
-        related.setdefault(key - query, []).append(query)
-    rng = random.Random(seed)
-    # A long text has millions of candidates: of each only its query is kept, in 4 bytes.
-    by_distance: dict[int, npt.NDArray[np.int32]] = {}
-    drawn: list[Pair | None] = []
-    for query, key in pairs:
-        distance = key - query
-        if distance not in by_distance:
-            is_inside = (places + distance >= 0) & (places + distance < len(word_at))
-            queries = places[is_inside]
-            keys = queries + distance
-            is_other = (word_at[keys] >= 0) & (word_at[keys] != word_at[queries])
-            is_other &= text_at[keys] == text_at[queries]
-            is_other &= ~np.isin(queries, related[distance])
-            by_distance[distance] = queries[is_other]
-        token = _drawn(by_distance[distance], rng)
-        drawn.append(None if token is None else (int(token), int(token) + distance))
-    return drawn
-
-
-def _drawn(candidates: Sequence[T] | npt.NDArray[Any], rng: random.Random) -> T | None:
-    """One of the candidates; None of none, and then nothing is drawn."""
-    if not len(candidates):
-        return None
-    candidate: T = candidates[int(rng.random() * len(candidates))]
-    return candidate
+# ---- with their controls
 
 
 def related_tokens(batch: Batch, words: Sequence[Aligned]) -> RelatedPairs:
-    """For every relation its pairs of tokens, those that have a control, and the controls."""
-    device = batch.real.device
-    related = {}
+    """For every relation of `RELATIONS` its pairs of tokens, those that have a control, and the
+    controls.
+    """
+    places = WordPlaces.of(words)
+    seeds = batch.examples.tolist()
+    found = []
     for relation in RELATIONS:
-        every: list[Entry] = []
-        matched: list[Entry] = []
-        control: list[Entry] = []
-        for row, aligned in enumerate(words):
-            pairs = token_pairs(aligned, relation.find(aligned))
-            drawn = controls(aligned, pairs, seed=int(batch.examples[row]))
-            for pair, other in zip(pairs, drawn, strict=True):
-                every.append((row, *pair, 1.0))
-                if other is not None:
-                    matched.append((row, *pair, 1.0))
-                    control.append((row, *other, 1.0))
-        related[relation.name] = ControlledPairs(
-            pack(every, device), pack(matched, device), pack(control, device)
-        )
-    return related
+        pairs = [token_pairs(aligned, relation.find(aligned)) for aligned in words]
+        every = TokenPairs.of(pairs)
+        query = drawn_queries(places, every, seeds)
+        has_control = query >= 0
+        distance = every.key - every.query
+        controls = TokenPairs(every.example, query, query + distance).where(has_control)
+        ones = np.ones(len(query))
+        weights = (ones, ones[has_control], ones[has_control])
+        found.append(FoundPairs(every, has_control, controls, weights))
+    return RelatedPairs.of(found, batch)
 
 
-def same_words(batch: Batch, words: Sequence[Aligned]) -> ControlledPairs:
+def same_words(batch: Batch, words: Sequence[Aligned]) -> RelatedPairs:
     """Pairs (word, the same word in the other text), both ways, and for each another word of that
     other text.
 
     The weights make an example's value the mean over its pairs of the mean over the word's own
     tokens of the sum over the other word's.
     """
-    device = batch.real.device
-    every: list[Entry] = []
-    matched: list[Entry] = []
-    control: list[Entry] = []
+    every: list[list[Pair]] = []
+    matched: list[list[Pair]] = []
+    control: list[list[Pair]] = []
+    has_control: list[bool] = []
     for row, aligned in enumerate(words):
         rng = random.Random(int(batch.examples[row]))
         pairs = matches(aligned)
@@ -234,67 +232,89 @@ def same_words(batch: Batch, words: Sequence[Aligned]) -> ControlledPairs:
         same: dict[int, set[int]] = {}
         for query, key in pairs:
             same.setdefault(query, set()).add(key)
-        drawn = [_drawn(_other_words(aligned, pair, same[pair[0]]), rng) for pair in pairs]
+        words_of_text = _words_of_texts(aligned)
+        drawn = []
+        for query, key in pairs:
+            others = words_of_text[aligned.text[key]]
+            others = [index for index in others if index not in same[query]]
+            # Where there is none, nothing is drawn.
+            drawn.append(others[int(rng.random() * len(others))] if others else None)
+        every.append(pairs)
         controlled = [
             (pair, (pair[0], other))
             for pair, other in zip(pairs, drawn, strict=True)
             if other is not None
         ]
-        every += _word_entries(row, aligned, pairs)
-        matched += _word_entries(row, aligned, [pair for pair, _ in controlled])
-        control += _word_entries(row, aligned, [other for _, other in controlled])
-    return ControlledPairs(pack(every, device), pack(matched, device), pack(control, device))
+        matched.append([pair for pair, _ in controlled])
+        control.append([other for _, other in controlled])
+        has_control += [other is not None for other in drawn]
+    of_every, weights, sizes = _word_pairs(words, every)
+    is_matched = np.repeat(np.array(has_control, dtype=bool), sizes)
+    _, of_matched, _ = _word_pairs(words, matched)
+    of_control, of_controls, _ = _word_pairs(words, control)
+    found = FoundPairs(of_every, is_matched, of_control, (weights, of_matched, of_controls))
+    return RelatedPairs.of([found], batch)
 
 
-def _word_entries(row: int, aligned: Aligned, pairs: Sequence[Pair]) -> list[Entry]:
-    """The tokens of pairs of words, weighted for the mean that `same_words` describes."""
-    return [
-        (row, *tokens, 1.0 / len(pairs) / len(aligned.tokens[pair[0]]))
-        for pair in pairs
-        for tokens in token_pairs(aligned, [pair])
-    ]
+def _words_of_texts(aligned: Aligned) -> dict[int, list[int]]:
+    """The words of each text that have tokens and are no punctuation."""
+    words: dict[int, list[int]] = {}
+    for index, (word, tokens) in enumerate(zip(aligned.words, aligned.tokens, strict=True)):
+        if tokens and word.upos != "PUNCT":
+            words.setdefault(aligned.text[index], []).append(index)
+    return words
 
 
-def _other_words(aligned: Aligned, pair: Pair, same: set[int]) -> list[int]:
-    """The words of the text that `pair` points to that are not of the `same` words, but
-    punctuation.
+def _word_pairs(
+    words: Sequence[Aligned], pairs: Sequence[Sequence[Pair]]
+) -> tuple[TokenPairs, npt.NDArray[np.float64], list[int]]:
+    """The tokens of pairs of words, weighted for the mean that `same_words` describes, and how many
+    pairs of tokens each pair of words is.
     """
-    _, match = pair
-    return [
-        index
-        for index, text in enumerate(aligned.text)
-        if text == aligned.text[match]
-        and index not in same
-        and aligned.tokens[index]
-        and aligned.words[index].upos != "PUNCT"
-    ]
+    tokens = []
+    weights: list[float] = []
+    sizes: list[int] = []
+    for aligned, of_example in zip(words, pairs, strict=True):
+        tokens.append(token_pairs(aligned, of_example))
+        for query, key in of_example:
+            own = len(aligned.tokens[query])
+            weights.append(1.0 / len(of_example) / own)
+            sizes.append(own * len(aligned.tokens[key]))
+    return TokenPairs.of(tokens), np.repeat(np.array(weights), sizes), sizes
 
 
 # ---- what a head gives them
 
 
-def at_pairs(maps: LayerMaps, pairs: Pairs) -> Float[Tensor, "pair head"]:
-    """The attention of every head at every pair."""
-    return maps.maps[pairs.example, :, pairs.query, pairs.key]
-
-
-def largest(maps: LayerMaps, pairs: Pairs) -> Values:
-    """The maximum over an example's pairs; NaN where it has none."""
-    shape = maps.maps.shape[:2]
-    index = pairs.example[:, None].expand(-1, shape[1])
-    most = maps.maps.new_full(shape, -1.0)
-    most = most.scatter_reduce(0, index, at_pairs(maps, pairs), "amax")
+def largest(maps: LayerMaps, pairs: RelatedPairs) -> Float[Tensor, "kind batch head"]:
+    """Of every kind the maximum over an example's pairs; NaN where it has none."""
+    shape = _shape(maps, pairs)
+    at_entries = _at_entries(maps, pairs)
+    place = pairs.place[:, None].expand_as(at_entries)
+    most = maps.maps.new_full((shape[0] * shape[1], shape[2]), -1.0)
+    most = most.scatter_reduce(0, place, at_entries, "amax").view(shape)
     return torch.where(most < 0, torch.nan, most)
 
 
-def weighted_sum(maps: LayerMaps, pairs: Pairs) -> Values:
-    """The weighted sum over an example's pairs; NaN where it has none."""
-    shape = maps.maps.shape[:2]
-    weighted = at_pairs(maps, pairs) * pairs.weight[:, None]
-    sums = maps.maps.new_zeros(shape).index_add(0, pairs.example, weighted)
-    has_pair = torch.zeros(shape[0], dtype=torch.bool, device=sums.device)
-    has_pair = has_pair.index_fill(0, pairs.example, True)
-    return torch.where(has_pair[:, None], sums, torch.nan)
+def weighted_sums(maps: LayerMaps, pairs: RelatedPairs) -> Float[Tensor, "kind batch head"]:
+    """Of every kind the weighted sum over an example's pairs; NaN where it has none."""
+    shape = _shape(maps, pairs)
+    weighted = _at_entries(maps, pairs) * pairs.weight[:, None]
+    sums = maps.maps.new_zeros(shape[0] * shape[1], shape[2])
+    sums = sums.index_add(0, pairs.place, weighted)
+    has_pair = torch.zeros(len(sums), dtype=torch.bool, device=sums.device)
+    has_pair = has_pair.index_fill(0, pairs.place, True)
+    return torch.where(has_pair[:, None], sums, torch.nan).view(shape)
+
+
+def _at_entries(maps: LayerMaps, pairs: RelatedPairs) -> Float[Tensor, "entry head"]:
+    """The attention of every head at every entry."""
+    return maps.maps[pairs.example, :, pairs.query, pairs.key][pairs.source]
+
+
+def _shape(maps: LayerMaps, pairs: RelatedPairs) -> tuple[int, int, int]:
+    """How many kinds, examples and heads there are."""
+    return len(pairs.ends) - 1, pairs.batch, maps.maps.shape[1]
 
 
 def _register(
@@ -303,21 +323,23 @@ def _register(
     formula: str,
     control: str,
     source: str,
-    reduce: Callable[[LayerMaps, Pairs], Values],
-    preparation: Preparation[T],
-    pairs_of: Callable[[T], ControlledPairs],
+    reduce: Callable[[LayerMaps, RelatedPairs], Float[Tensor, "kind batch head"]],
+    preparation: Preparation[RelatedPairs],
+    number: int,
 ) -> None:
-    """Register the three measures of a relation."""
+    """Register the three measures of a relation, which has this number among its preparation's."""
 
-    def attention(maps: LayerMaps, prepared: T) -> Values:
-        return reduce(maps, pairs_of(prepared).every)
+    def of_kind(maps: LayerMaps, pairs: RelatedPairs, kind: int) -> Values:
+        return maps.shared(reduce, pairs)[_KINDS * number + kind]
 
-    def control_attention(maps: LayerMaps, prepared: T) -> Values:
-        return reduce(maps, pairs_of(prepared).control)
+    def attention(maps: LayerMaps, pairs: RelatedPairs) -> Values:
+        return of_kind(maps, pairs, _EVERY)
 
-    def excess(maps: LayerMaps, prepared: T) -> Values:
-        pairs = pairs_of(prepared)
-        return reduce(maps, pairs.matched) - reduce(maps, pairs.control)
+    def control_attention(maps: LayerMaps, pairs: RelatedPairs) -> Values:
+        return of_kind(maps, pairs, _CONTROL)
+
+    def excess(maps: LayerMaps, pairs: RelatedPairs) -> Values:
+        return of_kind(maps, pairs, _MATCHED) - of_kind(maps, pairs, _CONTROL)
 
     attention.__doc__ = (
         f"Attention {direction}: {formula}, a fraction of mass; mean over the examples that have "
@@ -338,7 +360,7 @@ def _register(
         MEASURES.register(f"{name}{suffix}")(measure)
 
 
-for _relation in RELATIONS:
+for _number, _relation in enumerate(RELATIONS):
     _register(
         name=_relation.name,
         direction=_relation.direction,
@@ -347,7 +369,7 @@ for _relation in RELATIONS:
         source="paper, section 4.5",
         reduce=largest,
         preparation=related_tokens,
-        pairs_of=itemgetter(_relation.name),
+        number=_number,
     )
 _register(
     name="same_word_across",
@@ -356,7 +378,7 @@ _register(
     "over such words of both texts",
     control="another word of the other text",
     source="paper, section 5",
-    reduce=weighted_sum,
+    reduce=weighted_sums,
     preparation=same_words,
-    pairs_of=lambda pairs: pairs,
+    number=0,
 )

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded, only
+from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, run_pass
+from headscope.model.passes import run_pass
 from headscope.model.precision import Precision
 from headscope.model.resuming import Keeping
 from headscope.progress import Advance, silent

@@ -3,7 +3,7 @@
 """
 
 from headscope.measures.base import MEASURES, Measure, Values
-from headscope.model.passes import LayerMaps
+from headscope.model.layer_maps import LayerMaps
 
 EPSILON = 0.3
 """Gu et al.'s threshold: a token that receives more than this fraction of a head's mass is a sink.

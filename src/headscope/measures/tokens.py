@@ -7,14 +7,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from headscope.measures.base import MEASURES, Measure, Values
-from headscope.model.passes import LayerMaps
+from headscope.model.layer_maps import LayerMaps
 
 
 def most_in(
-    received: Float[Tensor, "batch head token"], mask: Bool[Tensor, "batch token"]
-) -> Values:
-    """The largest of `received` over the tokens of `mask`; NaN for an example that has none."""
-    most = received.masked_fill(~mask[:, None], -1.0).amax(-1)
+    received: Float[Tensor, "batch head token"], mask: Bool[Tensor, "*kind batch token"]
+) -> Float[Tensor, "*kind batch head"]:
+    """The largest of `received` over the tokens of a mask, or of every mask of a stack of them; NaN
+    for an example that has none.
+    """
+    most = received.masked_fill(~mask[..., None, :], -1.0).amax(-1)
     return torch.where(most < 0, torch.nan, most)
 
 

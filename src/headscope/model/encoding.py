@@ -77,9 +77,9 @@ class Encoded:
         arguments = {}
         for name, column in self.columns.items():
             ids = padded([column[row] for row in rows], width, self.pad[name])
-            arguments[name] = torch.tensor(ids, device=device)
+            arguments[name] = torch.tensor(ids).to(device, non_blocking=True)
         mask = padded([[1] * length for length in lengths], width, 0)
-        arguments["attention_mask"] = torch.tensor(mask, device=device)
+        arguments["attention_mask"] = torch.tensor(mask).to(device, non_blocking=True)
         return arguments
 
 

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headscope.model.encoding import Encoded, only
+from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.model import Model
-from headscope.model.passes import Batch, LayerMaps, run_pass
+from headscope.model.passes import run_pass
 
 WHOLE = 512
 """Maps of up to so many tokens are kept whole."""

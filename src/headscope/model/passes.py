@@ -6,23 +6,25 @@ no map is kept longer than its batch.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import BATCH_TOKENS, Encoded, batches, padded
+from headscope.model.layer_maps import Batch, LayerMaps, PairMaps
 from headscope.model.model import Model
 from headscope.model.outputs import refuse_not_finite
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.projections import gram
 from headscope.model.resuming import Keeping, unfinished
 from headscope.model.tap import Call
+from headscope.model.transfer import Ahead, on_device
 from headscope.progress import Advance, silent
 
 BLOCK_BYTES = 2**28
@@ -32,120 +34,11 @@ WHOLE_BYTES = 2**32
 """How much memory the maps of a batch may take where those of a whole model are held."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What is known of the tokens of one batch, the same for all its layers. Read only.
-
-    Attributes:
-        examples: The examples' row numbers in the data.
-        real: Which tokens are not padding.
-        special: Which tokens are [CLS] or [SEP].
-        segment: Which text a token belongs to, 0 or 1.
-        ids: The token ids.
-        cls: Where [CLS] stands in each example, -1 where a text has none; None where it is the
-            first token.
-    """
-
-    examples: Int[np.ndarray, "batch"]
-    real: Bool[Tensor, "batch token"]
-    special: Bool[Tensor, "batch token"]
-    segment: Int[Tensor, "batch token"]
-    ids: Int[Tensor, "batch token"]
-    cls: Int[Tensor, "batch"] | None = None
-
-    @cached_property
-    def cls_places(self) -> Int[Tensor, "batch"]:
-        """Where [CLS] stands in each example; -1 where a text has none."""
-        if self.cls is not None:
-            return self.cls
-        return torch.zeros(len(self.real), dtype=torch.long, device=self.real.device)
-
-    @cached_property
-    def is_cls(self) -> Bool[Tensor, "batch token"]:
-        """Which token is [CLS]."""
-        places = torch.arange(self.real.shape[1], device=self.real.device)
-        return places == self.cls_places[:, None]
-
-    @cached_property
-    def separators(self) -> Bool[Tensor, "batch token"]:
-        """Which tokens are [SEP]: every special token but [CLS]."""
-        return self.special & ~self.is_cls
-
-
-@dataclass(frozen=True)
-class LayerMaps:
-    """One layer's attention maps of one batch. Read only.
-
-    Attributes:
-        layer: The layer, counted from 0.
-        batch: What is known of the tokens.
-        maps: The attention weights; a row sums to 1, and padding receives nothing.
-        values: The heads' values before they are weighted.
-        gram: Gives, when it is called, what stands for the layer's output projection in norms
-            (`projections.gram`).
-        heads: Which of the layer's heads these are: all, or a block of them.
-    """
-
-    layer: int
-    batch: Batch
-    maps: Float[Tensor, "batch head query key"]
-    values: Float[Tensor, "batch head key d"]
-    gram: Callable[[], Float[Tensor, "head d d"]] | None = None
-    heads: slice = field(default_factory=partial(slice, None))
-
-    @property
-    def real(self) -> Bool[Tensor, "batch token"]:
-        """Which tokens are not padding."""
-        return self.batch.real
-
-    @cached_property
-    def received(self) -> Float[Tensor, "batch head key"]:
-        """The fraction of all mass that each token receives: column means over the real rows."""
-        weight = self.real.to(self.maps.dtype)
-        weight = weight / weight.sum(-1, keepdim=True)
-        return (weight[:, None, None] @ self.maps)[:, :, 0]
-
-    @cached_property
-    def from_cls(self) -> Float[Tensor, "batch head key"]:
-        """What [CLS] attends to; NaN for an example that has none."""
-        places = self.batch.cls_places
-        examples = torch.arange(len(places), device=places.device)
-        rows = self.maps[examples, :, places.clamp_min(0)]
-        return rows.masked_fill((places < 0)[:, None, None], torch.nan)
-
-    @cached_property
-    def value_norms(self) -> Float[Tensor, "batch head key"]:
-        """The norm of what each token adds to the layer's output at weight 1: ||value_j W_O^h||.
-
-        Raises:
-            HeadscopeError: The maps did not come from a model, so `gram` is not known.
-        """
-        if self.gram is None:
-            raise HeadscopeError(
-                "the norms of projected values need the model: get the maps from passes.run_pass"
-            )
-        squares = (self.values @ self.gram() * self.values).sum(-1)
-        return squares.clamp_min(0.0).sqrt()
-
-    def over_queries(
-        self, values: Float[Tensor, "batch head query"]
-    ) -> Float[Tensor, "batch head"]:
-        """The mean over the real rows of a value per row."""
-        real = self.real[:, None].to(values.dtype)
-        return (values * real).sum(-1) / real.sum(-1)
-
-
-@dataclass(frozen=True)
-class PairMaps:
-    """The same layer and batch of two models, as before and after fine-tuning. Read only."""
-
-    before: LayerMaps
-    after: LayerMaps
+T = TypeVar("T")
 
 
 Maps = TypeVar("Maps", contravariant=True)
 """What an observer is shown: `LayerMaps` or `PairMaps`."""
-T = TypeVar("T")
 
 
 @runtime_checkable
@@ -197,12 +90,20 @@ def run_pass(
         keeping: Where the observers' state is kept, for a run that is broken off and resumed; they
             must be `Resumable`.
     """
-    every = batches(encoded.lengths, batch_tokens)
+    every = list(batches(encoded.lengths, batch_tokens))
+    ready = Ahead(every, partial(_Ready.of, encoded, observers, model.hf.device))
+    in_blocks = all(isinstance(observer, BlockObserver) for observer in observers)
     for rows in unfinished(every, observers, keeping, advance):
-        inputs, batch = batch_of(encoded, rows, model.hf.device)
-        audience = _Audience(observers, batch)
-        in_blocks = all(isinstance(observer, BlockObserver) for observer in observers)
-        observe_batch(model, inputs, batch, audience.show, precision=precision, in_blocks=in_blocks)
+        now = ready.take(rows)
+        observe_batch(
+            model,
+            now.inputs,
+            now.batch,
+            now.audience.show,
+            precision=precision,
+            in_blocks=in_blocks,
+            meanwhile=partial(ready.make_following, rows),
+        )
         advance(len(rows))
 
 
@@ -239,15 +140,22 @@ def run_pair_pass(
             fit into memory.
     """
     check_like(before, after)
-    every = batches(encoded.lengths, batch_tokens)
+    every = list(batches(encoded.lengths, batch_tokens))
     check_whole_maps(before, encoded, batch_tokens)
+    ready = Ahead(every, partial(_Ready.of, encoded, observers, before.hf.device, width=width))
     for rows in unfinished(every, observers, keeping, advance):
-        inputs, batch = batch_of(encoded, rows, before.hf.device, width)
-        audience = _Audience(observers, batch)
+        now = ready.take(rows)
         kept: list[LayerMaps] = []
-        show = partial(_show_pair, audience, kept)
-        observe_batch(before, inputs, batch, kept.append, precision=precision)
-        observe_batch(after, inputs, batch, show, precision=precision)
+        show = partial(_show_pair, now.audience, kept)
+        observe_batch(before, now.inputs, now.batch, kept.append, precision=precision)
+        observe_batch(
+            after,
+            now.inputs,
+            now.batch,
+            show,
+            precision=precision,
+            meanwhile=partial(ready.make_following, rows),
+        )
         advance(len(rows))
 
 
@@ -292,6 +200,28 @@ class _Audience:
             observer.see(maps, prepared)
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A batch with all that is found before the model runs on it."""
+
+    inputs: dict[str, Tensor]
+    batch: Batch
+    audience: _Audience
+
+    @classmethod
+    def of(
+        cls,
+        encoded: Encoded,
+        observers: Sequence[Observer[Any, Any]],
+        device: torch.device,
+        rows: Sequence[int],
+        *,
+        width: int = 0,
+    ) -> "_Ready":
+        inputs, batch = batch_of(encoded, rows, device, width)
+        return cls(inputs, batch, _Audience(observers, batch))
+
+
 def _show_pair(audience: _Audience, before: list[LayerMaps], after: LayerMaps) -> None:
     audience.show(PairMaps(before[after.layer], after))
 
@@ -317,10 +247,10 @@ def batch_of(
     batch = Batch(
         examples=np.array(rows),
         real=real,
-        special=torch.tensor(special, device=device),
-        segment=torch.tensor(segment, device=device),
+        special=on_device(special, device),
+        segment=on_device(segment, device),
         ids=inputs["input_ids"],
-        cls=torch.tensor([encoded.cls_place(row) for row in rows], device=device),
+        cls=on_device([encoded.cls_place(row) for row in rows], device),
     )
     return inputs, batch
 
@@ -334,6 +264,7 @@ def observe_batch(
     *,
     precision: Precision = "auto",
     in_blocks: bool = False,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     """Run one batch through the encoder and call `show` with the maps of each layer, in order.
 
@@ -344,6 +275,7 @@ def observe_batch(
         show: Called once a layer, or with `in_blocks` once a block of its heads.
         precision: The model's precision.
         in_blocks: Whether a layer whose maps take more than `BLOCK_BYTES` is shown in blocks.
+        meanwhile: Called when the device has all its work but the host has not waited for it.
 
     Raises:
         HeadscopeError: What the encoder puts out for an example is not finite; says which.
@@ -371,6 +303,7 @@ def observe_batch(
         states = model.hf.base_model(**inputs)[0]
     # A map that is not finite leaves no finite state behind it.
     is_finite = torch.isfinite(states).all(-1) | ~batch.real
+    meanwhile()
     refuse_not_finite(model, batch.examples, is_finite.all(-1).cpu().numpy())
 
 

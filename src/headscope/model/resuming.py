@@ -45,6 +45,14 @@ class Resumable(Protocol):
         """The arrays that it adds to, themselves: what is written into them is its state."""
 
 
+@runtime_checkable
+class Finishing(Protocol):
+    """An observer that leaves what it sees on the device until the batch has passed."""
+
+    def finish(self) -> None:
+        """Called once a batch, after its layers: adds what was seen to what is found."""
+
+
 @dataclass(frozen=True)
 class Keeping:
     """Where a pass keeps what it has done.
@@ -79,17 +87,20 @@ def unfinished(
     keeping: Keeping | None,
     advance: Advance,
 ) -> Iterator[list[int]]:
-    """The batches that an earlier run has not done. The state is restored first, and saved from
-    time to time and in the end.
+    """The batches that an earlier run has not done. After each, what waits on the device is
+    finished. The state is restored first, and saved from time to time and in the end.
 
     Args:
         batches: Every batch, as row numbers.
-        observers: What has a state.
+        observers: What is finished, and what has a state.
         keeping: Where it is kept; None keeps nothing.
         advance: Is told how many examples an earlier run has done.
     """
+    finishing = [observer for observer in observers if isinstance(observer, Finishing)]
     if keeping is None:
-        yield from batches
+        for rows in batches:
+            yield rows
+            _finish(finishing)
         return
     plan = list(batches)
     state = state_of(observers)
@@ -102,9 +113,15 @@ def unfinished(
     saved = time.monotonic()
     for number, rows in enumerate(plan[done:], start=done + 1):
         yield rows
+        _finish(finishing)
         if number == len(plan) or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
             keeping.parts.put(keeping.name, {**state, **fixed, _DONE: np.array([number])})
             saved = time.monotonic()
+
+
+def _finish(observers: Sequence[Finishing]) -> None:
+    for observer in observers:
+        observer.finish()
 
 
 def _restored(

@@ -24,6 +24,8 @@ from headscope.patterns.network import PatternNet
 WEIGHTS = "weights.safetensors"
 _TOLERANCE = 0.02
 _CHUNK = 512
+_ROWS = 2**13
+"""How many maps the network sees at once: five networks of 64 units, 10 MiB."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,13 @@ class Classifier:
     ) -> Float[Tensor, "batch head class"]:
         """The log-probabilities of the classes of every map."""
         of_maps = features(maps, frame)
-        # [batch * head, class]
-        scores: Tensor = self.net.to(of_maps.device)(of_maps.flatten(0, 1))
-        return scores.view(*of_maps.shape[:2], len(CLASSES))
+        return self.scores_of(of_maps.flatten(0, 1)).view(*of_maps.shape[:2], len(CLASSES))
+
+    @torch.inference_mode()
+    def scores_of(self, of_maps: Float[Tensor, "map feature"]) -> Float[Tensor, "map class"]:
+        """The log-probabilities of the classes of maps with these features."""
+        net = self.net.to(of_maps.device)
+        return torch.cat([net(chunk) for chunk in torch.split(of_maps, _ROWS)])
 
 
 @cache

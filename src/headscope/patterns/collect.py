@@ -4,10 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from headscope.model.passes import Batch, LayerMaps, PairMaps
+from headscope.model.layer_maps import Batch, LayerMaps, PairMaps
+from headscope.model.transfer import to_host
 from headscope.patterns.classifier import Classifier
-from headscope.patterns.map_features import Frame
+from headscope.patterns.map_features import Frame, features
 
 FEWEST = 5
 """Examples of fewer tokens have no class: everything is a stripe, and next to everything."""
@@ -15,10 +19,21 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class CollectedBatch:
-    """What the classifier needs of a batch, and which rows of the batch are long enough."""
+    """What the classifier needs of a batch, and which examples of the batch are long enough."""
 
     frame: Frame
-    long_enough: npt.NDArray[np.bool_]
+    long_enough: Bool[Tensor, "batch"]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen of one layer: the features of its maps, still on the device."""
+
+    examples: Int[np.ndarray, "batch"]
+    layer: int
+    heads: slice
+    features: Float[Tensor, "batch head feature"]
+    long_enough: Bool[Tensor, "batch"]
 
 
 class Collector:
@@ -35,6 +50,7 @@ class Collector:
     def __init__(self, classifier: Classifier, examples: int, layers: int, heads: int) -> None:
         self.classes: npt.NDArray[np.int8] = np.full((examples, layers, heads), -1, np.int8)
         self._classifier = classifier
+        self._seen: list[_Seen] = []
 
     def state(self) -> dict[str, npt.NDArray[np.int8]]:
         """The classes, for a pass that is to be resumed."""
@@ -43,16 +59,32 @@ class Collector:
     def prepare(self, batch: Batch) -> CollectedBatch:
         """The frame of the batch."""
         frame = Frame.of(batch.real, batch.special, batch.segment)
-        long_enough = batch.real.sum(-1) >= FEWEST
-        return CollectedBatch(frame, long_enough.cpu().numpy())
+        return CollectedBatch(frame, batch.real.sum(-1) >= FEWEST)
 
+    @torch.inference_mode()
     def see(self, maps: LayerMaps, prepared: CollectedBatch) -> None:
-        """Classify one layer of one batch."""
-        scores = self._classifier.scores(maps.maps, prepared.frame)
-        # [batch, head]
-        classes = scores.argmax(-1).cpu().numpy().astype(np.int8)
-        rows = prepared.long_enough
-        self.classes[maps.batch.examples[rows], maps.layer, maps.heads] = classes[rows]
+        """Take the features of one layer of one batch."""
+        of_maps = features(maps.maps, prepared.frame)
+        examples = maps.batch.examples
+        seen = _Seen(examples, maps.layer, maps.heads, of_maps, prepared.long_enough)
+        self._seen.append(seen)
+
+    @torch.inference_mode()
+    def finish(self) -> None:
+        """Classify all layers of the batch."""
+        seen, self._seen = self._seen, []
+        if not seen:
+            return
+        flat = torch.cat([layer.features.flatten(0, 1) for layer in seen])
+        best = self._classifier.scores_of(flat).argmax(-1).to(torch.int8)
+        sizes = [layer.features.shape[:2] for layer in seen]
+        parts = torch.split(best, [examples * heads for examples, heads in sizes])
+        found = [
+            torch.where(layer.long_enough[:, None], part.view(size), -1)
+            for layer, part, size in zip(seen, parts, sizes, strict=True)
+        ]
+        for layer, classes in zip(seen, to_host(found), strict=True):
+            self.classes[layer.examples, layer.layer, layer.heads] = classes
 
 
 class PairCollector:
@@ -79,3 +111,8 @@ class PairCollector:
         """Classify one layer of one batch."""
         self.before.see(maps.before, prepared)
         self.after.see(maps.after, prepared)
+
+    def finish(self) -> None:
+        """Classify all layers of the batch."""
+        self.before.finish()
+        self.after.finish()

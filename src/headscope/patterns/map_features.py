@@ -8,8 +8,10 @@ quartiles: a stripe that only half of the rows see has the same mean as a pale o
 not the same quartiles. Padding never counts.
 """
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -55,9 +57,9 @@ class Frame:
         place: Where a row is, as a fraction of the length.
         stripes: How many columns count as stripes.
         fixed: The length and whether the example is a pair.
-        across: Pairs of words on both sides of the border (`mirrors`); None where no example is a
-            pair.
-        mirrored: Their mirror images; None where no example is a pair.
+        border: The weights by which `edge` sums the cells of a map: of rows of the first and of
+            the second text the mirror images minus the pairs of words on both sides of the border
+            (`mirrors`), then both together; None where no example is a pair.
     """
 
     real: Bool[Tensor, "batch token"]
@@ -67,8 +69,7 @@ class Frame:
     place: Float[Tensor, "batch token"]
     stripes: Int[Tensor, "batch"]
     fixed: Float[Tensor, "batch 2"]
-    across: Float[Tensor, "batch query key"] | None
-    mirrored: Float[Tensor, "batch query key"] | None
+    border: Float[Tensor, "batch 4 cell"] | None
 
     @classmethod
     def of(
@@ -97,7 +98,7 @@ class Frame:
             word * place,
             word * place.square(),
         ]
-        across, mirrored = mirrors(is_word, segment) if bool(second.any()) else (None, None)
+        border = _border(is_word, segment) if bool(second.any()) else None
         return cls(
             real=real,
             groups=_row_groups(real, lengths, token),
@@ -106,8 +107,7 @@ class Frame:
             place=place,
             stripes=torch.maximum(lengths.clamp_max(_STRIPES), (lengths / 20).ceil().long()),
             fixed=torch.stack([lengths.log2() / 9, second.amax(-1)], -1),
-            across=across,
-            mirrored=mirrored,
+            border=border,
         )
 
 
@@ -123,9 +123,26 @@ def _row_groups(
     return overlap.clamp_min(0.0) * real[:, None] / width
 
 
+def _border(
+    word: Bool[Tensor, "batch token"], segment: Int[Tensor, "batch token"]
+) -> Float[Tensor, "batch 4 cell"]:
+    """The weights of `Frame.border`."""
+    across, mirrored = mirrors(word, segment)
+    examples, tokens = word.shape
+    # Written in place: for 8,192 tokens this takes a GiB.
+    border = torch.empty(examples, 4, tokens, tokens, device=word.device)
+    texts = (segment == 0, segment > 0)
+    for text, is_in_text in enumerate(texts):
+        rows = is_in_text[:, :, None]
+        border[:, text] = mirrored & rows
+        border[:, text] -= (across & rows).float()
+        border[:, 2 + text] = (mirrored | across) & rows
+    return border.flatten(2)
+
+
 def mirrors(
     word: Bool[Tensor, "batch token"], segment: Int[Tensor, "batch token"]
-) -> tuple[Float[Tensor, "batch query key"], Float[Tensor, "batch query key"]]:
+) -> tuple[Bool[Tensor, "batch query key"], Bool[Tensor, "batch query key"]]:
     """Pairs of words of different texts, and the words of the query's own text on its other side,
     as far away.
 
@@ -145,7 +162,7 @@ def mirrors(
     image = image.expand_as(same_text)
     across = other_text & same_text.gather(2, image) & is_inside
     mirrored = same_text & other_text.gather(2, image) & is_inside
-    return across.float(), mirrored.float()
+    return across, mirrored
 
 
 def edge(
@@ -158,16 +175,11 @@ def edge(
     difference of what they get as a fraction of their sum (-1 to 1), the least of the two texts',
     and the sum as a fraction of mass; 0 for single texts.
     """
-    if frame.across is None or frame.mirrored is None:
+    if frame.border is None:
         return maps.new_zeros(*maps.shape[:2], 3)
-    # [batch, head, query]
-    lost = (maps * frame.across[:, None]).sum(-1)
-    kept = (maps * frame.mirrored[:, None]).sum(-1)
-    second = frame.second[:, None]
-    texts = torch.stack([1 - second, second])
-    # [text, batch, head]
-    differences = ((kept - lost) * texts).sum(-1)
-    sums = ((kept + lost) * texts).sum(-1)
+    # One product that reads each map once: [text, batch, head], twice.
+    weighted = (maps.flatten(2) @ frame.border.mT).movedim(-1, 0)
+    differences, sums = weighted[:2], weighted[2:]
     total = sums.sum(0)
     contrast = differences.sum(0) / total.clamp_min(1e-6)
     least = (differences / sums.clamp_min(1e-6)).amin(0)
@@ -182,15 +194,25 @@ def features(
     groups of rows; the edge between two texts (`edge`); the length (as a binary logarithm, in
     ninths) and whether the map is of a pair.
     """
+    by_profile = row_profiles(maps, frame).movedim(-1, 1)  # [batch, profile, head, query]
+    grouped = by_profile.flatten(1, 2) @ frame.groups.mT
     # [batch, head, profile, group]
-    grouped = (frame.groups[:, None] @ row_profiles(maps, frame)).mT
-    ordered = grouped.sort(-1).values
+    grouped = grouped.view(*by_profile.shape[:3], GROUPS).movedim(1, 2)
+    ordered = _in_order(grouped)
     mean = grouped.mean(-1)
     variance = (grouped - mean[..., None]).square().sum(-1) / (GROUPS - 1)
     # Of 16 groups: the lower quartile, the median and the upper quartile.
     quartiles = [ordered[..., 3], ordered[..., 8], ordered[..., 12]]
     fixed = frame.fixed[:, None].expand(*maps.shape[:2], 2)
     return torch.cat([mean, variance.sqrt(), *quartiles, edge(maps, frame), fixed], -1)
+
+
+def _in_order(values: Float[Tensor, "*shape value"]) -> Float[Tensor, "*shape value"]:
+    """The values of every row, in ascending order."""
+    if values.device.type != "cpu":
+        return values.sort(-1).values
+    # NumPy sorts short rows eight times as fast.
+    return torch.from_numpy(np.sort(values.numpy(), -1))
 
 
 def row_profiles(
@@ -214,14 +236,15 @@ def row_profiles(
     maximum = maps.amax(-1)
 
     # Diagonals: [offset, batch, head, query], and of the inner three the one that holds most.
-    wide = torch.stack([_diagonal(maps, offset) for offset in range(-_WIDE, _WIDE + 1)])
+    wide = _diagonals(maps)
     inner = wide[_WIDE - 1 : _WIDE + 2]
     best = (inner * real).sum(-1).argmax(0)
     on_best = inner.gather(0, best[None, ..., None].expand(1, *maps.shape[:3]))[0]
 
     # Stripes: the weights on the columns that receive most, the strongest first, [..., stripe].
     received = (real[:, :, None] @ maps)[:, :, 0]
-    most = min(int(frame.stripes.max()), maps.shape[-1])
+    # Not the most of all examples, which only the device knows: as many as the width allows.
+    most = _stripes_of(maps.shape[-1])
     top = received.topk(most, -1).indices
     is_stripe = torch.arange(most, device=maps.device) < frame.stripes[:, None]
     columns = maps.gather(-1, top[:, :, None].expand(*maps.shape[:3], most))
@@ -229,7 +252,8 @@ def row_profiles(
     four = nn.functional.pad(columns[..., :_STRIPES], (0, max(0, _STRIPES - most)))
 
     # Mass on words, and how far away they are: sum_j a_ij (i - j)^2, by its binomial terms.
-    first, second, special, place, square = (maps @ frame.kinds[:, None]).unbind(-1)
+    by_kind = (maps.flatten(1, 2) @ frame.kinds).view(*maps.shape[:3], frame.kinds.shape[-1])
+    first, second, special, place, square = by_kind.unbind(-1)
     words = first + second
     query_place = frame.place[:, None]
     squared_distance = square - 2 * query_place * place + query_place.square() * words
@@ -237,7 +261,8 @@ def row_profiles(
 
     # Of the query's own text: the mass on its words, their squared weights and their number.
     in_second = frame.second[:, None]
-    first_squares, second_squares = (maps.square() @ frame.kinds[:, None, :, :2]).unbind(-1)
+    of_texts = maps.square().flatten(1, 2) @ frame.kinds[:, :, :2]
+    first_squares, second_squares = of_texts.view(*maps.shape[:3], 2).unbind(-1)
     first_count, second_count = frame.kinds[:, :, :2].sum(1)[:, None, None].unbind(-1)
     inside = first * (1 - in_second) + second * in_second
     inside_squares = first_squares * (1 - in_second) + second_squares * in_second
@@ -260,14 +285,26 @@ def row_profiles(
         evenness.clamp_max(1.0),
         maximum,
     ]
-    return torch.stack(profiles, -1) * real[..., None]
+    # Side by side in memory, as `features` reads them.
+    stacked = torch.stack(profiles, 1).mul_(real[:, None])
+    return stacked.movedim(1, -1)
 
 
-def _diagonal(
-    maps: Float[Tensor, "batch head query key"], offset: int
-) -> Float[Tensor, "batch head query"]:
-    """The weight that every token gives the token `offset` places on; 0 where there is none."""
-    if abs(offset) >= maps.shape[-1]:
-        return torch.zeros_like(maps[..., 0])
-    line = maps.diagonal(offset, -2, -1)
-    return nn.functional.pad(line, (-offset, 0) if offset < 0 else (0, offset))
+def _stripes_of(length: int) -> int:
+    """How many columns count as stripes in a map of this length."""
+    return min(length, max(_STRIPES, math.ceil(length / 20)))
+
+
+def _diagonals(
+    maps: Float[Tensor, "batch head query key"],
+) -> Float[Tensor, "offset batch head query"]:
+    """The weight that every token gives each of the tokens up to `_WIDE` places away, from the left
+    to the right; 0 where there is none.
+    """
+    diagonals = maps.new_zeros(2 * _WIDE + 1, *maps.shape[:3])
+    length = maps.shape[-1]
+    for offset in range(-_WIDE, _WIDE + 1):
+        if abs(offset) < length:
+            line = diagonals[offset + _WIDE]
+            line[..., max(0, -offset) : length - max(0, offset)] = maps.diagonal(offset, -2, -1)
+    return diagonals
