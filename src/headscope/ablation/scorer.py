@@ -6,7 +6,9 @@ that is built like BERT by its own layers (`bert_layers`), any other by its own 
 (`forms`).
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Literal
 
@@ -24,11 +26,12 @@ from headscope.ablation.layered import Layered
 from headscope.ablation.plan import Trunk, Unit
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.ablation.stacked import Precise, Stacked
-from headscope.axes import Head, check_inside, head_set
+from headscope.axes import Head, HeadSet, check_inside, head_set
 from headscope.engine.executor import Item, as_completed
 from headscope.engine.local import Local
 from headscope.errors import InterventionError
-from headscope.model.encoding import BATCH_TOKENS, Encoded, only
+from headscope.model.budget import fitting_tokens
+from headscope.model.encoding import Encoded, only
 from headscope.model.model import Model
 from headscope.model.outputs import logits
 from headscope.model.precision import Precision
@@ -52,7 +55,7 @@ class Scorer:
         model: A model with a classification head.
         encoded: The examples.
         mode: What a disabled head puts out (`Model.disabled`).
-        batch_tokens: How many tokens a batch has at most.
+        batch_tokens: How many tokens a batch has at most; by default what fits.
         precision: "fp32" is exact to rounding, "bf16" is not; "auto" predicts what float32
             predicts, but computes in bfloat16 where the hardware has it, except for the examples
             whose margin is within rounding, and for regressions.
@@ -77,7 +80,7 @@ class Scorer:
         encoded: Encoded,
         mode: Mode = "uniform",
         *,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
         precision: Precision = "auto",
         memory: int = MEMORY,
         layers_kept: int | None = None,
@@ -88,10 +91,12 @@ class Scorer:
         with model.disabled(Head(1, 1), mode):
             pass
         self.model, self.encoded, self.mode = model, encoded, mode
-        self.batch_tokens, self.precision = batch_tokens, precision
+        self.batch_tokens = fitting_tokens(model, batch_tokens)
+        self.precision = precision
         self.memory, self.layers_kept = memory, layers_kept or model.layers
         self.note = note
         self._unchanged = unchanged
+        self._scored: OrderedDict[HeadSet, SetResult] = OrderedDict()
 
     @property
     def unchanged(self) -> npt.NDArray[np.float32]:
@@ -132,8 +137,10 @@ class Scorer:
     def score(self, sets: Sequence[NamedSet], *, done: Collection[str] = ()) -> Iterator[SetResult]:
         """What the model puts out with each set disabled, in the order of the sets' first layers.
 
-        Up to sixteen sets that begin in the same layer are finished for all examples before the
-        next, so save what comes, and name it in `done` when the same sets are given again.
+        Up to sixteen sets that begin alike are finished for all examples before the next, so save
+        what comes, and name it in `done` when the same sets are given again. Sets that this scorer
+        scored before come first and are not scored again, as long as they fit into an eighth of the
+        memory.
 
         Args:
             sets: The sets with their names, in any order.
@@ -143,13 +150,33 @@ class Scorer:
         Raises:
             HeadscopeError: At once: an empty set, or heads that the model does not have.
         """
-        return self._score(self.plan(sets), done)
+        known = [] if self.way == "whole" else self._known(sets)
+        names = {result.name for result in known}
+        planned = self.plan([named for named in sets if named[0] not in names])
+        return self._score(known, planned, done)
 
-    def _score(self, units: Sequence[Unit], done: Collection[str]) -> Iterator[SetResult]:
+    def _score(
+        self, known: Sequence[SetResult], units: Sequence[Unit], done: Collection[str]
+    ) -> Iterator[SetResult]:
+        yield from (result for result in known if result.name not in done)
         for unit in units:
             if not _is_done(unit, done):
                 results = self.score_unit(unit)
+                if self.way != "whole":
+                    self._remember(results)
                 yield from (result for result in results if result.name not in done)
+
+    def _known(self, sets: Sequence[NamedSet]) -> list[SetResult]:
+        """The results of sets that were scored before, under the names that they have now."""
+        scored = self._scored
+        return [replace(scored[heads], name=name) for name, heads in sets if heads in scored]
+
+    def _remember(self, results: Sequence[SetResult]) -> None:
+        for result in results:
+            self._scored[result.heads] = result
+        size = max(1, results[0].outputs.nbytes)
+        while len(self._scored) > self.memory // 8 // size:
+            self._scored.popitem(last=False)
 
     def _outputs(self, precision: Precision) -> npt.NDArray[np.float32]:
         return logits(self.model, self.encoded, batch_tokens=self.batch_tokens, precision=precision)
@@ -177,7 +204,7 @@ class Scorer:
         # A batch is of like lengths where it is small, and several sets of it fill a stack.
         cut = max(1, tokens // (2 if on_cpu else 16))
         states = KeptStates(exact, self.encoded, cut, self.memory, self.layers_kept)
-        form = partial(Stacked, states=states, stack_tokens=tokens)
+        form = partial(Stacked, states=states, stack_tokens=tokens, note=self.note)
         if self.precision == "bf16":
             return form(exact.rounded(torch.bfloat16))
         halved = self._halved(exact, form)

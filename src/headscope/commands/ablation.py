@@ -14,6 +14,7 @@ from headscope.ablation.sets import NamedSet, SetResult, top_heads
 from headscope.axes import set_name
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError, refusing
+from headscope.model.budget import fitting_tokens
 from headscope.model.encoding import batches
 from headscope.model.loading import load
 from headscope.model.model import Model
@@ -102,7 +103,8 @@ def disable_sets(
         The results in the order of the sets.
     """
     if mode == "mean":
-        cut = batches(session.encoded.lengths, session.settings.batch_tokens)
+        tokens = fitting_tokens(models[0], session.settings.batch_tokens)
+        cut = batches(session.encoded.lengths, tokens)
         device = models[0].hf.device
         means = models[0].measure_means(session.encoded.batch(rows, device) for rows in cut)
         for model in models:
