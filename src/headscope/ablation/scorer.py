@@ -20,7 +20,7 @@ from headscope.ablation.any_layers import AnyLayers
 from headscope.ablation.bert_layers import BertLayers
 from headscope.ablation.checked import TOLERANCE, depends_on_padding, difference_from_model
 from headscope.ablation.forms import Form, OneByOne
-from headscope.ablation.half import formats, halves
+from headscope.ablation.half import formats, halves, try_format
 from headscope.ablation.kept_states import KeptStates
 from headscope.ablation.layered import Layered
 from headscope.ablation.plan import Trunk, Unit
@@ -206,7 +206,8 @@ class Scorer:
         states = KeptStates(exact, self.encoded, cut, self.memory, self.layers_kept)
         form = partial(Stacked, states=states, stack_tokens=tokens, note=self.note)
         if self.precision == "bf16":
-            return form(exact.rounded(torch.bfloat16))
+            tried = try_format(exact, torch.bfloat16, partial(_unchanged, form), self.note)
+            return None if tried is None else form(tried[0])
         halved = self._halved(exact, form)
         return form(exact) if halved is None else form(halved[0], precise=halved[1])
 
@@ -256,12 +257,14 @@ class Scorer:
         is_regression = int(self.model.hf.config.num_labels or 0) <= 1
         if self.precision != "auto" or is_regression or not formats(self.model.hf.device):
             return None
+        unchanged = torch.from_numpy(self.unchanged)
+        return halves(exact, unchanged, partial(_unchanged, form), self.note)
 
-        def outputs(layered: Layered) -> torch.Tensor:
-            whole = Unit((("", frozenset()),), Trunk(0, frozenset()))
-            return torch.from_numpy(form(layered).score(whole)[0].outputs)
 
-        return halves(exact, torch.from_numpy(self.unchanged), outputs, self.note)
+def _unchanged(form: Callable[[Layered], Stacked], layered: Layered) -> torch.Tensor:
+    """What a model puts out with nothing disabled."""
+    nothing = Unit((("", frozenset()),), Trunk(0, frozenset()))
+    return torch.from_numpy(form(layered).score(nothing)[0].outputs)
 
 
 def _is_done(unit: Unit, done: Collection[str]) -> bool:
