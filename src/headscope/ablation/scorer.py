@@ -27,8 +27,6 @@ from headscope.ablation.plan import Trunk, Unit
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.ablation.stacked import Precise, Stacked
 from headscope.axes import Head, HeadSet, check_inside, head_set
-from headscope.engine.executor import Item, as_completed
-from headscope.engine.local import Local
 from headscope.errors import InterventionError
 from headscope.model.budget import fitting_tokens
 from headscope.model.encoding import Encoded, only
@@ -269,28 +267,3 @@ def _unchanged(form: Callable[[Layered], Stacked], layered: Layered) -> torch.Te
 
 def _is_done(unit: Unit, done: Collection[str]) -> bool:
     return all(name in done for name, _ in unit.sets)
-
-
-def score_unit(scorer: Scorer, unit: Unit) -> list[SetResult]:
-    """What every set of a unit puts out, as the function of an item."""
-    return scorer.score_unit(unit)
-
-
-def score_together(
-    scorers: Sequence[Scorer], sets: Sequence[NamedSet], *, done: Collection[str] = ()
-) -> Iterator[SetResult]:
-    """`Scorer.score` by several scorers at once, each with the model on a device of its own.
-
-    The results come as they are ready, and are those of one scorer, to the bit where the devices
-    are alike. The first exception ends it.
-    """
-    items = []
-    for number, unit in enumerate(scorers[0].plan(sets)):
-        if not _is_done(unit, done):
-            name = f"unit {number + 1} of {unit.sets[0][0]}"
-            items.append(Item(name, f"{__name__}:{score_unit.__name__}", {"unit": unit}))
-    with Local(*({"scorer": scorer} for scorer in scorers)) as executor:
-        for _, future in as_completed(items, executor):
-            for result in future.result():
-                if result.name not in done:
-                    yield result
