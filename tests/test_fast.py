@@ -20,7 +20,7 @@ from headscope.ablation.forms import OneByOne
 from headscope.ablation.layered import Layered
 from headscope.ablation.plan import Trunk, Unit
 from headscope.ablation.rounding_guard import FACTOR, RoundingGuard
-from headscope.ablation.scorer import Scorer, score_together
+from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import SetResult, parse_sets
 from headscope.axes import Head, HeadSet, all_heads, set_name
 from headscope.errors import HeadscopeError
@@ -447,19 +447,6 @@ def kept_states(scorer: Scorer) -> list[tuple[Trunk, int]]:
     states = scorer._stacked.states
     kept = [item for entry in states._entries for item in entry.states.items()]
     return [(trunk, states.layered.size(state)) for trunk, state in kept]
-
-
-def test_several_scorers_give_the_results_of_one(bert: Model) -> None:
-    encoded = examples(bert)
-    sets = some_sets()
-    one, two, three = (Scorer(bert, encoded, precision="fp32") for _ in range(3))
-    expected = {result.name: result for result in one.score(sets)}
-    done = [sets[0][0], sets[-1][0]]
-    results = list(score_together([two], sets, done=done))
-    assert sorted(result.name for result in results) == sorted(expected.keys() - set(done))
-    for result in results:
-        np.testing.assert_array_equal(result.outputs, expected[result.name].outputs)
-    assert list(score_together([two, three], sets, done=list(expected))) == []
 
 
 def test_the_unchanged_model_is_run_once(bert: Model) -> None:

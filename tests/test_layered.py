@@ -215,6 +215,25 @@ def test_numbers_too_large_for_a_format_lead_to_the_next(
         np.testing.assert_array_equal(one.outputs.argmax(1), expected.argmax(1))
 
 
+@pytest.mark.parametrize("precision", ["auto", "bf16"])
+@pytest.mark.usefixtures("half_precision")
+def test_a_model_that_cannot_be_run_in_half_precision_is_scored_all_the_same(
+    any_model: Model, monkeypatch: pytest.MonkeyPatch, precision: Any
+) -> None:
+    def broken(self: AnyLayers, dtype: torch.dtype) -> AnyLayers:
+        raise RuntimeError(f"no kernel for {dtype}")
+
+    monkeypatch.setattr(AnyLayers, "rounded", broken)
+    notes: list[str] = []
+    data = encoded(any_model)
+    scorer = Scorer(any_model, data, precision=precision, note=notes.append)
+    assert scorer.way == ("passes" if precision == "auto" else "whole")
+    for one in scorer.score(some_sets(any_model)[:3]):
+        expected = by_the_model(any_model, data, "uniform", one.heads)
+        np.testing.assert_allclose(one.outputs, expected, atol=1e-4 if precision == "auto" else 0.2)
+    assert "cannot be run in bfloat16 (no kernel for torch.bfloat16)" in notes[0]
+
+
 def test_half_precision_that_doubts_most_is_not_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

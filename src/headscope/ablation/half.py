@@ -44,24 +44,43 @@ def halves(
     Returns:
         None where float32 is used for all.
     """
-    name = exact.model.name
     for dtype in formats(exact.model.hf.device):
-        called = str(dtype).removeprefix("torch.")
-        try:
-            half = exact.rounded(dtype)
-            rounded = outputs(half)
-        except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-            note(f"{name} cannot be run in {called} ({error}): float32 is used where it is slower")
+        tried = try_format(exact, dtype, outputs, note)
+        if tried is None:
             continue
-        if not bool(rounded.isfinite().all()):
-            note(f"{name} has numbers that are too large for {called}: another format is used")
-            continue
+        half, rounded = tried
         guard = RoundingGuard(rounded, unchanged)
         share = float(guard.doubtful(rounded).float().mean())
         if share <= MOST_DOUBTS:
             return half, Precise(exact, guard)
         note(
-            f"{called} leaves {100 * share:.0f}% of the predictions of {name} in doubt: float32 is "
-            "used"
+            f"{_name(dtype)} leaves {100 * share:.0f}% of the predictions of {exact.model.name} in "
+            "doubt: float32 is used"
         )
     return None
+
+
+def try_format(
+    exact: Layered,
+    dtype: torch.dtype,
+    outputs: Callable[[Layered], Float[Tensor, "example output"]],
+    note: Callable[[str], object],
+) -> tuple[Layered, Float[Tensor, "example output"]] | None:
+    """The model in a format of half precision, and what it puts out with nothing disabled; None
+    where it cannot be run in it, or has numbers that are too large for it.
+    """
+    name = exact.model.name
+    try:
+        half = exact.rounded(dtype)
+        rounded = outputs(half)
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        note(f"{name} cannot be run in {_name(dtype)} ({error}): a slower way is used")
+        return None
+    if not bool(rounded.isfinite().all()):
+        note(f"{name} has numbers that are too large for {_name(dtype)}: another format is used")
+        return None
+    return half, rounded
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -38,7 +38,17 @@ class KeptStates:
     ) -> None:
         self.layered, self.encoded = layered, encoded
         self.free, self.most = memory, most
+        self._memory, self._tokens = memory, batch_tokens
         self._entries = [_Entry(rows) for rows in _cut(encoded, batch_tokens)]
+
+    def smaller(self) -> "KeptStates":
+        """The same with batches of half as many tokens; nothing is kept yet, and what this one kept
+        is free.
+        """
+        for entry in self._entries:
+            entry.states.clear()
+        tokens = max(1, self._tokens // 2)
+        return KeptStates(self.layered, self.encoded, tokens, self._memory, self.most)
 
     def __len__(self) -> int:
         """How many batches there are."""

@@ -6,7 +6,9 @@ that is built like BERT by its own layers (`bert_layers`), any other by its own 
 (`forms`).
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Literal
 
@@ -18,17 +20,16 @@ from headscope.ablation.any_layers import AnyLayers
 from headscope.ablation.bert_layers import BertLayers
 from headscope.ablation.checked import TOLERANCE, depends_on_padding, difference_from_model
 from headscope.ablation.forms import Form, OneByOne
-from headscope.ablation.half import formats, halves
+from headscope.ablation.half import formats, halves, try_format
 from headscope.ablation.kept_states import KeptStates
 from headscope.ablation.layered import Layered
 from headscope.ablation.plan import Trunk, Unit
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.ablation.stacked import Precise, Stacked
-from headscope.axes import Head, check_inside, head_set
-from headscope.engine.executor import Item, as_completed
-from headscope.engine.local import Local
+from headscope.axes import Head, HeadSet, check_inside, head_set
 from headscope.errors import InterventionError
-from headscope.model.encoding import BATCH_TOKENS, Encoded, only
+from headscope.model.budget import fitting_tokens
+from headscope.model.encoding import Encoded, only
 from headscope.model.model import Model
 from headscope.model.outputs import logits
 from headscope.model.precision import Precision
@@ -52,7 +53,7 @@ class Scorer:
         model: A model with a classification head.
         encoded: The examples.
         mode: What a disabled head puts out (`Model.disabled`).
-        batch_tokens: How many tokens a batch has at most.
+        batch_tokens: How many tokens a batch has at most; by default what fits.
         precision: "fp32" is exact to rounding, "bf16" is not; "auto" predicts what float32
             predicts, but computes in bfloat16 where the hardware has it, except for the examples
             whose margin is within rounding, and for regressions.
@@ -77,7 +78,7 @@ class Scorer:
         encoded: Encoded,
         mode: Mode = "uniform",
         *,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
         precision: Precision = "auto",
         memory: int = MEMORY,
         layers_kept: int | None = None,
@@ -88,10 +89,12 @@ class Scorer:
         with model.disabled(Head(1, 1), mode):
             pass
         self.model, self.encoded, self.mode = model, encoded, mode
-        self.batch_tokens, self.precision = batch_tokens, precision
+        self.batch_tokens = fitting_tokens(model, batch_tokens)
+        self.precision = precision
         self.memory, self.layers_kept = memory, layers_kept or model.layers
         self.note = note
         self._unchanged = unchanged
+        self._scored: OrderedDict[HeadSet, SetResult] = OrderedDict()
 
     @property
     def unchanged(self) -> npt.NDArray[np.float32]:
@@ -132,8 +135,10 @@ class Scorer:
     def score(self, sets: Sequence[NamedSet], *, done: Collection[str] = ()) -> Iterator[SetResult]:
         """What the model puts out with each set disabled, in the order of the sets' first layers.
 
-        Up to sixteen sets that begin in the same layer are finished for all examples before the
-        next, so save what comes, and name it in `done` when the same sets are given again.
+        Up to sixteen sets that begin alike are finished for all examples before the next, so save
+        what comes, and name it in `done` when the same sets are given again. Sets that this scorer
+        scored before come first and are not scored again, as long as they fit into an eighth of the
+        memory.
 
         Args:
             sets: The sets with their names, in any order.
@@ -143,13 +148,33 @@ class Scorer:
         Raises:
             HeadscopeError: At once: an empty set, or heads that the model does not have.
         """
-        return self._score(self.plan(sets), done)
+        known = [] if self.way == "whole" else self._known(sets)
+        names = {result.name for result in known}
+        planned = self.plan([named for named in sets if named[0] not in names])
+        return self._score(known, planned, done)
 
-    def _score(self, units: Sequence[Unit], done: Collection[str]) -> Iterator[SetResult]:
+    def _score(
+        self, known: Sequence[SetResult], units: Sequence[Unit], done: Collection[str]
+    ) -> Iterator[SetResult]:
+        yield from (result for result in known if result.name not in done)
         for unit in units:
             if not _is_done(unit, done):
                 results = self.score_unit(unit)
+                if self.way != "whole":
+                    self._remember(results)
                 yield from (result for result in results if result.name not in done)
+
+    def _known(self, sets: Sequence[NamedSet]) -> list[SetResult]:
+        """The results of sets that were scored before, under the names that they have now."""
+        scored = self._scored
+        return [replace(scored[heads], name=name) for name, heads in sets if heads in scored]
+
+    def _remember(self, results: Sequence[SetResult]) -> None:
+        for result in results:
+            self._scored[result.heads] = result
+        size = max(1, results[0].outputs.nbytes)
+        while len(self._scored) > self.memory // 8 // size:
+            self._scored.popitem(last=False)
 
     def _outputs(self, precision: Precision) -> npt.NDArray[np.float32]:
         return logits(self.model, self.encoded, batch_tokens=self.batch_tokens, precision=precision)
@@ -177,9 +202,10 @@ class Scorer:
         # A batch is of like lengths where it is small, and several sets of it fill a stack.
         cut = max(1, tokens // (2 if on_cpu else 16))
         states = KeptStates(exact, self.encoded, cut, self.memory, self.layers_kept)
-        form = partial(Stacked, states=states, stack_tokens=tokens)
+        form = partial(Stacked, states=states, stack_tokens=tokens, note=self.note)
         if self.precision == "bf16":
-            return form(exact.rounded(torch.bfloat16))
+            tried = try_format(exact, torch.bfloat16, partial(_unchanged, form), self.note)
+            return None if tried is None else form(tried[0])
         halved = self._halved(exact, form)
         return form(exact) if halved is None else form(halved[0], precise=halved[1])
 
@@ -229,38 +255,15 @@ class Scorer:
         is_regression = int(self.model.hf.config.num_labels or 0) <= 1
         if self.precision != "auto" or is_regression or not formats(self.model.hf.device):
             return None
+        unchanged = torch.from_numpy(self.unchanged)
+        return halves(exact, unchanged, partial(_unchanged, form), self.note)
 
-        def outputs(layered: Layered) -> torch.Tensor:
-            whole = Unit((("", frozenset()),), Trunk(0, frozenset()))
-            return torch.from_numpy(form(layered).score(whole)[0].outputs)
 
-        return halves(exact, torch.from_numpy(self.unchanged), outputs, self.note)
+def _unchanged(form: Callable[[Layered], Stacked], layered: Layered) -> torch.Tensor:
+    """What a model puts out with nothing disabled."""
+    nothing = Unit((("", frozenset()),), Trunk(0, frozenset()))
+    return torch.from_numpy(form(layered).score(nothing)[0].outputs)
 
 
 def _is_done(unit: Unit, done: Collection[str]) -> bool:
     return all(name in done for name, _ in unit.sets)
-
-
-def score_unit(scorer: Scorer, unit: Unit) -> list[SetResult]:
-    """What every set of a unit puts out, as the function of an item."""
-    return scorer.score_unit(unit)
-
-
-def score_together(
-    scorers: Sequence[Scorer], sets: Sequence[NamedSet], *, done: Collection[str] = ()
-) -> Iterator[SetResult]:
-    """`Scorer.score` by several scorers at once, each with the model on a device of its own.
-
-    The results come as they are ready, and are those of one scorer, to the bit where the devices
-    are alike. The first exception ends it.
-    """
-    items = []
-    for number, unit in enumerate(scorers[0].plan(sets)):
-        if not _is_done(unit, done):
-            name = f"unit {number + 1} of {unit.sets[0][0]}"
-            items.append(Item(name, f"{__name__}:{score_unit.__name__}", {"unit": unit}))
-    with Local(*({"scorer": scorer} for scorer in scorers)) as executor:
-        for _, future in as_completed(items, executor):
-            for result in future.result():
-                if result.name not in done:
-                    yield result

@@ -5,7 +5,7 @@ stacked in one batch. In half precision what a guard doubts is scored again in f
 example) by itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,13 @@ from headscope.ablation.plan import Unit, units
 from headscope.ablation.rounding_guard import RoundingGuard
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import HeadSet
+from headscope.errors import HeadscopeError
+from headscope.progress import say
 
 UNIT = 16
 """So many sets are scored together, and saved together."""
+LEAST_TOKENS = 256
+"""Stacks are not made smaller than this."""
 BLOCK = 16
 """Of so many batches what is in doubt is scored again together: of each it is but a few rows."""
 RECENT = 64
@@ -50,6 +54,9 @@ class Stacked(Form):
         states: What enters its layers for the examples.
         stack_tokens: Over how many tokens a stack of batches goes at most.
         precise: What is in doubt is scored again by it; None if nothing is.
+        note: Is told when a GPU has no room for a stack.
+
+    A GPU without room for a stack gets smaller ones, and smaller batches, from then on.
     """
 
     def __init__(
@@ -59,9 +66,10 @@ class Stacked(Form):
         *,
         stack_tokens: int,
         precise: Precise | None = None,
+        note: Callable[[str], object] = say,
     ) -> None:
         self.layered, self.states, self.precise = layered, states, precise
-        self.stack_tokens = stack_tokens
+        self.stack_tokens, self.note = stack_tokens, note
         self._recent: list[HeadSet] = []
 
     def plan(self, sets: Sequence[NamedSet]) -> list[Unit]:
@@ -76,8 +84,7 @@ class Stacked(Form):
     def score(self, unit: Unit) -> list[SetResult]:
         """What every set of a unit puts out."""
         removed = Removed.of([heads for _, heads in unit.sets], self.layered.model)
-        scoring = _Scoring(self, unit, removed)
-        scoring.run()
+        scoring = self._scored(unit, removed)
         # From the order of the batches to that of the examples.
         order = np.argsort(self.states.order)
         outputs = scoring.whole().cpu().numpy()[:, order]
@@ -86,6 +93,30 @@ class Stacked(Form):
             SetResult(name, heads, outputs[row], change[row])
             for row, (name, heads) in enumerate(unit.sets)
         ]
+
+    def _scored(self, unit: Unit, removed: Removed) -> "_Scoring":
+        """The unit scored, in stacks for which there is room.
+
+        Raises:
+            HeadscopeError: There is none even for a small stack.
+        """
+        while True:
+            scoring = _Scoring(self, unit, removed)
+            try:
+                scoring.run()
+                return scoring
+            except torch.OutOfMemoryError as error:
+                device = self.layered.model.hf.device
+                if self.stack_tokens <= LEAST_TOKENS:
+                    raise HeadscopeError(
+                        f"{device} has no room for {self.stack_tokens} tokens at once: give a "
+                        "smaller --max-length or --memory, or free its memory"
+                    ) from error
+            self.stack_tokens //= 2
+            self.states = self.states.smaller()
+            self.note(
+                f"{device} has no room for so many tokens at once: {self.stack_tokens} from now on"
+            )
 
 
 class _Scoring:

@@ -1,7 +1,7 @@
 """What `disable` and `study` do with sets of heads: name them, score them, write their tables."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +9,14 @@ import polars as pl
 import torch
 
 from headscope.ablation.effects import effects, selection_rows
-from headscope.ablation.scorer import MEMORY, Scorer, score_together
+from headscope.ablation.scorer import MEMORY, Scorer
 from headscope.ablation.sets import NamedSet, SetResult, top_heads
+from headscope.ablation.workers import Work, score_together
 from headscope.axes import set_name
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError, refusing
+from headscope.model.budget import fitting_tokens
 from headscope.model.encoding import batches
-from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.resuming import Arrays, fits
 from headscope.model.tap import Mode
@@ -58,32 +59,33 @@ def named_heads(spec: str, measured: Path | None) -> str:
     return set_name(top_heads(table, words[0], int(words[1])))
 
 
-def on_devices(session: Session, devices: str) -> list[Model]:
-    """The session's model on every device of a list joined by commas.
+def named_devices(devices: str) -> tuple[str, ...]:
+    """The devices of a list joined by commas.
 
     Raises:
         HeadscopeError: One of the devices cannot be used.
     """
-    models = []
+    found = []
     for name in devices.split(","):
         what = f"--devices {devices!r}: {name.strip()!r} cannot be used"
         with refusing(what, "name devices that torch has, as in cuda:0,cuda:1, or cpu"):
             device = str(torch.device(name.strip()))
-            # A device that torch knows by name and has not fails at the first tensor.
-            torch.empty(1, device=device)
-        models.append(load(session.model.path, labels=session.task.outputs, device=device))
-    return models
+            # A device that torch knows by name and has not, or that holds no numbers, fails here.
+            torch.ones(1, device=device).cpu()
+        found.append(device)
+    return tuple(found)
 
 
 def disable_sets(
     session: Session,
-    models: Sequence[Model],
+    model: Model,
     run: Run,
     sets: Sequence[NamedSet],
     unchanged: Logits,
     mode: Mode,
     *,
     memory: int = MEMORY,
+    devices: tuple[str, ...] = (),
 ) -> list[SetResult]:
     """Score a model with each set disabled.
 
@@ -91,48 +93,73 @@ def disable_sets(
 
     Args:
         session: The task and the examples.
-        models: The model on every device that shares the work.
+        model: The model.
         run: Where results are saved.
         sets: The sets.
         unchanged: The outputs of the model with nothing disabled.
         mode: What a disabled head puts out.
         memory: How many bytes of states each device keeps.
+        devices: Where several are named, each gets a process that shares the work.
 
     Returns:
         The results in the order of the sets.
     """
+    settings = session.settings
     if mode == "mean":
-        cut = batches(session.encoded.lengths, session.settings.batch_tokens)
-        device = models[0].hf.device
-        means = models[0].measure_means(session.encoded.batch(rows, device) for rows in cut)
-        for model in models:
-            model.means = means.to(model.hf.device)
-    scorers = [
-        Scorer(
-            model,
-            session.encoded,
-            mode,
-            batch_tokens=session.settings.batch_tokens,
-            precision=session.settings.precision,
-            memory=memory,
-            layers_kept=1,
-            unchanged=unchanged,
-            note=lambda text: say(text, quiet=session.settings.quiet),
-        )
-        for model in models
-    ]
+        cut = batches(session.encoded.lengths, fitting_tokens(model, settings.batch_tokens))
+        model.measure_means(session.encoded.batch(rows, model.hf.device) for rows in cut)
     shape = (len(session.encoded), session.task.outputs)
     results = _saved(run, sets, shape, quiet=session.settings.quiet)
     done = set(results)
     with progress(
         "disabling heads", len(sets), quiet=session.settings.quiet, done=len(done)
     ) as advance:
-        for result in score_together(scorers, sets, done=done):
+        for result in _score(session, model, sets, unchanged, mode, memory, devices, done):
             arrays = {"logits": result.outputs, "change": np.array([result.activation_change])}
             run.part(_KEPT, _file_name(result.name), arrays)
             results[result.name] = result
             advance(1, result.name)
     return [results[name] for name, _ in sets]
+
+
+def _score(
+    session: Session,
+    model: Model,
+    sets: Sequence[NamedSet],
+    unchanged: Logits,
+    mode: Mode,
+    memory: int,
+    devices: tuple[str, ...],
+    done: Collection[str],
+) -> Iterator[SetResult]:
+    """The results of sets as they come, from this process or from one for every device."""
+    settings = session.settings
+    if len(devices) > 1:
+        work = Work(
+            path=model.path,
+            labels=session.task.outputs,
+            devices=devices,
+            encoded=session.encoded,
+            mode=mode,
+            batch_tokens=settings.batch_tokens,
+            precision=settings.precision,
+            memory=memory,
+            unchanged=unchanged,
+            means=None if model.means is None else model.means.cpu().numpy(),
+        )
+        return score_together(work, sets, model.layers, done=done)
+    scorer = Scorer(
+        model,
+        session.encoded,
+        mode,
+        batch_tokens=settings.batch_tokens,
+        precision=settings.precision,
+        memory=memory,
+        layers_kept=1,
+        unchanged=unchanged,
+        note=lambda text: say(text, quiet=settings.quiet),
+    )
+    return scorer.score(sets, done=done)
 
 
 def write_effects(

@@ -39,12 +39,13 @@ def disable(asked: Disabling) -> Outcome:
     from headscope.ablation.sets import parse_sets
     from headscope.commands.ablation import (
         disable_sets,
+        named_devices,
         named_heads,
-        on_devices,
         write_effects,
     )
     from headscope.commands.scoring import score
     from headscope.commands.session import begin, open_session, trust_note
+    from headscope.model.loading import load
 
     heads = named_heads(asked.heads, asked.measured)
     session = open_session(asked, asked.model, part=asked.part)
@@ -54,14 +55,18 @@ def disable(asked: Disabling) -> Outcome:
     sets = parse_sets(heads, session.model.layers, session.model.heads, seed=asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     model = session.model
-    models = [model] if asked.devices is None else on_devices(session, asked.devices)
+    devices = () if asked.devices is None else named_devices(asked.devices)
+    if len(devices) == 1:
+        model = load(model.path, labels=session.task.outputs, device=devices[0])
     inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))
     with begin(asked, request, inputs) as run:
         if not run.is_complete:
             rows, before = score(session, model, AS_GIVEN)
             run.table("scores", rows, **session.names)
             memory = int(asked.memory * GIBIBYTE)
-            results = disable_sets(session, models, run, sets, before, asked.mode, memory=memory)
+            results = disable_sets(
+                session, model, run, sets, before, asked.mode, memory=memory, devices=devices
+            )
             write_effects(session, run, results, before, asked.mode)
             run.finish(session.record(request, model, unnamed))
         lines = saved_score_lines(run)

@@ -62,7 +62,11 @@ Precision = Annotated[
     Parameter(help="auto: bfloat16 to train where the hardware has it, float32 to score."),
 ]
 BatchTokens = Annotated[
-    int, Parameter(help="Tokens in a batch when scoring and measuring, padding included.")
+    int | None,
+    Parameter(
+        help="Tokens in a batch when scoring and measuring, padding included; by default what "
+        "the device is fast with and has room for, 2,048 on a processor."
+    ),
 ]
 Devices = Annotated[
     str | None,

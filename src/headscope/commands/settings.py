@@ -83,7 +83,7 @@ class RunSettings(Settings):
     seed: options.Seed = 0
     precision: options.Precision = "auto"
     max_length: options.MaxLength = 128
-    batch_tokens: options.BatchTokens = 2048
+    batch_tokens: options.BatchTokens = None
     overwrite: options.Overwrite = False
 
 

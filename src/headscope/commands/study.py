@@ -157,7 +157,7 @@ def analyse(
     measured = compare_heads(session, untuned, tuned, measures, run, faithful=False)
     tables = measured.write(run, session)
     every = parse_sets("each", tuned.layers, tuned.heads)
-    results = disable_sets(session, [tuned], run, every, outputs, asked.mode)
+    results = disable_sets(session, tuned, run, every, outputs, asked.mode)
     tables["disabled"] = write_effects(session, run, results, outputs, asked.mode)
     if rows := predictors(tables, asked.seed):
         run.table("predictors", rows, **session.names)

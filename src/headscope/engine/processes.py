@@ -104,10 +104,20 @@ class _Process:
             self._pool.shutdown()
 
 
+_number = 0
+
+
+def process_number() -> int:
+    """Which of the processes this is, from 0; 0 where it is none of them."""
+    return _number
+
+
 def _begin(number: int, threads: int) -> None:
     """What a process begins with: its share of the threads and, in turn, its GPU."""
     import torch
 
+    global _number
+    _number = number
     # The first process ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)

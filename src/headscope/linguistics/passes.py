@@ -70,7 +70,7 @@ class PassSettings:
     """How sentences pass through the model."""
 
     precision: Precision
-    batch_tokens: int
+    batch_tokens: int | None
     advance: Advance
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
-from headscope.model.encoding import BATCH_TOKENS, Encoded
+from headscope.model.encoding import Encoded
 from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.model import Model
 from headscope.model.passes import run_pass
@@ -260,7 +260,7 @@ def measure(
     *,
     words: Sequence[Aligned] | None = None,
     faithful: bool = False,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     precision: Precision = "auto",
     advance: Advance = silent,
 ) -> dict[str, Moments]:
@@ -272,7 +272,7 @@ def measure(
         names: The measures' names.
         words: The words of every example (`words.align`), for measures that look at words.
         faithful: Whether to take the forms of the paper's notebook where there is one.
-        batch_tokens: The most tokens in a batch, padding included.
+        batch_tokens: The most tokens in a batch, padding included; by default what fits.
         precision: The model's precision; measures compute in float32.
         advance: Is told how many examples are done.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from headscope.errors import HeadscopeError
 from headscope.measures.base import Measures, Moments, MomentSums, Prepared, Values
-from headscope.model.encoding import BATCH_TOKENS, Encoded
+from headscope.model.encoding import Encoded
 from headscope.model.layer_maps import LayerMaps, PairMaps
 from headscope.model.model import Model
 from headscope.model.passes import check_like, run_pair_pass
@@ -140,7 +140,7 @@ def compare(
     *,
     words: Sequence[Aligned] | None = None,
     faithful: bool = False,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     precision: Precision = "auto",
     advance: Advance = silent,
 ) -> Comparison:
@@ -153,7 +153,7 @@ def compare(
         names: The measures' names.
         words: The words of every example (`words.align`), for measures that look at words.
         faithful: Whether to take the notebook's forms, with maps padded to 200 tokens.
-        batch_tokens: The most tokens in a batch, padding included.
+        batch_tokens: The most tokens in a batch, padding included; by default what fits.
         precision: The models' precision; measures compute in float32.
         advance: Is told how many examples are done.
 

@@ -17,7 +17,8 @@ from torch import Tensor
 from headscope.errors import HeadscopeError
 from headscope.examples import Labels
 from headscope.measures.base import Moments, MomentSums
-from headscope.model.encoding import BATCH_TOKENS, Encoded, batches
+from headscope.model.budget import OF_ALL_LAYERS, fitting_tokens
+from headscope.model.encoding import Encoded, batches
 from headscope.model.model import Model
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.resuming import Keeping, unfinished
@@ -36,7 +37,7 @@ def gradient_importance(
     encoded: Encoded,
     labels: Labels,
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     precision: Precision = "auto",
     advance: Advance = silent,
     keeping: Keeping | None = None,
@@ -57,7 +58,7 @@ def gradient_importance(
     target = targets(task, labels, device)
     sums = MomentSums([IMPORTANCE], model.layers, model.heads)
     with _frozen(model), torch.inference_mode(False), torch.enable_grad():
-        every = batches(encoded.lengths, batch_tokens)
+        every = batches(encoded.lengths, fitting_tokens(model, batch_tokens, OF_ALL_LAYERS))
         for rows in unfinished(every, [sums], keeping, advance):
             inputs = encoded.batch(rows, device)
             outputs = _HeadOutputs()

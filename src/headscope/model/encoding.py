@@ -15,6 +15,7 @@ from headscope.model.tokenized import Tokens, cls_place, padding, tokenized
 
 MAX_LENGTH = 128
 BATCH_TOKENS = 2048
+"""Of a batch at most, where nobody said otherwise: a processor is no faster with more."""
 T = TypeVar("T")
 
 

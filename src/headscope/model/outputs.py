@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Int
+from torch import Tensor
 
 from headscope.errors import HeadscopeError
-from headscope.model.encoding import BATCH_TOKENS, Encoded, batches
+from headscope.model.budget import fitting_tokens
+from headscope.model.encoding import Encoded, batches
 from headscope.model.model import Model
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.progress import Advance, silent
@@ -28,12 +30,28 @@ def refuse_not_finite(
         )
 
 
+def _scored(model: Model, encoded: Encoded, rows: Sequence[int]) -> Tensor:
+    """The outputs for a batch; where a GPU has no room for it, for one half and then the other."""
+    try:
+        scored: Tensor = model.hf(**encoded.batch(rows, model.hf.device)).logits
+        return scored
+    except torch.OutOfMemoryError as error:
+        if len(rows) == 1:
+            raise HeadscopeError(
+                f"{model.hf.device} has no room for a single example of "
+                f"{int(encoded.lengths[rows[0]])} tokens: give a smaller --max-length, or free its "
+                "memory"
+            ) from error
+    half = len(rows) // 2
+    return torch.cat([_scored(model, encoded, part) for part in (rows[:half], rows[half:])])
+
+
 @torch.inference_mode()
 def logits(
     model: Model,
     encoded: Encoded,
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     precision: Precision = "auto",
     advance: Advance = silent,
 ) -> npt.NDArray[np.float32]:
@@ -42,7 +60,7 @@ def logits(
     Args:
         model: The model.
         encoded: The examples.
-        batch_tokens: The most tokens in a batch, padding included.
+        batch_tokens: The most tokens in a batch, padding included; by default what fits.
         precision: The number format.
         advance: Told of how many examples more are done.
 
@@ -56,10 +74,9 @@ def logits(
         raise HeadscopeError("there are no examples to score: give at least one")
     order: list[int] = []
     outputs: list[npt.NDArray[np.float32]] = []
-    for rows in batches(encoded.lengths, batch_tokens):
-        inputs = encoded.batch(rows, model.hf.device)
+    for rows in batches(encoded.lengths, fitting_tokens(model, batch_tokens)):
         with scoring_autocast(precision, model.hf.device):
-            scored = model.hf(**inputs).logits
+            scored = _scored(model, encoded, rows)
         order += rows
         outputs.append(scored.float().cpu().numpy())
         is_finite = torch.isfinite(scored).all(-1)

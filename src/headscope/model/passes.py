@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
-from headscope.model.encoding import BATCH_TOKENS, Encoded, batches, padded
+from headscope.model.budget import OF_ALL_LAYERS, fitting_tokens
+from headscope.model.encoding import Encoded, batches, padded
 from headscope.model.layer_maps import Batch, LayerMaps, PairMaps
 from headscope.model.model import Model
 from headscope.model.outputs import refuse_not_finite
@@ -73,7 +74,7 @@ def run_pass(
     encoded: Encoded,
     observers: Sequence[Observer[LayerMaps, Any]],
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     precision: Precision = "auto",
     advance: Advance = silent,
     keeping: Keeping | None = None,
@@ -84,13 +85,13 @@ def run_pass(
         model: The model.
         encoded: The examples.
         observers: Each is shown the same maps, in this order.
-        batch_tokens: The most tokens in a batch, padding included.
+        batch_tokens: The most tokens in a batch, padding included; by default what fits.
         precision: The model's precision; maps are shown in float32.
         advance: Is told how many examples are done.
         keeping: Where the observers' state is kept, for a run that is broken off and resumed; they
             must be `Resumable`.
     """
-    every = list(batches(encoded.lengths, batch_tokens))
+    every = list(batches(encoded.lengths, fitting_tokens(model, batch_tokens)))
     ready = Ahead(every, partial(_Ready.of, encoded, observers, model.hf.device))
     in_blocks = all(isinstance(observer, BlockObserver) for observer in observers)
     for rows in unfinished(every, observers, keeping, advance):
@@ -115,7 +116,7 @@ def run_pair_pass(
     observers: Sequence[Observer[PairMaps, Any]],
     *,
     width: int = 0,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     precision: Precision = "auto",
     advance: Advance = silent,
     keeping: Keeping | None = None,
@@ -140,8 +141,9 @@ def run_pair_pass(
             fit into memory.
     """
     check_like(before, after)
-    every = list(batches(encoded.lengths, batch_tokens))
-    check_whole_maps(before, encoded, batch_tokens)
+    tokens = fitting_tokens(before, batch_tokens, OF_ALL_LAYERS)
+    every = list(batches(encoded.lengths, tokens))
+    check_whole_maps(before, encoded, tokens)
     ready = Ahead(every, partial(_Ready.of, encoded, observers, before.hf.device, width=width))
     for rows in unfinished(every, observers, keeping, advance):
         now = ready.take(rows)
