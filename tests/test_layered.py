@@ -248,6 +248,37 @@ def test_half_precision_that_doubts_most_is_not_used(
     assert "bfloat16 leaves" in notes[0]
 
 
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@torch.inference_mode()
+def test_half_precision_counts_the_tokens_of_long_texts(family: str, tmp_path: Path) -> None:
+    """bfloat16 knows no number between 256 and 258: the mean over 257 tokens is of 257."""
+    model = load(zoo.folder_of(family, tmp_path, max_position_embeddings=512))
+    token = model.tokenizer("a")["input_ids"][0]
+    columns = {
+        "input_ids": torch.full((1, 257), token),
+        "attention_mask": torch.ones(1, 257).long(),
+    }
+    batch = Batch(rows=[0], columns=columns, real=columns["attention_mask"].bool(), is_padded=False)
+    kind = BertLayers if family == "bert" else AnyLayers
+    exact = kind(model, "uniform")
+    counted: list[Tensor] = []
+    original = torch.Tensor.sum
+
+    def counting(tensor: Tensor, *given: Any, **options: Any) -> Tensor:
+        total = original(tensor, *given, **options)
+        if tensor.dtype == torch.bool:
+            counted.append(total)
+        return total
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "sum", counting)
+        removed = Removed.of([frozenset(all_heads(model.layers, model.heads))], model)
+        half_layers = exact.rounded(torch.bfloat16)
+        half_layers.branch(exact.enter(batch), batch, 0, removed, stack_tokens=300, measure=False)
+    assert counted
+    assert all(bool((count == 257).all()) for count in counted)
+
+
 def test_a_copy_in_half_precision_leaves_the_model_as_it_is(model: Model) -> None:
     before = {name: tensor.clone() for name, tensor in model.hf.state_dict().items()}
     copied = halved(model, torch.bfloat16)

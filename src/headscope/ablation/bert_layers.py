@@ -115,8 +115,9 @@ class BertLayers(Layered):
         removed = Removed.of([heads] if heads else [], self.model)
         rows = removed.each(len(batch.rows))
         hidden = state.hidden
+        mask = self._mask(state)
         for layer in range(start, stop):
-            hidden = self._run(layer, hidden, state, rows)
+            hidden = self._run(layer, hidden, state, mask, rows)
         return replace(state, hidden=hidden)
 
     def branch(
@@ -131,7 +132,7 @@ class BertLayers(Layered):
     ) -> Scored:
         """What a batch puts out under several sets."""
         layer = self.layers[start]
-        heads = self._attend(start, state.hidden, state, measure)
+        heads = self._attend(start, state.hidden, state, self._mask(state), measure)
         attended = layer.project(heads.output, state.hidden)
         here = removed.heads[:, start]
         change = torch.full((len(removed),), torch.inf, device=here.device)
@@ -171,9 +172,10 @@ class BertLayers(Layered):
         is_padded = len({some.state.hidden.shape[1] for some in picked}) > 1
         is_padded = is_padded or any(some.state.is_padded for some in picked)
         state = _State(torch.cat(hidden), longest.state.bias, torch.cat(real), is_padded)
-        current = state.hidden
+        current, mask = state.hidden, self._mask(state)
         for layer in range(start, self.last + 1):
-            current = self._run(layer, current, state, removed, only_first=layer == self.last)
+            only_first = layer == self.last
+            current = self._run(layer, current, state, mask, removed, only_first=only_first)
         return self._classify(current[:, 0], longest.batch)
 
     def rounded(self, dtype: torch.dtype) -> "BertLayers":
@@ -191,9 +193,10 @@ class BertLayers(Layered):
         """From layer `start` to the last, the stack's sets disabled."""
         batch = len(hidden) // len(stack.removed)
         rows = stack.removed.each(batch)
+        mask = self._mask(stack.state)
         for layer in range(start, self.last + 1):
             only_first = layer == self.last and not stack.measure
-            hidden = self._run(layer, hidden, stack.state, rows, stack, only_first=only_first)
+            hidden = self._run(layer, hidden, stack.state, mask, rows, stack, only_first=only_first)
         return hidden
 
     def _run(
@@ -201,13 +204,14 @@ class BertLayers(Layered):
         layer: int,
         hidden: Float[Tensor, "row token hidden"],
         state: _State,
+        mask: Tensor | None,
         rows: Removed,
         stack: "_Stack | None" = None,
         *,
         only_first: bool = False,
     ) -> Float[Tensor, "row query hidden"]:
         """One layer, each row's heads disabled."""
-        heads = self._attend(layer, hidden, state, measure=not only_first)
+        heads = self._attend(layer, hidden, state, mask, measure=not only_first)
         output = heads.output
         if layer in rows.layers:
             disabled = heads.disabled()
@@ -217,7 +221,9 @@ class BertLayers(Layered):
         own = self.layers[layer]
         return own.close(own.project(output, hidden))
 
-    def _attend(self, layer: int, hidden: Tensor, state: _State, measure: bool) -> _HeadOutputs:
+    def _attend(
+        self, layer: int, hidden: Tensor, state: _State, mask: Tensor | None, measure: bool
+    ) -> _HeadOutputs:
         """The attention of a layer: for all tokens, or in the last for the first one alone, which
         is all that the head reads.
         """
@@ -225,24 +231,27 @@ class BertLayers(Layered):
             return self._first_token(layer, hidden, state)
         own = self.layers[layer]
         query, key, value = own.query_key_value(hidden)
-        mask = self._mask(state, query.dtype)
         output = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
         def disabled() -> Tensor:
             if self.mode == "uniform":
-                weight = state.real[:, None, :, None].to(value.dtype)
-                return ((value * weight).sum(2) / weight.sum(2))[:, None]
+                weight = state.real[:, None, :, None]
+                # Half precision cannot count to more than a few hundred.
+                count = weight.sum(2, dtype=torch.float32)
+                return ((value * weight).sum(2) / count).to(value.dtype)[:, None]
             return self._constant(layer, output.transpose(1, 2))
 
         return _HeadOutputs(output.transpose(1, 2), disabled)
 
-    def _mask(self, state: _State, dtype: torch.dtype) -> Tensor | None:
-        """What is added to the scores, or which keys are seen; None for all."""
+    def _mask(self, state: _State) -> Tensor | None:
+        """What is added to the scores, or which keys are seen; None for all. The same for every
+        layer.
+        """
         seen = state.real[:, None, None] if state.is_padded else None
         if state.bias is None:
             return seen
-        bias = state.bias.to(dtype)
-        return bias if seen is None else bias.masked_fill(~seen, torch.finfo(dtype).min)
+        bias = state.bias.to(self.layers[0].dtype)
+        return bias if seen is None else bias.masked_fill(~seen, torch.finfo(bias.dtype).min)
 
     def _first_token(self, layer: int, hidden: Tensor, state: _State) -> _HeadOutputs:
         """The attention of the first token, without keys and values of the others.
@@ -268,8 +277,9 @@ class BertLayers(Layered):
         def disabled() -> Tensor:
             if self.mode == "uniform":
                 # Uniform attention puts out the mean of the values, the value of the mean.
-                share = state.real.to(states.dtype) / state.real.sum(1, keepdim=True)
-                return own.values_of((share[:, None] @ states)[:, 0])[:, None]
+                whole = torch.promote_types(hidden.dtype, torch.float32)
+                share = state.real.to(whole) / state.real.sum(1, keepdim=True)
+                return own.values_of((share[:, None] @ hidden.to(whole))[:, 0])[:, None]
             return self._constant(layer, output[:, None])
 
         return _HeadOutputs(output[:, None], disabled)

@@ -40,6 +40,8 @@ class BertLayer:
         self.activation: Any = find(parts.activation)
         self.second: Any = find(parts.second)
         self.norm: Any = find(parts.norm)
+        weight: Any = self.query.weight
+        self.dtype: torch.dtype = weight.dtype
 
     @staticmethod
     def fits(module: nn.Module, parts: LayerParts) -> bool:

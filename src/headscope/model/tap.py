@@ -90,9 +90,11 @@ class Edit:
             return self.means[call.layer, heads].to(call.output)
         # Uniform attention over the n real tokens puts out the mean of their values; no map is
         # needed.
-        real = call.real[:, None, :, None].to(call.value.dtype)  # [batch, 1, key, 1]
+        real = call.real[:, None, :, None]  # [batch, 1, key, 1]
         total = (call.value[:, heads] * real).sum(2)  # [batch, head, d]
-        return (total / real.sum(2))[:, None]
+        # Half precision cannot count to more than a few hundred.
+        count = real.sum(2, dtype=torch.float32)
+        return (total / count).to(total.dtype)[:, None]
 
     def apply(self, call: Call, output: Tensor) -> Tensor:
         """`output` with this edit's heads replaced; `output` itself if none lies in this layer."""
