@@ -5,6 +5,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from family_checks import FIRST, SECOND, Findings, findings
 from headscope.ablation.scorer import Scorer
 from headscope.axes import Head
 from headscope.examples import Split
-from headscope.model.attention import ScoredCall
 from headscope.model.encoding import encode
 from headscope.model.families import DROPOUT, FAMILIES, INTERFACE, REFUSED
 from headscope.model.loading import load
@@ -142,22 +142,24 @@ def test_a_fault_that_the_check_at_load_passes_shows(
     assert "differs by" in families_page.what_is_wrong(family, findings(family, folder))
 
 
-def causal(*given: Any) -> ScoredCall:
-    """A call that does not say that its attention is that of an encoder."""
-    del given[-1]["is_causal"]
-    return ScoredCall(*given)
+def causal(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+    """Attention that is causal where nothing is padded."""
+    return torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=attn_mask, is_causal=attn_mask is None
+    )
 
 
 def test_layers_that_differ_where_nothing_is_padded_are_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headscope.ablation.bert_layers.ScoredCall", causal)
+    functional = SimpleNamespace(pad=torch.nn.functional.pad, scaled_dot_product_attention=causal)
+    monkeypatch.setattr("headscope.ablation.bert_layers.functional", functional)
     model = load(zoo.folder_of("markuplm", tmp_path))
     examples = Split(tuple(FIRST), tuple(SECOND), np.zeros(3, np.int64))
-    notes: list[str] = []
-    scorer = Scorer(model, encode(examples, model.tokenizer), note=notes.append)
-    assert not scorer.is_stacked
-    assert "is built like BERT, but run by its layers its outputs differ by" in notes[0]
+    # Its own forward pass is right.
+    assert Scorer(model, encode(examples, model.tokenizer)).way == "passes"
+    monkeypatch.undo()
+    assert Scorer(model, encode(examples, model.tokenizer)).way == "layers"
 
 
 def test_a_family_that_shows_nothing_or_does_not_learn_is_a_failure() -> None:
