@@ -348,6 +348,40 @@ def test_layers_are_found_also_where_they_share_a_module(tmp_path: Path) -> None
     assert len(set(map(id, modules))) == 1
 
 
+@pytest.mark.usefixtures("half_precision")
+def test_a_bound_that_rises_late_holds_for_every_batch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = load(zoo.folder_of("bert", tmp_path))
+    monkeypatch.setattr(stacked, "BLOCK", 1)
+    scorer = Scorer(model, encoded(model), batch_tokens=64)
+    assert scorer._stacked is not None
+    precise = scorer._stacked.precise
+    assert precise is not None
+    learn, run = half.RoundingGuard.learn, stacked._Scoring.run
+
+    def rising(self: half.RoundingGuard, *given: Tensor) -> None:
+        learn(self, *given)
+        # Whatever is scored again shows a somewhat larger error.
+        self.bound *= 1.05
+
+    left: list[int] = []
+
+    def watched(self: stacked._Scoring) -> None:
+        run(self)
+        for outputs, exact in zip(self._outputs, self._exact, strict=True):
+            left.append(int((precise.guard.doubtful(outputs) & ~exact).sum()))
+
+    monkeypatch.setattr(half.RoundingGuard, "learn", rising)
+    monkeypatch.setattr(stacked._Scoring, "run", watched)
+    for factor in (1, 4, 16, 64):
+        precise.guard.bound = factor * 1e-3
+        scorer._scored.clear()
+        list(scorer.score(some_sets(model)))
+    assert len(left) > 8
+    assert sum(left) == 0
+
+
 def test_what_is_in_a_block_is_scored_as_by_itself(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

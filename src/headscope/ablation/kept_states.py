@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from headscope.ablation.layered import Batch, Layered, State
-from headscope.ablation.plan import Trunk, below
+from headscope.ablation.plan import Trunk
 from headscope.model.encoding import Encoded, batches
 
 
@@ -88,9 +88,7 @@ class KeptStates:
     def _highest(states: dict[Trunk, State], trunk: Trunk) -> Trunk | None:
         """The highest of the trunks that this one goes on from."""
         below_it = [
-            known
-            for known in states
-            if known.layer <= trunk.layer and below(trunk.heads, known.layer) == known.heads
+            known for known in states if known.layer <= trunk.layer and known.holds(trunk.heads)
         ]
         return max(below_it, key=lambda known: known.layer, default=None)
 

@@ -141,9 +141,14 @@ class _Scoring:
             for number, (state, batch) in zip(block, entered, strict=True):
                 self._first_pass(number, state, batch)
             self._again(block, entered)
-        # A bound that a later block raised holds for all.
-        for block in blocks:
-            self._again(block, None)
+        if self.form.precise is None:
+            return
+        # A bound that a later block raised holds for all, also one that is raised on the way.
+        guard, bound = self.form.precise.guard, -1.0
+        while guard.bound != bound:
+            bound = guard.bound
+            for block in blocks:
+                self._again(block, None)
 
     def _enter(self, number: int) -> tuple[State, Batch]:
         return self.form.states.entering(number, self.trunk)

@@ -66,7 +66,7 @@ class Work:
             memory=self.memory,
             layers_kept=1,
             unchanged=self.unchanged,
-            # Every process would say the same.
+            # What a scorer says is of its speed, not of its numbers.
             note=_say_nothing,
         )
 
