@@ -21,6 +21,7 @@ from headscope.ablation.bert_layers import BertLayers
 from headscope.ablation.checked import depends_on_padding
 from headscope.ablation.forms import OneByOne
 from headscope.ablation.layered import Batch, Layered, Picked, Removed
+from headscope.ablation.rounding_guard import RoundingGuard
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import parse_sets
 from headscope.axes import Head, HeadSet, all_heads
@@ -358,9 +359,9 @@ def test_a_bound_that_rises_late_holds_for_every_batch(
     assert scorer._stacked is not None
     precise = scorer._stacked.precise
     assert precise is not None
-    learn, run = half.RoundingGuard.learn, stacked._Scoring.run
+    learn, run = RoundingGuard.learn, stacked._Scoring.run
 
-    def rising(self: half.RoundingGuard, *given: Tensor) -> None:
+    def rising(self: RoundingGuard, *given: Tensor) -> None:
         learn(self, *given)
         # Whatever is scored again shows a somewhat larger error.
         self.bound *= 1.05
@@ -372,7 +373,7 @@ def test_a_bound_that_rises_late_holds_for_every_batch(
         for outputs, exact in zip(self._outputs, self._exact, strict=True):
             left.append(int((precise.guard.doubtful(outputs) & ~exact).sum()))
 
-    monkeypatch.setattr(half.RoundingGuard, "learn", rising)
+    monkeypatch.setattr(RoundingGuard, "learn", rising)
     monkeypatch.setattr(stacked._Scoring, "run", watched)
     for factor in (1, 4, 16, 64):
         precise.guard.bound = factor * 1e-3
