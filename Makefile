@@ -46,6 +46,7 @@ results: $(VENV)/dev.done
 	test -z "$(HEADSCOPE_UD)" || $(BIN)/python tools/relation_results.py
 	test -z "$(HEADSCOPE_MODELS)" || $(BIN)/python tools/base_size_results.py
 	PYTHONPATH=benchmarks $(BIN)/python tools/speed_results.py
+	$(BIN)/python tools/statistics_page.py
 	$(BIN)/python tools/table1.py
 
 # The CPU build of torch by its exact version: from the index at hand where that has it, else from PyTorch's own index
