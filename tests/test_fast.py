@@ -307,6 +307,20 @@ def test_within_a_disabled_context_the_general_path_holds(bert: Model) -> None:
     np.testing.assert_array_equal(before[0].outputs, outside[0].outputs)
 
 
+def test_other_means_are_not_scored_with_what_was_kept(bert: Model) -> None:
+    """Neither a remembered result nor a trunk of lower layers outlives the means it was made with."""
+    encoded = examples(bert)
+    low, both = frozenset([Head(1, 1)]), frozenset([Head(1, 1), Head(3, 2)])
+    sets = [("L1H1", low), ("L1H1,L3H2", both)]
+    scorer = Scorer(with_means(bert, encoded), encoded, "mean", precision="fp32")
+    before = {one.name: one.outputs for one in scorer.score(sets)}
+    bert.measure_means([encoded.batch([0])])
+    for after in scorer.score(sets):
+        slow = slowly(bert, encoded, dict(sets)[after.name], "mean")
+        np.testing.assert_allclose(after.outputs, slow.outputs, atol=2e-5)
+        assert np.abs(after.outputs - before[after.name]).max() > 1e-4
+
+
 def test_wrong_requests_are_refused_at_once(bert: Model) -> None:
     encoded = examples(bert)
     with pytest.raises(HeadscopeError, match="L4H1 does not exist"):

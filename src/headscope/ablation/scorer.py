@@ -95,6 +95,7 @@ class Scorer:
         self.note = note
         self._unchanged = unchanged
         self._scored: OrderedDict[HeadSet, SetResult] = OrderedDict()
+        self._means = model.means
 
     @property
     def unchanged(self) -> npt.NDArray[np.float32]:
@@ -148,6 +149,7 @@ class Scorer:
         Raises:
             HeadscopeError: At once: an empty set, or heads that the model does not have.
         """
+        self._forget_other_means()
         known = [] if self.way == "whole" else self._known(sets)
         names = {result.name for result in known}
         planned = self.plan([named for named in sets if named[0] not in names])
@@ -163,6 +165,14 @@ class Scorer:
                 if self.way != "whole":
                     self._remember(results)
                 yield from (result for result in results if result.name not in done)
+
+    def _forget_other_means(self) -> None:
+        """In the mode mean, what was kept holds for the means that it was computed with."""
+        if self.mode != "mean" or self.model.means is self._means:
+            return
+        self._means = self.model.means
+        self._scored.clear()
+        vars(self).pop("_stacked", None)
 
     def _known(self, sets: Sequence[NamedSet]) -> list[SetResult]:
         """The results of sets that were scored before, under the names that they have now."""
@@ -243,9 +253,9 @@ class Scorer:
         return None
 
     def _few(self) -> Encoded:
-        """Up to four examples, from the shortest to a long one."""
+        """The shortest example and a long one."""
         order = np.argsort(self.encoded.lengths, kind="stable")
-        rows = {int(order[len(order) * quarter // 4]) for quarter in range(4)}
+        rows = {int(order[0]), int(order[len(order) * 3 // 4])}
         return only(self.encoded, sorted(rows))
 
     def _halved(
