@@ -122,7 +122,8 @@ JOBS = (
         (faster("auto", LOOP, 10), of_limit("auto", 0.7)),
     ),
     Job(
-        "minilm-whole", "The same as whole processes", "cpu", minilm, (*BOTH, "--processes"),
+        "minilm-whole", "The same as whole processes", "cpu", minilm,
+        (*BOTH, "--processes", "--rounds", "1"),
         (faster("fp32", LOOP, 3.5), faster("auto", LOOP, 7.5)),
     ),
     Job(
