@@ -10,7 +10,8 @@ import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HEADSCOPE_CACHE"] = tempfile.mkdtemp(prefix="headscope-cache-")
-torch.set_num_threads(2)
+# Where workers share the tests, each has one thread.
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 # The same examples in every CI run; on a developer's machine new ones each time.
 hypothesis.settings.register_profile("ci", derandomize=True)
 hypothesis.settings.register_profile("default", deadline=None)
