@@ -158,6 +158,7 @@ class Run:
         if frame.is_empty() and not frame.columns:
             frame = table.empty()
         table.check(frame)
+        frame = table.without_nan(frame)
         buffer = BytesIO()
         frame.write_parquet(buffer)
         self._write(table.file, buffer.getvalue())
