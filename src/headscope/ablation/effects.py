@@ -14,8 +14,8 @@ from headscope.model.tap import Mode
 from headscope.stats.best_of_many import best_gain, honest_gain
 from headscope.stats.changes import change_intervals
 from headscope.stats.exchange import Outcomes, exchange, max_t, permutation
-from headscope.stats.metrics import METRICS
 from headscope.stats.means import mean_interval
+from headscope.stats.metrics import METRICS
 from headscope.stats.paired import holm, mcnemar
 from headscope.stats.verdicts import verdict
 from headscope.tasks.base import Task

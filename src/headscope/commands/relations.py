@@ -7,6 +7,7 @@ file of the user's own are between spans and are scored by the largest attention
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -237,18 +238,19 @@ def dependency_lines(best: list[BestHead]) -> tuple[str, ...]:
 
 def span_lines(heads: list[SpanHead]) -> tuple[str, ...]:
     """The heads with the largest scores for each relation, a line each."""
+    from headscope.results.numbers import interval
+
     lines = []
     for row in heads:
         if row.rank > _SHOWN_RANKS:
             continue
         line = (
-            f"{row.relation}: {row.set} {row.value:.3f} (95% {row.low:.3f} to {row.high:.3f}, "
+            f"{row.relation}: {row.set} {row.value:.3f} ({interval(row.low, row.high, 3)}, "
             f"n = {row.n}; 99th percentile of all heads {row.percentile_99:.3f})"
         )
         if row.excess is not None:
-            line += (
-                f"; beyond other words at the same distance {row.excess:+.3f} "
-                f"(adjusted p {row.p_corrected:.2g})"
-            )
+            is_tested = row.p_corrected is not None and not math.isnan(row.p_corrected)
+            tested = f"adjusted p {row.p_corrected:.2g}" if is_tested else "not tested: too few"
+            line += f"; beyond other words at the same distance {row.excess:+.3f} ({tested})"
         lines.append(line)
     return tuple(lines)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 from headscope.axes import Head, all_heads
 from headscope.linguistics.baselines import random_head
 from headscope.linguistics.dependencies import DIRECTIONS, LONGEST_OFFSET, Sums
-from headscope.linguistics.estimates import WORDS, Array, Estimates
+from headscope.linguistics.estimates import WORDS, Array, Estimates, corrected
 from headscope.linguistics.rows import (
     BestHead,
     ChosenHead,
@@ -25,10 +25,11 @@ from headscope.linguistics.rows import (
 )
 from headscope.names import CLASSES, DIAGONAL, SIGNIFICANT, VERTICAL_DIAGONAL
 from headscope.reference import reference
-from headscope.stats.paired import holm
+from headscope.stats.means import FEWEST as FEWEST_SENTENCES
 
 FEWEST = 20
 """Links that a relation must have in each half to be given a best head."""
+NOT_TESTED = f"not tested: fewer than {FEWEST_SENTENCES} sentences"
 PUBLISHED = {
     "det": ("det", "det"),
     "obj": ("dobj", "dobj"),
@@ -86,10 +87,9 @@ def best_heads(sums: TreebankSums, relations: Sequence[str]) -> list[BestHead]:
         return []
     # One test a relation: that its head hits no more often than at the same distance elsewhere.
     p = [held_out[row.direction, "accuracy_excess"].p[place] for place, row in scored.items()]
-    corrected = holm(np.nan_to_num(p, nan=1.0))
     return [
         _best_head(row, place, held_out, sums.looks, p_corrected)
-        for (place, row), p_corrected in zip(scored.items(), corrected, strict=True)
+        for (place, row), p_corrected in zip(scored.items(), corrected(np.array(p)), strict=True)
     ]
 
 
@@ -190,7 +190,7 @@ def verdict(
     """Whether the best head of a relation carries it, or only looks so many words away.
 
     Args:
-        p_corrected: The corrected p-value of the excess.
+        p_corrected: The corrected p-value of the excess; NaN where it was not tested.
         excess: Accuracy beyond that for other words at the same distance.
         over_offset_low: Lower end of the interval of the accuracy beyond the best fixed offset.
         looks_at: The distance at which the head's arg max lies the most often.
@@ -199,6 +199,8 @@ def verdict(
     >>> verdict(0.2, 0.1, 0.1, looks_at=-1, looks_share=0.8)
     'only looks 1 word left'
     """
+    if np.isnan(p_corrected):
+        return NOT_TESTED
     is_beyond_distance = p_corrected < SIGNIFICANT and excess > 0
     if is_beyond_distance and over_offset_low > 0:
         return "carries the relation"

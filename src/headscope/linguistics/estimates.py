@@ -16,6 +16,8 @@ MASS = "fraction of mass"
 _UNITS = {"accuracy": WORDS, "attention": MASS, "score": MASS}
 _SHARES = ("accuracy", "accuracy_matched")
 """Quantities that are 0 or 1 for a link."""
+_SHARE_CHANGES = ("accuracy_over_offset",)
+"""Quantities that are the difference of two such."""
 Array = npt.NDArray[np.float64]
 
 
@@ -42,15 +44,28 @@ class Estimates:
     @classmethod
     def of(cls, quantity: str, sums: Clustered) -> "Estimates":
         """The estimates of a quantity from its sums, in which a group is a relation."""
-        low, high = sums.share_interval() if quantity in _SHARES else sums.interval()
+        if quantity in _SHARES:
+            low, high = sums.share_interval()
+        elif quantity in _SHARE_CHANGES:
+            low, high = sums.share_change_interval()
+        else:
+            low, high = sums.interval()
         return cls(sums.mean, low, high, sums.p_values(), sums.n, sums.clusters)
 
     def p_corrected(self, relation: int) -> Array:
-        """The p-values of a relation, corrected over the heads by Holm's method, [layer, head]."""
-        # A head without a p-value has nothing to show: it counts in the family, with p = 1.
-        p = np.nan_to_num(self.p[relation], nan=1.0)
-        corrected: Array = holm(p.ravel()).reshape(p.shape)
-        return corrected
+        """The p-values of a relation, corrected over the heads by Holm's method, [layer, head]; NaN
+        where there is none.
+        """
+        p = self.p[relation]
+        return corrected(p.ravel()).reshape(p.shape)
+
+
+def corrected(p: Array) -> Array:
+    """Holm's correction of the p-values of a family, one of which may be NaN: it stays so.
+
+    Such a case was looked at too, so it counts in the family, with p = 1.
+    """
+    return np.where(np.isnan(p), np.nan, holm(np.nan_to_num(p, nan=1.0)))
 
 
 def relation_rows(

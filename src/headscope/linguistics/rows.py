@@ -1,7 +1,8 @@
 """The rows of the tables that `headscope relations` writes; a field is a column.
 
 Layers and heads count from 1. `low` and `high` are the ends of a 95% interval with sentences as
-clusters, `n` is the number of links.
+clusters, `n` is the number of links. Where there is no interval or no p-value, it is NaN here and
+null in the tables.
 """
 
 from dataclasses import dataclass

@@ -68,7 +68,8 @@ def _score_statistic(change: Array, lost: Array, won: Array, n: Array) -> Array:
     losses = (np.sqrt(np.maximum(b**2 - 8 * n * c, 0)) - b) / (4 * n)
     variance = n * (2 * losses + change * (1 - change))
     distance = won - lost - n * change
-    return np.divide(distance, np.sqrt(variance), out=np.zeros_like(change), where=variance > 0)
+    error = np.sqrt(variance)
+    return np.asarray(np.divide(distance, error, out=np.zeros_like(change), where=error > 0))
 
 
 def resampled_changes(

@@ -43,9 +43,7 @@ DISABLED = Table(
                 "with few examples, and none where every resample gives the same change.",
             )
         ),
-        optional(
-            number("high", AS_UNIT, "Upper end of the 95% confidence interval of `delta`.")
-        ),
+        optional(number("high", AS_UNIT, "Upper end of the 95% confidence interval of `delta`.")),
         EXAMPLES,
         UNIT,
         number("p", "probability", "p-value of `test`, not corrected."),
