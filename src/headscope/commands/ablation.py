@@ -28,8 +28,8 @@ from headscope.results.run import Parts, Run
 from headscope.tasks.outputs import Logits
 
 _KEPT = "disabled"
-_UNCHANGED = "nothing disabled"
-"""The part that holds what the model puts out with nothing disabled, and the true labels."""
+_OUTPUTS = "outputs"
+"""The arrays of what the model puts out with nothing disabled (`logits`), and the true labels."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,7 @@ def disable_sets(
         The results in the order of the sets.
     """
     settings = session.settings
-    kept = {"logits": unchanged, "labels": session.validation.labels}
-    run.part(_KEPT, _UNCHANGED, kept)
+    run.arrays(_OUTPUTS, {"logits": unchanged, "labels": session.validation.labels})
     if mode == "mean":
         cut = batches(session.encoded.lengths, fitting_tokens(model, settings.batch_tokens))
         model.measure_means(session.encoded.batch(rows, model.hf.device) for rows in cut)
@@ -217,17 +216,18 @@ def kept_outputs(folder: Path, names: Sequence[str]) -> KeptOutputs:
     Raises:
         HeadscopeError: The folder does not hold all of it.
     """
-    parts = Run(folder).finished_parts(_KEPT)
+    run = Run(folder)
+    outputs, parts = run.saved_arrays(_OUTPUTS), run.finished_parts(_KEPT)
     files = [_file_name(name) for name in names]
-    if not {_UNCHANGED, *files} <= parts.keys():
+    if outputs is None or not parts.keys() >= {*files}:
         raise HeadscopeError(
             f"{folder} does not hold what its model puts out for every example: remove the folder, "
             "so that it is made again"
         )
     return KeptOutputs(
-        labels=parts[_UNCHANGED]["labels"],
-        unchanged=parts[_UNCHANGED]["logits"],
-        disabled=np.stack([parts[name]["logits"] for name in files]),
+        labels=outputs["labels"],
+        unchanged=outputs["logits"],
+        disabled=np.stack([parts[file]["logits"] for file in files]),
     )
 
 

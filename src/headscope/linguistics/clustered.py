@@ -131,16 +131,19 @@ class Clustered:
         return np.where(is_alike, alike_low, low), np.where(is_alike, alike_high, high)
 
     def p_values(self) -> Array:
-        """Two-sided p-value that the mean is 0 (Student's t), [group, layer, head].
+        """p-value that the mean is not above 0 (Student's t), [group, layer, head].
 
-        NaN for fewer than `FEWEST` clusters. It is not below 2 / 2^clusters, the least that a test
-        can give which only asks how likely so many clusters have the same sign.
+        It is twice the one-sided one: above 0 that of the two-sided test, below 0 it is 1. A mean
+        below 0 is not tested, since hits are rare: where none occurred, those that would have
+        widened the error did not occur either, and a test finds too many such means. NaN for fewer
+        than `FEWEST` clusters; and never below 2 / 2^clusters, the least that a test can give which
+        only asks how likely so many clusters have the same sign.
         """
         clusters = self.clusters[:, None, None]
         mean, error = self.mean, self.error
         # Without spread t is infinite, unless the mean is 0.
-        t = np.where(mean == 0, 0.0, np.inf)
-        np.divide(np.abs(mean), error, out=t, where=error > 0)
+        t = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
+        np.divide(mean, error, out=t, where=error > 0)
         p = np.maximum(2 * student.sf(t, clusters - 1), 2.0 ** (1 - clusters))
         return np.where(clusters >= FEWEST, np.minimum(p, 1.0), np.nan)
 

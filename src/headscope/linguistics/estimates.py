@@ -9,6 +9,7 @@ import numpy.typing as npt
 from headscope.axes import all_heads
 from headscope.linguistics.clustered import Clustered
 from headscope.linguistics.rows import RelationRow
+from headscope.stats.means import known
 from headscope.stats.paired import holm
 
 WORDS = "fraction of words"
@@ -29,7 +30,7 @@ class Estimates:
         mean: Mean over links, [relation, layer, head].
         low: Lower end of its 95% interval, [relation, layer, head].
         high: Upper end, [relation, layer, head].
-        p: Two-sided p-value that the mean is 0, [relation, layer, head].
+        p: p-value that the mean is not above 0, [relation, layer, head].
         n: Links, [relation].
         sentences: Sentences with such a link, [relation].
     """
@@ -102,13 +103,13 @@ def _rows_of_heads(
             head=head.head,
             measure=quantity,
             value=estimates.mean[place],
-            low=estimates.low[place],
-            high=estimates.high[place],
+            low=known(estimates.low[place]),
+            high=known(estimates.high[place]),
             n=int(estimates.n[number]),
             sentences=int(estimates.sentences[number]),
             unit=_UNITS[quantity.split("_")[0]],
-            p=estimates.p[place] if is_tested else None,
-            p_corrected=p_corrected[head.index] if is_tested else None,
+            p=known(estimates.p[place]) if is_tested else None,
+            p_corrected=known(p_corrected[head.index]) if is_tested else None,
         )
         rows.append(row)
     return rows

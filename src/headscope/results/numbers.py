@@ -1,6 +1,5 @@
 """Numbers as people read them."""
 
-import math
 from decimal import ROUND_HALF_UP, Decimal
 
 
@@ -33,12 +32,12 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def interval(low: float | None, high: float | None, digits: int) -> str:
-    """A 95% interval in a line of the console; one end that is missing is enough for none.
+def interval(low: float | None, high: float | None, digits: int, scale: float = 1) -> str:
+    """A 95% interval in a line of the console, its ends times `scale`.
 
     >>> interval(0.1234, 0.5, 2), interval(None, None, 2)
     ('95% 0.12 to 0.50', 'no interval')
     """
-    if low is None or high is None or math.isnan(low) or math.isnan(high):
+    if low is None or high is None:
         return "no interval"
-    return f"95% {low:.{digits}f} to {high:.{digits}f}"
+    return f"95% {scale * low:.{digits}f} to {scale * high:.{digits}f}"

@@ -174,6 +174,11 @@ class Run:
         contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
         self._write(f"{name}.safetensors", save(contiguous))
 
+    def saved_arrays(self, name: str) -> dict[str, npt.NDArray[Any]] | None:
+        """Arrays that were written before; None if they were not."""
+        path = self.path / f"{name}.safetensors"
+        return load_file(path) if path.is_file() else None
+
     def finished_parts(
         self, group: str, *, quiet: bool = False
     ) -> dict[str, dict[str, npt.NDArray[Any]]]:

@@ -41,3 +41,8 @@ def mean_interval(n: Array, total: Array, squares: Array) -> tuple[Array, Array,
         error = np.sqrt(np.where(is_known, variance, np.nan) / (n - 1))
         half = student.ppf(0.975, n - 1) * error
     return mean, mean - half, mean + half
+
+
+def known(value: float) -> float | None:
+    """A number for a row of a table: None where it is NaN."""
+    return None if np.isnan(value) else float(value)

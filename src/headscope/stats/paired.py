@@ -88,7 +88,9 @@ def wilson(successes: Any, n: Any) -> Any:
     share, z2 = successes / n, Z**2 / n
     centre = (share + z2 / 2) / (1 + z2)
     half = Z * np.sqrt(share * (1 - share) / n + z2 / n / 4) / (1 + z2)
-    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    # Rounding must not put the share outside, nor an end outside of 0 to 1.
+    low = np.minimum(np.maximum(centre - half, 0.0), share)
+    return low, np.maximum(np.minimum(centre + half, 1.0), share)
 
 
 def f1_interval(labels: Array, predictions: Array) -> tuple[float, float]:

@@ -39,8 +39,9 @@ DISABLED = Table(
                 "low",
                 AS_UNIT,
                 "Lower end of the 95% confidence interval of `delta`: Tango's score interval for "
-                "accuracy; a smoothed paired bootstrap for other metrics, which covers too seldom "
-                "with few examples, and none where every resample gives the same change.",
+                "accuracy; for F1 and MCC a paired bootstrap to which four flips are added; for "
+                "correlations a plain one, which covers a little too seldom with few examples, "
+                "and none where every resample gives the same change.",
             )
         ),
         optional(number("high", AS_UNIT, "Upper end of the 95% confidence interval of `delta`.")),

@@ -58,8 +58,9 @@ RELATIONS = Table(
             number(
                 "p",
                 "probability",
-                "p-value of an excess (Student's t, a sentence being a case); none for fewer than "
-                "10 sentences, and other quantities are not tested.",
+                "p-value that an excess is not above 0 (Student's t, a sentence being a case; "
+                "twice the one-sided one, 1 below 0); none for fewer than 10 sentences, and other "
+                "quantities are not tested.",
             )
         ),
         optional(
@@ -115,7 +116,8 @@ RELATIONS_BEST = Table(
             number(
                 "p",
                 "probability",
-                "p-value of `excess`, not corrected; none for fewer than 10 sentences.",
+                "p-value that `excess` is not above 0, not corrected; none for fewer than 10 "
+                "sentences.",
             )
         ),
         optional(
@@ -210,7 +212,8 @@ SPAN_HEADS = Table(
             number(
                 "p",
                 "probability",
-                "p-value of `excess`, not corrected; none for fewer than 10 sentences.",
+                "p-value that `excess` is not above 0, not corrected; none for fewer than 10 "
+                "sentences.",
             )
         ),
         optional(
