@@ -1,5 +1,6 @@
 """Means over links with sentences as clusters: tests of an excess, intervals of shares."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -72,7 +73,7 @@ def normal(rng: np.random.Generator, shape: tuple[int, int]) -> Numbers:
 
 def skewed(rng: np.random.Generator, shape: tuple[int, int]) -> Numbers:
     """Lognormal values, as skewed as the attention that a head gives a word it seldom looks at."""
-    return rng.lognormal(0, 1, shape) - np.exp(0.5)
+    return rng.lognormal(0, 1, shape) - math.exp(0.5)
 
 
 def rejections(sums: Clustered) -> tuple[Rate, Rate]:

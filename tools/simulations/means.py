@@ -1,5 +1,6 @@
 """Means of measures over examples: do their intervals cover the true mean?"""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -26,7 +27,7 @@ def strong(rng: np.random.Generator, shape: tuple[int, int]) -> Numbers:
 
 def extreme(rng: np.random.Generator, shape: tuple[int, int]) -> Numbers:
     """Lognormal values with a skewness of 6, as one head in twenty has."""
-    return rng.lognormal(0, 1, shape) - np.exp(0.5)
+    return rng.lognormal(0, 1, shape) - math.exp(0.5)
 
 
 def moments(values: Numbers) -> Moments:

@@ -12,6 +12,7 @@ from headscope.stats.paired import RESAMPLES, bootstrap
 from simulations.base import Rate, Section
 
 Numbers = npt.NDArray[np.float64]
+Classes = npt.NDArray[np.int64]
 RIGHT = 0.8
 """The accuracy of the model with nothing disabled."""
 POSITIVE = 0.68
@@ -74,7 +75,7 @@ def resampled_metric_coverage(metric: str, n: int, flips: float, draws: int) -> 
     return _coverage(low, high, _true_change(metric, flips))
 
 
-def _predictions(n: int, flips: float, draws: int) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
+def _predictions(n: int, flips: float, draws: int) -> Iterator[tuple[Classes, Classes, Classes]]:
     """Labels, predictions before, predictions after."""
     rng = np.random.default_rng(2)
     for _ in range(draws):

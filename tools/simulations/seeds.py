@@ -97,7 +97,7 @@ def example_variance(changes: npt.NDArray[np.int8]) -> Numbers:
     of_example = changes.mean(0)
     size = n + _PLUS
     squares = ((of_example**2).sum(1) + _PLUS / seeds**2) / size
-    return 100**2 * (squares - (of_example.sum(1) / size) ** 2) / n
+    return np.asarray(100**2 * (squares - (of_example.sum(1) / size) ** 2) / n)
 
 
 def over_seeds_alone(values: Numbers) -> tuple[Numbers, Numbers]:

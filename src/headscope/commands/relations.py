@@ -226,7 +226,7 @@ def dependency_lines(best: list[BestHead]) -> tuple[str, ...]:
     ordered = sorted(best, key=lambda row: -row.n)
     lines = [
         f"{row.relation}: {row.set} {row.direction.replace('_', ' ')} {100 * row.value:.1f}% "
-        f"({interval(row.low, row.high, 1, scale=100)}, n = {row.n}); offset "
+        f"({interval(row.low, row.high, 1, scale=100.0)}, n = {row.n}); offset "
         f"{row.offset:+d} gives {100 * row.offset_accuracy:.1f}%, the same distance "
         f"{100 * row.control:.1f}%: {row.verdict}"
         for row in ordered[:_SHOWN_RELATIONS]

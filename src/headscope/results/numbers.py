@@ -32,7 +32,7 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def interval(low: float | None, high: float | None, digits: int, scale: float = 1) -> str:
+def interval(low: float | None, high: float | None, digits: int, scale: float = 1.0) -> str:
     """A 95% interval in a line of the console, its ends times `scale`.
 
     >>> interval(0.1234, 0.5, 2), interval(None, None, 2)

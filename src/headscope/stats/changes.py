@@ -4,7 +4,7 @@ A plain bootstrap resamples the predictions that flipped. Where none did it says
 did it covers a true change in far fewer than 95% of cases (docs/statistics.md).
 """
 
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,33 +20,27 @@ _PLUS = 4
 _HALVINGS = 50
 
 
-@overload
-def share_change(lost: int, won: int, n: int) -> tuple[float, float]: ...
-@overload
-def share_change(lost: Array, won: Array, n: Array) -> tuple[Array, Array]: ...
-def share_change(lost: Any, won: Any, n: Any) -> Any:
+def share_change(lost: Array, won: Array, n: Array) -> tuple[Array, Array]:
     """Tango's 95% score interval of the change of a share, on the same cases before and after.
 
     It holds all changes that McNemar's test (its score form, not the exact one) would not reject.
     Without a flip it is 3.84 / (n + 3.84) either way.
 
     Args:
-        lost: How many cases were hits before and are none after, or an array of them.
-        won: How many are hits only after.
-        n: How many cases there are.
+        lost: How many cases were hits before and are none after, of any shape.
+        won: How many are hits only after, of the same shape.
+        n: How many cases there are, of the same shape.
 
     Returns:
         The lower and the upper end of (won - lost) / n, as fractions.
 
     Source: Tango (1998), Statistics in Medicine 17.
 
-    >>> low, high = share_change(7, 1, 21)  # the example of Fagerland et al. (2014)
-    >>> float(low.round(3)), float(high.round(3))
-    (-0.517, -0.026)
+    >>> low, high = share_change(np.array([7]), np.array([1]), np.array([21]))
+    >>> low.round(3).tolist(), high.round(3).tolist()  # as in Fagerland et al. (2014)
+    ([-0.517], [-0.026])
     """
-    won, lost, n = np.broadcast_arrays(won, lost, np.asarray(n, dtype=np.float64))
-    low, high = -_largest_change(won, lost, n), _largest_change(lost, won, n)
-    return low[()], high[()]
+    return -_largest_change(won, lost, n), _largest_change(lost, won, n)
 
 
 def _largest_change(lost: Array, won: Array, n: Array) -> Array:

@@ -28,10 +28,10 @@ def mean_interval(n: Array, total: Array, squares: Array) -> tuple[Array, Array,
     Returns:
         Mean, lower and upper end. NaN where n is 0.
 
-    >>> values = np.arange(10.0)  # 4.5 -+ 2.262 * 3.028 / sqrt(10)
-    >>> mean, low, high = mean_interval(np.array(10), values.sum(), (values**2).sum())
-    >>> float(mean), float(low.round(2)), float(high.round(2))
-    (4.5, 2.33, 6.67)
+    >>> values = np.arange(10.0)[:, None]  # 4.5 -+ 2.262 * 3.028 / sqrt(10)
+    >>> mean, low, high = mean_interval(np.array([10]), values.sum(0), (values**2).sum(0))
+    >>> mean.tolist(), low.round(2).tolist(), high.round(2).tolist()
+    ([4.5], [2.33], [6.67])
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / n
