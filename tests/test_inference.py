@@ -23,7 +23,14 @@ from headscope.stats.changes import change_intervals, resampled_changes, share_c
 from headscope.stats.means import mean_interval
 from headscope.stats.paired import f1_interval, interval, wilson
 from headscope.stats.seeds import over_seeds
-from simulations.clusters import drawn, drawn_hits, excess, normal, rejections
+from simulations.clusters import (
+    drawn,
+    drawn_excess,
+    drawn_hits,
+    excess_coverage,
+    normal,
+    rejections,
+)
 from simulations.clusters import mean_coverage as clustered_coverage
 from simulations.clusters import share_coverage as clustered_share_coverage
 from simulations.means import mean_coverage, moderate, share_coverage
@@ -233,13 +240,40 @@ def test_an_excess_of_few_sentences_keeps_its_level() -> None:
     assert rejections(few)[0].value > 0.2
     assert np.isnan(few.p_values()).all()
     assert np.isnan(few.interval()).all()
-    for draw in (normal, excess(0.3), excess(0.02)):
-        ten = drawn(draw, 10, 4000)
+    sums = [drawn(normal, 10, 4000)]
+    sums += [drawn_excess(share, 10, 4000).excess for share in (0.3, 0.02)]
+    for ten in sums:
         before, now = rejections(ten)
         assert before.value > 0.09
         assert now.value < 0.06
-    before, now = clustered_coverage(drawn(normal, 10, 4000))
+    before, now = clustered_coverage(sums[0])
     assert before.value < 0.91 < 0.925 < now.value
+
+
+def test_an_excess_of_rare_hits_is_covered() -> None:
+    # Most draws of twenty sentences have no hit, so a normal interval of the difference, which
+    # knows only the control's spread, holds the truth in 0.48 of them.
+    before, now = excess_coverage(drawn_excess(0.02, 20, 4000))
+    assert before.value < 0.6
+    assert now.value > 0.92
+    assert excess_coverage(drawn_excess(0.3, 20, 4000))[1].value > 0.93
+    few = drawn_excess(0.3, 9, 10)
+    assert np.isnan(few.hits.less_interval(few.control)).all()
+
+
+def test_the_interval_of_an_excess_is_made_of_two() -> None:
+    hits, control = sums_of([1.0, 0.0, 0.0] * 5), sums_of([0.1, 0.2, 0.3] * 5)
+    quantities = {"accuracy_matched": hits, "accuracy_control": control}
+    quantities["accuracy_excess"] = sums_of([0.9, -0.2, -0.3] * 5)
+    row = relation_rows(quantities, ["det"])[-1]
+    low, high = (end.item() for end in hits.share_interval())
+    half = control.interval()[1].item() - 0.2
+    assert row.value == pytest.approx(1 / 3 - 0.2)
+    assert row.low == pytest.approx(row.value - math.hypot(1 / 3 - low, half))
+    assert row.high == pytest.approx(row.value + math.hypot(high - 1 / 3, half))
+    # A control without spread adds nothing.
+    ends = [end.item() for end in hits.less_interval(sums_of([0.0] * 15))]
+    assert ends == pytest.approx([low, high])
 
 
 def test_shares_of_few_sentences_are_covered() -> None:
@@ -303,14 +337,14 @@ def test_sentences_that_agree_are_not_certain() -> None:
 
 def test_a_relation_of_few_sentences_is_not_tested() -> None:
     few, enough = sums_of([0.2, 0.4, 0.5]), sums_of([0.2, 0.4, 0.5] * 4)
-    (row,) = relation_rows({"accuracy_excess": few}, ["det"])
+    (row,) = relation_rows({"attention_excess": few}, ["det"])
     assert (row.low, row.high, row.p, row.p_corrected) == (None, None, None, None)
-    (row,) = relation_rows({"accuracy_excess": enough}, ["det"])
+    (row,) = relation_rows({"attention_excess": enough}, ["det"])
     assert row.low is not None
     assert row.p is not None
     assert row.p_corrected == row.p
     # A head without a p counts in its family, and has none after the correction either.
-    estimates = Estimates.of("accuracy_excess", enough)
+    estimates = Estimates.of("attention_excess", enough)
     family = Estimates(**{**vars(estimates), "p": np.array([[[0.01, np.nan]]])})
     assert family.p_corrected(0)[0, 0] == pytest.approx(0.02)
     assert np.isnan(family.p_corrected(0)[0, 1])

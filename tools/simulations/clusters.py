@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -56,14 +57,27 @@ def _sums(totals: npt.NDArray[np.generic], sizes: npt.NDArray[np.int64]) -> Clus
     )
 
 
-def excess(share: float) -> Draw:
-    """Hits of single links, minus a control that hits as often."""
+@dataclass(frozen=True)
+class Excess:
+    """Sums of hits, of a control that hits as often, and of the difference."""
 
-    def draw(rng: np.random.Generator, shape: tuple[int, int]) -> Numbers:
-        hits = rng.binomial(1, share, shape)
-        return hits - rng.beta(10 * share, 10 * (1 - share), shape)
+    hits: Clustered
+    control: Clustered
+    excess: Clustered
 
-    return draw
+
+def drawn_excess(share: float, sentences: int, draws: int) -> Excess:
+    """Sums over the links of sentences, which are all hit or all missed."""
+    rng = np.random.default_rng(sentences)
+    shape = (draws, sentences)
+    sizes = 1 + rng.poisson(1.5, shape)
+    hits = rng.binomial(1, share, shape)
+    control = rng.beta(10 * share, 10 * (1 - share), shape)
+    return Excess(
+        hits=_sums(sizes * hits, sizes),
+        control=_sums(sizes * control, sizes),
+        excess=_sums(sizes * (hits - control), sizes),
+    )
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, int]) -> Numbers:
@@ -102,10 +116,19 @@ def share_coverage(sums: Clustered, share: float) -> tuple[Rate, Rate]:
     return first, second
 
 
+def excess_coverage(sums: Excess) -> tuple[Rate, Rate]:
+    """How often intervals hold a true excess of 0: the normal one, and headscope's."""
+    return _coverage(sums.excess, sums.hits.less_interval(sums.control))
+
+
 def mean_coverage(sums: Clustered) -> tuple[Rate, Rate]:
-    """How often intervals hold a true mean of 0: the normal one, and headscope's."""
+    """The same of another mean of 0."""
+    return _coverage(sums, sums.interval())
+
+
+def _coverage(sums: Clustered, interval: tuple[Numbers, Numbers]) -> tuple[Rate, Rate]:
     mean, error = sums.mean, sums.error
-    low, high = sums.interval()
+    low, high = interval
     held = (np.abs(mean) <= Z * error, (low <= 0) & (high >= 0))
     first, second = (Rate(int(hit.sum()), mean.size) for hit in held)
     return first, second
@@ -115,18 +138,18 @@ def section() -> Section:
     """The section of the page."""
     rows = []
     draws = 10_000
-    quantities: dict[str, Draw] = {
-        "excess without skew": normal,
-        "excess, 30% hits": excess(0.3),
-        "excess, 2% hits": excess(0.02),
-        "excess of skewed attention": skewed,
-    }
     for sentences in (3, 5, 10, 20, 50, 200):
-        for words, draw in quantities.items():
+        of_means: dict[str, tuple[Clustered, tuple[Rate, Rate]]] = {}
+        for words, draw in (("without skew", normal), ("of skewed attention", skewed)):
             sums = drawn(draw, sentences, draws)
+            of_means[f"excess {words}"] = sums, mean_coverage(sums)
+        for share in (0.3, 0.02):
+            excess = drawn_excess(share, sentences, draws)
+            words = f"excess, {100 * share:.0f}% hits"
+            of_means[words] = excess.excess, excess_coverage(excess)
+        is_tested = sentences >= FEWEST
+        for words, (sums, (held_before, held)) in of_means.items():
             before, now = rejections(sums)
-            held_before, held = mean_coverage(sums)
-            is_tested = sentences >= FEWEST
             rows.append(
                 (
                     str(sentences),
@@ -138,8 +161,8 @@ def section() -> Section:
                 )
             )
         for share in (0.1, 0.5, 0.95):
-            before_share, now_share = share_coverage(drawn_hits(share, sentences, draws), share)
-            cells = ("", "", str(before_share), str(now_share))
+            held_before, held = share_coverage(drawn_hits(share, sentences, draws), share)
+            cells = ("", "", str(held_before), str(held))
             rows.append((str(sentences), f"share, {100 * share:.0f}% hits", *cells))
     text = (
         "Sentences have one to five links or so, which are alike. A head has no excess: *rejected* "
@@ -148,10 +171,10 @@ def section() -> Section:
         "normal ones, two-sided, and Wilson's interval of a share took the error for known. Now "
         "they are Student's with as many degrees of freedom as sentences less one, and none below "
         f"{FEWEST} sentences; only an excess above 0 is tested, at half the level; of a share the "
-        "number of cases is lowered by Korn and Graubard's factor. What is left: the interval of "
-        "an excess of few hits, or of skewed attention, lies too low and is too short, since the "
-        "hits that would widen it did not occur. It errs to the side of no excess, and covers as "
-        "the table says."
+        "number of cases is lowered by Korn and Graubard's factor, and the interval of an excess "
+        "of hits is made of that of the hits. What is left: the interval of an excess of skewed "
+        "attention lies too low and is too short with few sentences, since the values that would "
+        "widen it did not occur. It errs to the side of no excess, and covers as the table says."
     )
     header = (
         *("sentences", "quantity", "rejected, before", "rejected, now"),

@@ -130,6 +130,25 @@ class Clustered:
         alike_low, alike_high = share_change(lost, won, cases)
         return np.where(is_alike, alike_low, low), np.where(is_alike, alike_high, high)
 
+    def less_interval(self, control: "Clustered") -> tuple[Array, Array]:
+        """The 95% interval of a share less the mean of its control, over the same links.
+
+        The ends of both intervals are put together as those of independent means are, with the
+        share's own interval: where no link is hit it is wide, and that of the difference is not.
+        NaN for fewer than `FEWEST` clusters.
+
+        Source: Newcombe (1998), Statistics in Medicine 17, method 10; Zou & Donner (2008), same
+        journal 27.
+        """
+        share, other = self.mean, control.mean
+        share_low, share_high = self.share_interval()
+        # A control that is the same in all sentences is taken for known.
+        control_low, control_high = np.where(control.error > 0, control.interval(), other)
+        low = share - other - np.hypot(share - share_low, control_high - other)
+        high = share - other + np.hypot(share_high - share, other - control_low)
+        is_known = self.clusters[:, None, None] >= FEWEST
+        return np.where(is_known, low, np.nan), np.where(is_known, high, np.nan)
+
     def p_values(self) -> Array:
         """p-value that the mean is not above 0 (Student's t), [group, layer, head].
 

@@ -14,8 +14,8 @@ from jaxtyping import Bool, Int
 
 from headscope.axes import Head, all_heads
 from headscope.linguistics.baselines import random_head
-from headscope.linguistics.dependencies import DIRECTIONS, LONGEST_OFFSET, Sums
-from headscope.linguistics.estimates import WORDS, Array, Estimates, corrected
+from headscope.linguistics.dependencies import DIRECTIONS, LONGEST_OFFSET, Sums, of_direction
+from headscope.linguistics.estimates import WORDS, Array, Estimates, corrected, estimates_of
 from headscope.linguistics.rows import (
     BestHead,
     ChosenHead,
@@ -77,7 +77,11 @@ def best_heads(sums: TreebankSums, relations: Sequence[str]) -> list[BestHead]:
     """The best head of every relation that has enough links: chosen on one half of the sentences,
     scored on the other.
     """
-    held_out = {key: Estimates.of(key[1], of_key) for key, of_key in sums.held_out.items()}
+    held_out = {
+        (direction, quantity): estimates
+        for direction in DIRECTIONS
+        for quantity, estimates in estimates_of(of_direction(sums.held_out, direction)).items()
+    }
     scored: dict[_Place, HeadBesideBaselines] = {}
     for number, relation in enumerate(relations):
         direction, place = _choice(sums, number)

@@ -1,7 +1,7 @@
 """Means over links with their intervals and tests, for every relation and attention head."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,17 @@ class Estimates:
         return corrected(p.ravel()).reshape(p.shape)
 
 
+def estimates_of(sums: Mapping[str, Clustered]) -> dict[str, Estimates]:
+    """The estimates of every quantity; the interval of an excess of hits is made of those of the
+    hits and of their control.
+    """
+    estimates = {quantity: Estimates.of(quantity, of_it) for quantity, of_it in sums.items()}
+    if "accuracy_excess" in estimates:
+        low, high = sums["accuracy_matched"].less_interval(sums["accuracy_control"])
+        estimates["accuracy_excess"] = replace(estimates["accuracy_excess"], low=low, high=high)
+    return estimates
+
+
 def corrected(p: Array) -> Array:
     """Holm's correction of the p-values of a family, one of which may be NaN: it stays so.
 
@@ -80,8 +91,7 @@ def relation_rows(
         direction: What the column `direction` says.
     """
     rows: list[RelationRow] = []
-    for quantity, of_quantity in sums.items():
-        estimates = Estimates.of(quantity, of_quantity)
+    for quantity, estimates in estimates_of(sums).items():
         for number, relation in enumerate(relations):
             if estimates.n[number]:
                 rows += _rows_of_heads(estimates, quantity, number, relation, direction)

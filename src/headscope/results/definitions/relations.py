@@ -110,7 +110,13 @@ RELATIONS_BEST = Table(
         count("shuffled_n", "links", "How many links the shuffled sentences have."),
         number("control", AS_UNIT, "How often the head looks as far from other words."),
         number("excess", AS_UNIT, "`value` minus `control`, of links with a control."),
-        optional(number("excess_low", AS_UNIT, "Lower end of its 95% interval.")),
+        optional(
+            number(
+                "excess_low",
+                AS_UNIT,
+                "Lower end of its 95% interval; none for fewer than 10 sentences.",
+            )
+        ),
         optional(number("excess_high", AS_UNIT, "Upper end of its 95% interval.")),
         optional(
             number(
@@ -205,7 +211,13 @@ SPAN_HEADS = Table(
         Column("above", TRUTH, "", "Whether `value` is above it."),
         optional(number("control", AS_UNIT, "The attention when both spans are moved elsewhere.")),
         optional(number("excess", AS_UNIT, "The attention minus `control`.")),
-        optional(number("excess_low", AS_UNIT, "Lower end of its 95% interval.")),
+        optional(
+            number(
+                "excess_low",
+                AS_UNIT,
+                "Lower end of its 95% interval; none for fewer than 10 sentences.",
+            )
+        ),
         optional(number("excess_high", AS_UNIT, "Upper end of its 95% interval.")),
         count("excess_n", "sentences", "How many sentences have a control."),
         optional(
