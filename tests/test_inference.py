@@ -13,11 +13,14 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import ttest_1samp
 
+from headscope.commands.measuring import _few_note
 from headscope.errors import HeadscopeError
 from headscope.linguistics.clustered import Clustered
 from headscope.linguistics.dependency_rows import NOT_TESTED, verdict
 from headscope.linguistics.estimates import Estimates, relation_rows
 from headscope.measures.base import Moments
+from headscope.reporting.findings import _relations, _spans
+from headscope.results import numbers
 from headscope.stats import changes, means, paired, seeds
 from headscope.stats.changes import change_intervals, resampled_changes, share_change
 from headscope.stats.means import mean_interval
@@ -44,7 +47,7 @@ from simulations.seeds import AT_RANDOM, OWN_EFFECTS, SAME_EXAMPLES, example_var
 
 
 def test_doctests() -> None:
-    for module in (changes, means, paired, seeds):
+    for module in (changes, means, numbers, paired, seeds):
         found = doctest.testmod(module)
         assert found.attempted
         assert not found.failed
@@ -402,6 +405,41 @@ def test_a_measure_of_zeros_and_ones_has_the_interval_of_a_share() -> None:
     assert np.isnan([empty.share(), empty.share_change()]).all()
     with pytest.raises(HeadscopeError, match="values other than 0 and 1"):
         moments([0.5, 1, 0]).share()
+
+
+def test_a_note_names_the_measures_of_few_examples() -> None:
+    few, enough = moments([1, 2] * 4), moments([1, 2] * 5)
+    assert _few_note({"entropy": enough}) == ()
+    (note,) = _few_note({"entropy": enough, "distance": few})
+    assert note == "fewer than 10 examples have a value of distance, so there are no intervals"
+    (note,) = _few_note({"distance": few})
+    assert "a value of the measures" in note
+
+
+def test_the_report_says_what_was_not_tested() -> None:
+    spans = pl.DataFrame(
+        {
+            "relation": ["agent"],
+            "rank": [1],
+            "set": ["L1H2"],
+            "value": [0.4],
+            "low": [None],
+            "high": [None],
+            "n": [4],
+            "unit": ["fraction of mass"],
+            "excess": [0.2],
+            "p_corrected": [None],
+        },
+        schema_overrides={"low": pl.Float64, "high": pl.Float64, "p_corrected": pl.Float64},
+    )
+    (finding,) = _spans(spans)
+    assert finding.verdict == "not tested"
+    assert finding.text.endswith("+0.20 beyond the same distance (not tested).")
+    # A relation that was not tested is not among those of which none is carried.
+    best = pl.DataFrame({"value": [0.5, 0.4], "verdict": [NOT_TESTED, "only looks 1 word left"]})
+    (finding,) = _relations(best)
+    assert finding.text.startswith("Of 1 relations between words, none are carried")
+    assert not list(_relations(best.head(1)))
 
 
 def test_nan_is_null_in_a_table() -> None:

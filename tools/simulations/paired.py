@@ -9,6 +9,7 @@ import numpy.typing as npt
 from headscope.stats.changes import change_intervals, share_change
 from headscope.stats.metrics import metric_named
 from headscope.stats.paired import RESAMPLES, bootstrap
+from headscope.tasks.scores import score_interval
 from simulations.base import Rate, Section
 
 Numbers = npt.NDArray[np.float64]
@@ -17,6 +18,8 @@ RIGHT = 0.8
 """The accuracy of the model with nothing disabled."""
 POSITIVE = 0.68
 """The share of examples of class 1, as in MRPC."""
+RARE = 0.2
+"""The same where the scores themselves are tried."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,30 @@ def correlation_coverage(n: int, moved: float, draws: int) -> Coverage:
     return _coverage(low, high, change)
 
 
+def score_coverages(metric: str, n: int, right: float, draws: int) -> tuple[Coverage, Coverage]:
+    """The interval of the score itself, of a model that is right on the share `right`: by a plain
+    bootstrap, and what is shown. Where nothing is shown, nothing is excluded.
+    """
+    rng = np.random.default_rng(4)
+
+    def predictions(size: int) -> tuple[Classes, Classes]:
+        labels = (rng.random(size) < RARE).astype(np.int64)
+        return labels, np.where(rng.random(size) < right, labels, 1 - labels)
+
+    score = metric_named(metric).score(*predictions(1_000_000))
+    plain, shown = [], []
+    for _ in range(draws):
+        labels, predicted = predictions(n)
+        drawn = bootstrap(metric, labels, [predicted], seed=0)[0]
+        plain.append(np.quantile(drawn, [0.025, 0.975]))
+        ends = score_interval(metric, labels, predicted, seed=0)
+        # No interval excludes nothing.
+        shown.append((-100.0, 100.0) if np.isnan(ends).any() else ends)
+    low, high = np.array(plain).T
+    shown_low, shown_high = np.array(shown).T
+    return _coverage(low, high, score), _coverage(shown_low, shown_high, score)
+
+
 def _coverage(low: Numbers, high: Numbers, change: float) -> Coverage:
     # Ends that are equal but for rounding hold the change.
     held = (low <= change + 1e-9) & (change - 1e-9 <= high)
@@ -152,6 +179,13 @@ def section() -> Section:
     for n in (50, 277, 1500):
         held = str(correlation_coverage(n, 0.1, 300))
         rows.append(("Pearson's r", str(n), "all move by 0.1 standard deviations", held, held))
+    for metric in ("f1", "matthews"):
+        for n in (30, 100, 400):
+            for right in (0.8, 0.97):
+                words = f"the score itself, {100 * right:.0f}% right"
+                plain, shown = score_coverages(metric, n, right, 400)
+                cells = (metric_named(metric).title, str(n), words, str(plain), str(shown))
+                rows.append(cells)
     text = (
         "Predictions of a model that is right on 80% of the examples (of class 1: 68%) flip with "
         "the given probabilities. Each cell has the share of 95% intervals that hold the true "
@@ -159,7 +193,9 @@ def section() -> Section:
         "flips that occurred: without one it says [0, 0]. Accuracy has Tango's score interval; F1 "
         "and MCC have a bootstrap to which four examples are added that flip. Correlations "
         "(Pearson, Spearman) keep the plain bootstrap, since every prediction changes a little; "
-        "where no resample differs, there is no interval."
+        "where no resample differs, there is no interval. The last rows are of scores themselves "
+        "where 20% of the examples are of class 1: F1 has Wilson's interval, MCC a plain "
+        "bootstrap, which covers too seldom with few examples; none is counted as -100 to 100."
     )
     header = ("metric", "n", "flips", "plain bootstrap: held, width", "headscope: held, width")
     return Section("Changes of a score when heads are disabled", text, header, rows)

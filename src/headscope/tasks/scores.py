@@ -51,7 +51,7 @@ def score_rows_of(
     guessed = majority(task, train, len(labels))
     rows = []
     for metric in task.metrics:
-        low, high = _interval(metric, labels, predicted, seed)
+        low, high = score_interval(metric, labels, predicted, seed)
         rows.append(
             ScoreRow(
                 configuration=configuration,
@@ -70,8 +70,17 @@ def score_rows_of(
     return rows
 
 
-def _interval(metric: str, labels: Labels, predicted: Labels, seed: int) -> tuple[float, float]:
-    """The 95% interval of a score, in points."""
+def score_interval(
+    metric: str, labels: Labels, predicted: Labels, seed: int
+) -> tuple[float, float]:
+    """The 95% interval of a score, in points; NaN where every resample gives the same score.
+
+    Args:
+        metric: The name of the metric.
+        labels: The true labels, [example].
+        predicted: The model's answers, [example].
+        seed: Of the bootstrap of metrics other than accuracy and F1.
+    """
     if metric == "accuracy":
         low, high = wilson(int((labels == predicted).sum()), len(labels))
     elif metric == "f1":

@@ -35,7 +35,8 @@ SCORES = Table(
             "value",
             "points",
             "The score: 100 times the metric. Its interval is Wilson's for accuracy and F1, a "
-            "bootstrap for others, and none where every resample gives the same score.",
+            "bootstrap for others, which covers too seldom with few examples (docs/statistics.md), "
+            "and none where every resample gives the same score.",
         ),
         *MEAN,
         MAJORITY,
