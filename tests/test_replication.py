@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 
 import headscope
+from headscope.commands.ablation import KeptOutputs, kept_outputs
 from headscope.errors import HeadscopeError
 from headscope.model.loading import load
 from headscope.reference import claims, reference
@@ -14,6 +17,7 @@ from headscope.replication.claims import verdicts
 from headscope.replication.plan import Part, Role, plan_lines, run_parts
 from headscope.replication.rows import effects_over_seeds, over_seeds, with_paper
 from headscope.replication.run import TASKS, chosen_tasks, gather
+from headscope.tasks import find
 from test_framenet import AIM, GOOD, release
 
 
@@ -94,15 +98,20 @@ def test_the_interval_over_seeds_worked_by_hand() -> None:
             "configuration": "c",
             "metric": "accuracy",
             "value": v,
+            "low": v - 5.88,
+            "high": v + 5.88,
+            "n": 277,
             "majority": 52.7,
             "seed": s,
         }
         for s, v in enumerate((60.0, 62.0, 64.0))
     ]
     (found,) = over_seeds(frame(rows))
-    # t(0.975, 2) = 4.3027; standard error 2 / sqrt(3).
+    # Seeds: t(0.975, 2) = 4.3027, standard error 2 / sqrt(3). Examples: t(0.975, 276) = 1.9686,
+    # standard error 5.88 / 1.96 = 3.
+    half_width = ((4.3027 * 2 / 3**0.5) ** 2 + (1.9686 * 3) ** 2) ** 0.5
     assert found.value == 62
-    assert found.high - found.value == pytest.approx(4.3027 * 2 / 3**0.5, abs=1e-3)
+    assert found.high - found.value == pytest.approx(half_width, abs=1e-3)
     assert over_seeds(frame(rows[:1])) == []
 
 
@@ -231,12 +240,33 @@ def test_effects_over_seeds_worked_by_hand() -> None:
         ]
         return frame(rows)
 
-    one, two = effects_over_seeds([disabled(1.0, -2.0), disabled(2.0, -2.0), disabled(3.0, 1.0)])
+    tables = [disabled(1.0, -2.0), disabled(2.0, -2.0), disabled(3.0, 1.0)]
+    rng = np.random.default_rng(1)
+    kept = [outputs(labels, rng) for labels in [np.array([0, 1] * 50)] * 3]
+    one, two = effects_over_seeds(find("rte"), tables, kept)
     assert (one.set, one.value, one.gains, one.same_sign, one.n) == ("L1H1", 2, 3, 1, 3)
-    assert one.high - 2 == pytest.approx(4.3027 / 3**0.5, abs=1e-3)
+    # Wider than Student's t over the seeds, by the error of a hundred examples.
+    assert one.high - 2 > 4.3027 / 3**0.5 + 0.1
+    assert one.high - 2 == pytest.approx(2 - one.low)
     assert (two.value, two.gains) == (-1, 1)
     assert two.same_sign == pytest.approx(2 / 3)
-    assert one.p_corrected >= one.p
+    assert one.p_corrected >= one.p > 0.0742  # That of Student's t over the seeds.
+    kept[1] = outputs(np.array([1, 0] * 50), rng)
+    with pytest.raises(HeadscopeError, match="scored on different examples"):
+        effects_over_seeds(find("rte"), tables, kept)
+
+
+def test_a_run_without_the_outputs_of_its_model_has_no_mean_over_seeds(tmp_path: Path) -> None:
+    with pytest.raises(HeadscopeError, match="does not hold what its model puts out"):
+        kept_outputs(tmp_path, ["L1H1"])
+
+
+def outputs(labels: npt.NDArray[np.int64], rng: np.random.Generator) -> KeptOutputs:
+    """Outputs of a model that is right on most examples, and with two sets of heads disabled."""
+    right = np.eye(2, dtype=np.float32)[labels]
+    noise = rng.normal(0, 0.4, (3, len(labels), 2)).astype(np.float32)
+    unchanged, *disabled = right + noise
+    return KeptOutputs(labels, unchanged, np.stack(disabled))
 
 
 @pytest.mark.slow

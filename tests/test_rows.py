@@ -18,6 +18,8 @@ from headscope.measures.rows import (
 from headscope.names import AFTER, BEFORE, BLOCK, CLASSES, HETEROGENEOUS, VERTICAL
 from headscope.patterns.rows import heterogeneous_rows, pattern_rows, shares_of_heads
 from headscope.results.run import as_columns
+from headscope.stats.changes import share_change
+from headscope.stats.paired import wilson
 
 
 def moments(*values: list[float]) -> Moments:
@@ -30,13 +32,35 @@ def moments(*values: list[float]) -> Moments:
 
 def test_a_measure_that_no_example_has_is_no_row() -> None:
     nan = float("nan")
-    rows = head_rows({"entropy": moments([1, 2], [3, 2]), "distance": moments([nan, nan])})
-    assert [(row.layer, row.head, row.value, row.n) for row in rows] == [(1, 1, 2, 2), (1, 2, 2, 2)]
+    entropy = moments(*[[1.0, 2.0], [3.0, 2.0]] * 5)
+    rows = head_rows({"entropy": entropy, "distance": moments([nan, nan])})
+    assert [(row.layer, row.head, row.value, row.n) for row in rows] == [
+        (1, 1, 2, 10),
+        (1, 2, 2, 10),
+    ]
     assert {(row.measure, row.unit) for row in rows} == {("entropy", "nats")}
-    # Two values of 1 and 3: their mean's standard error is 1.
-    assert (rows[0].low, rows[0].high) == pytest.approx((2 - 1.96, 2 + 1.96), abs=1e-4)
-    assert (rows[1].low, rows[1].high) == (2, 2)
+    # Ten values of 1 and 3: their mean's standard error is 1 / 3, and t(0.975, 9) is 2.2622.
+    half = 2.2622 / 3
+    assert (rows[0].low, rows[0].high) == pytest.approx((2 - half, 2 + half), abs=1e-4)
+    # Values that are all 2 do not say how far others may lie from it.
+    assert np.isnan([rows[1].low, rows[1].high]).all()
     assert values_by_head(rows) == {"entropy": {Head(1, 1): 2, Head(1, 2): 2}}
+
+
+def test_a_share_of_examples_has_score_intervals() -> None:
+    before, after = moments(*[[0.0], [1.0]] * 6), moments(*[[1.0], [1.0]] * 6)
+    (row,) = head_rows({"sink_rate": after})
+    assert (row.value, row.low, row.high) == pytest.approx((1, *wilson(12, 12)))
+    comparison = Comparison(
+        before={"sink_rate": before},
+        after={"sink_rate": after},
+        difference={"sink_rate": moments(*[[1.0], [0.0]] * 6)},
+        cosine=moments([float("nan")]),
+    )
+    (change,) = change_rows(comparison)
+    assert (change.value, change.before, change.after) == (0.5, 0.5, 1)
+    low, high = share_change(np.array([0]), np.array([6]), np.array([12]))
+    assert (change.low, change.high) == pytest.approx((low.item(), high.item()))
 
 
 def test_a_change_stands_beside_its_means_and_the_cosine_alone() -> None:

@@ -409,17 +409,19 @@ def test_outcomes_must_fit() -> None:
 
 def test_over_seeds() -> None:
     effects = np.random.default_rng(1).normal(0.4, 1, (7, 3))
-    found, oracle = over_seeds(effects), stats.ttest_1samp(effects, 0)
+    # Without an error of the examples it is Student's t over the seeds.
+    found, oracle = over_seeds(effects, np.zeros(3), 100), stats.ttest_1samp(effects, 0)
     assert found.mean == pytest.approx(effects.mean(0))
     assert found.p == pytest.approx(oracle.pvalue)
     assert found.low == pytest.approx(oracle.confidence_interval().low)
     assert found.high == pytest.approx(oracle.confidence_interval().high)
     assert (found.p_corrected >= found.p).all()
-    signs = over_seeds(np.array([[1.0, -3.0, 0.0], [2.0, -1.0, 0.0], [-1.0, -2.0, 0.0]]))
+    effects = np.array([[1.0, -3.0, 0.0], [2.0, -1.0, 0.0], [-1.0, -2.0, 0.0]])
+    signs = over_seeds(effects, np.zeros(3), 100)
     assert signs.gains.tolist() == [2, 0, 0]
     assert signs.same_sign == pytest.approx([2 / 3, 1, 1])
     assert signs.p[2] == 1.0
-    one = over_seeds(np.array([[1.0, -3.0]]))
+    one = over_seeds(np.array([[1.0, -3.0]]), np.zeros(2), 100)
     assert one.mean.tolist() == [1.0, -3.0]
     assert np.isnan([one.low, one.high, one.p, one.p_corrected]).all()
 

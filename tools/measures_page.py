@@ -10,7 +10,9 @@ from headscope.measures.base import FAITHFUL
 PAGE = Path(__file__).parents[1] / "docs" / "measures.md"
 HEAD = """# Measures
 
-What `headscope measure` gives for every head, each with a 95% interval over examples. Written by
+What `headscope measure` gives for every head, each with a 95% interval over examples: Wilson's for
+a share of examples, else Student's t, none where fewer than ten examples have a value or all have
+the same ([statistics.md](statistics.md) says how well they cover). Written by
 `python tools/measures_page.py` from the code; a test keeps it true. a_ij is the attention of token
 i (row) to token j (column), L the number of real tokens; padding never counts.
 

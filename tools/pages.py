@@ -27,6 +27,8 @@ def interval(row: Mapping[str, Any], sign: str = "") -> str:
     '80.1 (75.9 to 83.7)'
     """
     value = row["delta"] if sign else row["value"]
+    if row["low"] is None or row["high"] is None:
+        return f"{value:{sign}.1f} (no interval)"
     return f"{value:{sign}.1f} ({row['low']:{sign}.1f} to {row['high']:{sign}.1f})"
 
 

@@ -126,7 +126,7 @@ def page() -> None:
         f"`headscope finetune --model minilm --task TASK --init INIT --seed SEED --lr {RATE} "
         f"--train-examples {TRAIN}`: 3 epochs, batches of 32, written by `python "
         "tools/table1.py`. Points, on the whole validation set. *Seed 0* has a 95% interval over "
-        "examples; *mean* one over seeds (Student's t). Trained on all of MRPC, STS-B, SST-2 and "
+        "examples; *mean* one over seeds and examples. Trained on all of MRPC, STS-B, SST-2 and "
         "RTE, samples of QNLI (10,475) and MNLI (20,000), and 100,000 pairs of QQP. What is "
         "pre-trained or random and fine-tuned was made on an H100 by `headscope paper --seeds 3 "
         f"--workers 16`, the rest on two cores ({'; '.join(sorted(devices))}; bfloat16 autocast "

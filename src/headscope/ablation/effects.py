@@ -12,9 +12,11 @@ from headscope.axes import HeadSet
 from headscope.examples import Labels
 from headscope.model.tap import Mode
 from headscope.stats.best_of_many import best_gain, honest_gain
+from headscope.stats.changes import change_intervals
 from headscope.stats.exchange import Outcomes, exchange, max_t, permutation
+from headscope.stats.means import mean_interval
 from headscope.stats.metrics import METRICS
-from headscope.stats.paired import bootstrap, holm, interval, mcnemar, mean_interval
+from headscope.stats.paired import holm, mcnemar
 from headscope.stats.verdicts import verdict
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, losses, predictions
@@ -94,10 +96,11 @@ def effects(
 ) -> list[DisabledRow]:
     """The `disabled` rows: per metric and set the change in points, its interval and its p-values.
 
-    The interval is a paired bootstrap over the examples; the test is exact McNemar for accuracy and
-    a paired permutation test for the other metrics; Holm's correction is over all sets, metric by
-    metric. Beside them stand how much the loss rises, with a normal interval over the examples, and
-    how far the loss of an example moves either way.
+    The interval is Tango's score interval for accuracy and a smoothed paired bootstrap over the
+    examples for other metrics; the test is exact McNemar for accuracy and a paired permutation test
+    for the other metrics; Holm's correction is over all sets, metric by metric. Beside them stand
+    how much the loss rises, with Student's t interval over the examples, and how far the loss of an
+    example moves either way.
 
     Args:
         task: Its metrics are taken.
@@ -112,7 +115,7 @@ def effects(
     loss_changes = _loss_changes(task, labels, unchanged, results)
     rows = []
     for metric in task.metrics:
-        drawn = bootstrap(metric, labels, [base, *changed], seed)
+        intervals = change_intervals(metric, labels, base, np.stack(changed), seed)
         is_exact = metric == "accuracy"
         p_values = []
         for number, after in enumerate(changed, start=1):
@@ -124,7 +127,7 @@ def effects(
         baseline = METRICS[metric].score(labels, base)
         for number, result in enumerate(results):
             value = METRICS[metric].score(labels, changed[number])
-            low, high = interval(drawn[number + 1] - drawn[0])
+            low, high = intervals[number]
             layer, head = _place(result.name, result.heads)
             loss = loss_changes[number]
             rows.append(

@@ -24,7 +24,7 @@ class Agreement:
         raw: The fraction that has the same label in both.
         raw_interval: Its 95% interval (Wilson's).
         kappa: Cohen's kappa.
-        kappa_interval: Its 95% interval, from a bootstrap over maps.
+        kappa_interval: Its 95% interval, from a bootstrap over maps; NaN where all resamples agree.
         table: How many maps have each first label (rows) and second label (columns).
     """
 

@@ -209,6 +209,7 @@ async function showAgreement() {
   const titles = ["passes", "maps", "agreement", "Cohen's kappa (95%)", "disagreements"];
   const lines = pairs.map((/** @type {any} */ pair) => {
     const { first, second, n, raw, kappa, low, high } = pair;
+    const ends = low === null ? "no interval" : `${low.toFixed(2)} to ${high.toFixed(2)}`;
     const differing = pair.differing.map(
       (/** @type {any[]} */ [a, b, count]) => `${a} / ${b}: ${count}`,
     );
@@ -216,7 +217,7 @@ async function showAgreement() {
       `${first} and ${second}`,
       String(n),
       `${(100 * raw).toFixed(1)}%`,
-      `${kappa.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`,
+      `${kappa.toFixed(2)} (${ends})`,
       differing.join("; "),
     ];
   });

@@ -19,6 +19,7 @@ from headscope.annotation.records import (
 )
 from headscope.errors import HeadscopeError
 from headscope.names import CLASSES
+from headscope.stats.means import known
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Compared:
     n: int
     raw: float
     kappa: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     differing: list[tuple[str, str, int]]
 
 
@@ -139,7 +140,7 @@ def _compared(first: Pass, second: Pass, agreed: Agreement) -> Compared:
         n=agreed.n,
         raw=agreed.raw,
         kappa=agreed.kappa,
-        low=low,
-        high=high,
+        low=known(low),
+        high=known(high),
         differing=agreed.differing,
     )

@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
+from jaxtyping import Float
 
 from headscope.ablation.effects import effects, selection_rows
 from headscope.ablation.scorer import MEMORY, Scorer
@@ -15,6 +17,7 @@ from headscope.ablation.workers import Work, score_together
 from headscope.axes import set_name
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError, refusing
+from headscope.examples import Labels
 from headscope.model.budget import fitting_tokens
 from headscope.model.encoding import batches
 from headscope.model.model import Model
@@ -25,6 +28,23 @@ from headscope.results.run import Parts, Run
 from headscope.tasks.outputs import Logits
 
 _KEPT = "disabled"
+_OUTPUTS = "outputs"
+"""The arrays of what the model puts out with nothing disabled (`logits`), and the true labels."""
+
+
+@dataclass(frozen=True)
+class KeptOutputs:
+    """What a run of `disable` keeps of its examples.
+
+    Attributes:
+        labels: The true labels.
+        unchanged: The outputs of the model with nothing disabled.
+        disabled: Its outputs with each set disabled.
+    """
+
+    labels: Labels
+    unchanged: Logits
+    disabled: Float[np.ndarray, "set example output"]
 
 
 def named_heads(spec: str, measured: Path | None) -> str:
@@ -105,6 +125,7 @@ def disable_sets(
         The results in the order of the sets.
     """
     settings = session.settings
+    run.arrays(_OUTPUTS, {"logits": unchanged, "labels": session.validation.labels})
     if mode == "mean":
         cut = batches(session.encoded.lengths, fitting_tokens(model, settings.batch_tokens))
         model.measure_means(session.encoded.batch(rows, model.hf.device) for rows in cut)
@@ -183,6 +204,31 @@ def write_effects(
         tested = selection_rows(task, labels, unchanged, results, seed=seed)
         run.table("selection", tested, **session.names)
     return run.table("disabled", rows, **session.names)
+
+
+def kept_outputs(folder: Path, names: Sequence[str]) -> KeptOutputs:
+    """What a complete run of `disable` keeps of its examples.
+
+    Args:
+        folder: The run's.
+        names: The names of the sets that are wanted, in this order.
+
+    Raises:
+        HeadscopeError: The folder does not hold all of it.
+    """
+    run = Run(folder)
+    outputs, parts = run.saved_arrays(_OUTPUTS), run.finished_parts(_KEPT)
+    files = [_file_name(name) for name in names]
+    if outputs is None or not parts.keys() >= {*files}:
+        raise HeadscopeError(
+            f"{folder} does not hold what its model puts out for every example: remove the folder, "
+            "so that it is made again"
+        )
+    return KeptOutputs(
+        labels=outputs["labels"],
+        unchanged=outputs["logits"],
+        disabled=np.stack([parts[file]["logits"] for file in files]),
+    )
 
 
 def _saved(

@@ -13,6 +13,8 @@ from headscope.annotation.work import Annotation
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.progress import say
+from headscope.results.numbers import interval
+from headscope.stats.means import known
 
 
 def add_maps(session: Session, folder: Path, count: int, family: str | None) -> None:
@@ -55,9 +57,9 @@ def agreement_lines(folder: Path) -> tuple[str, ...]:
     labels = Labels(folder)
     lines = [f"{pass_}: {len(labels.of(*pass_))} labels" for pass_ in labels.passes()]
     for first, second, agreed in agreements(labels):
-        low, high = agreed.kappa_interval
+        low, high = map(known, agreed.kappa_interval)
         lines.append(
             f"{first} and {second}: {100 * agreed.raw:.1f}% of {agreed.n} maps alike, Cohen's "
-            f"kappa {agreed.kappa:.2f} (95% {low:.2f} to {high:.2f})"
+            f"kappa {agreed.kappa:.2f} ({interval(low, high, 2)})"
         )
     return tuple(lines)

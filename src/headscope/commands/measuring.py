@@ -42,6 +42,7 @@ from headscope.patterns.rows import (
 )
 from headscope.progress import progress, say_notes
 from headscope.results.run import Parts, Run
+from headscope.stats.means import FEWEST
 from headscope.words.align import Aligned
 
 LIKENESS_EXAMPLES = 100
@@ -225,6 +226,7 @@ def _tables(
         groups = heterogeneous_rows(patterns, last_state, values_by_head(heads))
     notes = (
         *_empty_note(measured),
+        *_few_note(measured),
         *session.word_notes(),
         *coarse_note(session.encoded, model.layers * model.heads),
     )
@@ -291,6 +293,15 @@ def _likeness(
         )
     heads = all_heads(model.layers, model.heads)
     return likeness_rows(distances, clusters(distances, min(CLUSTERS, len(heads))), heads, limit)
+
+
+def _few_note(measured: Mapping[str, Moments]) -> tuple[str, ...]:
+    """Which measures have a mean without an interval for want of examples."""
+    few = [name for name, moments in measured.items() if 0 < moments.n.max() < FEWEST]
+    if not few:
+        return ()
+    which = "the measures" if len(few) == len(measured) else ", ".join(few)
+    return (f"fewer than {FEWEST} examples have a value of {which}, so there are no intervals",)
 
 
 def _empty_note(measured: Mapping[str, Moments]) -> tuple[str, ...]:

@@ -29,9 +29,10 @@ def report_command(run: Path) -> str:
 def score_lines(scores: pl.DataFrame) -> tuple[str, ...]:
     """The table `scores` in a line per row, after what is doubtful of them."""
     from headscope.reporting.doubts import below_baseline, one_answer
+    from headscope.results.numbers import interval
 
     rows = tuple(
-        f"{row['metric']} {row['value']:.1f} (95% {row['low']:.1f} to {row['high']:.1f}, n = "
+        f"{row['metric']} {row['value']:.1f} ({interval(row['low'], row['high'], 1)}, n = "
         f"{row['n']}); always answering the majority gives {row['majority']:.1f}"
         for row in scores.iter_rows(named=True)
     )

@@ -221,10 +221,12 @@ def _rows(table: pl.DataFrame) -> Iterator[Mapping[str, Any]]:
 
 def dependency_lines(best: list[BestHead]) -> tuple[str, ...]:
     """The best head of each relation, the most frequent first, a line each."""
+    from headscope.results.numbers import interval
+
     ordered = sorted(best, key=lambda row: -row.n)
     lines = [
         f"{row.relation}: {row.set} {row.direction.replace('_', ' ')} {100 * row.value:.1f}% "
-        f"(95% {100 * row.low:.1f} to {100 * row.high:.1f}, n = {row.n}); offset "
+        f"({interval(row.low, row.high, 1, scale=100.0)}, n = {row.n}); offset "
         f"{row.offset:+d} gives {100 * row.offset_accuracy:.1f}%, the same distance "
         f"{100 * row.control:.1f}%: {row.verdict}"
         for row in ordered[:_SHOWN_RELATIONS]
@@ -237,18 +239,21 @@ def dependency_lines(best: list[BestHead]) -> tuple[str, ...]:
 
 def span_lines(heads: list[SpanHead]) -> tuple[str, ...]:
     """The heads with the largest scores for each relation, a line each."""
+    from headscope.results.numbers import interval
+    from headscope.stats.means import FEWEST
+
     lines = []
     for row in heads:
         if row.rank > _SHOWN_RANKS:
             continue
         line = (
-            f"{row.relation}: {row.set} {row.value:.3f} (95% {row.low:.3f} to {row.high:.3f}, "
+            f"{row.relation}: {row.set} {row.value:.3f} ({interval(row.low, row.high, 3)}, "
             f"n = {row.n}; 99th percentile of all heads {row.percentile_99:.3f})"
         )
         if row.excess is not None:
-            line += (
-                f"; beyond other words at the same distance {row.excess:+.3f} "
-                f"(adjusted p {row.p_corrected:.2g})"
-            )
+            test = f"not tested: fewer than {FEWEST} sentences"
+            if row.p_corrected is not None:
+                test = f"adjusted p {row.p_corrected:.2g}"
+            line += f"; beyond other words at the same distance {row.excess:+.3f} ({test})"
         lines.append(line)
     return tuple(lines)

@@ -11,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
+from scipy.stats import t as student
 from torch import Tensor
 
-from headscope.stats.paired import Z, wilson
+from headscope.stats.changes import share_change
+from headscope.stats.means import FEWEST
+from headscope.stats.paired import wilson
 
 Array = npt.NDArray[np.float64]
 
@@ -78,19 +81,27 @@ class Clustered:
         return np.where(clusters > 1, np.sqrt(variance), np.nan)
 
     def interval(self) -> tuple[Array, Array]:
-        """The normal 95% interval of the mean: lower and upper end, each [group, layer, head]."""
-        mean = self.mean
-        half = Z * self.error
+        """Student's t 95% interval of the mean: lower and upper end, each [group, layer, head].
+
+        NaN for fewer than `FEWEST` clusters, and where all links have the same value.
+        """
+        mean, error = self.mean, self.error
+        clusters = self.clusters[:, None, None]
+        is_known = (clusters >= FEWEST) & (error > 0)
+        half = student.ppf(0.975, clusters - 1) * np.where(is_known, error, np.nan)
         return mean - half, mean + half
 
     def share_interval(self) -> tuple[Array, Array]:
         """Wilson's 95% interval for a mean of zeros and ones, with the effective number of cases.
 
-        That is how many independent cases would have the same standard error, at most `n`; where
-        all values are equal, the number of clusters.
+        That is how many independent cases would have the same standard error, at most `n`, times
+        Korn and Graubard's factor for an error that is known from few clusters; where all values
+        are equal, the number of clusters takes its place.
 
         Returns:
             The lower and the upper end, each [group, layer, head].
+
+        Source: Korn & Graubard (1998), Survey Methodology 24.
         """
         mean, error = self.mean, self.error
         n = np.broadcast_to(self.n[:, None, None], mean.shape)
@@ -98,16 +109,62 @@ class Clustered:
         with np.errstate(invalid="ignore", divide="ignore"):
             # A single case has the variance mean (1 - mean), their mean that over their number.
             cases = np.where(error > 0, np.minimum(mean * (1 - mean) / error**2, n), clusters)
+            # One cluster is one case, whose error nothing tells.
+            few = (student.ppf(0.975, n - 1) / student.ppf(0.975, clusters - 1)) ** 2
+            cases = np.where(clusters > 1, cases * few, cases)
             return wilson(mean * cases, cases)
 
-    def p_values(self) -> Array:
-        """Two-sided p-value that the mean is 0, by a normal approximation, [group, layer, head]."""
-        from scipy.stats import norm
+    def share_change_interval(self) -> tuple[Array, Array]:
+        """As `interval`, for the difference of two means of zeros and ones over the same links.
 
-        with np.errstate(invalid="ignore", divide="ignore"):
-            p: Array = 2 * norm.sf(np.abs(self.mean / self.error))
-        # Without spread the mean is certain: p is 1 if it is 0, else 0.
-        return np.where(self.error == 0, (self.mean == 0).astype(float), p)
+        Where all links have the same value it is Tango's score interval, a cluster being a case.
+        """
+        low, high = self.interval()
+        mean = self.mean
+        clusters = np.broadcast_to(self.clusters[:, None, None], mean.shape)
+        is_alike = (clusters >= FEWEST) & (self.error == 0)
+        # Placeholders where there is a spread.
+        cases = np.where(is_alike, clusters, 1.0)
+        change = np.where(is_alike, mean, 0.0)
+        won, lost = np.maximum(change, 0) * cases, np.maximum(-change, 0) * cases
+        alike_low, alike_high = share_change(lost, won, cases)
+        return np.where(is_alike, alike_low, low), np.where(is_alike, alike_high, high)
+
+    def less_interval(self, control: "Clustered") -> tuple[Array, Array]:
+        """The 95% interval of a share less the mean of its control, over the same links.
+
+        The ends of both intervals are put together as those of independent means are, with the
+        share's own interval: where no link is hit it is wide, and that of the difference is not.
+        NaN for fewer than `FEWEST` clusters.
+
+        Source: Newcombe (1998), Statistics in Medicine 17, method 10; Zou & Donner (2008), same
+        journal 27.
+        """
+        share, other = self.mean, control.mean
+        share_low, share_high = self.share_interval()
+        # A control that is the same in all sentences is taken for known.
+        control_low, control_high = np.where(control.error > 0, control.interval(), other)
+        low = share - other - np.hypot(share - share_low, control_high - other)
+        high = share - other + np.hypot(share_high - share, other - control_low)
+        is_known = self.clusters[:, None, None] >= FEWEST
+        return np.where(is_known, low, np.nan), np.where(is_known, high, np.nan)
+
+    def p_values(self) -> Array:
+        """p-value that the mean is not above 0 (Student's t), [group, layer, head].
+
+        It is twice the one-sided one: above 0 that of the two-sided test, below 0 it is 1. A mean
+        below 0 is not tested, since hits are rare: where none occurred, those that would have
+        widened the error did not occur either, and a test finds too many such means. NaN for fewer
+        than `FEWEST` clusters; and never below 2 / 2^clusters, the least that a test can give which
+        only asks how likely so many clusters have the same sign.
+        """
+        clusters = self.clusters[:, None, None]
+        mean, error = self.mean, self.error
+        # Without spread t is infinite, unless the mean is 0.
+        t = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
+        np.divide(mean, error, out=t, where=error > 0)
+        p = np.maximum(2 * student.sf(t, clusters - 1), 2.0 ** (1 - clusters))
+        return np.where(clusters >= FEWEST, np.minimum(p, 1.0), np.nan)
 
     def arrays(self, name: str) -> dict[str, Array]:
         """The sums as named arrays, for a file; `from_arrays` is the way back."""

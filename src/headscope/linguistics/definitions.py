@@ -3,8 +3,9 @@
 from headscope.corpora.base import Kind
 
 _TESTED = (
-    "The p-value is two-sided, by a normal approximation with sentences as clusters; adjusted "
-    "p-values are Holm's, over the heads of a relation or over the best heads of all relations."
+    "The p-value is that it is not above 0, by Student's t with sentences as clusters (twice the "
+    "one-sided one); fewer than 10 sentences are not tested. Adjusted p-values are Holm's, over "
+    "the heads of a relation or over the best heads of all relations."
 )
 _UD = {
     "accuracy": "Share of words for which the head's arg max is the right word: of the word's row "

@@ -293,6 +293,11 @@ def of_half(sums: Sums, half: int) -> Sums:
     return chosen
 
 
+def of_direction(sums: Sums, direction: str) -> dict[str, Clustered]:
+    """The sums of one direction by quantity."""
+    return {quantity: sums[direction, quantity] for quantity in QUANTITIES}
+
+
 def of_both_halves(sums: Sums) -> Sums:
     """The sums over all sentences; a group is a relation."""
     first, second = of_half(sums, 0), of_half(sums, 1)

@@ -14,8 +14,8 @@ from jaxtyping import Bool, Int
 
 from headscope.axes import Head, all_heads
 from headscope.linguistics.baselines import random_head
-from headscope.linguistics.dependencies import DIRECTIONS, LONGEST_OFFSET, Sums
-from headscope.linguistics.estimates import WORDS, Array, Estimates
+from headscope.linguistics.dependencies import DIRECTIONS, LONGEST_OFFSET, Sums, of_direction
+from headscope.linguistics.estimates import WORDS, Array, Estimates, corrected, estimates_of
 from headscope.linguistics.rows import (
     BestHead,
     ChosenHead,
@@ -25,10 +25,12 @@ from headscope.linguistics.rows import (
 )
 from headscope.names import CLASSES, DIAGONAL, SIGNIFICANT, VERTICAL_DIAGONAL
 from headscope.reference import reference
-from headscope.stats.paired import holm
+from headscope.stats.means import FEWEST as FEWEST_SENTENCES
+from headscope.stats.means import known
 
 FEWEST = 20
 """Links that a relation must have in each half to be given a best head."""
+NOT_TESTED = f"not tested: fewer than {FEWEST_SENTENCES} sentences"
 PUBLISHED = {
     "det": ("det", "det"),
     "obj": ("dobj", "dobj"),
@@ -75,7 +77,11 @@ def best_heads(sums: TreebankSums, relations: Sequence[str]) -> list[BestHead]:
     """The best head of every relation that has enough links: chosen on one half of the sentences,
     scored on the other.
     """
-    held_out = {key: Estimates.of(key[1], of_key) for key, of_key in sums.held_out.items()}
+    held_out = {
+        (direction, quantity): estimates
+        for direction in DIRECTIONS
+        for quantity, estimates in estimates_of(of_direction(sums.held_out, direction)).items()
+    }
     scored: dict[_Place, HeadBesideBaselines] = {}
     for number, relation in enumerate(relations):
         direction, place = _choice(sums, number)
@@ -86,10 +92,9 @@ def best_heads(sums: TreebankSums, relations: Sequence[str]) -> list[BestHead]:
         return []
     # One test a relation: that its head hits no more often than at the same distance elsewhere.
     p = [held_out[row.direction, "accuracy_excess"].p[place] for place, row in scored.items()]
-    corrected = holm(np.nan_to_num(p, nan=1.0))
     return [
-        _best_head(row, place, held_out, sums.looks, p_corrected)
-        for (place, row), p_corrected in zip(scored.items(), corrected, strict=True)
+        _best_head(row, place, held_out, sums.looks, known(p_corrected))
+        for (place, row), p_corrected in zip(scored.items(), corrected(np.array(p)), strict=True)
     ]
 
 
@@ -116,8 +121,8 @@ def _chosen_head(
         direction=direction,
         measure="accuracy",
         value=accuracy.mean[place],
-        low=accuracy.low[place],
-        high=accuracy.high[place],
+        low=known(accuracy.low[place]),
+        high=known(accuracy.high[place]),
         n=int(accuracy.n[number]),
         unit=WORDS,
         chosen_on=choosing.mean[place],
@@ -134,21 +139,20 @@ def _beside_baselines(
     of_all = [held_out[direction, "accuracy"].mean[number] for direction in DIRECTIONS]
     drawn, drawn_low, drawn_high = random_head(np.stack(of_all).ravel())
     shuffled = Estimates.of("accuracy", sums.shuffled[chosen.direction, "accuracy"])
-    n = int(shuffled.n[number])
     return HeadBesideBaselines(
         **vars(chosen),
         offset=int(sums.best_offset[number]),
         offset_accuracy=chosen.value - over.mean[place],
         over_offset=over.mean[place],
-        over_offset_low=over.low[place],
-        over_offset_high=over.high[place],
+        over_offset_low=known(over.low[place]),
+        over_offset_high=known(over.high[place]),
         random_head=drawn,
         random_low=drawn_low,
         random_high=drawn_high,
-        shuffled=shuffled.mean[place] if n else None,
-        shuffled_low=shuffled.low[place] if n else None,
-        shuffled_high=shuffled.high[place] if n else None,
-        shuffled_n=n,
+        shuffled=known(shuffled.mean[place]),
+        shuffled_low=known(shuffled.low[place]),
+        shuffled_high=known(shuffled.high[place]),
+        shuffled_n=int(shuffled.n[number]),
     )
 
 
@@ -157,22 +161,22 @@ def _best_head(
     place: _Place,
     held_out: _Estimated,
     looks: Array,
-    p_corrected: float,
+    p_corrected: float | None,
 ) -> BestHead:
     excess = held_out[scored.direction, "accuracy_excess"]
     mean = excess.mean[place]
     counts = looks[place[1:]]  # [offset]
     looks_at = int(counts.argmax()) - LONGEST_OFFSET
     looks_share = counts.max() / max(counts.sum(), 1)
-    known, shown = PUBLISHED.get(scored.relation, ("", None))
-    published: Mapping[str, Any] = reference("relations").get(known, {})
+    theirs, shown = PUBLISHED.get(scored.relation, ("", None))
+    published: Mapping[str, Any] = reference("relations").get(theirs, {})
     return BestHead(
         **vars(scored),
         control=held_out[scored.direction, "accuracy_control"].mean[place],
         excess=mean,
-        excess_low=excess.low[place],
-        excess_high=excess.high[place],
-        p=excess.p[place],
+        excess_low=known(excess.low[place]),
+        excess_high=known(excess.high[place]),
+        p=known(excess.p[place]),
         looks_at=looks_at,
         looks_share=looks_share,
         published_relation=shown,
@@ -185,12 +189,16 @@ def _best_head(
 
 
 def verdict(
-    p_corrected: float, excess: float, over_offset_low: float, looks_at: int, looks_share: float
+    p_corrected: float | None,
+    excess: float,
+    over_offset_low: float | None,
+    looks_at: int,
+    looks_share: float,
 ) -> str:
     """Whether the best head of a relation carries it, or only looks so many words away.
 
     Args:
-        p_corrected: The corrected p-value of the excess.
+        p_corrected: The corrected p-value of the excess; None where it was not tested.
         excess: Accuracy beyond that for other words at the same distance.
         over_offset_low: Lower end of the interval of the accuracy beyond the best fixed offset.
         looks_at: The distance at which the head's arg max lies the most often.
@@ -199,8 +207,10 @@ def verdict(
     >>> verdict(0.2, 0.1, 0.1, looks_at=-1, looks_share=0.8)
     'only looks 1 word left'
     """
+    if p_corrected is None:
+        return NOT_TESTED
     is_beyond_distance = p_corrected < SIGNIFICANT and excess > 0
-    if is_beyond_distance and over_offset_low > 0:
+    if is_beyond_distance and (over_offset_low or 0) > 0:
         return "carries the relation"
     if is_beyond_distance:
         return "beyond distance, but no better than the best offset"

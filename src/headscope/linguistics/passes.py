@@ -19,6 +19,7 @@ from headscope.linguistics.dependencies import (
     WordLinks,
     merged,
     of_both_halves,
+    of_direction,
     of_half,
 )
 from headscope.linguistics.dependency_rows import (
@@ -238,8 +239,7 @@ def _dependency_results(
     rows: list[RelationRow] = []
     # Every head is shown over all sentences; the best are chosen on one half, scored on the other.
     for direction in DIRECTIONS:
-        of_direction = {key[1]: of_key for key, of_key in whole.items() if key[0] == direction}
-        rows += relation_rows(of_direction, relations, direction)
+        rows += relation_rows(of_direction(whole, direction), relations, direction)
     treebank_sums = TreebankSums(
         choosing=of_half(sums, CHOOSING),
         held_out=of_half(sums, HELD_OUT),

@@ -1,7 +1,8 @@
 """The rows of the tables that `headscope relations` writes; a field is a column.
 
 Layers and heads count from 1. `low` and `high` are the ends of a 95% interval with sentences as
-clusters, `n` is the number of links.
+clusters, `n` is the number of links. An interval or a p-value for which there are too few sentences
+is None.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class CorpusCount:
 class RelationRow:
     """`relations`: a quantity of a head for a relation, in one direction where there are two.
 
-    `p` is the two-sided p-value that an excess is 0, `p_corrected` the same after Holm's correction
+    `p` is the p-value that an excess is not above 0, `p_corrected` the same after Holm's correction
     over the heads; other quantities are not tested.
     """
 
@@ -30,8 +31,8 @@ class RelationRow:
     head: int
     measure: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     sentences: int
     unit: str
@@ -65,8 +66,8 @@ class ChosenHead:
     direction: str
     measure: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     unit: str
     chosen_on: float
@@ -82,8 +83,8 @@ class HeadBesideBaselines(ChosenHead):
     offset: int
     offset_accuracy: float
     over_offset: float
-    over_offset_low: float
-    over_offset_high: float
+    over_offset_low: float | None
+    over_offset_high: float | None
     random_head: float
     random_low: float
     random_high: float
@@ -105,16 +106,16 @@ class BestHead(HeadBesideBaselines):
 
     control: float
     excess: float
-    excess_low: float
-    excess_high: float
-    p: float
+    excess_low: float | None
+    excess_high: float | None
+    p: float | None
     looks_at: int
     looks_share: float
     published_relation: str | None
     published_head: str | None
     published_accuracy: float | None
     published_offset: float | None
-    p_corrected: float
+    p_corrected: float | None
     verdict: str
 
 
@@ -147,8 +148,8 @@ class SpanMeasure:
     layer: int
     head: int
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     unit: str
     measure: str
@@ -165,8 +166,8 @@ class RankedHead:
     head: int
     measure: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     unit: str
     percentile_99: float

@@ -12,6 +12,7 @@ from headscope.linguistics.clustered import Clustered
 from headscope.linguistics.estimates import MASS, Estimates
 from headscope.linguistics.linked import LinkedCorpus
 from headscope.linguistics.rows import RankedHead, RelationRow, SpanExample, SpanHead, SpanMeasure
+from headscope.stats.means import known
 
 _SUFFIXES = {"score": "", "attention_control": "_control", "attention_excess": "_excess"}
 _SHOWN_HEADS, _SHOWN_SENTENCES = 3, 5
@@ -52,16 +53,15 @@ def span_heads(sums: Mapping[str, Clustered], relations: Sequence[str]) -> list[
         for ranked in _ranked(score, number, relation):
             index = Head(ranked.layer, ranked.head).index
             place = (number, *index)
-            has_control = excess.n[number] > 0
             row = SpanHead(
                 **vars(ranked),
-                control=control[place] if has_control else None,
-                excess=excess.mean[place] if has_control else None,
-                excess_low=excess.low[place] if has_control else None,
-                excess_high=excess.high[place] if has_control else None,
+                control=known(control[place]),
+                excess=known(excess.mean[place]),
+                excess_low=known(excess.low[place]),
+                excess_high=known(excess.high[place]),
                 excess_n=int(excess.n[number]),
-                p=excess.p[place] if has_control else None,
-                p_corrected=p_corrected[index] if has_control else None,
+                p=known(excess.p[place]),
+                p_corrected=known(p_corrected[index]),
             )
             rows.append(row)
     return rows
@@ -81,8 +81,8 @@ def _ranked(score: Estimates, number: int, relation: str) -> list[RankedHead]:
             head=head.head,
             measure="score",
             value=values[head.index],
-            low=score.low[number][head.index],
-            high=score.high[number][head.index],
+            low=known(score.low[number][head.index]),
+            high=known(score.high[number][head.index]),
             n=int(score.n[number]),
             unit=MASS,
             percentile_99=percentile,

@@ -19,10 +19,16 @@ from headscope.model.precision import Precision
 from headscope.model.transfer import to_host
 from headscope.progress import Advance, silent
 from headscope.registry import Registry
-from headscope.stats.paired import mean_interval
+from headscope.stats.changes import share_change
+from headscope.stats.means import mean_interval
+from headscope.stats.paired import wilson
 from headscope.words.align import Aligned
 
 Values = Float[Tensor, "batch head"]
+Estimate = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Mean over examples with the lower and the upper end of its 95% interval, each [layer, head]."""
+SHARE = "share of examples"
+"""The unit of a measure that is 0 or 1 for an example: its mean is a share."""
 T = TypeVar("T")
 Preparation = Callable[[Batch, Sequence[Aligned]], T]
 """(batch, the words of its examples) -> what measures need of these words: masks, pairs of tokens.
@@ -57,7 +63,7 @@ class Measure:
     """A number per head and example, averaged over examples.
 
     Attributes:
-        unit: The number's unit.
+        unit: The number's unit; `SHARE` for values 0 and 1, whose mean has Wilson's interval.
         update: One layer's maps of one batch -> the values [batch, head], NaN where an example has
             none. It must not change the maps. Its docstring is the definition that the report
             shows.
@@ -117,11 +123,32 @@ class Moments:
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.n + other.n, self.total + other.total, self.squares + other.squares)
 
-    def compute(
-        self,
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Mean over examples and its normal 95% interval, each [layer, head]."""
+    def compute(self) -> Estimate:
+        """The mean with Student's t interval; see `mean_interval` for where it has none."""
         return mean_interval(self.n, self.total, self.squares)
+
+    def share(self) -> Estimate:
+        """Of values 0 and 1 the mean with Wilson's interval.
+
+        Raises:
+            HeadscopeError: There are other values.
+        """
+        if (self.total != self.squares).any():
+            raise HeadscopeError(
+                f"a measure in the unit {SHARE!r} has values other than 0 and 1, so its mean is no "
+                "share: register it with another unit"
+            )
+        n = np.where(self.n > 0, self.n, np.nan)
+        low, high = wilson(self.total, n)
+        return self.total / n, low, high
+
+    def share_change(self) -> Estimate:
+        """Of differences of values 0 and 1 the mean with Tango's score interval."""
+        n = np.where(self.n > 0, self.n, np.nan)
+        # The total is won - lost, the squares are won + lost.
+        lost, won = (self.squares - self.total) / 2, (self.squares + self.total) / 2
+        low, high = share_change(lost, won, n)
+        return self.total / n, low, high
 
 
 class MomentSums:

@@ -1,13 +1,13 @@
 """The rows of the tables `heads`, `change` and `likeness`, made of what was measured."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from headscope.axes import Head, all_heads
-from headscope.measures.base import MEASURES, Moments
+from headscope.measures.base import MEASURES, SHARE, Estimate, Moments
 from headscope.measures.comparison import COSINE, Comparison
 from headscope.measures.gradient import IMPORTANCE, normalised
 
@@ -16,7 +16,7 @@ Table = Float[np.ndarray, "layer head"]
 
 @dataclass(frozen=True)
 class HeadRow:
-    """A measure of a head: its mean over `n` examples with a 95% interval."""
+    """A measure of a head: its mean over `n` examples with a 95% interval, or NaN."""
 
     layer: int
     head: int
@@ -56,12 +56,7 @@ class LikenessRow:
 
 def head_rows(measured: Mapping[str, Moments]) -> list[HeadRow]:
     """A row per measure and head; measures that no example has are left out."""
-    rows = []
-    for name, moments in measured.items():
-        if moments.n.any():
-            unit = "cosine" if name == COSINE else MEASURES.get(name).unit
-            rows += _rows_of(name, unit, moments.n, *moments.compute())
-    return rows
+    return _mean_rows(measured, Moments.share)
 
 
 def importance_rows(importance: Moments, unit: str) -> list[HeadRow]:
@@ -69,8 +64,8 @@ def importance_rows(importance: Moments, unit: str) -> list[HeadRow]:
     plain = importance.compute()
     n = importance.n
     return [
-        *_rows_of(IMPORTANCE, unit, n, *plain),
-        *_rows_of(f"{IMPORTANCE}_normalised", "share of the layer's norm", n, *normalised(*plain)),
+        *_rows_of(IMPORTANCE, unit, n, plain),
+        *_rows_of(f"{IMPORTANCE}_normalised", "share of the layer's norm", n, normalised(*plain)),
     ]
 
 
@@ -78,8 +73,13 @@ def change_rows(comparison: Comparison) -> list[ChangeRow]:
     """A row per head of the cosine, then a row per measure and head of the difference."""
     before = values_by_head(head_rows(comparison.before))
     after = values_by_head(head_rows(comparison.after))
+    cosine = comparison.cosine
+    differences: list[HeadRow] = []
+    if cosine.n.any():
+        differences += _rows_of(COSINE, "cosine", cosine.n, cosine.compute())
+    differences += _mean_rows(comparison.difference, Moments.share_change)
     rows = []
-    for row in head_rows({COSINE: comparison.cosine, **comparison.difference}):
+    for row in differences:
         head = Head(row.layer, row.head)
         change = ChangeRow(
             **vars(row),
@@ -128,9 +128,26 @@ def values_by_head(rows: Iterable[HeadRow]) -> dict[str, dict[Head, float]]:
     return values
 
 
-def _rows_of(
-    measure: str, unit: str, n: Table, mean: Table, low: Table, high: Table
+def _mean_rows(
+    measured: Mapping[str, Moments], share: Callable[[Moments], Estimate]
 ) -> list[HeadRow]:
+    """A row per measure and head; measures that no example has are left out.
+
+    Args:
+        measured: By name.
+        share: The estimate of a measure that is a share of examples.
+    """
+    rows = []
+    for name, moments in measured.items():
+        if moments.n.any():
+            unit = MEASURES.get(name).unit
+            estimate = share(moments) if unit == SHARE else moments.compute()
+            rows += _rows_of(name, unit, moments.n, estimate)
+    return rows
+
+
+def _rows_of(measure: str, unit: str, n: Table, estimate: Estimate) -> list[HeadRow]:
+    mean, low, high = estimate
     return [
         HeadRow(
             layer=head.layer,

@@ -2,7 +2,7 @@
 3.2).
 """
 
-from headscope.measures.base import MEASURES, Measure, Values
+from headscope.measures.base import MEASURES, SHARE, Measure, Values
 from headscope.model.layer_maps import LayerMaps
 
 EPSILON = 0.3
@@ -18,4 +18,4 @@ def sink_rate(maps: LayerMaps) -> Values:
     return (maps.received.amax(-1) > EPSILON).to(maps.maps.dtype)
 
 
-MEASURES.register("sink_rate")(Measure("share of examples", sink_rate))
+MEASURES.register("sink_rate")(Measure(SHARE, sink_rate))

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from jaxtyping import Shaped
 
+from headscope.commands.ablation import KeptOutputs
+from headscope.errors import HeadscopeError
 from headscope.reference import reference
 from headscope.stats import seeds
+from headscope.stats.changes import resampled_changes
+from headscope.stats.paired import Z
+from headscope.tasks.base import Task
+from headscope.tasks.outputs import predictions
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,19 @@ def with_paper(scores: pl.DataFrame, model: str) -> pl.DataFrame:
 
 
 def over_seeds(scores: pl.DataFrame) -> list[SeedsRow]:
-    """Means over seeds of every task, configuration and metric that has several."""
+    """Means over seeds of every task, configuration and metric that has several.
+
+    What the examples add to the error is taken from the intervals of the single scores, as if all
+    seeds were right on the same examples: of scores alone no more is known.
+    """
     rows = []
     keys = ("task", "configuration", "metric")
     for (task, configuration, metric), group in scores.group_by(*keys, maintain_order=True):
         if group.height < 2:
             continue
-        mean = seeds.over_seeds(group["value"].to_numpy()[:, None])
+        half_widths = ((group["high"] - group["low"]) / 2).cast(pl.Float64).to_numpy()
+        variance = np.mean((half_widths / Z) ** 2, keepdims=True)
+        mean = seeds.over_seeds(group["value"].to_numpy()[:, None], variance, group["n"][0])
         row = SeedsRow(
             task=str(task),
             configuration=str(configuration),
@@ -92,17 +105,33 @@ def over_seeds(scores: pl.DataFrame) -> list[SeedsRow]:
     return rows
 
 
-def effects_over_seeds(disabled: Sequence[pl.DataFrame]) -> list[SeedsDisabledRow]:
+def effects_over_seeds(
+    task: Task, disabled: Sequence[pl.DataFrame], kept: Sequence[KeptOutputs]
+) -> list[SeedsDisabledRow]:
     """What disabling each set changes, as a mean over fine-tunings.
 
     Args:
+        task: What the models were fine-tuned on.
         disabled: The table `disabled` of every fine-tuning, of the same sets and metrics.
+        kept: What each of them puts out for the same examples, with the sets in the same order.
+
+    Raises:
+        HeadscopeError: The fine-tunings were scored on different examples.
     """
+    labels = kept[0].labels
+    if any(not np.array_equal(labels, other.labels) for other in kept[1:]):
+        raise HeadscopeError(
+            f"the fine-tunings on {task.name} were scored on different examples, so there is no "
+            "mean over them: remove their folders, so that they are made again"
+        )
+    before = np.stack([predictions(task, outputs.unchanged) for outputs in kept])
+    after = np.stack([_predictions_of_sets(task, outputs) for outputs in kept])
     rows = []
     for metric in disabled[0]["metric"].unique(maintain_order=True):
         frames = [frame.filter(metric=metric) for frame in disabled]
         effects = np.stack([frame["delta"].to_numpy() for frame in frames])
-        mean = seeds.over_seeds(effects)
+        drawn = resampled_changes(metric, labels, before, after, seed=0)
+        mean = seeds.over_seeds(effects, drawn.var(1, ddof=1), len(labels))
         for number, effect in enumerate(frames[0].to_dicts()):
             row = SeedsDisabledRow(
                 task=effect["task"],
@@ -124,3 +153,7 @@ def effects_over_seeds(disabled: Sequence[pl.DataFrame]) -> list[SeedsDisabledRo
             )
             rows.append(row)
     return rows
+
+
+def _predictions_of_sets(task: Task, outputs: KeptOutputs) -> Shaped[np.ndarray, "set example"]:
+    return np.stack([predictions(task, of_set) for of_set in outputs.disabled])

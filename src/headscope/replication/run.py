@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from headscope.commands.session import Session
+    from headscope.replication.rows import SeedsDisabledRow
     from headscope.results.run import Run
 
 TASKS = ("mrpc", "rte", "stsb", "sst2", "qnli", "mnli", "qqp")
@@ -205,7 +206,7 @@ def write(run: Run, session: Session, parts: Sequence[Part], names: Sequence[str
     import polars as pl
 
     from headscope.replication.claims import verdicts
-    from headscope.replication.rows import effects_over_seeds, over_seeds, with_paper
+    from headscope.replication.rows import over_seeds, with_paper
 
     tables = gather(run.path, parts)
     dispensable = []
@@ -228,11 +229,24 @@ def write(run: Run, session: Session, parts: Sequence[Part], names: Sequence[str
     for name in names:
         by_seed = [part for part in parts if part.task == name and part.role in _BY_SEED]
         if len(by_seed) > 1:
-            paths = [run.path / part.folder / "disabled.parquet" for part in by_seed]
-            rows += effects_over_seeds([pl.read_parquet(path, glob=False) for path in paths])
+            rows += rows_over_seeds(name, [run.path / part.folder for part in by_seed])
     if rows:
         run.table("seeds_disabled", rows, model=session.model.name, task="")
     run.table("claims", verdicts(tables), model=session.model.name, task=names[0])
+
+
+def rows_over_seeds(name: str, folders: Sequence[Path]) -> list[SeedsDisabledRow]:
+    """The `seeds_disabled` rows of a task, from the folder of each fine-tuning's disabled heads."""
+    import polars as pl
+
+    from headscope.commands.ablation import kept_outputs
+    from headscope.replication.rows import effects_over_seeds
+    from headscope.tasks import find
+
+    disabled = [pl.read_parquet(folder / "disabled.parquet", glob=False) for folder in folders]
+    sets = disabled[0]["set"].unique(maintain_order=True).to_list()
+    kept = [kept_outputs(folder, sets) for folder in folders]
+    return effects_over_seeds(find(name), disabled, kept)
 
 
 def chosen_tasks(spec: str) -> tuple[str, ...]:

@@ -131,7 +131,8 @@ def _relations(best: pl.DataFrame) -> Iterator[Finding]:
     """How many relations of a treebank a head carries beyond distance, and the one that it hits
     most often.
     """
-    known = best.drop_nulls("value")
+    is_tested = ~pl.col("verdict").fill_null("").str.starts_with("not tested")
+    known = best.drop_nulls("value").filter(is_tested)
     if not known.height:
         return
     carried = known.filter(verdict="carries the relation")
@@ -163,10 +164,14 @@ def _spans(span_heads: pl.DataFrame) -> Iterator[Finding]:
             beyond = f", {number(excess, signed=True)} beyond the same distance"
         text = (
             f"No head attends more between the spans of {relation.replace('_', ' ')} than {name}: "
-            f"{number(attention.value)}{attention.within()}{beyond} (adjusted {p_text(p)})."
+            f"{number(attention.value)}{attention.within()}{beyond}"
         )
+        if p is None:
+            yield Finding.about(attention, f"{text} (not tested).", "not tested")
+            continue
         is_more = is_significant(p) and (excess or 0) > 0
-        yield Finding.about(attention, text, "significant" if is_more else "not significant")
+        verdict = "significant" if is_more else "not significant"
+        yield Finding.about(attention, f"{text} (adjusted {p_text(p)}).", verdict)
 
 
 def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:

@@ -19,7 +19,12 @@ CHECKPOINT_DONE = "config.json"
 """The file that is written last into a checkpoint's folder."""
 _LEFTOVERS = (".*.tmp", ".tmp??????", ".saving-*")
 """What a killed writer leaves behind, the unfinished files of safetensors among them."""
-_ARRAYS = ("maps.safetensors", "patterns.safetensors", "span_scores.safetensors")
+_ARRAYS = (
+    "maps.safetensors",
+    "outputs.safetensors",
+    "patterns.safetensors",
+    "span_scores.safetensors",
+)
 _TABLES = tuple(table.file for table in TABLES.values())
 _CHECKPOINT = (
     CHECKPOINT_DONE,

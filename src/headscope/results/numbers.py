@@ -30,3 +30,14 @@ def p_value(p: float | None) -> str:
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def interval(low: float | None, high: float | None, digits: int, scale: float = 1.0) -> str:
+    """A 95% interval in a line of the console, its ends times `scale`.
+
+    >>> interval(0.1234, 0.5, 2), interval(None, None, 2)
+    ('95% 0.12 to 0.50', 'no interval')
+    """
+    if low is None or high is None:
+        return "no interval"
+    return f"95% {scale * low:.{digits}f} to {scale * high:.{digits}f}"

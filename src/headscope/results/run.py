@@ -158,6 +158,7 @@ class Run:
         if frame.is_empty() and not frame.columns:
             frame = table.empty()
         table.check(frame)
+        frame = table.without_nan(frame)
         buffer = BytesIO()
         frame.write_parquet(buffer)
         self._write(table.file, buffer.getvalue())
@@ -172,6 +173,11 @@ class Run:
         """Write named arrays as safetensors."""
         contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
         self._write(f"{name}.safetensors", save(contiguous))
+
+    def saved_arrays(self, name: str) -> dict[str, npt.NDArray[Any]] | None:
+        """Arrays that were written before; None if they were not."""
+        path = self.path / f"{name}.safetensors"
+        return load_file(path) if path.is_file() else None
 
     def finished_parts(
         self, group: str, *, quiet: bool = False

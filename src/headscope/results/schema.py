@@ -122,6 +122,18 @@ class Table:
                 wrong.append(f"{column.name!r} is missing in {values.null_count()} rows")
         return wrong
 
+    def without_nan(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The table with null in place of NaN where a row may be without a value.
+
+        Polars takes NaN for larger than every number, so a filter would keep such rows.
+        """
+        names = [
+            column.name
+            for column in self.columns
+            if column.nullable and frame.schema.get(column.name) == NUMBER
+        ]
+        return frame.with_columns(pl.col(names).fill_nan(None))
+
     def empty(self) -> pl.DataFrame:
         """The table without rows."""
         return pl.DataFrame(schema=self.schema)
@@ -176,8 +188,9 @@ TASK = text("task", "The task, or the corpus whose relations are looked at.")
 LAYER = count("layer", "number from 1", "The layer of the head.")
 HEAD = count("head", "number from 1", "The head in its layer.")
 MEASURE = text("measure", "What `value` is; see docs/measures.md.")
-LOW = number("low", AS_UNIT, "Lower end of the 95% confidence interval of `value`.")
-HIGH = number("high", AS_UNIT, "Upper end of the 95% confidence interval of `value`.")
+_WHERE = "of the 95% confidence interval of `value`; none where there is no basis for one"
+LOW = optional(number("low", AS_UNIT, f"Lower end {_WHERE} (docs/statistics.md)."))
+HIGH = optional(number("high", AS_UNIT, f"Upper end {_WHERE} (docs/statistics.md)."))
 UNIT = text("unit", "The unit of `value` and its interval.")
 EXAMPLES = count("n", "examples", "How many examples `value` is computed from.")
 SOURCE = (MODEL, TASK)

@@ -17,6 +17,8 @@ Array = npt.NDArray[Any]
 RESAMPLES = 2000
 Z = 1.959963984540054
 """The 97.5% quantile of the standard normal distribution."""
+_EQUAL = 1e-9
+"""Resampled values that differ by less are equal."""
 _CELLS = 4_000_000
 """Numbers in the largest array of a chunk of draws."""
 
@@ -57,7 +59,12 @@ def bootstrap(
 
 
 def interval(values: Array) -> tuple[float, float]:
-    """The central 95% of resampled values (percentile interval), its lower and its upper end."""
+    """The central 95% of resampled values (percentile interval), its lower and its upper end.
+
+    NaN where all are equal: resampling then says nothing of the spread.
+    """
+    if np.ptp(values) <= _EQUAL:
+        return float("nan"), float("nan")
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
@@ -81,7 +88,29 @@ def wilson(successes: Any, n: Any) -> Any:
     share, z2 = successes / n, Z**2 / n
     centre = (share + z2 / 2) / (1 + z2)
     half = Z * np.sqrt(share * (1 - share) / n + z2 / n / 4) / (1 + z2)
-    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    # Rounding must not put the share outside, nor an end outside of 0 to 1.
+    low = np.minimum(np.maximum(centre - half, 0.0), share)
+    return low, np.maximum(np.minimum(centre + half, 1.0), share)
+
+
+def f1_interval(labels: Array, predictions: Array) -> tuple[float, float]:
+    """The 95% interval of F1, as fractions; NaN where no example is of class 1 or predicted as it.
+
+    With J the share of hits among the examples that are of class 1, or predicted as it, F1 is
+    2 J / (1 + J), which rises with J: so it lies between those of the ends of Wilson's interval.
+
+    Source: Lam, Gopal & Qian (2023), arXiv 2309.14621 ("Wilson indirect").
+
+    >>> low, high = f1_interval(np.array([1, 1, 1, 0]), np.array([1, 1, 1, 0]))  # wilson(3, 3)
+    >>> round(low, 2), round(high, 2)
+    (0.61, 1.0)
+    """
+    true, predicted = labels == 1, predictions == 1
+    involved = int((true | predicted).sum())
+    if not involved:
+        return float("nan"), float("nan")
+    low, high = wilson(int((true & predicted).sum()), involved)
+    return float(2 * low / (1 + low)), float(2 * high / (1 + high))
 
 
 def mcnemar(labels: Array, before: Array, after: Array) -> float:
@@ -116,22 +145,3 @@ def holm(p: Array) -> Array:
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
     return corrected
-
-
-def mean_interval(n: Array, total: Array, squares: Array) -> tuple[Array, Array, Array]:
-    """Mean and normal 95% interval from sums that add up over shards.
-
-    Args:
-        n: Counts, of any shape.
-        total: Sums.
-        squares: Sums of squares.
-
-    Returns:
-        Mean, lower and upper end. NaN where n is 0; the ends are NaN where n is 1.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = total / n
-        variance = np.maximum(squares / n - mean**2, 0) * n / (n - 1)
-        half = Z * np.sqrt(variance / n)
-    half = np.where(n > 1, half, np.nan)
-    return mean, mean - half, mean + half

@@ -6,7 +6,7 @@ import numpy as np
 
 from headscope.examples import Labels
 from headscope.stats.metrics import METRICS
-from headscope.stats.paired import bootstrap, interval, mcnemar, wilson
+from headscope.stats.paired import bootstrap, f1_interval, interval, mcnemar, wilson
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, majority, predictions
 
@@ -51,11 +51,7 @@ def score_rows_of(
     guessed = majority(task, train, len(labels))
     rows = []
     for metric in task.metrics:
-        if metric == "accuracy":
-            share_low, share_high = wilson(int((labels == predicted).sum()), len(labels))
-            low, high = 100 * share_low, 100 * share_high
-        else:
-            low, high = interval(bootstrap(metric, labels, [predicted], seed)[0])
+        low, high = score_interval(metric, labels, predicted, seed)
         rows.append(
             ScoreRow(
                 configuration=configuration,
@@ -72,3 +68,23 @@ def score_rows_of(
             )
         )
     return rows
+
+
+def score_interval(
+    metric: str, labels: Labels, predicted: Labels, seed: int
+) -> tuple[float, float]:
+    """The 95% interval of a score, in points; NaN where every resample gives the same score.
+
+    Args:
+        metric: The name of the metric.
+        labels: The true labels, [example].
+        predicted: The model's answers, [example].
+        seed: Of the bootstrap of metrics other than accuracy and F1.
+    """
+    if metric == "accuracy":
+        low, high = wilson(int((labels == predicted).sum()), len(labels))
+    elif metric == "f1":
+        low, high = f1_interval(labels, predicted)
+    else:
+        return interval(bootstrap(metric, labels, [predicted], seed)[0])
+    return 100 * low, 100 * high

@@ -34,8 +34,16 @@ DISABLED = Table(
         number("baseline", "points", "The score of the whole model."),
         number("value", "points", "The score with the set disabled."),
         number("delta", "points", "`value` minus `baseline`: below 0 is a loss."),
-        number("low", AS_UNIT, "Lower end of the 95% confidence interval of `delta`."),
-        number("high", AS_UNIT, "Upper end of the 95% confidence interval of `delta`."),
+        optional(
+            number(
+                "low",
+                AS_UNIT,
+                "Lower end of the 95% confidence interval of `delta`: Tango's score interval for "
+                "accuracy; for F1 and MCC a paired bootstrap to which four flips are added; for "
+                "correlations a plain one, and none where every resample gives the same change.",
+            )
+        ),
+        optional(number("high", AS_UNIT, "Upper end of the 95% confidence interval of `delta`.")),
         EXAMPLES,
         UNIT,
         number("p", "probability", "p-value of `test`, not corrected."),
@@ -51,8 +59,15 @@ DISABLED = Table(
             "How far the output of the heads moved, relative to its norm.",
         ),
         number("loss_change", _LOSS, "How much the mean loss over the examples rises."),
-        number("loss_low", _LOSS, "Lower end of its 95% interval."),
-        number("loss_high", _LOSS, "Upper end of its 95% interval."),
+        optional(
+            number(
+                "loss_low",
+                _LOSS,
+                "Lower end of its 95% interval (Student's t); none for fewer than 10 examples, or "
+                "where the loss of each changes alike.",
+            )
+        ),
+        optional(number("loss_high", _LOSS, "Upper end of its 95% interval.")),
         number("loss_moved", _LOSS, "The mean absolute change of the loss of an example."),
     ),
     required=("set", "layer", "head", "metric", "delta"),
@@ -78,13 +93,26 @@ SEEDS_DISABLED = Table(
     meaning="A row per metric and head: what disabling it changes, as a mean over fine-tunings.",
     columns=(
         *columns_of(DISABLED, ("model", "task", "set", "layer", "head", "mode", "metric")),
-        number("value", "points", "The mean change, with Student's t interval over seeds."),
-        *INTERVAL,
-        number("p", "probability", "p-value of Student's t test that the mean is 0."),
         number(
-            "p_corrected",
-            "probability",
-            "The same after Holm's correction over all heads of a metric.",
+            "value",
+            "points",
+            "The mean change; its interval and p-value speak for new seeds and new examples.",
+        ),
+        *INTERVAL,
+        optional(
+            number(
+                "p",
+                "probability",
+                "p-value that the mean is 0, by the spread over seeds and over examples; none for "
+                "fewer than three seeds.",
+            )
+        ),
+        optional(
+            number(
+                "p_corrected",
+                "probability",
+                "The same after Holm's correction over all heads of a metric.",
+            )
         ),
         count("gains", "as `of` says", "How many fine-tunings score higher without it."),
         number(

@@ -55,7 +55,13 @@ RELATIONS = Table(
         count("sentences", "sentences", "How many sentences the links are in."),
         UNIT,
         optional(
-            number("p", "probability", "p-value of an excess; other quantities are not tested.")
+            number(
+                "p",
+                "probability",
+                "p-value that an excess is not above 0 (Student's t, a sentence being a case; "
+                "twice the one-sided one, 1 below 0); none for fewer than 10 sentences, and other "
+                "quantities are not tested.",
+            )
         ),
         optional(
             number("p_corrected", "probability", "The same after Holm's correction over the heads.")
@@ -89,8 +95,8 @@ RELATIONS_BEST = Table(
         count("offset", "words", "The best fixed offset of the choosing half."),
         number("offset_accuracy", AS_UNIT, "How often that offset hits."),
         number("over_offset", AS_UNIT, "`value` minus `offset_accuracy`."),
-        number("over_offset_low", AS_UNIT, "Lower end of its 95% interval."),
-        number("over_offset_high", AS_UNIT, "Upper end of its 95% interval."),
+        optional(number("over_offset_low", AS_UNIT, "Lower end of its 95% interval.")),
+        optional(number("over_offset_high", AS_UNIT, "Upper end of its 95% interval.")),
         number("random_head", AS_UNIT, "The mean over all heads and directions."),
         number("random_low", AS_UNIT, "The 2.5th percentile over all heads and directions."),
         number("random_high", AS_UNIT, "The 97.5th percentile over all heads and directions."),
@@ -104,11 +110,26 @@ RELATIONS_BEST = Table(
         count("shuffled_n", "links", "How many links the shuffled sentences have."),
         number("control", AS_UNIT, "How often the head looks as far from other words."),
         number("excess", AS_UNIT, "`value` minus `control`, of links with a control."),
-        number("excess_low", AS_UNIT, "Lower end of its 95% interval."),
-        number("excess_high", AS_UNIT, "Upper end of its 95% interval."),
-        number("p", "probability", "p-value of `excess`, not corrected."),
-        number(
-            "p_corrected", "probability", "The same after Holm's correction over the relations."
+        optional(
+            number(
+                "excess_low",
+                AS_UNIT,
+                "Lower end of its 95% interval; none for fewer than 10 sentences.",
+            )
+        ),
+        optional(number("excess_high", AS_UNIT, "Upper end of its 95% interval.")),
+        optional(
+            number(
+                "p",
+                "probability",
+                "p-value that `excess` is not above 0, not corrected; none for fewer than 10 "
+                "sentences.",
+            )
+        ),
+        optional(
+            number(
+                "p_corrected", "probability", "The same after Holm's correction over the relations."
+            )
         ),
         count("looks_at", "words", "The offset at which the head looks most often."),
         number("looks_share", _WORDS, "How often it looks there."),
@@ -190,10 +211,23 @@ SPAN_HEADS = Table(
         Column("above", TRUTH, "", "Whether `value` is above it."),
         optional(number("control", AS_UNIT, "The attention when both spans are moved elsewhere.")),
         optional(number("excess", AS_UNIT, "The attention minus `control`.")),
-        optional(number("excess_low", AS_UNIT, "Lower end of its 95% interval.")),
+        optional(
+            number(
+                "excess_low",
+                AS_UNIT,
+                "Lower end of its 95% interval; none for fewer than 10 sentences.",
+            )
+        ),
         optional(number("excess_high", AS_UNIT, "Upper end of its 95% interval.")),
         count("excess_n", "sentences", "How many sentences have a control."),
-        optional(number("p", "probability", "p-value of `excess`, not corrected.")),
+        optional(
+            number(
+                "p",
+                "probability",
+                "p-value that `excess` is not above 0, not corrected; none for fewer than 10 "
+                "sentences.",
+            )
+        ),
         optional(
             number("p_corrected", "probability", "The same after Holm's correction over the heads.")
         ),

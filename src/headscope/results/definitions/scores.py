@@ -31,7 +31,13 @@ SCORES = Table(
         CONFIGURATION,
         METRIC,
         count("seed", "", "The seed of training and resampling."),
-        number("value", "points", "The score: 100 times the metric."),
+        number(
+            "value",
+            "points",
+            "The score: 100 times the metric. Its interval is Wilson's for accuracy and F1, a "
+            "bootstrap for others, which covers too seldom with few examples (docs/statistics.md), "
+            "and none where every resample gives the same score.",
+        ),
         *MEAN,
         MAJORITY,
         count("answers", "answers", "How many different answers (classes or scores) there are."),
@@ -70,7 +76,9 @@ SEEDS = Table(
     meaning="A row per task, configuration and metric: the mean score over several seeds.",
     columns=(
         *columns_of(SCORES, ("model", "task", "configuration", "metric")),
-        number("value", "points", "The mean score, with Student's t interval over seeds."),
+        number(
+            "value", "points", "The mean score; its interval speaks for new seeds and new examples."
+        ),
         *INTERVAL,
         count("n", "as `of` says", "How many scores the mean is taken over."),
         UNIT,
