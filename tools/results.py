@@ -75,8 +75,8 @@ def compared() -> None:
         "through `make results`. At most 1,000 validation examples.",
         "Cosine of the maps before and after (paper, figure 5), the mean over a layer's heads:",
         table(("task", "metric", "score", *(f"L{n}" for n in range(1, len(rows[0]) - 2))), rows),
-        "The heads with the largest excess over their control (two other words at the same "
-        "distance; another word of the other text), after fine-tuning. The best of 72 heads is "
+        "The heads with the largest excess over their control (the same pairs moved along their "
+        "texts), after fine-tuning. The best of 72 heads is "
         "chosen on the data it is scored on.",
         table(("task", "relation", "head", "attention", "excess over the control", "n"), lines),
     ]
@@ -121,9 +121,9 @@ def same_word() -> None:
     page = [
         "# The same word in the other sentence: are those heads needed?",
         "The five heads with the largest excess of `same_word_across` over their control "
-        "(another word there), in fine-tuned all-MiniLM-L6-v2 (paper, section 5), disabled "
-        "together, against 20 random sets of five heads. Points; 408 validation examples; `make "
-        f"results`, with {made_by(run)} and `--heads random:5`.",
+        "(two other words as far from each other), in fine-tuned all-MiniLM-L6-v2 (paper, section "
+        "5), disabled together, against 20 random sets of five heads. Points; 408 validation "
+        f"examples; `make results`, with {made_by(run)} and `--heads random:5`.",
         table(
             (
                 "task",
