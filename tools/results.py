@@ -17,7 +17,7 @@ import headscope
 from headscope.figures.catalogue import drawings
 from headscope.figures.rendering import write
 from headscope.results.numbers import p_value
-from headscope.stats.proxies import LAYER, MOVED, predictors
+from headscope.stats.proxies import MOVED, predictors
 from pages import PAGES, ROOT, RUNS, interval, made_by, table
 
 Init = Literal["pretrained", "random", "none"]
@@ -293,7 +293,7 @@ def disabled() -> None:
             name: pl.read_parquet(measured / f"{name}.parquet") for name in ("heads", "patterns")
         }
         found = [r for r in predictors({**read, "disabled": each}) if r.effect == MOVED]
-        always = (LAYER, "gradient_importance", "norm_entropy", "entropy")
+        always = ("gradient_importance", "norm_entropy", "entropy")
         top = [r for r in found if r.measure not in always][:3] + [
             r for r in found if r.measure in always
         ]
@@ -303,6 +303,8 @@ def disabled() -> None:
                 r.measure,
                 f"{r.value:+.2f} ({r.low:+.2f} to {r.high:+.2f})",
                 p_value(r.p_corrected),
+                f"{r.overall:+.2f}",
+                f"{r.overall_layer:+.2f}",
             )
             for r in top
         ]
@@ -342,12 +344,16 @@ def disabled() -> None:
         "Whole layers, with corrected p:",
         table(("task", "most needed", "p", "least needed", "p"), layers),
         "## Which signal says which head matters?",
-        "Spearman's correlation over the 72 heads with how far the loss of an example moves when "
-        "a head is disabled: the three strongest of all measures and pattern shares (of the "
-        "fine-tuned model) and, in any case, gradient importance, entropy, plain and "
-        "norm-weighted, and the layer, which any has to beat. p is corrected over all signals "
-        "(Holm); intervals resample heads.",
-        table(("task", "signal", "rank correlation", "corrected p"), signals),
+        "Rank correlation over the 72 heads with how far the loss of an example moves when a head "
+        "is disabled: the three strongest of all measures and pattern shares (of the fine-tuned "
+        "model) and, in any case, gradient importance, entropy, plain and norm-weighted. "
+        "Within layers, ranks are those in a head's layer, and p is by permutations within layers, "
+        "corrected over all signals (Holm). Over all heads, a signal is given credit for what it "
+        "says of layers, as the number of the layer is; neither is tested.",
+        table(
+            ("task", "signal", "within layers", "corrected p", "over all heads", "the layer"),
+            signals,
+        ),
     ]
     (PAGES / "disabled.md").write_text("\n\n".join(page) + "\n")
 

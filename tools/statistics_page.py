@@ -16,7 +16,7 @@ from pages import ROOT
 from simulations.base import Section
 
 PAGE = ROOT / "docs" / "statistics.md"
-SECTIONS: tuple[str, ...] = ("controls",)
+SECTIONS: tuple[str, ...] = ("controls", "proxies")
 """The modules of tools/simulations, in the order of the page."""
 
 NEEDS = {"controls": "HEADSCOPE_UD"}
