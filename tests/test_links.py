@@ -134,19 +134,24 @@ def test_dependencies_worked_by_hand() -> None:
     assert mean["to_head", "attention"][0, 0] == 0
     # obj, first head: from "cats" to "chased" nothing; from "chased" to "cats" 0.3.
     assert mean["from_head", "attention"][3, 0] == pytest.approx(0.3)
-    # Other words to the next: 0.9, 0.8, 0.6 and 0.6; their mean is 0.725.
-    assert mean["from_head", "attention_control"][3, 0] == pytest.approx(0.725)
-    assert mean["from_head", "attention_excess"][3, 0] == pytest.approx(-0.425)
+    # Other words to the next: 0.9, 0.8, 0.6 and 0.6, of which one 0.6 is for two pieces. A piece gets 0.65 on average,
+    # and "cats" is one.
+    assert mean["from_head", "attention_control"][3, 0] == pytest.approx(0.65)
+    assert mean["from_head", "attention_excess"][3, 0] == pytest.approx(-0.35)
+    # From a word to "chased", which has two pieces: obj is one word back, and of the others 0.1 of the first head's.
+    others = [0, 0, 0, 0.1]
+    assert mean["to_head", "attention_control"][3, 0] == pytest.approx(2 * np.mean(others))
     # The first head's arg max lies one word on for five of six words, and one back for the last.
     assert found.offsets[0, 0, 10 + 1] == 5
     assert found.offsets[0, 0, 10 - 1] == 1
 
 
 def slowly(
-    words: np.ndarray[Any, Any], there: np.ndarray[Any, Any], links: list[tuple[int, int, int]]
+    words: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any], links: list[tuple[int, int, int]]
 ) -> dict[tuple[str, str, int], float]:
     """The quantities of one head and sentence with loops, mean over the links of each relation."""
     n = len(words)
+    there = sizes > 0
     words = words.copy()
     for i in range(n):
         words[i, i] = 0
@@ -171,7 +176,11 @@ def slowly(
             for name, value in (("accuracy", hit), ("attention", mass)):
                 out.setdefault((direction, name, relation), []).append(value(dep, head))
                 if others:
-                    control = float(np.mean([value(a, b) for a, b in others]))
+                    # Attention is compared for as many pieces as the word has.
+                    attended = 1 if direction == "to_head" else 0
+                    counts = sizes if name == "attention" else np.ones(n)
+                    of_piece = [value(*pair) / counts[pair[attended]] for pair in others]
+                    control = float(np.mean(of_piece) * counts[(dep, head)[attended]])
                     out.setdefault((direction, f"{name}_control", relation), []).append(control)
                     out.setdefault((direction, f"{name}_excess", relation), []).append(
                         value(dep, head) - control
@@ -202,7 +211,7 @@ def test_dependencies_are_those_of_loops(seed: int, count: int) -> None:
     frame = WordFrame.of([tokens], at + 1, torch.device("cpu"))
     for head in range(2):
         raw = frame.averaging[0].numpy() @ maps[head].numpy() @ frame.summing[0].numpy()
-        expected = slowly(raw, there, links)
+        expected = slowly(raw, np.array([len(own) for own in tokens]), links)
         for (direction, quantity), sums in one.sums.items():
             for relation in range(3):
                 value = sums.mean[3 + relation, 0, head]

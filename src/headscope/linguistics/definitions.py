@@ -23,7 +23,8 @@ _UD = {
     "attention": "Attention from the word to its governor (to_head) or from the governor to the "
     "word (from_head), a fraction of mass.",
     "attention_control": "Control at the same distance: the mean attention between the sentence's "
-    "other pairs of words at the same signed distance, pairs of the same relation left out.",
+    "other pairs of words at the same signed distance, pairs of the same relation left out; it is "
+    "the mean of what a piece of the word attended to gets, times the pieces of the linked word.",
     "attention_excess": "Attention minus its control, mean over the links that have one. "
     + _TESTED,
     "looks_at": "Share of all words whose arg max lies so many words away.",

@@ -45,9 +45,10 @@ QUANTITIES = (
     "attention_control",
     "attention_excess",
 )
-"""What is summed in both directions. `control` is the mean over other words at the same distance,
-`matched` the value of the links that have a control, `excess` their difference; `over_offset` is
-how much more often the arg max hits the word than the best fixed offset does.
+"""What is summed in both directions. `control` is the mean over other words at the same distance
+(of attention, what a piece of these gets, times the pieces of the linked word), `matched` the value
+of the links that have a control, `excess` their difference; `over_offset` is how much more often
+the arg max hits the word than the best fixed offset does.
 """
 LONGEST_OFFSET = 10
 
@@ -190,14 +191,22 @@ class Dependencies:
         self._count_offsets(maps.layer, count_distances(attends_to, frame.has_tokens))
         if not len(links.row):
             return
-        at_distance = diagonal_sums(between)
+        # A word of more pieces gets more attention from a head that knows nothing of words.
+        at_distance = diagonal_sums(between / frame.pieces.clamp_min(1)[:, None, None])
         # From the governor is to it in the transposed map, where distances have the other sign.
         attended_by = largest_places(between, -2)
-        for direction, attention, target, sums in (
-            ("to_head", between, attends_to, at_distance),
-            ("from_head", between.transpose(-1, -2), attended_by, at_distance.flip(-1)),
+        for direction, attention, target, sums, attended in (
+            ("to_head", between, attends_to, at_distance, links.governor),
+            (
+                "from_head",
+                between.transpose(-1, -2),
+                attended_by,
+                at_distance.flip(-1),
+                links.dependent,
+            ),
         ):
-            quantities = _quantities(attention, target, sums, prepared)
+            pieces = frame.pieces[links.row, attended]
+            quantities = _quantities(attention, target, sums, pieces, prepared)
             of_quantities = [self.sums[direction, quantity] for quantity in quantities]
             values = torch.stack(list(quantities.values()), 1)  # [link, quantity, head]
             add_layers(of_quantities, maps.layer, values, links.cluster, links.group)
@@ -221,6 +230,7 @@ def _quantities(
     attention: Float[Tensor, "batch head word attended"],
     target: Int[Tensor, "batch head word"],
     at_distance: Float[Tensor, "batch head distance"],
+    pieces: Float[Tensor, "link"],
     batch: LinkedBatch,
 ) -> dict[str, Float[Tensor, "link head"]]:
     """Every quantity of every link, from the dependent to its governor.
@@ -228,7 +238,8 @@ def _quantities(
     Args:
         attention: Attention between words.
         target: The word with the most of it.
-        at_distance: Its sum at every signed distance.
+        at_distance: The sum of what a piece of a word gets at every signed distance.
+        pieces: How many pieces the word of a link has that is attended to.
         batch: Words and links.
     """
     links = batch.links
@@ -238,11 +249,13 @@ def _quantities(
     hit = (target[row, :, dependent] == governor[:, None]).float()
     hits_at_distance = count_distances(target, batch.frame.has_tokens)
     quantities = {"accuracy_over_offset": hit - links.offset_hits[:, None]}
-    for name, value, everywhere in (
-        ("accuracy", hit, hits_at_distance),
-        ("attention", attention[row, :, dependent, governor], at_distance),
+    for name, value, everywhere, parts in (
+        ("accuracy", hit, hits_at_distance, torch.ones_like(pieces)),
+        ("attention", attention[row, :, dependent, governor], at_distance, pieces),
     ):
-        control = _control(value, everywhere[row, :, distance], pairs, links.peers)
+        parts = parts[:, None]
+        everywhere = everywhere[row, :, distance]
+        control = parts * _control(value / parts, everywhere, pairs, links.peers)
         quantities[name] = value
         quantities[f"{name}_matched"] = value.masked_fill(torch.isnan(control), torch.nan)
         quantities[f"{name}_control"] = control

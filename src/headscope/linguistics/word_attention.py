@@ -27,11 +27,13 @@ class WordFrame:
         averaging: Takes the mean over the pieces of a word, [batch, word, token].
         summing: Takes the sum over the pieces of a word, [batch, token, word].
         has_tokens: Whether a word has a piece; padding has none, [batch, word].
+        pieces: How many pieces a word has, [batch, word].
     """
 
     averaging: Float[Tensor, "batch word token"]
     summing: Float[Tensor, "batch token word"]
     has_tokens: Bool[Tensor, "batch word"]
+    pieces: Float[Tensor, "batch word"]
 
     @classmethod
     def of(cls, tokens: Sequence[Tokens], width: int, device: torch.device) -> "WordFrame":
@@ -55,7 +57,8 @@ class WordFrame:
             averaging[torch.tensor(places).unbind(1)] = torch.tensor(weights)
         averaging = averaging.to(device)
         summing = (averaging > 0).to(averaging.dtype).transpose(1, 2)
-        return cls(averaging, summing, averaging.sum(-1) > 0)
+        count = summing.sum(1)
+        return cls(averaging, summing, count > 0, count)
 
 
 def word_maps(
