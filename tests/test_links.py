@@ -285,12 +285,17 @@ def test_spans_worked_by_hand() -> None:
     links = [Link("e", (0, 1), (4,)), Link("e", (5,), (2,))]
     assert link_pairs(TOKENS, links[0]) == [(1, 6), (2, 6)]
     assert link_pairs(TOKENS, links[0], faithful=True) == [(1, 6)]
-    assert link_pairs(TOKENS, links[0], shift=1) == [(2, 7), (3, 7)]
-    assert link_pairs(TOKENS, links[0], shift=2) == []
-    assert shifts(TOKENS, links[0], links) == [1]
-    assert shifts(TOKENS, links[1], links) == [-2, -1]
-    # A pair of a link is no control of another.
-    assert shifts(TOKENS, links[0], [*links, Link("f", (2,), (5,))]) == []
+    pairs = [link_pairs(TOKENS, link) for link in links]
+    related = {pair for of_link in pairs for pair in of_link}
+    assert pairs[1] == [(7, 3)]
+    assert shifts(TOKENS, pairs[0], related, set()) == [1]
+    assert shifts(TOKENS, pairs[1], related, set()) == [-2, -1]
+    # A pair of a link is no control of another, and no control attends to punctuation.
+    assert shifts(TOKENS, pairs[0], {*related, (3, 7)}, set()) == []
+    assert shifts(TOKENS, pairs[0], related, {7}) == []
+    assert shifts(TOKENS, pairs[0], related, {6, 7}) == [1]
+    # Moved by one, "cats" would be the second piece of "chased" beside its first.
+    assert shifts(TOKENS, [(5, 6)], set(), set()) == [-4, -3, -2, 1]
     head = attention(
         {
             1: {6: 0.1},
@@ -302,17 +307,17 @@ def test_spans_worked_by_hand() -> None:
             4: {1: 0.25},
         }
     )
-    found = Spans([TOKENS], [links], ["e"], layers=1, heads=1)
+    found = Spans([TOKENS], [set()], [links], ["e"], layers=1, heads=1)
     seen(found, [head])
     mean = {name: float(sums.mean[0, 0, 0]) for name, sums in found.sums.items()}
     assert mean["score"] == pytest.approx(0.5)  # The larger of 0.3 and 0.5.
     assert mean["attention"] == pytest.approx(0.4)
-    # The first link, one word on: the larger of old-away 0.2 and dog-away 0.6. The second: chased-The 0.25 (of its two
-    # pieces the larger) and cats-old 0.2, 0.225 on average.
-    assert mean["attention_control"] == pytest.approx((0.6 + 0.225) / 2)
-    assert mean["attention_excess"] == pytest.approx(0.4 - 0.4125)
+    # The first link, one token on: the larger of old-away 0.2 and dog-away 0.6. The second: from the second piece of
+    # "chased" to "The" 0.05, and cats-old 0.2, 0.125 on average.
+    assert mean["attention_control"] == pytest.approx((0.6 + 0.125) / 2)
+    assert mean["attention_excess"] == pytest.approx(0.4 - 0.3625)
     assert found.scores.shape == (1, 1, 1, 1)
-    faithful = Spans([TOKENS], [links], ["e"], layers=1, heads=1, faithful=True)
+    faithful = Spans([TOKENS], [set()], [links], ["e"], layers=1, heads=1, faithful=True)
     seen(faithful, [head])
     assert faithful.sums["score"].mean[0, 0, 0] == pytest.approx(0.5)
     assert faithful.sums["attention"].mean[0, 0, 0] == pytest.approx((0.1 + 0.5) / 2)

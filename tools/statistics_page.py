@@ -16,10 +16,10 @@ from pages import ROOT
 from simulations.base import Section
 
 PAGE = ROOT / "docs" / "statistics.md"
-SECTIONS: tuple[str, ...] = ("controls", "proxies")
+SECTIONS: tuple[str, ...] = ("controls", "linked", "proxies")
 """The modules of tools/simulations, in the order of the page."""
 
-NEEDS = {"controls": "HEADSCOPE_UD"}
+NEEDS = {"controls": "HEADSCOPE_UD", "linked": "HEADSCOPE_FRAMENET"}
 """The environment variable that names the data of a section; see tools/relation_results.py."""
 
 HEAD = """# How far the statistics can be trusted

@@ -37,8 +37,9 @@ _SPANS = {
     "the links of the relation in a sentence; mean over sentences (paper, section 4.2).",
     "attention": "The same for every link: mean over the links of a sentence, then over sentences.",
     "attention_control": "Control at the same distance: the same with both spans moved by one "
-    "number of words to every other place of the sentence where they fit, mean over places. Sizes, "
-    "distance and the maximum are the same, and there is no relation.",
+    "number of tokens to every other place of the sentence where they fit, to no punctuation that "
+    "is attended to, mean over places. Sizes, distance and the maximum are the same, and there is "
+    "no relation.",
     "attention_excess": "Attention minus its control, over the links that have one. " + _TESTED,
     "percentile_99": "The 99th percentile of the scores of all heads (paper, figure 3): one head "
     "in a hundred is above it, whatever the heads do.",

@@ -48,6 +48,18 @@ class LinkedCorpus:
         return sorted(count, key=lambda name: (-count[name], name))
 
     @property
+    def punctuation(self) -> list[frozenset[int]]:
+        """The tokens of every sentence's words without a letter or a digit."""
+        marks = []
+        for sentence, tokens in zip(self.sentences, self.tokens, strict=True):
+            own: set[int] = set()
+            for word, pieces in zip(sentence.words, tokens, strict=True):
+                if not any(character.isalnum() for character in word.form):
+                    own.update(pieces)
+            marks.append(frozenset(own))
+        return marks
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was left out, a sentence each."""
         lost = [f"{n} {what}" for what, n in self.counts[:2] if n]

@@ -277,7 +277,13 @@ def spans(
     """
     names = linked.relations
     observer = Spans(
-        linked.tokens, linked.links, names, model.layers, model.heads, faithful=faithful
+        linked.tokens,
+        linked.punctuation,
+        linked.links,
+        names,
+        model.layers,
+        model.heads,
+        faithful=faithful,
     )
     _pass(model, linked.encoded, [observer], settings, keeping)
     relations = relation_rows(observer.sums, names)
