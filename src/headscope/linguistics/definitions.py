@@ -14,7 +14,8 @@ _UD = {
     "those of the word that attends; special tokens are left out and the diagonal is 0 (Clark et "
     "al. 2019, section 4.2).",
     "accuracy_control": "Control at the same distance: the share of the sentence's other words "
-    "whose arg max falls at the same signed distance, pairs of the same relation left out. It is "
+    "whose arg max falls at the same signed distance, pairs of the same relation and punctuation "
+    "that is attended to left out. It is "
     "what the head finds by distance alone.",
     "accuracy_excess": "Accuracy minus its control, mean over the links that have one. " + _TESTED,
     "accuracy_over_offset": "Accuracy minus that of the best fixed offset on the same words. The "
@@ -23,8 +24,9 @@ _UD = {
     "attention": "Attention from the word to its governor (to_head) or from the governor to the "
     "word (from_head), a fraction of mass.",
     "attention_control": "Control at the same distance: the mean attention between the sentence's "
-    "other pairs of words at the same signed distance, pairs of the same relation left out; it is "
-    "the mean of what a piece of the word attended to gets, times the pieces of the linked word.",
+    "other pairs of words at the same signed distance, pairs of the same relation and punctuation "
+    "that is attended to left out; it is the mean of what a piece of the word attended to gets, "
+    "times the pieces of the linked word.",
     "attention_excess": "Attention minus its control, mean over the links that have one. "
     + _TESTED,
     "looks_at": "Share of all words whose arg max lies so many words away.",

@@ -50,14 +50,7 @@ class LinkedCorpus:
     @property
     def punctuation(self) -> list[frozenset[int]]:
         """The tokens of every sentence's words without a letter or a digit."""
-        marks = []
-        for sentence, tokens in zip(self.sentences, self.tokens, strict=True):
-            own: set[int] = set()
-            for word, pieces in zip(sentence.words, tokens, strict=True):
-                if not any(character.isalnum() for character in word.form):
-                    own.update(pieces)
-            marks.append(frozenset(own))
-        return marks
+        return punctuation_tokens(self.sentences, self.tokens)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -156,6 +149,20 @@ def links_with_tokens(sentence: Sentence, tokens: WordTokens) -> tuple[Link, ...
         for link in sentence.links
         if all(tokens[word] for word in (*link.source, *link.target))
     )
+
+
+def punctuation_tokens(
+    sentences: Sequence[Sentence], tokens: Sequence[WordTokens]
+) -> list[frozenset[int]]:
+    """The tokens of every sentence's words without a letter or a digit."""
+    found = []
+    for sentence, of_words in zip(sentences, tokens, strict=True):
+        own: set[int] = set()
+        for word, pieces in zip(sentence.words, of_words, strict=True):
+            if not any(character.isalnum() for character in word.form):
+                own.update(pieces)
+        found.append(frozenset(own))
+    return found
 
 
 def word_links(links: Sequence[Sequence[Link]], relations: Sequence[str]) -> list[WordLinks]:
