@@ -67,7 +67,7 @@ def test_a_study_writes_every_table_and_a_report(studied: Path) -> None:
     assert {key.split("/")[0] for key in maps} == {"before", "after"}
     assert len(run.tables["examples"]) == 16 == len(maps) // 2
     signals = run.tables["predictors"]
-    assert {"gradient_importance", "entropy", "share_vertical", "layer"} <= set(signals["measure"])
+    assert {"gradient_importance", "entropy", "share_vertical"} <= set(signals["measure"])
     assert set(signals["effect"]) == {"loss_moved", "loss", "accuracy", "f1"}
     assert signals["n"].unique().to_list() == [heads]
     assert signals.filter(

@@ -30,6 +30,8 @@ from headscope.linguistics.word_attention import (
     word_maps,
 )
 from headscope.model.layer_maps import Batch, LayerMaps
+from simulations.controls import HEADS
+from simulations.linked import DependenciesByWords, Linked, SpansByWords, span_excess, word_excess
 
 # [CLS] The old dog chased cats away [SEP]; "chased" is two pieces. Words 0 to 5, tokens 0 to 8.
 TOKENS = [[1], [2], [3], [4, 5], [6], [7]]
@@ -94,7 +96,7 @@ def dependencies() -> Dependencies:
     dependent, head = (np.array([pair[i] for pair in LINKS.values()]) for i in (0, 1))
     links = WordLinks(dependent, head, np.arange(len(LINKS)))
     return Dependencies(
-        [TOKENS], [links], np.array([0]), np.array([1, 1, 1, -1, -1]), layers=1, heads=2
+        [TOKENS], [set()], [links], np.array([0]), np.array([1, 1, 1, -1, -1]), layers=1, heads=2
     )
 
 
@@ -134,19 +136,27 @@ def test_dependencies_worked_by_hand() -> None:
     assert mean["to_head", "attention"][0, 0] == 0
     # obj, first head: from "cats" to "chased" nothing; from "chased" to "cats" 0.3.
     assert mean["from_head", "attention"][3, 0] == pytest.approx(0.3)
-    # Other words to the next: 0.9, 0.8, 0.6 and 0.6; their mean is 0.725.
-    assert mean["from_head", "attention_control"][3, 0] == pytest.approx(0.725)
-    assert mean["from_head", "attention_excess"][3, 0] == pytest.approx(-0.425)
+    # Other words to the next: 0.9, 0.8, 0.6 and 0.6, of which one 0.6 is for two pieces. A piece gets 0.65 on average,
+    # and "cats" is one.
+    assert mean["from_head", "attention_control"][3, 0] == pytest.approx(0.65)
+    assert mean["from_head", "attention_excess"][3, 0] == pytest.approx(-0.35)
+    # From a word to "chased", which has two pieces: obj is one word back, and of the others 0.1 of the first head's.
+    others = [0, 0, 0, 0.1]
+    assert mean["to_head", "attention_control"][3, 0] == pytest.approx(2 * np.mean(others))
     # The first head's arg max lies one word on for five of six words, and one back for the last.
     assert found.offsets[0, 0, 10 + 1] == 5
     assert found.offsets[0, 0, 10 - 1] == 1
 
 
 def slowly(
-    words: np.ndarray[Any, Any], there: np.ndarray[Any, Any], links: list[tuple[int, int, int]]
+    words: np.ndarray[Any, Any],
+    sizes: np.ndarray[Any, Any],
+    is_mark: np.ndarray[Any, Any],
+    links: list[tuple[int, int, int]],
 ) -> dict[tuple[str, str, int], float]:
     """The quantities of one head and sentence with loops, mean over the links of each relation."""
     n = len(words)
+    there = sizes > 0
     words = words.copy()
     for i in range(n):
         words[i, i] = 0
@@ -170,8 +180,13 @@ def slowly(
 
             for name, value in (("accuracy", hit), ("attention", mass)):
                 out.setdefault((direction, name, relation), []).append(value(dep, head))
-                if others:
-                    control = float(np.mean([value(a, b) for a, b in others]))
+                attended = 1 if direction == "to_head" else 0
+                kept = [pair for pair in others if not is_mark[pair[attended]]]
+                if kept:
+                    # Attention is compared for as many pieces as the word has.
+                    counts = sizes if name == "attention" else np.ones(n)
+                    of_piece = [value(*pair) / counts[pair[attended]] for pair in kept]
+                    control = float(np.mean(of_piece) * counts[(dep, head)[attended]])
                     out.setdefault((direction, f"{name}_control", relation), []).append(control)
                     out.setdefault((direction, f"{name}_excess", relation), []).append(
                         value(dep, head) - control
@@ -197,12 +212,16 @@ def test_dependencies_are_those_of_loops(seed: int, count: int) -> None:
     ]
     links = [(d, h, r) for d, h, r in heads if there[d] and there[h]]
     arrays = (np.array([link[i] for link in links], dtype=np.int64) for i in range(3))
-    one = Dependencies([tokens], [WordLinks(*arrays)], np.array([1]), np.array([1, -1, 2]), 1, 2)
+    is_mark = rng.random(count) < 0.2
+    marks = {token for own, mark in zip(tokens, is_mark, strict=True) if mark for token in own}
+    one = Dependencies(
+        [tokens], [marks], [WordLinks(*arrays)], np.array([1]), np.array([1, -1, 2]), 1, 2
+    )
     seen(one, list(maps))
     frame = WordFrame.of([tokens], at + 1, torch.device("cpu"))
     for head in range(2):
         raw = frame.averaging[0].numpy() @ maps[head].numpy() @ frame.summing[0].numpy()
-        expected = slowly(raw, there, links)
+        expected = slowly(raw, np.array([len(own) for own in tokens]), is_mark, links)
         for (direction, quantity), sums in one.sums.items():
             for relation in range(3):
                 value = sums.mean[3 + relation, 0, head]
@@ -252,7 +271,9 @@ def test_results_do_not_depend_on_padding() -> None:
 
 @given(hnp.arrays(np.float32, (2, 3, 7, 7), elements=st.floats(0, 1, width=32)))
 def test_sums_along_diagonals(values: np.ndarray[Any, Any]) -> None:
-    found = diagonal_sums(torch.tensor(values))
+    weight = torch.tensor([[1.0] * 7, [0, 1, 2, 3, 4, 5, 6]])
+    found = diagonal_sums(torch.tensor(values), weight)
+    values = values * weight.numpy()[:, None, None]
     for d in range(-6, 7):
         expected = np.trace(values, offset=d, axis1=2, axis2=3)
         np.testing.assert_allclose(found[..., d + 6], expected, rtol=1e-5, atol=1e-6)
@@ -260,7 +281,7 @@ def test_sums_along_diagonals(values: np.ndarray[Any, Any]) -> None:
 
 def test_counts_at_distances_leave_out_words_without_tokens() -> None:
     there = torch.tensor([[True, False, True]])
-    counts = count_distances(torch.tensor([[[1, 0, 0]]]), there)
+    counts = count_distances(torch.tensor([[[1, 0, 0]]]), there[:, None])
     assert counts[0, 0].tolist() == [
         1,
         0,
@@ -268,7 +289,14 @@ def test_counts_at_distances_leave_out_words_without_tokens() -> None:
         1,
         0,
     ]  # word 2 at -2, word 0 at 1; word 1 is not there.
-    assert count_pairs(there)[0].tolist() == [1, 0, 2, 0, 1]
+    assert count_pairs(there, there)[0].tolist() == [1, 0, 2, 0, 1]
+    assert count_pairs(there, there & torch.tensor([True, True, False]))[0].tolist() == [
+        1,
+        0,
+        1,
+        0,
+        0,
+    ]
 
 
 def test_spans_worked_by_hand() -> None:
@@ -276,12 +304,17 @@ def test_spans_worked_by_hand() -> None:
     links = [Link("e", (0, 1), (4,)), Link("e", (5,), (2,))]
     assert link_pairs(TOKENS, links[0]) == [(1, 6), (2, 6)]
     assert link_pairs(TOKENS, links[0], faithful=True) == [(1, 6)]
-    assert link_pairs(TOKENS, links[0], shift=1) == [(2, 7), (3, 7)]
-    assert link_pairs(TOKENS, links[0], shift=2) == []
-    assert shifts(TOKENS, links[0], links) == [1]
-    assert shifts(TOKENS, links[1], links) == [-2, -1]
-    # A pair of a link is no control of another.
-    assert shifts(TOKENS, links[0], [*links, Link("f", (2,), (5,))]) == []
+    pairs = [link_pairs(TOKENS, link) for link in links]
+    related = {pair for of_link in pairs for pair in of_link}
+    assert pairs[1] == [(7, 3)]
+    assert shifts(TOKENS, pairs[0], related, set()) == [1]
+    assert shifts(TOKENS, pairs[1], related, set()) == [-2, -1]
+    # A pair of a link is no control of another, and no control attends to punctuation.
+    assert shifts(TOKENS, pairs[0], {*related, (3, 7)}, set()) == []
+    assert shifts(TOKENS, pairs[0], related, {7}) == []
+    assert shifts(TOKENS, pairs[0], related, {6, 7}) == [1]
+    # Moved by one, "cats" would be the second piece of "chased" beside its first.
+    assert shifts(TOKENS, [(5, 6)], set(), set()) == [-4, -3, -2, 1]
     head = attention(
         {
             1: {6: 0.1},
@@ -293,17 +326,17 @@ def test_spans_worked_by_hand() -> None:
             4: {1: 0.25},
         }
     )
-    found = Spans([TOKENS], [links], ["e"], layers=1, heads=1)
+    found = Spans([TOKENS], [set()], [links], ["e"], layers=1, heads=1)
     seen(found, [head])
     mean = {name: float(sums.mean[0, 0, 0]) for name, sums in found.sums.items()}
     assert mean["score"] == pytest.approx(0.5)  # The larger of 0.3 and 0.5.
     assert mean["attention"] == pytest.approx(0.4)
-    # The first link, one word on: the larger of old-away 0.2 and dog-away 0.6. The second: chased-The 0.25 (of its two
-    # pieces the larger) and cats-old 0.2, 0.225 on average.
-    assert mean["attention_control"] == pytest.approx((0.6 + 0.225) / 2)
-    assert mean["attention_excess"] == pytest.approx(0.4 - 0.4125)
+    # The first link, one token on: the larger of old-away 0.2 and dog-away 0.6. The second: from the second piece of
+    # "chased" to "The" 0.05, and cats-old 0.2, 0.125 on average.
+    assert mean["attention_control"] == pytest.approx((0.6 + 0.125) / 2)
+    assert mean["attention_excess"] == pytest.approx(0.4 - 0.3625)
     assert found.scores.shape == (1, 1, 1, 1)
-    faithful = Spans([TOKENS], [links], ["e"], layers=1, heads=1, faithful=True)
+    faithful = Spans([TOKENS], [set()], [links], ["e"], layers=1, heads=1, faithful=True)
     seen(faithful, [head])
     assert faithful.sums["score"].mean[0, 0, 0] == pytest.approx(0.5)
     assert faithful.sums["attention"].mean[0, 0, 0] == pytest.approx((0.1 + 0.5) / 2)
@@ -387,3 +420,57 @@ def test_a_head_drawn_at_random() -> None:
     assert mean == 0.5
     assert 0 <= low < mean < high <= 1
     assert np.isnan(random_head(np.array([np.nan]))[0])
+
+
+# ---- heads that know of no relation
+
+
+@pytest.fixture(scope="module")
+def made() -> Linked:
+    """Sentences of 14 words, two in five punctuation; linked words have more pieces, and stand
+    two words apart.
+    """
+    rng = np.random.default_rng(0)
+    tokens, punctuation, links = [], [], []
+    for _ in range(400):
+        is_mark = rng.random(14) < 0.4
+        dependent = int(rng.integers(3, 9))
+        is_mark[[dependent, dependent + 2]] = False
+        place, words = 1, []
+        for word in range(14):
+            pieces = 1 + int(rng.random() < (0.6 if word in (dependent, dependent + 2) else 0.1))
+            words.append(tuple(range(place, place + pieces)))
+            place += pieces
+        tokens.append(words)
+        marks = [words[word] for word in np.flatnonzero(is_mark).tolist()]
+        punctuation.append(frozenset(token for pieces in marks for token in pieces))
+        links.append([Link("r", (dependent,), (dependent + 2,))])
+    return Linked(tokens, punctuation, links)
+
+
+CASES = ("uniform", "vertical", "diagonal")
+
+
+def test_heads_without_a_relation_have_no_excess_between_words(made: Linked) -> None:
+    heads = [HEADS[name] for name in CASES]
+    uniform, vertical, diagonal = word_excess(made, heads, 0)["r"]
+    assert uniform.value == pytest.approx(0, abs=1e-3)
+    assert abs(vertical.value) < 12
+    # Its further pieces get less than those that are nearer: less than 0, and no relation.
+    assert -35 < diagonal.value < 0
+    # Where attention to words of any number of pieces is compared, and punctuation is a word:
+    uniform, vertical, _ = word_excess(made, heads, 0, DependenciesByWords)["r"]
+    assert uniform.value > 30
+    assert vertical.value < -20
+
+
+def test_heads_without_a_relation_have_no_excess_between_spans(made: Linked) -> None:
+    heads = [HEADS[name] for name in CASES]
+    uniform, vertical, diagonal = span_excess(made, heads, 0)["r"]
+    assert uniform.value == pytest.approx(0, abs=1e-3)
+    assert abs(vertical.value) < 15
+    assert abs(diagonal.value) < 8
+    assert uniform.share > 0.95
+    # Moved by words, punctuation included:
+    _, vertical, _ = span_excess(made, heads, 0, SpansByWords)["r"]
+    assert vertical.value < -25

@@ -19,7 +19,7 @@ from headscope.examples import Split, Word
 from headscope.measures import MEASURES, measure
 from headscope.measures.base import Measures, Moments, Prepared
 from headscope.measures.comparison import compare, cosine
-from headscope.measures.controls import controls
+from headscope.measures.controls import TokenPairs, WordPlaces, shifts_of_sets
 from headscope.measures.features import class_masks, notebook_masks, notebook_words
 from headscope.measures.pairs import (
     crossed,
@@ -72,9 +72,26 @@ def by_hand(maps: Tensor) -> LayerMaps:
     return LayerMaps(0, batch, maps[None, None], torch.ones(1, 1, LENGTH, 2))
 
 
-def value(name: str, maps: Tensor) -> float:
+def value(name: str, maps: Tensor, example: Aligned = HAND) -> float:
     layer = by_hand(maps)
-    return float(MEASURES.get(name).values(layer, Prepared(layer.batch, [HAND]))[0, 0])
+    return float(MEASURES.get(name).values(layer, Prepared(layer.batch, [example]))[0, 0])
+
+
+# [CLS] today nurses often thank her again here . [SEP]; "nurses" is two tokens.
+ROOMY = Aligned(
+    words=(
+        word("today", "ADV", "advmod", 3),
+        word("nurses", "NOUN", "nsubj", 3, "nurse"),
+        word("often", "ADV", "advmod", 3),
+        word("thank", "VERB", "root", -1),
+        word("her", "PRON", "obj", 3, "she"),
+        word("again", "ADV", "advmod", 3),
+        word("here", "ADV", "advmod", 3),
+        word(".", "PUNCT", "punct", 3),
+    ),
+    text=(0,) * 8,
+    tokens=((1,), (2, 3), (4,), (5,), (6,), (7,), (8,), (9,)),
+)
 
 
 def test_uniform_attention_by_hand() -> None:
@@ -87,7 +104,9 @@ def test_uniform_attention_by_hand() -> None:
         assert value(f"from_cls_to_{name}", uniform) == pytest.approx(1 / LENGTH)
     for relation in ("verb_to_subject", "subject_to_verb", "noun_to_pronoun", "pronoun_to_noun"):
         assert value(relation, uniform) == pytest.approx(1 / LENGTH)
-        assert value(f"{relation}_excess", uniform) == pytest.approx(0, abs=1e-7)
+        assert value(f"{relation}_excess", uniform, ROOMY) == pytest.approx(0, abs=1e-7)
+    # No verb and subject of these two short texts can be moved to both sides.
+    assert np.isnan(value("verb_to_subject_excess", uniform))
     assert np.isnan(value("attention_to_negation", uniform))
 
 
@@ -130,20 +149,44 @@ def test_the_same_word_across_by_hand() -> None:
     assert value("same_word_across", maps) == pytest.approx(0.35)
 
 
-@given(st.integers(0, 10_000))
-def test_a_control_is_another_pair_at_the_same_distance(seed: int) -> None:
-    pairs = token_pairs(HAND, linked(HAND, reverse=False))
-    place = {t: (w, HAND.text[w]) for w, own in enumerate(HAND.tokens) for t in own}
-    for (q, k), control in zip(pairs, controls(HAND, pairs, seed), strict=True):
-        assert control is not None
-        assert control[1] - control[0] == k - q
-        assert control not in pairs
-        assert place[control[0]][1] == place[control[1]][1]
-        assert place[control[0]][0] != place[control[1]][0]
+def controls(aligned: Aligned, pairs: list[tuple[int, int]], seed: int) -> list:
+    """The pair that each pair of tokens is compared with, or None."""
+    shifts = shifts_of_sets(WordPlaces.of([aligned]), TokenPairs.of([pairs]), [seed]).tolist()
+    moved = zip(pairs, shifts, strict=True)
+    return [(query + by, key + by) if by else None for (query, key), by in moved]
 
 
 @given(st.integers(0, 10_000))
-def test_the_control_of_the_same_word_is_another_word_of_the_other_text(seed: int) -> None:
+def test_the_control_is_the_whole_relation_moved_to_a_side(seed: int) -> None:
+    verb_to_subject = token_pairs(ROOMY, linked(ROOMY, reverse=False))
+    assert verb_to_subject == [(5, 2), (5, 3)]
+    # Two tokens to the left there is no word any more.
+    assert controls(ROOMY, verb_to_subject, seed) in ([(4, 1), (4, 2)], [(6, 3), (6, 4)])
+    to_verb = [(key, query) for query, key in verb_to_subject]
+    assert controls(ROOMY, to_verb, seed) in ([(1, 4), (2, 4)], [(3, 6), (4, 6)])
+    # To "here" one token further on, but not to the "." two further on.
+    to_again = token_pairs(ROOMY, [(4, 5)])
+    assert controls(ROOMY, to_again, seed) in ([(5, 6)], [(7, 8)], [(6, 7)])
+    assert (8, 9) not in controls(ROOMY, to_again, seed)
+    # Moved by one, "nurses" (2) -> "nurses" (3) would be within a word.
+    assert (2, 3) not in controls(ROOMY, token_pairs(ROOMY, [(2, 3)]), seed)
+
+
+def test_both_sides_are_drawn_and_the_excess_is_that_of_the_pairs_that_can_be_moved() -> None:
+    pairs = token_pairs(ROOMY, linked(ROOMY, reverse=False))
+    drawn = [tuple(controls(ROOMY, pairs, seed)) for seed in range(200)]
+    to_left = drawn.count(((4, 1), (4, 2)))
+    assert to_left + drawn.count(((6, 3), (6, 4))) == 200
+    assert 70 < to_left < 130
+    maps = torch.zeros(LENGTH, LENGTH)
+    maps[5, 2], maps[5, 3] = 0.3, 0.7
+    maps[4, 1], maps[6, 4] = 0.1, 0.1
+    assert value("verb_to_subject_excess", maps, ROOMY) == pytest.approx(0.7 - 0.1)
+    assert value("verb_to_subject_control", maps, ROOMY) == pytest.approx(0.1)
+
+
+@given(st.integers(0, 10_000))
+def test_the_control_of_the_same_word_is_two_other_words_as_far_from_each_other(seed: int) -> None:
     batch = by_hand(torch.eye(LENGTH)).batch
     pairs_of = same_words(
         Batch(np.array([seed]), batch.real, batch.special, batch.segment, batch.ids), [HAND]
@@ -155,11 +198,17 @@ def test_the_control_of_the_same_word_is_another_word_of_the_other_text(seed: in
         for q, k in zip(every.query.tolist(), every.key.tolist(), strict=True)
     }
     assert pairs == {(0, 6), (6, 0), (1, 5), (5, 1)}
+    assert matched.example.tolist() == control.example.tolist()
+    distance = matched.key - matched.query
+    assert torch.equal(control.key - control.query, distance)
+    assert torch.equal(control.weight, matched.weight)
     for q, k in zip(control.query.tolist(), control.key.tolist(), strict=True):
         assert text[q][1] != text[k][1]
         assert (text[q][0], text[k][0]) not in pairs
         assert HAND.words[text[k][0]].upos != "PUNCT"
-    for own in (every, matched, control):
+        assert HAND.words[text[q][0]].form != HAND.words[text[k][0]].form
+    assert len(control.query)
+    for own in (every, matched):
         # A pair weighs 1 / pairs / the word's own tokens, and stands once for each token of the other word.
         shares = zip(own.weight.tolist(), own.key.tolist(), strict=True)
         assert sum(w / len(HAND.tokens[text[k][0]]) for w, k in shares) == pytest.approx(1)

@@ -17,7 +17,8 @@ the same ([statistics.md](statistics.md) says how well they cover). Written by
 i (row) to token j (column), L the number of real tokens; padding never counts.
 
 A `_control` is what the head does without the relation; an `_excess` is what is left once that is
-taken off. `--faithful` gives the form of the paper's notebook where it differs. Classes of words:
+taken off. Heads that know of no relation have no excess: [statistics.md](statistics.md) tries it.
+`--faithful` gives the form of the paper's notebook where it differs. Classes of words:
 every token of the input whose piece occurs in a word of the class counts, a word that contains a
 negation ("north") is one, spaCy's `agent` and `expl` are subjects, `attr` and `oprd` objects, and
 an example without the class counts as 0 (but for negation). The cosine of `headscope compare

@@ -17,7 +17,7 @@ import headscope
 from headscope.figures.catalogue import drawings
 from headscope.figures.rendering import write
 from headscope.results.numbers import p_value
-from headscope.stats.proxies import LAYER, MOVED, predictors
+from headscope.stats.proxies import MOVED, predictors
 from pages import PAGES, ROOT, RUNS, interval, made_by, table
 
 Init = Literal["pretrained", "random", "none"]
@@ -75,8 +75,8 @@ def compared() -> None:
         "through `make results`. At most 1,000 validation examples.",
         "Cosine of the maps before and after (paper, figure 5), the mean over a layer's heads:",
         table(("task", "metric", "score", *(f"L{n}" for n in range(1, len(rows[0]) - 2))), rows),
-        "The heads with the largest excess over their control (two other words at the same "
-        "distance; another word of the other text), after fine-tuning. The best of 72 heads is "
+        "The heads with the largest excess over their control (the same pairs moved along their "
+        "texts), after fine-tuning. The best of 72 heads is "
         "chosen on the data it is scored on.",
         table(("task", "relation", "head", "attention", "excess over the control", "n"), lines),
     ]
@@ -121,9 +121,9 @@ def same_word() -> None:
     page = [
         "# The same word in the other sentence: are those heads needed?",
         "The five heads with the largest excess of `same_word_across` over their control "
-        "(another word there), in fine-tuned all-MiniLM-L6-v2 (paper, section 5), disabled "
-        "together, against 20 random sets of five heads. Points; 408 validation examples; `make "
-        f"results`, with {made_by(run)} and `--heads random:5`.",
+        "(two other words as far from each other), in fine-tuned all-MiniLM-L6-v2 (paper, section "
+        "5), disabled together, against 20 random sets of five heads. Points; 408 validation "
+        f"examples; `make results`, with {made_by(run)} and `--heads random:5`.",
         table(
             (
                 "task",
@@ -293,7 +293,7 @@ def disabled() -> None:
             name: pl.read_parquet(measured / f"{name}.parquet") for name in ("heads", "patterns")
         }
         found = [r for r in predictors({**read, "disabled": each}) if r.effect == MOVED]
-        always = (LAYER, "gradient_importance", "norm_entropy", "entropy")
+        always = ("gradient_importance", "norm_entropy", "entropy")
         top = [r for r in found if r.measure not in always][:3] + [
             r for r in found if r.measure in always
         ]
@@ -303,6 +303,8 @@ def disabled() -> None:
                 r.measure,
                 f"{r.value:+.2f} ({r.low:+.2f} to {r.high:+.2f})",
                 p_value(r.p_corrected),
+                f"{r.overall:+.2f}",
+                f"{r.overall_layer:+.2f}",
             )
             for r in top
         ]
@@ -342,12 +344,16 @@ def disabled() -> None:
         "Whole layers, with corrected p:",
         table(("task", "most needed", "p", "least needed", "p"), layers),
         "## Which signal says which head matters?",
-        "Spearman's correlation over the 72 heads with how far the loss of an example moves when "
-        "a head is disabled: the three strongest of all measures and pattern shares (of the "
-        "fine-tuned model) and, in any case, gradient importance, entropy, plain and "
-        "norm-weighted, and the layer, which any has to beat. p is corrected over all signals "
-        "(Holm); intervals resample heads.",
-        table(("task", "signal", "rank correlation", "corrected p"), signals),
+        "Rank correlation over the 72 heads with how far the loss of an example moves when a head "
+        "is disabled: the three strongest of all measures and pattern shares (of the fine-tuned "
+        "model) and, in any case, gradient importance, entropy, plain and norm-weighted. "
+        "Within layers, ranks are those in a head's layer, and p is by permutations within layers, "
+        "corrected over all signals (Holm). Over all heads, a signal is given credit for what it "
+        "says of layers, as the number of the layer is; neither is tested.",
+        table(
+            ("task", "signal", "within layers", "corrected p", "over all heads", "the layer"),
+            signals,
+        ),
     ]
     (PAGES / "disabled.md").write_text("\n\n".join(page) + "\n")
 

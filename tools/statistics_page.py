@@ -7,6 +7,7 @@ other sections of the page stay. Everything is drawn from fixed seeds.
 """
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -15,8 +16,19 @@ from pages import ROOT
 from simulations.base import Section
 
 PAGE = ROOT / "docs" / "statistics.md"
-SECTIONS: tuple[str, ...] = ("paired", "means", "clusters", "seeds")
+SECTIONS: tuple[str, ...] = (
+    "paired",
+    "means",
+    "clusters",
+    "seeds",
+    "controls",
+    "linked",
+    "proxies",
+)
 """The modules of tools/simulations, in the order of the page."""
+
+NEEDS = {"controls": "HEADSCOPE_UD", "linked": "HEADSCOPE_FRAMENET"}
+"""The environment variable that names the data of a section; see tools/relation_results.py."""
 
 HEAD = """# How far the statistics can be trusted
 
@@ -47,7 +59,9 @@ def kept(name: str, page: str) -> str | None:
 
 def main() -> None:
     """Write the page."""
-    asked = sys.argv[1:] or list(SECTIONS)
+    # Without the data that a section needs, the page keeps what it says.
+    has_data = {name: name not in NEEDS or os.environ.get(NEEDS[name]) for name in SECTIONS}
+    asked = sys.argv[1:] or [name for name in SECTIONS if has_data[name]]
     if unknown := sorted(set(asked) - set(SECTIONS)):
         sys.exit(f"no such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     page = PAGE.read_text() if PAGE.exists() else ""

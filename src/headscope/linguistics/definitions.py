@@ -15,7 +15,8 @@ _UD = {
     "those of the word that attends; special tokens are left out and the diagonal is 0 (Clark et "
     "al. 2019, section 4.2).",
     "accuracy_control": "Control at the same distance: the share of the sentence's other words "
-    "whose arg max falls at the same signed distance, pairs of the same relation left out. It is "
+    "whose arg max falls at the same signed distance, pairs of the same relation and punctuation "
+    "that is attended to left out. It is "
     "what the head finds by distance alone.",
     "accuracy_excess": "Accuracy minus its control, mean over the links that have one. " + _TESTED,
     "accuracy_over_offset": "Accuracy minus that of the best fixed offset on the same words. The "
@@ -24,7 +25,9 @@ _UD = {
     "attention": "Attention from the word to its governor (to_head) or from the governor to the "
     "word (from_head), a fraction of mass.",
     "attention_control": "Control at the same distance: the mean attention between the sentence's "
-    "other pairs of words at the same signed distance, pairs of the same relation left out.",
+    "other pairs of words at the same signed distance, pairs of the same relation and punctuation "
+    "that is attended to left out; it is the mean of what a piece of the word attended to gets, "
+    "times the pieces of the linked word.",
     "attention_excess": "Attention minus its control, mean over the links that have one. "
     + _TESTED,
     "looks_at": "Share of all words whose arg max lies so many words away.",
@@ -37,8 +40,9 @@ _SPANS = {
     "the links of the relation in a sentence; mean over sentences (paper, section 4.2).",
     "attention": "The same for every link: mean over the links of a sentence, then over sentences.",
     "attention_control": "Control at the same distance: the same with both spans moved by one "
-    "number of words to every other place of the sentence where they fit, mean over places. Sizes, "
-    "distance and the maximum are the same, and there is no relation.",
+    "number of tokens to every other place of the sentence where they fit, to no punctuation that "
+    "is attended to, mean over places. Sizes, distance and the maximum are the same, and there is "
+    "no relation.",
     "attention_excess": "Attention minus its control, over the links that have one. " + _TESTED,
     "percentile_99": "The 99th percentile of the scores of all heads (paper, figure 3): one head "
     "in a hundred is above it, whatever the heads do.",

@@ -10,7 +10,7 @@ finds beyond that, it does not find by distance.
 The syntactic head of a word is called its governor here: a head is an attention head.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -18,7 +18,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headscope.linguistics.clustered import Clustered, add_layers
@@ -45,9 +45,10 @@ QUANTITIES = (
     "attention_control",
     "attention_excess",
 )
-"""What is summed in both directions. `control` is the mean over other words at the same distance,
-`matched` the value of the links that have a control, `excess` their difference; `over_offset` is
-how much more often the arg max hits the word than the best fixed offset does.
+"""What is summed in both directions. `control` is the mean over other words at the same distance
+(of attention, what a piece of these gets, times the pieces of the linked word), `matched` the value
+of the links that have a control, `excess` their difference; `over_offset` is how much more often
+the arg max hits the word than the best fixed offset does.
 """
 LONGEST_OFFSET = 10
 
@@ -127,11 +128,40 @@ class _BatchLinks:
 
 @dataclass(frozen=True)
 class LinkedBatch:
-    """What is known of a batch before its maps; `pairs` counts pairs of words at a distance."""
+    """What is known of a batch before its maps.
+
+    Attributes:
+        frame: The words.
+        links: The links between them.
+        receives: Which words may be attended to in a control: those that are no punctuation.
+        pairs: How many pairs of a word and one that may be attended to are at a signed distance.
+    """
 
     frame: WordFrame
     links: _BatchLinks
+    receives: Bool[Tensor, "batch word"]
     pairs: Float[Tensor, "batch distance"]
+
+
+@dataclass(frozen=True)
+class _Direction:
+    """One direction of a layer's maps: from dependents to governors, or the transposed maps.
+
+    Attributes:
+        attention: Attention between words, the word that depends first.
+        target: The word of a link's arg max, for the word that depends.
+        at_distance: Sums of what a piece of a word gets, over the pairs of a control at a distance.
+        hits: How often these pairs are those of an arg max.
+        pairs: How many these pairs are.
+        attended: The word of each link that is attended to.
+    """
+
+    attention: Float[Tensor, "batch head word attended"]
+    target: Int[Tensor, "batch head word"]
+    at_distance: Float[Tensor, "batch head distance"]
+    hits: Float[Tensor, "batch head distance"]
+    pairs: Float[Tensor, "batch distance"]
+    attended: Int[Tensor, "link"]
 
 
 class Dependencies:
@@ -139,6 +169,7 @@ class Dependencies:
 
     Args:
         words: The tokens of every word of every sentence.
+        punctuation: The tokens of punctuation of every sentence.
         links: The links of every sentence.
         half: Which half a sentence belongs to, 0 or 1.
         best_offset: The best fixed offset of each relation.
@@ -154,6 +185,7 @@ class Dependencies:
     def __init__(
         self,
         words: Sequence[Tokens],
+        punctuation: Sequence[Set[int]],
         links: Sequence[WordLinks],
         half: Int[np.ndarray, "sentence"],
         best_offset: Int[np.ndarray, "relation"],
@@ -161,6 +193,7 @@ class Dependencies:
         heads: int,
     ) -> None:
         self._words = words
+        self._punctuation = punctuation
         self._links = links
         self._half = half
         self._best_offset = best_offset
@@ -176,10 +209,17 @@ class Dependencies:
         words = [self._words[i] for i in batch.examples]
         links = [self._links[i] for i in batch.examples]
         frame = WordFrame.of(words, batch.real.shape[1], device)
+        is_mark = np.zeros(frame.has_tokens.shape, dtype=bool)
+        for row, sentence in enumerate(batch.examples.tolist()):
+            marks = self._punctuation[sentence]
+            own = [not marks.isdisjoint(pieces) for pieces in self._words[sentence]]
+            is_mark[row, : len(own)] = own
+        receives = frame.has_tokens & ~torch.as_tensor(is_mark, device=device)
         return LinkedBatch(
             frame,
             _BatchLinks.of(links, self._half[batch.examples], self._best_offset, device),
-            count_pairs(frame.has_tokens),
+            receives,
+            count_pairs(frame.has_tokens, receives),
         )
 
     def see(self, maps: LayerMaps, prepared: LinkedBatch) -> None:
@@ -187,17 +227,12 @@ class Dependencies:
         frame, links = prepared.frame, prepared.links
         between = word_maps(maps.maps, frame)
         attends_to = largest_places(between, -1)  # [batch, head, word]
-        self._count_offsets(maps.layer, count_distances(attends_to, frame.has_tokens))
+        counts = count_distances(attends_to, frame.has_tokens[:, None])
+        self._count_offsets(maps.layer, counts)
         if not len(links.row):
             return
-        at_distance = diagonal_sums(between)
-        # From the governor is to it in the transposed map, where distances have the other sign.
-        attended_by = largest_places(between, -2)
-        for direction, attention, target, sums in (
-            ("to_head", between, attends_to, at_distance),
-            ("from_head", between.transpose(-1, -2), attended_by, at_distance.flip(-1)),
-        ):
-            quantities = _quantities(attention, target, sums, prepared)
+        for direction, seen in _directions(between, attends_to, prepared):
+            quantities = _quantities(seen, prepared)
             of_quantities = [self.sums[direction, quantity] for quantity in quantities]
             values = torch.stack(list(quantities.values()), 1)  # [link, quantity, head]
             add_layers(of_quantities, maps.layer, values, links.cluster, links.group)
@@ -217,32 +252,55 @@ class Dependencies:
         return arrays
 
 
-def _quantities(
-    attention: Float[Tensor, "batch head word attended"],
-    target: Int[Tensor, "batch head word"],
-    at_distance: Float[Tensor, "batch head distance"],
+def _directions(
+    between: Float[Tensor, "batch head word attended"],
+    attends_to: Int[Tensor, "batch head word"],
     batch: LinkedBatch,
-) -> dict[str, Float[Tensor, "link head"]]:
-    """Every quantity of every link, from the dependent to its governor.
+) -> list[tuple[str, _Direction]]:
+    """Both directions of the attention between words, whose arg max is known."""
+    frame, links, receives = batch.frame, batch.links, batch.receives[:, None]
+    # A word of more pieces gets more attention from a head that knows nothing of words.
+    at_distance = diagonal_sums(between, batch.receives / frame.pieces.clamp_min(1))
+    receives = receives.expand_as(attends_to)
+    has_target = frame.has_tokens[:, None] & receives.gather(-1, attends_to)
+    to_head = _Direction(
+        attention=between,
+        target=attends_to,
+        at_distance=at_distance,
+        hits=count_distances(attends_to, has_target),
+        pairs=batch.pairs,
+        attended=links.governor,
+    )
+    # From the governor is to it in the transposed map, where distances have the other sign.
+    attended_by = largest_places(between, -2)
+    from_head = _Direction(
+        attention=between.transpose(-1, -2),
+        target=attended_by,
+        at_distance=at_distance.flip(-1),
+        hits=count_distances(attended_by, receives),
+        pairs=batch.pairs.flip(-1),
+        attended=links.dependent,
+    )
+    return list(zip(DIRECTIONS, (to_head, from_head), strict=True))
 
-    Args:
-        attention: Attention between words.
-        target: The word with the most of it.
-        at_distance: Its sum at every signed distance.
-        batch: Words and links.
-    """
+
+def _quantities(seen: _Direction, batch: LinkedBatch) -> dict[str, Float[Tensor, "link head"]]:
+    """Every quantity of every link, from the dependent to its governor."""
     links = batch.links
     row, dependent, governor = links.row, links.dependent, links.governor
-    distance = governor - dependent + attention.shape[-1] - 1
-    pairs = batch.pairs[row, distance]
-    hit = (target[row, :, dependent] == governor[:, None]).float()
-    hits_at_distance = count_distances(target, batch.frame.has_tokens)
+    distance = governor - dependent + seen.attention.shape[-1] - 1
+    pairs = seen.pairs[row, distance]
+    # A link to punctuation is none of the pairs that a control is made of.
+    is_pair = batch.receives[row, seen.attended]
+    hit = (seen.target[row, :, dependent] == governor[:, None]).float()
+    pieces = batch.frame.pieces[row, seen.attended][:, None]
     quantities = {"accuracy_over_offset": hit - links.offset_hits[:, None]}
-    for name, value, everywhere in (
-        ("accuracy", hit, hits_at_distance),
-        ("attention", attention[row, :, dependent, governor], at_distance),
+    for name, value, everywhere, parts in (
+        ("accuracy", hit, seen.hits, torch.ones_like(pieces)),
+        ("attention", seen.attention[row, :, dependent, governor], seen.at_distance, pieces),
     ):
-        control = _control(value, everywhere[row, :, distance], pairs, links.peers)
+        of_pairs = everywhere[row, :, distance]
+        control = parts * _control(value / parts, is_pair, of_pairs, pairs, links.peers)
         quantities[name] = value
         quantities[f"{name}_matched"] = value.masked_fill(torch.isnan(control), torch.nan)
         quantities[f"{name}_control"] = control
@@ -252,6 +310,7 @@ def _quantities(
 
 def _control(
     value: Float[Tensor, "link head"],
+    is_pair: Bool[Tensor, "link"],
     everywhere: Float[Tensor, "link head"],
     pairs: Float[Tensor, "link"],
     peers: Int[Tensor, "link"],
@@ -260,6 +319,7 @@ def _control(
 
     Args:
         value: The value of the link itself.
+        is_pair: Whether it is in `everywhere` and `pairs`.
         everywhere: The sum over all pairs of the sentence at that distance.
         pairs: How many these are.
         peers: A number for each sentence, relation and distance: pairs of a link's own relation are
@@ -269,8 +329,10 @@ def _control(
         The mean; NaN where no pair is left.
     """
     count = int(peers.max()) + 1
-    of_peers = value.new_zeros(count, value.shape[1]).index_add_(0, peers, value)
-    others = pairs - torch.bincount(peers, minlength=count)[peers]
+    counted = is_pair.to(value.dtype)
+    of_peers = value.new_zeros(count, value.shape[1])
+    of_peers = of_peers.index_add_(0, peers, value * counted[:, None])
+    others = pairs - torch.bincount(peers, counted, minlength=count)[peers]
     mean = (everywhere - of_peers[peers]) / others[:, None].clamp_min(1)
     return torch.where(others[:, None] > 0, mean, torch.nan)
 

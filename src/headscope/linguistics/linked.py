@@ -48,6 +48,11 @@ class LinkedCorpus:
         return sorted(count, key=lambda name: (-count[name], name))
 
     @property
+    def punctuation(self) -> list[frozenset[int]]:
+        """The tokens of every sentence's words without a letter or a digit."""
+        return punctuation_tokens(self.sentences, self.tokens)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was left out, a sentence each."""
         lost = [f"{n} {what}" for what, n in self.counts[:2] if n]
@@ -144,6 +149,20 @@ def links_with_tokens(sentence: Sentence, tokens: WordTokens) -> tuple[Link, ...
         for link in sentence.links
         if all(tokens[word] for word in (*link.source, *link.target))
     )
+
+
+def punctuation_tokens(
+    sentences: Sequence[Sentence], tokens: Sequence[WordTokens]
+) -> list[frozenset[int]]:
+    """The tokens of every sentence's words without a letter or a digit."""
+    found = []
+    for sentence, of_words in zip(sentences, tokens, strict=True):
+        own: set[int] = set()
+        for word, pieces in zip(sentence.words, of_words, strict=True):
+            if not any(character.isalnum() for character in word.form):
+                own.update(pieces)
+        found.append(frozenset(own))
+    return found
 
 
 def word_links(links: Sequence[Sequence[Link]], relations: Sequence[str]) -> list[WordLinks]:

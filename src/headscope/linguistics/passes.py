@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headscope.corpora.base import Sentence
 from headscope.linguistics.baselines import CHOOSING, HELD_OUT, best_offsets, halves, shuffled
 from headscope.linguistics.dependencies import (
     DIRECTIONS,
@@ -35,6 +36,7 @@ from headscope.linguistics.linked import (
     WordTokens,
     encode_words,
     links_with_tokens,
+    punctuation_tokens,
     word_links,
 )
 from headscope.linguistics.rows import (
@@ -129,7 +131,7 @@ def dependencies(
         shards.append(_kept(blocks, name, block, treebank.empty_block(rows), settings, len(rows)))
     shuffled_rows = min(SHUFFLED, sentences)
     shuffle = partial(treebank.shuffled, seed)
-    empty = treebank.observer([], [], treebank.half[:0]).arrays()
+    empty = treebank.observer([], [], [], treebank.half[:0]).arrays()
     of_shuffled = _kept(blocks, "shuffled", shuffle, empty, settings, shuffled_rows)
     return _dependency_results(treebank, shards, of_shuffled, seed)
 
@@ -198,10 +200,11 @@ class _Treebank:
     def block(self, rows: list[int]) -> Arrays:
         """The sums over these sentences, and the class of every map."""
         encoded = only(self.linked.encoded, rows)
+        sentences = [self.linked.sentences[i] for i in rows]
         tokens = [self.linked.tokens[i] for i in rows]
         links = [self.links[i] for i in rows]
         collector = Collector(load_classifier(), len(rows), self.model.layers, self.model.heads)
-        observer = self.observer(tokens, links, self.half[rows])
+        observer = self.observer(sentences, tokens, links, self.half[rows])
         _pass(self.model, encoded, [observer, collector], self.settings)
         return {**observer.arrays(), "classes": collector.classes}
 
@@ -212,21 +215,26 @@ class _Treebank:
         encoded, tokens = encode_words(self.model, sentences, self.linked.encoded.max_length)
         known = [links_with_tokens(*pair) for pair in zip(sentences, tokens, strict=True)]
         links = word_links(known, self.relations)
-        observer = self.observer(tokens, links, self.half[chosen])
+        observer = self.observer(sentences, tokens, links, self.half[chosen])
         _pass(self.model, encoded, [observer], self.settings)
         return observer.arrays()
 
     def empty_block(self, rows: list[int]) -> Arrays:
         """What `block` gives, without what is found: names, shapes and types."""
         classes = np.zeros((len(rows), self.model.layers, self.model.heads), np.int8)
-        return {**self.observer([], [], self.half[:0]).arrays(), "classes": classes}
+        return {**self.observer([], [], [], self.half[:0]).arrays(), "classes": classes}
 
     def observer(
-        self, tokens: list[WordTokens], links: list[WordLinks], half: npt.NDArray[np.int64]
+        self,
+        sentences: list[Sentence],
+        tokens: list[WordTokens],
+        links: list[WordLinks],
+        half: npt.NDArray[np.int64],
     ) -> Dependencies:
         """What sums up the quantities of some sentences."""
+        punctuation = punctuation_tokens(sentences, tokens)
         layers, heads = self.model.layers, self.model.heads
-        return Dependencies(tokens, links, half, self.best_offset, layers, heads)
+        return Dependencies(tokens, punctuation, links, half, self.best_offset, layers, heads)
 
 
 def _dependency_results(
@@ -277,7 +285,13 @@ def spans(
     """
     names = linked.relations
     observer = Spans(
-        linked.tokens, linked.links, names, model.layers, model.heads, faithful=faithful
+        linked.tokens,
+        linked.punctuation,
+        linked.links,
+        names,
+        model.layers,
+        model.heads,
+        faithful=faithful,
     )
     _pass(model, linked.encoded, [observer], settings, keeping)
     relations = relation_rows(observer.sums, names)

@@ -4,11 +4,11 @@ predicate.
 A head's score is the paper's (section 4.2): the mean over sentences of the largest attention
 between a token of one span and a token of the other. The paper's notebook pairs the two lists of
 tokens one by one and drops the rest of the longer (`faithful`). The control moves both spans by the
-same number of words to every other place of the sentence where they fit: same sizes, same distance,
-same maximum, no relation.
+same number of tokens to every other place of the sentence where they fit: as many tokens, the same
+distance, the same maximum, no relation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, product
 from typing import Any
@@ -32,41 +32,47 @@ control, `excess` the difference.
 Pair = tuple[int, int]
 
 
-def link_pairs(tokens: Tokens, link: Link, *, shift: int = 0, faithful: bool = False) -> list[Pair]:
-    """The pairs of tokens of a link whose words are moved by `shift`.
+def link_pairs(tokens: Tokens, link: Link, *, faithful: bool = False) -> list[Pair]:
+    """The pairs of tokens of a link, (row, column) of each.
 
     Args:
         tokens: The tokens of every word of the sentence.
-        link: A link between two spans of words.
-        shift: Number of words, to the right.
+        link: A link between two spans of words that have tokens.
         faithful: Pair the tokens one by one, as the paper's notebook does.
-
-    Returns:
-        (row, column) of each pair; none where a word lies outside or has no token.
     """
-    source = [word + shift for word in link.source]
-    target = [word + shift for word in link.target]
-    if not all(0 <= word < len(tokens) and tokens[word] for word in (*source, *target)):
-        return []
-    rows = chain.from_iterable(tokens[word] for word in source)
-    columns = chain.from_iterable(tokens[word] for word in target)
+    rows = chain.from_iterable(tokens[word] for word in link.source)
+    columns = chain.from_iterable(tokens[word] for word in link.target)
     return list(zip(rows, columns, strict=False) if faithful else product(rows, columns))
 
 
-def shifts(tokens: Tokens, link: Link, links: Sequence[Link]) -> list[int]:
-    """By how many words a link can be moved, so that every word has a token and no pair of its
-    words belongs to one of the sentence's links.
+def shifts(
+    tokens: Tokens, pairs: Sequence[Pair], related: Set[Pair], punctuation: Set[int]
+) -> list[int]:
+    """By how many tokens the pairs of a link can be moved, all of them together.
+
+    Args:
+        tokens: The tokens of every word of the sentence.
+        pairs: The pairs of tokens of the link.
+        related: The pairs of tokens of all links of the sentence.
+        punctuation: The tokens of punctuation.
+
+    Returns:
+        The shifts to where every pair is of two words, none is related, and no more tokens that are
+        attended to are punctuation than are of the link.
     """
-    related: set[Pair] = set()
-    for other in links:
-        related.update(product(other.source, other.target))
-    words = (*link.source, *link.target)
+    word = {token: number for number, pieces in enumerate(tokens) for token in pieces}
+    places = {token for pair in pairs for token in pair}
+    attended = {column for _, column in pairs}
+    allowed = len(attended & punctuation)
     possible = []
-    for shift in range(-min(words), len(tokens) - max(words)):
-        has_tokens = all(tokens[word + shift] for word in words)
-        pairs = product(link.source, link.target)
-        moved = {(source + shift, target + shift) for source, target in pairs}
-        if shift and has_tokens and related.isdisjoint(moved):
+    for shift in range(min(word) - min(places), max(word) - max(places) + 1):
+        moved = {(row + shift, column + shift) for row, column in pairs}
+        are_of_words = all(token + shift in word for token in places)
+        if not shift or not are_of_words or not related.isdisjoint(moved):
+            continue
+        is_between_words = all(word[row] != word[column] for row, column in moved)
+        marks = sum(token + shift in punctuation for token in attended)
+        if is_between_words and marks <= allowed:
             possible.append(shift)
     return possible
 
@@ -103,6 +109,7 @@ class Spans:
 
     Args:
         words: The tokens of every word of every sentence.
+        punctuation: The tokens of punctuation of every sentence.
         links: The links of every sentence; all their words have tokens.
         relations: The names of the relations.
         layers: Number of layers.
@@ -118,6 +125,7 @@ class Spans:
     def __init__(
         self,
         words: Sequence[Tokens],
+        punctuation: Sequence[Set[int]],
         links: Sequence[Sequence[Link]],
         relations: Sequence[str],
         layers: int,
@@ -126,6 +134,7 @@ class Spans:
         faithful: bool = False,
     ) -> None:
         self._words = words
+        self._punctuation = punctuation
         self._links = links
         self._numbers = {name: number for number, name in enumerate(relations)}
         self._faithful = faithful
@@ -142,6 +151,24 @@ class Spans:
             arrays |= sums.arrays(quantity)
         return arrays
 
+    def placements(self, sentence: int) -> list[list[list[Pair]]]:
+        """The pairs of tokens of every link of a sentence: where it stands, then wherever else it
+        fits.
+        """
+        tokens, links = self._words[sentence], self._links[sentence]
+        related: set[Pair] = set()
+        for link in links:
+            related.update(link_pairs(tokens, link))
+        places = []
+        for link in links:
+            pairs = link_pairs(tokens, link, faithful=self._faithful)
+            elsewhere = shifts(tokens, pairs, related, self._punctuation[sentence])
+            of_link = []
+            for shift in (0, *elsewhere):
+                of_link.append([(query + shift, key + shift) for query, key in pairs])
+            places.append(of_link)
+        return places
+
     def prepare(self, batch: Batch) -> TokenPairs:
         """The pairs of tokens of the batch."""
         pairs: list[tuple[int, int, int, int]] = []
@@ -149,15 +176,11 @@ class Spans:
         case_of_link: list[int] = []
         cases: dict[Pair, int] = {}
         for row, sentence in enumerate(batch.examples.tolist()):
-            tokens, links = self._words[sentence], self._links[sentence]
-            for link in links:
-                # The link where it stands, then wherever else it fits.
-                for shift in (0, *shifts(tokens, link, links)):
-                    for query, key in link_pairs(
-                        tokens, link, shift=shift, faithful=self._faithful
-                    ):
-                        pairs.append((row, query, key, len(placements)))
-                    placements.append((len(case_of_link), int(shift != 0)))
+            places = self.placements(sentence)
+            for link, places_of_link in zip(self._links[sentence], places, strict=True):
+                for number, of_place in enumerate(places_of_link):
+                    pairs += [(row, query, key, len(placements)) for query, key in of_place]
+                    placements.append((len(case_of_link), int(number > 0)))
                 # The links of a sentence and relation are one case.
                 case = (sentence, self._numbers[link.relation])
                 case_of_link.append(cases.setdefault(case, len(cases)))

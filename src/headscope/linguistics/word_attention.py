@@ -27,11 +27,13 @@ class WordFrame:
         averaging: Takes the mean over the pieces of a word, [batch, word, token].
         summing: Takes the sum over the pieces of a word, [batch, token, word].
         has_tokens: Whether a word has a piece; padding has none, [batch, word].
+        pieces: How many pieces a word has, [batch, word].
     """
 
     averaging: Float[Tensor, "batch word token"]
     summing: Float[Tensor, "batch token word"]
     has_tokens: Bool[Tensor, "batch word"]
+    pieces: Float[Tensor, "batch word"]
 
     @classmethod
     def of(cls, tokens: Sequence[Tokens], width: int, device: torch.device) -> "WordFrame":
@@ -55,7 +57,8 @@ class WordFrame:
             averaging[torch.tensor(places).unbind(1)] = torch.tensor(weights)
         averaging = averaging.to(device)
         summing = (averaging > 0).to(averaging.dtype).transpose(1, 2)
-        return cls(averaging, summing, averaging.sum(-1) > 0)
+        count = summing.sum(1)
+        return cls(averaging, summing, count > 0, count)
 
 
 def word_maps(
@@ -74,15 +77,15 @@ def word_maps(
 
 
 def diagonal_sums(
-    maps: Float[Tensor, "batch head word attended"],
+    maps: Float[Tensor, "batch head word attended"], weight: Float[Tensor, "batch attended"]
 ) -> Float[Tensor, "batch head distance"]:
-    """The sum of the attention at every signed distance: of a_ij with j - i = d."""
+    """The weighted sum of the attention at every signed distance: of w_j a_ij with j - i = d."""
     words = maps.shape[-1]
     # Rows of 2 words - 1 entries, read as rows of 2 words, move left by one entry from row to row:
     # what was on a diagonal stands in a column.
     flat = maps.new_zeros(*maps.shape[:-2], 2 * words * words)
     rows = flat[..., : words * (2 * words - 1)].view(*maps.shape[:-1], 2 * words - 1)
-    rows[..., words - 1 :] = maps
+    torch.mul(maps, weight[:, None, None], out=rows[..., words - 1 :])
     skewed = flat.view(*maps.shape[:-1], 2 * words)  # [batch, head, word, distance + 1]
     return skewed.sum(-2)[..., :-1]
 
@@ -98,22 +101,26 @@ def largest_places(
 
 
 def count_distances(
-    target: Int[Tensor, "batch head word"], has_tokens: Bool[Tensor, "batch word"]
+    target: Int[Tensor, "batch head word"], counts: Bool[Tensor, "batch #head word"]
 ) -> Float[Tensor, "batch head distance"]:
     """How many words have their target at every signed distance.
 
     Args:
         target: Index of the word that a word points to.
-        has_tokens: The words that count.
+        counts: The words that count.
     """
     words = target.shape[-1]
     distance = target - torch.arange(words, device=target.device) + words - 1
-    weight = has_tokens[:, None].expand_as(distance).to(torch.float32)
-    counts = weight.new_zeros(*target.shape[:2], 2 * words - 1)
-    return counts.scatter_add_(-1, distance, weight)
+    weight = counts.expand_as(distance).to(torch.float32)
+    found = weight.new_zeros(*target.shape[:2], 2 * words - 1)
+    return found.scatter_add_(-1, distance, weight)
 
 
-def count_pairs(has_tokens: Bool[Tensor, "batch word"]) -> Float[Tensor, "batch distance"]:
-    """How many pairs of two words that both have tokens are at every signed distance."""
-    both = (has_tokens[:, :, None] & has_tokens[:, None, :]).to(torch.float32)
-    return diagonal_sums(both[:, None])[:, 0]
+def count_pairs(
+    attends: Bool[Tensor, "batch word"], receives: Bool[Tensor, "batch word"]
+) -> Float[Tensor, "batch distance"]:
+    """How many pairs of a word of the first kind with one of the second are at every signed
+    distance.
+    """
+    from_each = attends[:, None, :, None].expand(-1, 1, -1, attends.shape[1])
+    return diagonal_sums(from_each.to(torch.float32), receives.to(torch.float32))[:, 0]

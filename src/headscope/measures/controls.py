@@ -1,22 +1,30 @@
-"""Controls of pairs of tokens: for each pair two other words of the same text, at the same signed
-distance, that do not stand in the relation. All examples of a batch are drawn at once.
+"""Controls of pairs of tokens: the same pairs at another place of the text. All examples of a batch
+are moved at once.
+
+Pairs that a maximum is taken over are moved together, by one shift. So the control has as many
+distinct rows and columns as the relation, at the same distances: over a head whose maps are alike
+wherever one looks (vertical, diagonal, uniform, or both at once) the largest weight of the control
+is distributed as that of the relation. Pairs that are drawn one by one have more distinct columns
+than a relation whose pairs share one, and so a larger maximum.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from headscope.words.align import Aligned
 
 Pair = tuple[int, int]
 """Two words or two tokens of an example: the one that attends, and the one attended to."""
 
+_TRIED = 16
+"""How many shifts are tried for pairs that move together; of fewer, all."""
 _CELLS = 2**20
-"""How many candidates are looked at together: a long text has millions."""
+"""How many moved pairs are looked at together: a long text has millions."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +34,12 @@ class WordPlaces:
     Attributes:
         word: The number of its word.
         text: The number of its text.
+        is_punctuation: Whether its word is punctuation.
     """
 
     word: Int[np.ndarray, "batch token"]
     text: Int[np.ndarray, "batch token"]
+    is_punctuation: Bool[np.ndarray, "batch token"]
 
     @classmethod
     def of(cls, words: Sequence[Aligned]) -> "WordPlaces":
@@ -38,12 +48,16 @@ class WordPlaces:
         shape = (len(words), max(last, default=-1) + 1)
         word_at = np.full(shape, -1, dtype=np.int32)
         text_at = np.full(shape, -1, dtype=np.int32)
+        punctuation_at = np.zeros(shape, dtype=bool)
         for row, aligned in enumerate(words):
             sizes = [len(tokens) for tokens in aligned.tokens]
             places = [token for tokens in aligned.tokens for token in tokens]
-            word_at[row, places] = np.repeat(np.arange(len(sizes)), sizes)
-            text_at[row, places] = np.repeat(aligned.text, sizes)
-        return cls(word_at, text_at)
+            word = np.repeat(np.arange(len(sizes)), sizes)
+            word_at[row, places] = word
+            text_at[row, places] = np.array(aligned.text)[word]
+            is_punctuation = np.array([of_word.upos == "PUNCT" for of_word in aligned.words])
+            punctuation_at[row, places] = is_punctuation[word]
+        return cls(word_at, text_at, punctuation_at)
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,16 @@ class TokenPairs:
         """Some of the pairs."""
         return TokenPairs(self.example[chosen], self.query[chosen], self.key[chosen])
 
+    def moved(self, shift: Int[np.ndarray, "pair"]) -> "TokenPairs":
+        """The pairs that have a shift (not 0), both tokens of each that many tokens further on."""
+        return TokenPairs(self.example, self.query + shift, self.key + shift).where(shift != 0)
+
+    def cells(self, shape: tuple[int, int]) -> Bool[np.ndarray, "batch token token"]:
+        """Which cells of the maps the pairs are, of a batch of this shape."""
+        is_pair = np.zeros((*shape, shape[1]), dtype=bool)
+        is_pair[self.example, self.query, self.key] = True
+        return is_pair
+
 
 @dataclass(frozen=True)
 class FoundPairs:
@@ -99,123 +123,203 @@ class FoundPairs:
     weights: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
-def controls(aligned: Aligned, pairs: Sequence[Pair], seed: int) -> list[Pair | None]:
-    """For each pair of tokens one of two other words of one text at the same signed distance.
+class _Movable:
+    """Groups of pairs that move together, and whether a pair can be moved by a shift.
 
-    A control is drawn from the seed, and is never itself a pair of the relation; None where there
-    is none.
-    """
-    of_pairs = TokenPairs.of([pairs])
-    tokens = drawn_queries(WordPlaces.of([aligned]), of_pairs, [seed])
-    distance = (of_pairs.key - of_pairs.query).tolist()
-    drawn = zip(tokens.tolist(), distance, strict=True)
-    return [None if query < 0 else (query, query + far) for query, far in drawn]
-
-
-def drawn_queries(
-    places: WordPlaces, pairs: TokenPairs, seeds: Sequence[int]
-) -> npt.NDArray[np.int64]:
-    """The token that attends in the control of each pair; -1 where there is no control.
+    It can where both tokens then belong to two different words of the same texts as before, the
+    one attended to is no punctuation (as it is in no relation), and they are no pair of the
+    relation.
 
     Args:
         places: Where the words of the batch are.
-        pairs: All pairs of one relation, sorted by example.
-        seeds: What the controls of each example are drawn from.
-
-    Returns:
-        The tokens, [pair]; the one attended to is as far away as in the pair itself.
-    """
-    if not len(pairs.example):
-        return np.empty(0, dtype=np.int64)
-    width = places.word.shape[1]
-    distance = pairs.key - pairs.query
-    # Pairs of an example at the same distance have the same candidates: they are a group.
-    numbers = pairs.example * (2 * width + 1) + distance + width
-    of_group, group = np.unique(numbers, return_inverse=True)
-    candidates = _Candidates(places, pairs, of_group, group)
-    has_control = candidates.counts[group] > 0
-    uniform = _uniform(pairs.example[has_control], seeds)
-    chosen = group[has_control]
-    queries = np.full(len(group), -1, dtype=np.int64)
-    queries[has_control] = candidates.take(
-        chosen, (uniform * candidates.counts[chosen]).astype(np.int64)
-    )
-    return queries
-
-
-class _Candidates:
-    """The tokens that may attend in a control, for each group of pairs.
-
-    Args:
-        places: Where the words of the batch are.
-        pairs: All pairs of the relation.
-        of_group: The example and the distance of every group, as one number.
-        group: The group of every pair.
+        pairs: The pairs of one relation.
+        group: The group of every pair, numbered from 0.
+        difference: A number for every token, in which the two of a control differ: of its word, or
+            of its form.
 
     Attributes:
-        counts: How many candidates a group has, [group].
+        first: The first pair of each group, [group].
     """
 
     def __init__(
         self,
         places: WordPlaces,
         pairs: TokenPairs,
-        of_group: Int[np.ndarray, "group"],
         group: Int[np.ndarray, "pair"],
+        difference: Int[np.ndarray, "batch token"],
     ) -> None:
-        self._width = places.word.shape[1]
-        self._step = max(1, _CELLS // self._width)
-        order = np.argsort(group, kind="stable")
-        # A candidate is a bit: a text of 8,192 tokens has a hundred million.
-        self._packed: list[npt.NDArray[np.uint8]] = []
-        counts: list[npt.NDArray[np.int64]] = []
-        for start in range(0, len(of_group), self._step):
-            example, distance = divmod(of_group[start : start + self._step], 2 * self._width + 1)
-            is_candidate = _other_pairs(places, example, distance - self._width)
-            first, end = np.searchsorted(group[order], [start, start + len(example)])
-            inside = order[first:end]
-            is_candidate[group[inside] - start, pairs.query[inside]] = False
-            counts.append(is_candidate.sum(1))
-            self._packed.append(np.packbits(is_candidate, axis=1))
-        self.counts: npt.NDArray[np.int64] = np.concatenate(counts)
+        self._pairs = pairs
+        self._is_related = pairs.cells(places.word.shape)
+        self.group = group
+        self.first = np.unique(group, return_index=True)[1]
+        # With as many empty places on both sides no shift leads out of the arrays.
+        width = places.word.shape[1]
+        sides = ((0, 0), (width, width))
+        self._difference = np.pad(difference, sides, constant_values=-1).ravel()
+        self._text = np.pad(places.text, sides, constant_values=-1).ravel()
+        receiving = np.where(places.is_punctuation, -1, places.text)
+        self._receiving = np.pad(receiving, sides, constant_values=-1).ravel()
+        start = pairs.example * 3 * width + width
+        self._query = (start + pairs.query)[:, None]
+        self._key = (start + pairs.key)[:, None]
+        self._text_of_query = self._text[self._query]
+        self._text_of_key = self._text[self._key]
 
-    def take(
-        self, group: Int[np.ndarray, "draw"], rank: Int[np.ndarray, "draw"]
-    ) -> npt.NDArray[np.int64]:
-        """The candidate of a group with this rank, from 0 for its first token."""
-        tokens = np.empty(len(group), dtype=np.int64)
-        for number, packed in enumerate(self._packed):
-            start = number * self._step
-            inside = np.flatnonzero((group >= start) & (group < start + len(packed)))
-            bits = np.unpackbits(packed, axis=1, count=self._width)
-            of_all = np.flatnonzero(bits) % self._width
-            counts = self.counts[start : start + len(packed)]
-            before = np.cumsum(counts) - counts
-            tokens[inside] = of_all[before[group[inside] - start] + rank[inside]]
-        return tokens
+    def fits(self, shift: Int[np.ndarray, "pair tried"]) -> Bool[np.ndarray, "pair tried"]:
+        """Which pairs can be moved by which of these shifts, none of them 0."""
+        query, key = self._query + shift, self._key + shift
+        is_free = self._text[query] == self._text_of_query
+        is_free &= self._receiving[key] == self._text_of_key
+        is_free &= self._difference[query] != self._difference[key]
+        pair, tried = np.nonzero(is_free)
+        by = shift[pair, tried]
+        example = self._pairs.example[pair]
+        tokens = (self._pairs.query[pair] + by, self._pairs.key[pair] + by)
+        is_free[pair, tried] = ~self._is_related[example, *tokens]
+        return np.asarray(is_free)
+
+    def count(
+        self,
+        shifts: Int[np.ndarray, "group tried"],
+        fits: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]],
+    ) -> Float[np.ndarray, "group tried"]:
+        """How many pairs of each group can be moved by each shift; a shift of 0 is none."""
+        groups, tried = shifts.shape
+        counts = []
+        step = max(1, _CELLS // len(self.group))
+        for start in range(0, tried, step):
+            some = shifts[:, start : start + step]
+            cell = self.group[:, None] * some.shape[1] + np.arange(some.shape[1])
+            can_move = fits(some[self.group]).ravel()
+            sums = np.bincount(cell.ravel(), can_move, groups * some.shape[1])
+            counts.append(sums.reshape(some.shape))
+        return np.where(shifts == 0, 0, np.concatenate(counts, axis=1))
 
 
-def _other_pairs(
-    places: WordPlaces, example: Int[np.ndarray, "group"], distance: Int[np.ndarray, "group"]
-) -> Bool[np.ndarray, "group token"]:
-    """Which tokens have a token of another word of the same text at this signed distance."""
-    width = places.word.shape[1]
-    key = np.arange(width) + distance[:, None]
-    is_inside = (key >= 0) & (key < width)
-    key = key.clip(0, width - 1)
-    word, text = places.word[example], places.text[example]
-    word_of_key = np.take_along_axis(word, key, 1)
-    text_of_key = np.take_along_axis(text, key, 1)
-    is_other = is_inside & (word >= 0) & (word_of_key >= 0) & (word_of_key != word)
-    return np.asarray(is_other & (text_of_key == text))
+def shifts_of_sets(
+    places: WordPlaces, pairs: TokenPairs, seeds: Sequence[int]
+) -> Int[np.ndarray, "pair"]:
+    """By how many tokens each pair is moved, the pairs of a text all by the same number.
+
+    Of the numbers of tokens by which most pairs of the text can be moved to the left as well as to
+    the right one is drawn, and then the side. So what rises or falls along a text evens out: a
+    head that looks at the beginning has no excess because subjects are there. In a long text 16
+    numbers are tried, from the smallest to the largest that any pair has room for.
+
+    Args:
+        places: Where the words of the batch are.
+        pairs: All pairs of one relation between words of one text, sorted by example.
+        seeds: What the shifts of each example are drawn from.
+
+    Returns:
+        The shifts, [pair]; 0 for a pair that cannot be moved to both sides by that number.
+    """
+    if not len(pairs.example):
+        return np.empty(0, dtype=np.int64)
+    text = places.text[pairs.example, pairs.query]
+    # Texts are numbered 0 and 1.
+    group = np.unique(2 * pairs.example + text, return_inverse=True)[1]
+    movable = _Movable(places, pairs, group, difference=places.word)
+    start, end = _ends_of_texts(places)
+    before = np.minimum(pairs.query, pairs.key) - start[pairs.example, text]
+    after = end[pairs.example, text] - np.maximum(pairs.query, pairs.key)
+    room = np.zeros(len(movable.first), dtype=np.int64)
+    np.maximum.at(room, group, np.minimum(before, after))
+    uniform = _uniform(pairs.example[movable.first], seeds)
+
+    def fits_both_sides(size: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        return np.asarray(movable.fits(size) & movable.fits(-size))
+
+    sizes = _spread(uniform[0], room) + 1
+    counts = movable.count(sizes, fits_both_sides)
+    size = _drawn_best(sizes, counts, uniform[1])[group]
+    can_move = fits_both_sides(size[:, None])[:, 0]
+    side = np.where(uniform[2] < 0.5, -1, 1)[group]
+    return np.where(can_move, side * size, 0)
 
 
-def _uniform(example: Int[np.ndarray, "draw"], seeds: Sequence[int]) -> npt.NDArray[np.float64]:
-    """A number from 0 to 1 for every draw; those of an example come from its own seed."""
+def shifts_of_groups(
+    places: WordPlaces,
+    pairs: TokenPairs,
+    group: Int[np.ndarray, "pair"],
+    form: Int[np.ndarray, "batch token"],
+    seeds: Sequence[int],
+) -> Int[np.ndarray, "pair"]:
+    """By how many tokens each pair is moved, every group by a shift of its own, as a whole.
+
+    Args:
+        places: Where the words of the batch are.
+        pairs: Pairs between two texts, sorted by group.
+        group: The group of every pair: the tokens of two words.
+        form: A number for every token, the same for words of the same form.
+        seeds: What the shifts of each example are drawn from.
+
+    Returns:
+        The shifts, [pair]; 0 for the pairs of a group that fits nowhere else (of 16 shifts that
+        are tried, from the smallest to the largest that it has room for).
+    """
+    if not len(pairs.example):
+        return np.empty(0, dtype=np.int64)
+    movable = _Movable(places, pairs, group, difference=form)
+    start, end = _ends_of_texts(places)
+    before, after = [], []
+    for token in (pairs.query, pairs.key):
+        text = places.text[pairs.example, token]
+        before.append(token - start[pairs.example, text])
+        after.append(end[pairs.example, text] - token)
+    to_left = np.minimum.reduceat(np.minimum(*before), movable.first)
+    to_right = np.minimum.reduceat(np.minimum(*after), movable.first)
+    uniform = _uniform(pairs.example[movable.first], seeds)
+    # From -to_left to to_right, without 0.
+    number = _spread(uniform[0], to_left + to_right)
+    shifts = number - to_left[:, None]
+    shifts = np.where(number < 0, 0, shifts + (shifts >= 0))
+    counts = movable.count(shifts, movable.fits)
+    shift = _drawn_best(shifts, counts, uniform[1])
+    is_whole = counts.max(1) == np.bincount(group)
+    return np.asarray(np.where(is_whole, shift, 0)[group])
+
+
+def _ends_of_texts(places: WordPlaces) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The first and the last token of the words of both texts, [batch, text]."""
+    width = places.text.shape[1]
+    is_in_text = np.stack([places.text == 0, places.text == 1], axis=1)
+    return is_in_text.argmax(2), width - 1 - is_in_text[:, :, ::-1].argmax(2)
+
+
+def _spread(
+    uniform: Float[np.ndarray, "group"], count: Int[np.ndarray, "group"]
+) -> Int[np.ndarray, "group tried"]:
+    """Up to `_TRIED` of the numbers from 0 to count - 1, evenly spread from a drawn one on; -1
+    where there are fewer.
+    """
+    step = np.maximum(1, count // _TRIED)
+    number = np.floor(uniform * count).astype(np.int64)[:, None] + np.arange(_TRIED) * step[:, None]
+    is_number = np.arange(_TRIED) < count[:, None]
+    return np.where(is_number, number % np.maximum(count, 1)[:, None], -1)
+
+
+def _drawn_best(
+    shifts: Int[np.ndarray, "group tried"],
+    counts: Float[np.ndarray, "group tried"],
+    uniform: Float[np.ndarray, "group"],
+) -> Int[np.ndarray, "group"]:
+    """Of the shifts by which most pairs can be moved a drawn one; 0 where none can."""
+    most = counts.max(1, keepdims=True)
+    is_best = (counts == most) & (most > 0)
+    rank = np.floor(uniform * is_best.sum(1)) + 1
+    chosen = (is_best.cumsum(1) == rank[:, None]).argmax(1)
+    return np.where(most[:, 0] > 0, shifts[np.arange(len(shifts)), chosen], 0)
+
+
+def _uniform(
+    example: Int[np.ndarray, "group"], seeds: Sequence[int]
+) -> Float[np.ndarray, "3 group"]:
+    """Three numbers from 0 to 1 for every group; those of an example come from its own seed."""
     counts = np.bincount(example, minlength=len(seeds)).tolist()
     numbers: list[float] = []
     for seed, count in zip(seeds, counts, strict=True):
         if count:
             draw = random.Random(seed).random
-            numbers += [draw() for _ in range(count)]
-    return np.array(numbers)
+            numbers += [draw() for _ in range(3 * count)]
+    return np.array(numbers).reshape(-1, 3).T

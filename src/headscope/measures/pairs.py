@@ -1,13 +1,12 @@
 """Token to token: from a verb to its subject and back, between nouns and pronouns (paper, section
 4.5), and from a word to the same word in the other text (paper, section 5), each beside a control.
 
-The control is what the paper lacked: the same head's attention to another word at the same
-distance, or to another word of the other text. Three measures come of each relation: the attention
-over all its pairs, that of the controls, and the `excess` of the pairs that have a control over
-theirs.
+The control is what the paper lacked: the same head's attention between other words, the pairs moved
+along their texts, so that there are as many tokens at the same distances. Three measures come of
+each relation: the attention over all its pairs, that of the controls, and the `excess` of the pairs
+that have a control over theirs.
 """
 
-import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,11 +18,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscope.measures.base import MEASURES, Preparation, Values, WordMeasure
-from headscope.measures.controls import FoundPairs, Pair, TokenPairs, WordPlaces, drawn_queries
+from headscope.measures.controls import (
+    FoundPairs,
+    Pair,
+    TokenPairs,
+    WordPlaces,
+    shifts_of_groups,
+    shifts_of_sets,
+)
 from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.transfer import on_device
 from headscope.words.align import Aligned
-from headscope.words.classes import matches
+from headscope.words.classes import matches, normal_form
 
 NOUNS = ("NOUN", "PROPN")
 PRONOUNS = ("PRON",)
@@ -202,85 +208,75 @@ def related_tokens(batch: Batch, words: Sequence[Aligned]) -> RelatedPairs:
     seeds = batch.examples.tolist()
     found = []
     for relation in RELATIONS:
-        pairs = [token_pairs(aligned, relation.find(aligned)) for aligned in words]
-        every = TokenPairs.of(pairs)
-        query = drawn_queries(places, every, seeds)
-        has_control = query >= 0
-        distance = every.key - every.query
-        controls = TokenPairs(every.example, query, query + distance).where(has_control)
-        ones = np.ones(len(query))
+        every = TokenPairs.of([token_pairs(aligned, relation.find(aligned)) for aligned in words])
+        shift = shifts_of_sets(places, every, seeds)
+        has_control = shift != 0
+        ones = np.ones(len(shift))
         weights = (ones, ones[has_control], ones[has_control])
-        found.append(FoundPairs(every, has_control, controls, weights))
+        found.append(FoundPairs(every, has_control, every.moved(shift), weights))
     return RelatedPairs.of(found, batch)
 
 
 def same_words(batch: Batch, words: Sequence[Aligned]) -> RelatedPairs:
-    """Pairs (word, the same word in the other text), both ways, and for each another word of that
-    other text.
+    """Pairs (word, the same word in the other text), both ways, and for each two other words that
+    are as far from each other, with as many tokens.
 
     The weights make an example's value the mean over its pairs of the mean over the word's own
-    tokens of the sum over the other word's.
+    tokens of the sum over the other word's. A control is no pair of the same words, "the" and "the"
+    neither.
     """
-    every: list[list[Pair]] = []
-    matched: list[list[Pair]] = []
-    control: list[list[Pair]] = []
-    has_control: list[bool] = []
+    places = WordPlaces.of(words)
+    tokens: list[list[Pair]] = []
+    # Of every pair of words: its example, the tokens of its first word, and its pairs of tokens.
+    examples: list[int] = []
+    owns: list[int] = []
+    sizes: list[int] = []
     for row, aligned in enumerate(words):
-        rng = random.Random(int(batch.examples[row]))
         pairs = matches(aligned)
         pairs += [(second, first) for first, second in pairs]
-        same: dict[int, set[int]] = {}
+        tokens.append(token_pairs(aligned, pairs))
         for query, key in pairs:
-            same.setdefault(query, set()).add(key)
-        words_of_text = _words_of_texts(aligned)
-        drawn = []
-        for query, key in pairs:
-            others = words_of_text[aligned.text[key]]
-            others = [index for index in others if index not in same[query]]
-            # Where there is none, nothing is drawn.
-            drawn.append(others[int(rng.random() * len(others))] if others else None)
-        every.append(pairs)
-        controlled = [
-            (pair, (pair[0], other))
-            for pair, other in zip(pairs, drawn, strict=True)
-            if other is not None
-        ]
-        matched.append([pair for pair, _ in controlled])
-        control.append([other for _, other in controlled])
-        has_control += [other is not None for other in drawn]
-    of_every, weights, sizes = _word_pairs(words, every)
-    is_matched = np.repeat(np.array(has_control, dtype=bool), sizes)
-    _, of_matched, _ = _word_pairs(words, matched)
-    of_control, of_controls, _ = _word_pairs(words, control)
-    found = FoundPairs(of_every, is_matched, of_control, (weights, of_matched, of_controls))
+            examples.append(row)
+            owns.append(len(aligned.tokens[query]))
+            sizes.append(len(aligned.tokens[query]) * len(aligned.tokens[key]))
+    example, own, size = np.array([examples, owns, sizes], dtype=np.int64)
+    every = TokenPairs.of(tokens)
+    group = np.repeat(np.arange(len(size)), size)
+    form = _forms(places, words)
+    shift = shifts_of_groups(places, every, group, form, batch.examples.tolist())
+    is_matched = shift != 0
+    has_control = is_matched[np.cumsum(size) - size]
+    of_every = _weights(example, own, size)
+    of_matched = _weights(example[has_control], own[has_control], size[has_control])
+    weights = (of_every, of_matched, of_matched)
+    found = FoundPairs(every, is_matched, every.moved(shift), weights)
     return RelatedPairs.of([found], batch)
 
 
-def _words_of_texts(aligned: Aligned) -> dict[int, list[int]]:
-    """The words of each text that have tokens and are no punctuation."""
-    words: dict[int, list[int]] = {}
-    for index, (word, tokens) in enumerate(zip(aligned.words, aligned.tokens, strict=True)):
-        if tokens and word.upos != "PUNCT":
-            words.setdefault(aligned.text[index], []).append(index)
-    return words
+def _forms(places: WordPlaces, words: Sequence[Aligned]) -> Int[np.ndarray, "batch token"]:
+    """A number for every token, the same for words of the same form."""
+    numbers: dict[str, int] = {}
+    form_at = np.empty_like(places.word)
+    for row, aligned in enumerate(words):
+        forms = [numbers.setdefault(normal_form(word.form), len(numbers)) for word in aligned.words]
+        # A token of no word, -1, takes the number at the end.
+        form_at[row] = np.array([*forms, -1])[places.word[row]]
+    return form_at
 
 
-def _word_pairs(
-    words: Sequence[Aligned], pairs: Sequence[Sequence[Pair]]
-) -> tuple[TokenPairs, npt.NDArray[np.float64], list[int]]:
-    """The tokens of pairs of words, weighted for the mean that `same_words` describes, and how many
-    pairs of tokens each pair of words is.
+def _weights(
+    example: Int[np.ndarray, "word_pair"],
+    own: Int[np.ndarray, "word_pair"],
+    size: Int[np.ndarray, "word_pair"],
+) -> npt.NDArray[np.float64]:
+    """What the pairs of tokens of pairs of words weigh in the mean that `same_words` describes.
+
+    Args:
+        example: The row in the batch of a pair of words.
+        own: How many tokens the word has that attends.
+        size: How many pairs of tokens the two words make.
     """
-    tokens = []
-    weights: list[float] = []
-    sizes: list[int] = []
-    for aligned, of_example in zip(words, pairs, strict=True):
-        tokens.append(token_pairs(aligned, of_example))
-        for query, key in of_example:
-            own = len(aligned.tokens[query])
-            weights.append(1.0 / len(of_example) / own)
-            sizes.append(own * len(aligned.tokens[key]))
-    return TokenPairs.of(tokens), np.repeat(np.array(weights), sizes), sizes
+    return np.repeat(1.0 / np.bincount(example)[example] / own, size)
 
 
 # ---- what a head gives them
@@ -345,11 +341,10 @@ def _register(
         f"Attention {direction}: {formula}, a fraction of mass; mean over the examples that have "
         f"one ({source})."
     )
-    control_attention.__doc__ = (
-        f"The same for {control}, drawn at random: what the head does without the relation."
-    )
+    control_attention.__doc__ = f"The same with {control}: what the head does without the relation."
     excess.__doc__ = (
-        f"Attention {direction} minus that of its control, over the pairs that have one."
+        f"Attention {direction} minus that of its control, over the pairs that have one; n counts "
+        "the examples with such a pair."
     )
     for suffix, update in (
         ("", attention),
@@ -365,7 +360,8 @@ for _number, _relation in enumerate(RELATIONS):
         name=_relation.name,
         direction=_relation.direction,
         formula="max over the pairs (i, j) of a_ij",
-        control="two other words at the same distance",
+        control="the pairs that have room on both sides moved along their text, all by one number "
+        "of tokens to one side, both drawn, and to no punctuation that is attended to",
         source="paper, section 4.5",
         reduce=largest,
         preparation=related_tokens,
@@ -376,7 +372,8 @@ _register(
     direction="from a word to the same word in the other text",
     formula="sum over the other word's tokens j of the mean over its own tokens i of a_ij, mean "
     "over such words of both texts",
-    control="another word of the other text",
+    control="the tokens of each pair of words moved along both texts by one number, which is "
+    "drawn, to no equal words and to no punctuation that is attended to",
     source="paper, section 5",
     reduce=weighted_sums,
     preparation=same_words,

@@ -15,7 +15,7 @@ from headscope.reporting.effects import effect_findings, unchanged_findings
 from headscope.reporting.estimates import Finding, estimates, is_significant, p_text
 from headscope.results.numbers import number
 from headscope.results.tables import Tables
-from headscope.stats.proxies import LAYER
+from headscope.stats.proxies import LAYER, WITHIN
 
 _EXTREMES = {
     "attention_to_cls": "No head attends more to [CLS] than {head}: {value} of its attention",
@@ -23,7 +23,7 @@ _EXTREMES = {
     "verb_to_subject_excess": "{head} attends most from a verb to its subject: {value} of its "
     "attention more than to another word at the same distance",
     "same_word_across_excess": "{head} attends most from a word to the same word in the other "
-    "sentence: {value} of its attention more than to another word there",
+    "sentence: {value} of its attention more than between two other words as far from each other",
     "entropy": "No head is more focused than {head}: its attention has an entropy of {value} nats",
 }
 
@@ -109,22 +109,33 @@ def _selections(selection: pl.DataFrame) -> Iterator[Finding]:
 
 
 def _proxies(predictors: pl.DataFrame) -> Iterator[Finding]:
-    """The measure that correlates best with the effect of disabling a head."""
+    """How many measures say more of the effect of disabling a head than its layer does, and the
+    one that goes with it best.
+    """
     rows = predictors.filter(
         pl.col("effect") == pl.col("effect").first(),
         pl.col("measure") != LAYER,  # where a head is, not what it does
     ).drop_nulls("value")
     if not rows.height:
         return
-    correlation = estimates(rows.head(1))[0]
-    measure, p = rows.select("measure", "p_corrected").row(0)
+    first = rows.head(1)
+    correlation = estimates(first)[0]
+    measure, p = first.select("measure", "p_corrected").row(0)
+    best = f"{label(measure)} correlates best, {correlation.value:+.2f}"
+    if correlation.unit != WITHIN:
+        text = (
+            f"Of {rows.height} importance proxies {best} over all heads; whether any tells more "
+            "than the layer of a head does was not tested in this version."
+        )
+        yield Finding(text, "not tested")
+        return
+    more = [is_significant(p) for p in rows["p_corrected"]].count(True)
     text = (
-        f"Of {rows.height} importance proxies, {label(measure)} correlates best with how much "
-        f"disabling a head matters: rank correlation {correlation.value:+.2f}"
-        f"{correlation.within()}, adjusted {p_text(p)}."
+        f"{more or 'None'} of {rows.height} importance proxies {'tells' if more < 2 else 'tell'} "
+        f"more about how much disabling a head matters than its layer does; {best} within "
+        f"layers{correlation.within()}, adjusted {p_text(p)}."
     )
-    verdict = "significant" if is_significant(p) else "not significant"
-    yield Finding.about(correlation, text, verdict)
+    yield Finding.about(correlation, text, "significant" if more else "not significant")
 
 
 def _relations(best: pl.DataFrame) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from headscope.reporting.reading import Run, examples_of, joined, part, read, te
 from headscope.reporting.shortening import ShownMaps, shown_maps
 from headscope.reporting.side_by_side import tasks_of
 from headscope.results.tables import Tables
-from headscope.stats.proxies import LAYER
+from headscope.stats.proxies import LAYER, WITHIN
 
 _PROXIES = 8
 _EXAMPLES = 4  # of each task, where a run is on several
@@ -46,10 +46,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Proxy:
-    """How well a measure goes with what disabling a head costs."""
+    """How well a measure goes with what disabling a head costs, within layers and over all heads;
+    `overall` alone is known of the layer, and of runs of version 0.1.
+    """
 
     measure: str
     effect: str
+    overall: float | None
     value: float | None
     low: float | None
     high: float | None
@@ -156,13 +159,27 @@ class Section:
         """
         if "predictors" not in self.run.tables:
             return []
+        rows = self.run.tables["predictors"]
+        rows = rows.filter(pl.col("effect") == pl.col("effect").first())
+        is_layer = pl.col("measure") == LAYER
+        is_tested = pl.col("unit").eq_missing(WITHIN)
+        # Version 0.1 had a row for the layer, and tested correlations over all heads as if those of
+        # a layer were independent.
+        tested = ("value", "low", "high", "p", "p_corrected")
+        rows = rows.with_columns(
+            pl.coalesce("overall", pl.when(~is_tested).then("value")).alias("overall"),
+            pl.coalesce("overall_layer", pl.when(is_layer).then("value").max()).alias(
+                "overall_layer"
+            ),
+            *(pl.when(is_tested).then(pl.col(name)).alias(name) for name in tested),
+        )
         names = [field.name for field in fields(Proxy)]
-        is_first = pl.col("effect") == pl.col("effect").first()
-        rows = self.run.tables["predictors"].filter(is_first).select(names)
-        proxies = [Proxy(*row) for row in rows.iter_rows()]
-        measures = [proxy for proxy in proxies if proxy.measure != LAYER]
-        layers = [proxy for proxy in proxies if proxy.measure == LAYER]
-        return measures[:_PROXIES] + layers
+        proxies = [Proxy(*row) for row in rows.filter(~is_layer).select(names).iter_rows()]
+        if not proxies:
+            return []
+        first = rows.select("effect", "overall_layer", "n").row(0)
+        layer = Proxy(LAYER, first[0], first[1], None, None, None, None, None, first[2])
+        return [*proxies[:_PROXIES], layer]
 
     @cached_property
     def records(self) -> list[dict[str, object]]:

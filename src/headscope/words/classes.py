@@ -4,6 +4,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from headscope.examples import Word
 from headscope.words.align import Aligned
@@ -80,6 +81,12 @@ def matches(aligned: Aligned) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
+@lru_cache(maxsize=2**16)
+def normal_form(form: str) -> str:
+    """A form without what makes no difference: case, and how its accents are written."""
+    return unicodedata.normalize("NFC", form.casefold())
+
+
 def _open_words(aligned: Aligned, text: int) -> list[int]:
     """The indices of the words of a text that can match."""
     return [
@@ -91,6 +98,5 @@ def _open_words(aligned: Aligned, text: int) -> list[int]:
 
 def _keys(word: Word) -> set[tuple[str, str]]:
     """What a word has to share with another to be the same word: its form or its lemma."""
-    form = unicodedata.normalize("NFC", word.form.casefold())
-    lemma = unicodedata.normalize("NFC", word.lemma.casefold())
+    form, lemma = normal_form(word.form), normal_form(word.lemma)
     return {("form", form), ("lemma", form if lemma in ("", "_") else lemma)}

@@ -156,21 +156,39 @@ SELECTION = Table(
 
 PREDICTORS = Table(
     name="predictors",
-    meaning="A row per measure and effect: how well the measure ranks heads by their effect.",
+    meaning="A row per measure and effect: how well the measure ranks the heads of a layer by "
+    "their effect.",
     columns=(
         *SOURCE,
         text("measure", "The measure, the share of a pattern, or `layer`."),
         text("effect", "`loss_moved`, `loss`, or the metric that disabling lowers."),
-        number("value", "rank correlation", "Spearman's correlation over the heads."),
+        number(
+            "value",
+            AS_UNIT,
+            "The correlation of the ranks that heads have in their layer. Written by version 0.1, "
+            "with the unit `rank correlation`, it is that over all heads, and its interval and "
+            "p-values took heads of a layer for independent.",
+        ),
         *INTERVAL,
         count("n", "heads", "How many heads have both."),
         UNIT,
-        number("p", "probability", "p-value of no correlation (Student's t)."),
+        number(
+            "p",
+            "probability",
+            "p-value of no correlation within layers (permutations within layers).",
+        ),
         number(
             "p_corrected",
             "probability",
             "The same after Holm's correction over the measures of an effect.",
         ),
+        number(
+            "overall",
+            "rank correlation",
+            "Spearman's correlation over all heads, with what the measure says of layers; not "
+            "tested.",
+        ),
+        number("overall_layer", "rank correlation", "The same of the number of the layer."),
     ),
     required=("measure", "effect", "value"),
     commands=("study", "paper"),
