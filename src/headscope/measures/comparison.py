@@ -77,8 +77,8 @@ def over_last_layers(cosines: Float[Tensor, "layer batch"]) -> Float[Tensor, "co
         The cosine minus the mean cosine of the last two layers: of every layer but these two, and
         last of the mean over all of them. Above 0 where the last two layers change more.
 
-    >>> over_last_layers(torch.tensor([[0.9], [0.7], [0.5], [0.3]])).T.round(decimals=1).tolist()
-    [[0.5, 0.3, 0.4]]
+    >>> over_last_layers(torch.tensor([[0.75], [0.5], [0.25], [0.25]])).T.tolist()
+    [[0.5, 0.25, 0.375]]
     """
     others, last = cosines[:-LAST], cosines[-LAST:]
     return torch.cat([others, others.mean(0, keepdim=True)]) - last.mean(0)

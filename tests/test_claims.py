@@ -1,0 +1,322 @@
+"""The verdicts on the paper's claims, pinned by tables that are made so that the truth is known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pytest
+
+from headscope.names import (
+    CLASSES,
+    FINE_TUNED,
+    UNTRAINED,
+    VERTICAL,
+    VerdictWord,
+)
+from headscope.replication.claims import ClaimRow, verdicts
+from headscope.results.tables import Tables
+
+Rows = list[dict[str, Any]]
+
+
+def table(*rows: Rows) -> pl.DataFrame:
+    return pl.DataFrame([row for part in rows for row in part], infer_schema_length=None)
+
+
+# ------------------------------------------------------------------ builders of tables
+
+
+def patterns(task: str, examples: int = 1000, state: str = "after", **shares: Any) -> Rows:
+    """The shares of the five patterns: a number, which is known to 0.2 points, or (value, low, high)."""
+    usual = {"vertical": 0.3, "diagonal": 0.1, "vertical_diagonal": 0.1, "block": 0.1}
+    given = {**usual, "heterogeneous": 0.4, **shares}
+    rows = []
+    for name in CLASSES:
+        share = given[name.replace("+", "_")]
+        value, low, high = (
+            share if isinstance(share, tuple) else (share, share - 0.002, share + 0.002)
+        )
+        rows.append(
+            {"task": task, "state": state, "layer": None, "head": None, "class": name, "measure": "share_corrected",
+             "value": value, "low": max(low, 0.0), "high": high, "n": 72 * examples, "examples": examples}
+        )  # fmt: skip
+    return rows
+
+
+def around(value: float, width: float) -> tuple[float, float, float]:
+    return value, value - width, value + width
+
+
+ABSENT, NEVER, UNSURE = (0.002, 0.001, 0.003), (0.0, 0.0, 0.0), (0.015, 0.002, 0.03)
+
+
+def span_heads(*heads: tuple[float, float | None]) -> Rows:
+    """The excess over distance and its adjusted p-value, head by head, the highest score first."""
+    return [
+        {"relation": "frame_element", "rank": rank, "set": f"L1H{rank}", "value": 0.3 - 0.01 * rank, "above": rank == 1,
+         "excess": excess, "excess_low": excess - 0.01, "excess_high": excess + 0.01, "excess_n": 400, "p_corrected": p}
+        for rank, (excess, p) in enumerate(heads, 1)
+    ]  # fmt: skip
+
+
+CARRY = span_heads((0.1, 0.001), (0.08, 0.002), (0.0, 1.0))
+
+
+def without_frames(task: str, delta: float, low: float, high: float, p: float) -> Rows:
+    """What a task loses without the two heads, and without two random pairs."""
+    usual = {"task": task, "metric": "accuracy", "n": 1000}
+    return [
+        {**usual, "set": "L1H1,L1H2", "drawn": False, "delta": delta, "low": low, "high": high, "p": p},
+        {**usual, "set": "L2H1,L2H2", "drawn": True, "delta": -1.5, "low": -3.0, "high": 0.0, "p": 0.1},
+        {**usual, "set": "L3H1,L3H2", "drawn": True, "delta": 0.5, "low": -1.0, "high": 2.0, "p": 0.7},
+    ]  # fmt: skip
+
+
+def scores(task: str, tuned: float = 80.0, untrained: float | None = 40.0, majority: float = 60.0, seeds: int = 1,
+           p_majority: float | None = None) -> Rows:  # fmt: skip
+    """Accuracies with intervals of 2 points either side, tuned first."""
+    usual = {"task": task, "metric": "accuracy", "majority": majority, "n": 1000}
+    rows = [
+        {**usual, "configuration": FINE_TUNED, "seed": seed, "value": tuned, "low": tuned - 2, "high": tuned + 2,
+         "p_majority": p_majority}
+        for seed in range(seeds)
+    ]  # fmt: skip
+    if untrained is not None:
+        rows.append(
+            {**usual, "configuration": UNTRAINED, "seed": 0, "value": untrained, "low": untrained - 2,
+             "high": untrained + 2, "p_majority": None}
+        )  # fmt: skip
+    return rows
+
+
+def last_layers(
+    task: str, first: float, second: float, width: float = 0.01, seed: int = 0, n: int = 1000
+) -> Rows:
+    """How much less the two first of four layers changed than the last two, and their mean."""
+    usual = {"task": task, "seed": seed, "measure": "cosine_over_last_layers", "n": n}
+    values = ((1, first), (2, second), (None, (first + second) / 2))
+    return [
+        {**usual, "layer": layer, "value": value, "low": value - width, "high": value + width, "p": 0.5}
+        for layer, value in values
+    ]  # fmt: skip
+
+
+def special(task: str, vertical: Mapping[int, float], others: Mapping[int, float]) -> Tables:
+    """Heads by layer: two that are vertical and two that are not, with the attention that special tokens receive."""
+    shares: Rows = []
+    measures: Rows = []
+    for share, attention, first in ((0.9, vertical, 1), (0.1, others, 3)):
+        for layer, received in attention.items():
+            for head, value in ((first, received - 0.02), (first + 1, received + 0.02)):
+                place = {"task": task, "layer": layer, "head": head}
+                shares.append(
+                    {
+                        **place,
+                        "state": "after",
+                        "class": VERTICAL,
+                        "measure": "share",
+                        "value": share,
+                    }
+                )
+                measures.append({**place, "measure": "attention_to_special", "value": value})
+    return {"patterns": table(shares), "heads": table(measures)}
+
+
+HIGH = {1: 0.8, 2: 0.75, 3: 0.85, 4: 0.7}
+LOW = {1: 0.2, 2: 0.25, 3: 0.15, 4: 0.3}
+MIXED = {1: 0.1, 2: 0.9, 3: 0.2, 4: 0.85}
+MIXED_TOO = {1: 0.85, 2: 0.15, 3: 0.9, 4: 0.2}
+
+
+# ------------------------------------------------------------------ made cases
+
+
+@dataclass(frozen=True)
+class Case:
+    """Tables of which the verdict on a claim is known, and a piece of the evidence."""
+
+    claim: str
+    name: str
+    verdict: VerdictWord
+    tables: Tables
+    says: str = ""
+
+
+def c1(name: str, verdict: VerdictWord, rows: pl.DataFrame, says: str = "") -> Case:
+    return Case("C1", name, verdict, {"patterns": rows}, says)
+
+
+def c2(name: str, verdict: VerdictWord, says: str, **of_tasks: tuple[float, float]) -> Case:
+    """Shares of heterogeneous maps by task, as (percent, half of the interval)."""
+    rows = [
+        patterns(task, heterogeneous=around(value / 100, width / 100))
+        for task, (value, width) in of_tasks.items()
+    ]
+    return Case("C2", name, verdict, {"patterns": table(*rows)}, says)
+
+
+def c3(
+    name: str,
+    verdict: VerdictWord,
+    heads: Rows,
+    *tasks: Rows,
+    says: str = "",
+    scored: Rows | None = None,
+) -> Case:
+    tables = {"span_heads": table(heads)}
+    if tasks:
+        tables["dispensable"] = table(*tasks)
+    if scored:
+        tables["scores"] = table(scored)
+    return Case("C3", name, verdict, tables, says)
+
+
+def c4(
+    name: str, verdict: VerdictWord, scored: list[Rows], changed: list[Rows], says: str = ""
+) -> Case:
+    tables = {"scores": table(*scored)}
+    if changed:
+        tables["last_layers"] = table(*changed)
+    return Case("C4", name, verdict, tables, says)
+
+
+def c6(name: str, verdict: VerdictWord, tables: Tables, says: str = "") -> Case:
+    return Case("C6", name, verdict, tables, says)
+
+
+UNNEEDED = without_frames("mrpc", 0.1, -0.5, 0.7, 0.8)
+NEEDED = without_frames("rte", -5.0, -8.0, -2.0, 0.001)
+UNCLEAR = without_frames("rte", -0.5, -3.0, 2.0, 0.8)
+LAST = last_layers("mrpc", 0.2, 0.1)
+
+CASES = [
+    c1("all five on two tasks", "supported", table(patterns("mrpc"), patterns("rte")), "10 of 10 patterns"),
+    c1("a block is absent on one of two tasks", "partly supported",
+       table(patterns("mrpc"), patterns("rte", block=ABSENT)), "Absent: block on rte, 0.2% (95% 0.1 to 0.3, n = 1,000)."),
+    c1("a block is absent on both tasks", "contradicted",
+       table(patterns("mrpc", block=ABSENT), patterns("rte", block=ABSENT)), "Absent: block on mrpc"),
+    c1("all but the blocks are surely there", "not tested", table(patterns("mrpc", block=UNSURE)),
+       "Too imprecise to tell: block on mrpc, 1.5% (95% 0.2 to 3.0, n = 1,000)."),
+    c1("one task is whole, the other imprecise", "partly supported",
+       table(patterns("mrpc"), patterns("rte", block=UNSURE)), "Too imprecise to tell: block on rte"),
+    c1("one task lacks a pattern, the other is imprecise", "contradicted",
+       table(patterns("mrpc", diagonal=ABSENT), patterns("rte", block=UNSURE)), "Absent: diagonal on mrpc"),
+    c1("single sentences have no block", "supported", table(patterns("sst2", block=NEVER)),
+       "sst2, of single sentences, cannot have blocks and is judged on four patterns"),
+    c1("single sentences without a diagonal", "contradicted",
+       table(patterns("sst2", block=NEVER, diagonal=ABSENT)), "Absent: diagonal on sst2"),
+    c1("never seen on a dozen examples", "not tested", table(patterns("mrpc", examples=12, block=NEVER)),
+       "Too imprecise to tell: block on mrpc, 0.0%"),
+    c1("never seen on a thousand examples", "contradicted", table(patterns("mrpc", block=NEVER)), "Absent: block"),
+    c1("above a hundredth alone, not among five", "not tested", table(patterns("mrpc", block=(0.02, 0.011, 0.03))),
+       "Too imprecise to tell: block"),
+    c1("the interval begins at a hundredth and has no width", "supported",
+       table(patterns("mrpc", block=(0.01, 0.01, 0.01))), "5 of 5"),
+    c1("only the last state counts", "supported",
+       table(patterns("mrpc", state="before", block=ABSENT), patterns("mrpc")), "5 of 5"),
+    c1("an older version without intervals", "not tested", table(patterns("mrpc")).drop("low", "high"),
+       "The table patterns has no low and no high"),
+
+    c2("in the range, and tasks differ", "supported", "All lie within 27 to 66%. Tasks differ",
+       mrpc=(35, 2), rte=(50, 2)),
+    c2("in the range by the margin", "supported", "All lie within", mrpc=(29, 1), qqp=(63, 1)),
+    c2("in the range, and tasks are alike", "partly supported", "No two tasks differ by more than 2.8 points",
+       mrpc=(40, 1), rte=(40.5, 1)),
+    c2("out of the range, and tasks differ", "partly supported", "Outside of 27 to 66%: mrpc and rte.",
+       mrpc=(10, 1), rte=(20, 1)),
+    c2("one task out of the range", "partly supported", "Outside of 27 to 66%: qqp.", mrpc=(40, 1), qqp=(75, 1)),
+    c2("out of the range, and tasks are alike", "contradicted", "Outside of 27 to 66%: mrpc and rte.",
+       mrpc=(10, 0.5), rte=(10.5, 0.5)),
+    c2("a pair of wide intervals", "not tested", "there may be one of up to", mrpc=(45, 8), rte=(50, 8)),
+    c2("an interval over the end of the range", "not tested", "Too imprecise to tell whether all lie",
+       mrpc=(27.5, 2), rte=(50, 2)),
+    c2("one task in the range", "not tested", "One task cannot show that shares depend on it.", mrpc=(40, 1)),
+    c2("one task out of the range alone", "contradicted", "One task cannot", mrpc=(10, 1)),
+    c2("shares without an error", "not tested", "A share without an error", mrpc=(40, 0), rte=(50, 0)),
+
+    c3("both carry, and no task loses a point", "supported", CARRY, UNNEEDED,
+       says="mrpc +0.1 (95% -0.5 to +0.7, n = 1,000), p = 0.800, 1 of 2 random pairs as bad: not needed"),
+    c3("a loss that is sure and small", "supported", CARRY, without_frames("mrpc", -0.5, -0.8, -0.2, 0.001)),
+    c3("neither goes beyond distance", "not supported", span_heads((0.0, 0.9), (0.01, 0.4)), UNNEEDED,
+       says="Of 2 heads, 0 attend there beyond distance."),
+    c3("neither goes beyond distance, and a task loses", "not supported", span_heads((0.0, 0.9), (0.01, 0.4)), NEEDED),
+    c3("both attend less than distance explains", "contradicted", span_heads((-0.1, 0.001), (-0.1, 0.001)), UNNEEDED),
+    c3("one of two goes beyond distance", "partly supported", span_heads((0.1, 0.001), (0.01, 0.4)), UNNEEDED,
+       says="L1H2 0.280, of which beyond distance +0.010 (95% +0.000 to +0.020, n = 400), p = 0.400"),
+    c3("a third head does not help the two", "not supported", span_heads((0.0, 0.9), (0.0, 0.8), (0.1, 0.001)), UNNEEDED),
+    c3("a task needs them", "partly supported", CARRY, UNNEEDED, NEEDED, says="rte -5.0 (95% -8.0 to -2.0, n = 1,000), "
+       "p = 0.002, 0 of 2 random pairs as bad: needed"),
+    c3("no evidence of need and no power", "not tested", CARRY, UNCLEAR, says="it may lose over 1 point"),
+    c3("one task without power", "partly supported", CARRY, UNNEEDED, UNCLEAR),
+    c3("a loss that does not stand over two tasks", "not tested", CARRY,
+       without_frames("mrpc", -2.0, -3.9, -0.1, 0.03), UNCLEAR, says="p = 0.060"),
+    c3("the same loss on the only task", "partly supported", CARRY, without_frames("mrpc", -2.0, -3.9, -0.1, 0.03),
+       says="p = 0.030"),
+    c3("the interval ends at the margin", "not tested", CARRY, without_frames("mrpc", 0.0, -1.0, 1.0, 1.0)),
+    c3("no interval of the loss", "not tested", CARRY,
+       [{**row, "low": None if not row["drawn"] else row["low"]} for row in UNNEEDED]),
+    c3("a task that was not learned", "not tested", CARRY, UNNEEDED, scored=scores("mrpc", tuned=60.5),
+       says="the model does not beat the majority class"),
+    c3("not disabled", "not tested", CARRY, says="They were not disabled on any task."),
+    c3("not disabled, and not beyond distance", "not supported", span_heads((0.0, 0.9), (0.0, 0.9))),
+    c3("too few sentences for a test", "not tested", span_heads((0.1, None), (0.1, None)), UNNEEDED,
+       says="The table span_heads has no p_corrected"),
+
+    c4("the last two most, and a gain", "supported", [scores("mrpc")], [LAST],
+       "Their cosine is lower than the mean of the other layers by: mrpc +0.150 (95% +0.140 to +0.160, n = 1,000)"),
+    c4("on two tasks", "supported", [scores("mrpc"), scores("rte")], [LAST, last_layers("rte", 0.1, 0.3)],
+       "on 2 of 2 tasks"),
+    c4("one other layer changed as much", "partly supported", [scores("mrpc")], [last_layers("mrpc", 0.2, 0.001)],
+       "layer 2, which comes closest: +0.001"),
+    c4("one other layer changed more", "partly supported", [scores("mrpc")], [last_layers("mrpc", 0.2, -0.1)]),
+    c4("all layers alike, and a gain", "partly supported", [scores("mrpc")], [last_layers("mrpc", 0.001, -0.001)],
+       "on 0 of 1 task."),
+    c4("the first layers more, and a gain", "partly supported", [scores("mrpc")], [last_layers("mrpc", -0.2, -0.1)]),
+    c4("the last two most, and no gain over the untrained", "partly supported", [scores("mrpc", untrained=79.5)], [LAST],
+       "mrpc +0.5 (95% -2.3 to +3.3, n = 1,000) over the larger baseline, p = 0.729"),
+    c4("all layers alike, and no gain", "not supported", [scores("mrpc", untrained=79.5)],
+       [last_layers("mrpc", 0.001, -0.001)]),
+    c4("the first layers more, and no gain", "contradicted", [scores("mrpc", untrained=79.5)],
+       [last_layers("mrpc", -0.2, -0.1)]),
+    c4("the model does not beat the majority class", "not tested", [scores("rte", tuned=61.0)], [last_layers("rte", 0.2, 0.1)],
+       "Not tested on rte, where a model does not beat the majority class."),
+    c4("by the exact test it does not beat it", "not tested", [scores("mrpc", p_majority=0.2)], [LAST]),
+    c4("one of two tasks is not learned", "partly supported", [scores("mrpc"), scores("rte", tuned=61.0)],
+       [LAST, last_layers("rte", 0.2, 0.1)], "on 1 of 2 tasks"),
+    c4("one of three fine-tunings does not beat it", "not tested",
+       [scores("mrpc", seeds=2), scores("mrpc", tuned=61.0)], [LAST]),
+    c4("three fine-tunings agree", "supported", [scores("mrpc", seeds=3)],
+       [last_layers("mrpc", 0.2 + 0.01 * seed, 0.1, seed=seed) for seed in range(3)], "over 3 fine-tunings"),
+    c4("three fine-tunings disagree", "partly supported", [scores("mrpc", seeds=3)],
+       [last_layers("mrpc", value, value, seed=seed) for seed, value in enumerate((0.3, -0.1, 0.05))], "on 0 of 1 task."),
+    c4("two fine-tunings that agree to the digit", "supported", [scores("mrpc", seeds=2)],
+       [last_layers("mrpc", 0.2, 0.1, seed=seed) for seed in range(2)], "over 2 fine-tunings"),
+    c4("a few examples", "partly supported", [scores("mrpc")], [last_layers("mrpc", 0.05, 0.05, width=0.06, n=5)]),
+    c4("no untrained model", "not tested", [scores("mrpc", untrained=None)], [LAST], "over the majority class alone"),
+    c4("an older run", "not tested", [scores("mrpc")], [], "The runs hold no table last_layers."),
+
+    c6("vertical heads, and they alone", "supported", special("mrpc", HIGH, LOW),
+       "[CLS] and every [SEP] together receive 0.77 (95% 0.67 to 0.88, n = 8)"),
+    c6("all heads alike", "partly supported", special("mrpc", HIGH, {1: 0.79, 2: 0.76, 3: 0.84, 4: 0.71})),
+    c6("more than others, but little", "partly supported", special("mrpc", LOW, {1: 0.05, 2: 0.06, 3: 0.04, 4: 0.07})),
+    c6("the others, not they", "contradicted", special("mrpc", LOW, HIGH)),
+    c6("little, and all heads alike", "contradicted", special("mrpc", LOW, {1: 0.21, 2: 0.24, 3: 0.16, 4: 0.29})),
+    c6("layers disagree", "not supported", special("mrpc", MIXED, MIXED_TOO)),
+    c6("vertical heads in two layers", "not tested", special("mrpc", {1: 0.8, 2: 0.7}, LOW), "fewer than 3 layers"),
+    c6("no head is vertical", "not tested", special("mrpc", {}, LOW), "No head has mostly vertical maps."),
+    c6("an older run", "not tested",
+       {name: frame.with_columns(measure=pl.lit("attention_to_sep")) if name == "heads" else frame
+        for name, frame in special("mrpc", HIGH, LOW).items()}, "no measure attention_to_special"),
+]  # fmt: skip
+
+
+def judged(tables: Tables, claim: str) -> ClaimRow:
+    return next(row for row in verdicts(tables) if row.claim == claim)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.claim}: {case.name}")
+def test_the_verdict_is_what_the_tables_were_made_for(case: Case) -> None:
+    found = judged(case.tables, case.claim)
+    assert found.verdict == case.verdict, found.evidence
+    assert case.says in found.evidence
