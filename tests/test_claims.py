@@ -1,12 +1,14 @@
 """The verdicts on the paper's claims, pinned by tables that are made so that the truth is known."""
 
+import doctest
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
 
+from headscope.measures import comparison
 from headscope.names import (
     CLASSES,
     FINE_TUNED,
@@ -14,8 +16,12 @@ from headscope.names import (
     VERTICAL,
     VerdictWord,
 )
-from headscope.replication.claims import ClaimRow, verdicts
+from headscope.reference import reference
+from headscope.replication.claims import ClaimRow, base, verdicts
+from headscope.replication.claims.base import of_parts, on_every_task, over_tasks
 from headscope.results.tables import Tables
+from headscope.stats import summaries
+from headscope.tasks.glue import GLUE
 
 Rows = list[dict[str, Any]]
 
@@ -123,6 +129,15 @@ def special(task: str, vertical: Mapping[int, float], others: Mapping[int, float
     return {"patterns": table(shares), "heads": table(measures)}
 
 
+def selection(task: str, verdict: str, p: float, significant: str = "", at_most: float | None = 3.0, sets: int = 72,
+              metric: str = "accuracy") -> Rows:  # fmt: skip
+    return [
+        {"task": task, "metric": metric, "sets": sets, "best": "L1H3", "value": 1.7, "p": p, "significant": significant,
+         "at_least": 0.1 if significant else None, "at_most": at_most, "honest": -0.2, "low": -2.8, "high": 2.5,
+         "n": 408, "verdict": verdict}
+    ]  # fmt: skip
+
+
 HIGH = {1: 0.8, 2: 0.75, 3: 0.85, 4: 0.7}
 LOW = {1: 0.2, 2: 0.25, 3: 0.15, 4: 0.3}
 MIXED = {1: 0.1, 2: 0.9, 3: 0.2, 4: 0.85}
@@ -181,6 +196,15 @@ def c4(
     return Case("C4", name, verdict, tables, says)
 
 
+def c5(
+    name: str, verdict: VerdictWord, *rows: Rows, says: str = "", scored: Rows | None = None
+) -> Case:
+    tables = {"selection": table(*rows)}
+    if scored:
+        tables["scores"] = table(scored)
+    return Case("C5", name, verdict, tables, says)
+
+
 def c6(name: str, verdict: VerdictWord, tables: Tables, says: str = "") -> Case:
     return Case("C6", name, verdict, tables, says)
 
@@ -189,6 +213,9 @@ UNNEEDED = without_frames("mrpc", 0.1, -0.5, 0.7, 0.8)
 NEEDED = without_frames("rte", -5.0, -8.0, -2.0, 0.001)
 UNCLEAR = without_frames("rte", -0.5, -3.0, 2.0, 0.8)
 LAST = last_layers("mrpc", 0.2, 0.1)
+HELPS = selection("mrpc", "supported", 0.001, "L1H1; L4H11")
+NO_GAIN = selection("rte", "not supported", 0.6)
+NONE_HELPS = selection("rte", "contradicted", 0.9, at_most=0.3)
 
 CASES = [
     c1("all five on two tasks", "supported", table(patterns("mrpc"), patterns("rte")), "10 of 10 patterns"),
@@ -296,6 +323,26 @@ CASES = [
     c4("no untrained model", "not tested", [scores("mrpc", untrained=None)], [LAST], "over the majority class alone"),
     c4("an older run", "not tested", [scores("mrpc")], [], "The runs hold no table last_layers."),
 
+    c5("a gain on every task", "supported", HELPS, selection("rte", "supported", 0.02, "L2H2"),
+       says="mrpc supported: 2 of 72 heads, at least +0.1 points (L1H1, L4H11), held-out gain of choosing one -0.2 "
+       "(95% -2.8 to +2.5, n = 408), p = 0.002"),
+    c5("a gain on one of two tasks", "partly supported", HELPS, NO_GAIN, says="A head gains on 1 of 2 tasks."),
+    c5("no gain is significant", "not supported", NO_GAIN,
+       says="rte not supported: the best of 72 heads +1.7 points (L1H3), none over +3.0"),
+    c5("no head can gain half a point", "contradicted", NONE_HELPS, says="none over +0.3"),
+    c5("one task contradicts, another has a gain", "contradicted", HELPS, NONE_HELPS, says="A head gains on 1 of 2 tasks."),
+    c5("one task contradicts, another says nothing", "contradicted", NONE_HELPS, selection("mrpc", "not supported", 0.5)),
+    c5("a gain that does not stand over tasks", "not supported", selection("mrpc", "supported", 0.03, "L1H1"), NO_GAIN,
+       says="p = 0.060"),
+    c5("the same gain on the only task", "supported", selection("mrpc", "supported", 0.03, "L1H1")),
+    c5("whole layers and other metrics do not count", "not supported",
+       selection("mrpc", "supported", 0.001, "layer 1", sets=6), selection("mrpc", "not supported", 0.6),
+       selection("mrpc", "supported", 0.001, "L1H1", metric="f1")),
+    c5("a model that does not beat the majority class", "not tested", HELPS, scored=scores("mrpc", tuned=60.5),
+       says="Not tested where a model does not beat the majority class: mrpc."),
+    c5("an older version", "not tested", [{**row, "significant": None} for row in HELPS],
+       says="The table selection has no significant"),
+
     c6("vertical heads, and they alone", "supported", special("mrpc", HIGH, LOW),
        "[CLS] and every [SEP] together receive 0.77 (95% 0.67 to 0.88, n = 8)"),
     c6("all heads alike", "partly supported", special("mrpc", HIGH, {1: 0.79, 2: 0.76, 3: 0.84, 4: 0.71})),
@@ -320,3 +367,37 @@ def test_the_verdict_is_what_the_tables_were_made_for(case: Case) -> None:
     found = judged(case.tables, case.claim)
     assert found.verdict == case.verdict, found.evidence
     assert case.says in found.evidence
+
+
+def test_every_verdict_that_can_occur_has_a_case() -> None:
+    words = set(get_args(VerdictWord))
+    assert len(CASES) >= 40
+    for claim in ("C1", "C2", "C3", "C4", "C5", "C6"):
+        found = {case.verdict for case in CASES if case.claim == claim}
+        # A share whose interval says nothing is not tested: C1 and C2 know no third word between.
+        assert found == (words - {"not supported"} if claim in ("C1", "C2") else words), claim
+
+
+def test_nothing_is_tested_where_nothing_was_run() -> None:
+    assert {row.verdict for row in verdicts({})} == {"not tested"}
+    assert all(row.evidence for row in verdicts({}))
+
+
+def test_words_put_together() -> None:
+    assert over_tasks([]) == of_parts([]) == on_every_task([]) == "not tested"
+    assert over_tasks(["supported", "supported"]) == "supported"
+    assert over_tasks(["partly supported", "contradicted"]) == "partly supported"
+    assert of_parts(["not tested", "not supported"]) == "not tested"
+    assert on_every_task(["not tested", "supported"]) == "partly supported"
+
+
+def test_tasks_have_as_many_texts_here_as_in_glue() -> None:
+    texts = reference("texts")
+    assert {task.name: len(task.columns) for task in GLUE}.items() <= texts.items()
+
+
+def test_doctests() -> None:
+    for module, examples in ((base, 8), (summaries, 6), (comparison, 1)):
+        found = doctest.testmod(module)
+        assert found.failed == 0
+        assert found.attempted >= examples, module.__name__

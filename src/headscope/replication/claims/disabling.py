@@ -1,41 +1,80 @@
 """C5: disabling a head helps on every task."""
 
-import polars as pl
+from collections.abc import Mapping
+from typing import Any
 
-from headscope.names import VerdictWord
+import numpy as np
+
+from headscope.names import SIGNIFICANT, VerdictWord
 from headscope.replication.claims.base import (
     Judgement,
     headline,
+    is_known,
     lacking,
     on_every_task,
+    shown,
+    tasks_in_words,
 )
 from headscope.replication.claims.scores import gains
+from headscope.reporting.estimates import p_text
 from headscope.results.tables import Tables
+from headscope.stats.paired import holm
 
+_COLUMNS = ("task", "metric", "sets", "p", "significant", "verdict")
 _CAVEAT = (
     "The best of many heads gains by chance alone, which the test of every task allows for; the "
-    "paper gives no test. No significant gain does not show that no head helps."
+    "paper gives no test. p-values are adjusted over heads, and over tasks (Holm). No significant "
+    "gain does not show that no head helps; only intervals that all end low do."
 )
 
 
 def disabling_helps(tables: Tables) -> Judgement:
-    """C5: on every task a head gains when it is disabled, by the test of the table `selection`.
+    """C5: on every task a head gains when it is disabled, by the verdict of the table `selection`,
+    whose p-value must also stand after Holm's correction over tasks.
 
     One task that contradicts it is enough. A task whose model does not beat the majority class is
-    not tested: its heads have nothing to be held against.
+    not tested: there is nothing that its heads could help or hurt.
     """
-    columns = ("task", "metric", "sets", "verdict")
-    if reason := lacking(tables, "selection", columns):
+    if reason := lacking(tables, "selection", _COLUMNS):
         return Judgement("not tested", reason)
     # Single heads are the most sets.
     rows = headline(tables["selection"], "task").sort("sets", descending=True, maintain_order=True)
     first = rows.unique("task", keep="first", maintain_order=True)
-    order = tables["selection"]["task"].unique(maintain_order=True)
     learned = {task: gain.is_learned for task, gain in gains(tables).items()}
-    words: dict[str, VerdictWord] = {}
+    adjusted = holm(first["p"].fill_null(1.0).to_numpy().astype(np.float64))
+    words: list[VerdictWord] = []
     texts = []
-    for task in order:
-        row = first.row(by_predicate=pl.col("task") == task, named=True)
-        words[task] = row["verdict"] if learned.get(task, True) else "not tested"
-        texts.append(f"{task} {words[task]}")
-    return Judgement(on_every_task(list(words.values())), "; ".join(texts), _CAVEAT)
+    for row, p in zip(first.to_dicts(), adjusted, strict=True):
+        word = _word(row, float(p)) if learned.get(row["task"], True) else "not tested"
+        words.append(word)
+        texts.append(f"{row['task']} {word}: {_numbers(row)}, {p_text(float(p))}")
+    text = (
+        f"A head gains on {words.count('supported')} of {tasks_in_words(len(words))}. "
+        f"{'; '.join(texts)}."
+    )
+    if unlearned := [task for task in first["task"] if not learned.get(task, True)]:
+        text += (
+            f" Not tested where a model does not beat the majority class: {', '.join(unlearned)}."
+        )
+    return Judgement(on_every_task(words), text, _CAVEAT)
+
+
+def _word(row: Mapping[str, Any], p: float) -> VerdictWord:
+    """The verdict on a task; a gain that does not stand over tasks is not supported."""
+    if row["verdict"] == "supported" and p >= SIGNIFICANT:
+        return "not supported"
+    verdict: VerdictWord = row["verdict"]
+    return verdict
+
+
+def _numbers(row: Mapping[str, Any]) -> str:
+    """Which heads gain, and how much; else the largest gain, and what no head gains more than."""
+    held_out = shown(row["honest"], row["low"], row["high"], row["n"], "+.1f")
+    names = row["significant"].split("; ") if row["significant"] else []
+    if names:
+        least = f", at least {row['at_least']:+.1f}" if is_known(row["at_least"]) else ""
+        gain = f"{len(names)} of {row['sets']} heads{least} points ({', '.join(names[:5])})"
+    else:
+        most = f", none over {row['at_most']:+.1f}" if is_known(row["at_most"]) else ""
+        gain = f"the best of {row['sets']} heads {row['value']:+.1f} points ({row['best']}){most}"
+    return f"{gain}, held-out gain of choosing one {held_out}"
