@@ -97,14 +97,23 @@ def scores(task: str, tuned: float = 80.0, untrained: float | None = 40.0, major
 
 
 def last_layers(
-    task: str, first: float, second: float, width: float = 0.01, seed: int = 0, n: int = 1000
-) -> Rows:
-    """How much less the two first of four layers changed than the last two, and their mean."""
+    task: str, first: float, second: float, last: float = 0.0, width: float = 0.01, seed: int = 0, n: int = 1000
+) -> Rows:  # fmt: skip
+    """How much less the two first of four layers changed than the last but one, and than the last by as much more as
+    `last` says, and the mean."""
     usual = {"task": task, "seed": seed, "measure": "cosine_over_last_layers", "n": n}
-    values = ((1, first), (2, second), (None, (first + second) / 2))
+    mean = (first + second + last) / 2
+    values = (
+        (1, 3, first),
+        (2, 3, second),
+        (1, 4, first + last),
+        (2, 4, second + last),
+        (None, None, mean),
+    )
     return [
-        {**usual, "layer": layer, "value": value, "low": value - width, "high": value + width, "p": 0.5}
-        for layer, value in values
+        {**usual, "layer": layer, "against": against, "value": value, "low": value - width, "high": value + width,
+         "p": 0.5}
+        for layer, against, value in values
     ]  # fmt: skip
 
 
@@ -291,11 +300,13 @@ CASES = [
        says="The table span_heads has no p_corrected"),
 
     c4("the last two most, and a gain", "supported", [scores("mrpc")], [LAST],
-       "Their cosine is lower than the mean of the other layers by: mrpc +0.150 (95% +0.140 to +0.160, n = 1,000)"),
+       "Their mean cosine is lower than that of the others by: mrpc +0.150 (95% +0.140 to +0.160, n = 1,000)"),
     c4("on two tasks", "supported", [scores("mrpc"), scores("rte")], [LAST, last_layers("rte", 0.1, 0.3)],
        "on 2 of 2 tasks"),
     c4("one other layer changed as much", "partly supported", [scores("mrpc")], [last_layers("mrpc", 0.2, 0.001)],
-       "layer 2, which comes closest: +0.001"),
+       "closest: layer 2 to layer 3, +0.001"),
+    c4("the last but one changed as little as another", "partly supported", [scores("mrpc")],
+       [last_layers("mrpc", 0.2, 0.0, last=0.2)], "closest: layer 2 to layer 3, +0.000"),
     c4("one other layer changed more", "partly supported", [scores("mrpc")], [last_layers("mrpc", 0.2, -0.1)]),
     c4("all layers alike, and a gain", "partly supported", [scores("mrpc")], [last_layers("mrpc", 0.001, -0.001)],
        "on 0 of 1 task."),
@@ -320,6 +331,8 @@ CASES = [
     c4("two fine-tunings that agree to the digit", "supported", [scores("mrpc", seeds=2)],
        [last_layers("mrpc", 0.2, 0.1, seed=seed) for seed in range(2)], "over 2 fine-tunings"),
     c4("a few examples", "partly supported", [scores("mrpc")], [last_layers("mrpc", 0.05, 0.05, width=0.06, n=5)]),
+    c4("too few examples for an interval", "not tested", [scores("mrpc")],
+       [[{**row, "low": float("nan"), "high": float("nan")} for row in LAST]]),
     c4("no untrained model", "not tested", [scores("mrpc", untrained=None)], [LAST], "over the majority class alone"),
     c4("an older run", "not tested", [scores("mrpc")], [], "The runs hold no table last_layers."),
 

@@ -430,9 +430,9 @@ def test_the_cosine_equals_plain_loops_in_both_forms(case: Case, tmp_path: Path)
         ],
         1,
     )
-    contrasts = np.stack([*layers[:-2], layers[:-2].mean(0)]) - layers[-2:].mean(0)
+    contrasts = [layers[0] - layers[1], layers[0] - layers[2], layers[0] - layers[1:].mean(0)]
     found = last_layers_rows(ours)
-    assert [row.layer for row in found] == [1, None]
+    assert [(row.layer, row.against) for row in found] == [(1, 2), (1, 3), (None, None)]
     for row, values in zip(found, contrasts, strict=True):
         test = stats.ttest_1samp(values, 0)
         low, high = test.confidence_interval()
@@ -474,7 +474,7 @@ def test_nothing_changed_is_a_cosine_of_one(case: Case) -> None:
     same = compare(case.model, load(case.folder), case.encoded, ["distance"])
     np.testing.assert_allclose(same.cosine.compute()[0], 1, atol=1e-6)
     np.testing.assert_allclose(same.difference["distance"].total, 0, atol=1e-6)
-    assert [row.value for row in last_layers_rows(same)] == pytest.approx([0, 0], abs=1e-6)
+    assert [row.value for row in last_layers_rows(same)] == pytest.approx([0, 0, 0], abs=1e-6)
 
 
 def test_a_model_of_two_layers_has_no_layers_before_the_last_two(

@@ -158,9 +158,9 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     assert "Attention from core elements to the predicate: L" in first.lines[2]
     tables = headscope.open_run(tmp_path / "run").tables
     assert tables["dispensable"]["drawn"].sum() > 0
-    # A row per task, fine-tuning and layer before the last two of three, and one for their mean.
+    # Per task and fine-tuning the first of three layers beside the two others, and beside both.
     last = tables["last_layers"]
-    assert last.group_by("task", "seed").len()["len"].to_list() == [2] * 4
+    assert last.group_by("task", "seed").len()["len"].to_list() == [3] * 4
     assert set(last["seed"]) == {0, 1}
     assert first.path.read_text().count("The paper's claims</h") == 1
     table = tables["table1"]

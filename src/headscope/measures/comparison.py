@@ -40,9 +40,8 @@ class Comparison:
         after: Every measure of the second.
         difference: After minus before, example by example.
         cosine: The cosine of the two maps.
-        over_last: How much higher the mean cosine of a layer is than that of the last two, by layer
-            without these two; last, the same of the mean over all these layers. Empty where the
-            model has no more than two layers.
+        over_last: How much higher the mean cosine of a layer is than that of one of the last two
+            (`over_last_layers`). Empty where the model has no more than two layers.
     """
 
     before: dict[str, Moments]
@@ -67,21 +66,23 @@ def cosine(before: LayerMaps, after: LayerMaps, *, padding: bool = False) -> Val
 
 
 def over_last_layers(cosines: Float[Tensor, "layer batch"]) -> Float[Tensor, "contrast batch"]:
-    """How much less the maps of a layer change than those of the last two layers.
+    """How much less the maps of a layer change than those of one of the last two layers.
 
     Args:
         cosines: The mean cosine of the heads of every layer, example by example; at least three
             layers.
 
     Returns:
-        The cosine minus the mean cosine of the last two layers: of every layer but these two, and
-        last of the mean over all of them. Above 0 where the last two layers change more.
+        The cosine of every layer before the last two minus that of the last but one, then the same
+        minus that of the last, and in the end the mean of all these. Above 0 where the last layers
+        change more.
 
-    >>> over_last_layers(torch.tensor([[0.75], [0.5], [0.25], [0.25]])).T.tolist()
-    [[0.5, 0.25, 0.375]]
+    >>> over_last_layers(torch.tensor([[0.75], [0.5], [0.25], [0.0]])).T.tolist()
+    [[0.5, 0.25, 0.75, 0.5, 0.5]]
     """
     others, last = cosines[:-LAST], cosines[-LAST:]
-    return torch.cat([others, others.mean(0, keepdim=True)]) - last.mean(0)
+    contrasts = (others - last[:, None]).flatten(0, 1)
+    return torch.cat([contrasts, contrasts.mean(0, keepdim=True)])
 
 
 class ComparisonObserver:
@@ -106,8 +107,8 @@ class ComparisonObserver:
         self._cosine = MomentSums([COSINE], layers, heads)
         # Of the batch that is passing: the mean cosine of a layer's heads, [batch], by layer.
         self._of_layers: dict[int, Tensor] = {}
-        # [moment, contrast]: a contrast per layer before the last two, and one of their mean.
-        contrasts = layers - LAST + 1 if layers > LAST else 0
+        # [moment, contrast], as `over_last_layers` has them.
+        contrasts = LAST * (layers - LAST) + 1 if layers > LAST else 0
         self._over_last = np.zeros((3, contrasts))
 
     def see(self, maps: PairMaps, prepared: Prepared) -> None:

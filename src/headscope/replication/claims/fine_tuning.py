@@ -12,6 +12,7 @@ from headscope.reference import reference
 from headscope.replication.claims.base import (
     Judgement,
     Said,
+    is_known,
     lacking,
     listed,
     of_parts,
@@ -29,7 +30,7 @@ _COLUMNS = ("task", "value", "low", "high", "n")
 
 
 def fine_tuning(tables: Tables) -> Judgement:
-    """C4: on every task the last two layers change more than each of the others, and the score
+    """C4: on every task each of the last two layers changes more than every other, and the score
     gains over the larger of the untrained model and the majority class.
 
     A task on which a fine-tuned model does not beat the majority class is not tested: what changed
@@ -57,10 +58,12 @@ class _Layers:
 
     Attributes:
         task: The task.
-        mean: Of the mean over all other layers.
-        closest: Of the other layer that changed most.
+        mean: Of the mean over all other layers, beside the mean of the last two.
+        closest: Of the layer that comes closest to one of the last two.
         layer: Which layer that is.
-        p: The largest p-value of a layer that changed less; 1 where one changed more.
+        against: Which of the last two it is.
+        p: The largest p-value of all pairs of a layer and one of the last two; 1 where a layer
+            changed more, NaN where a pair has no interval.
         n: How many examples.
         seeds: How many fine-tunings.
     """
@@ -69,6 +72,7 @@ class _Layers:
     mean: Tested
     closest: Tested
     layer: int
+    against: int
     p: float
     n: int
     seeds: int
@@ -78,29 +82,29 @@ def _last_layers(tables: Tables, gained: Mapping[str, Gain]) -> Said:
     """Whether the last two layers changed more than each of the others."""
     if reason := lacking(tables, "last_layers", _COLUMNS):
         return Said("not tested", f"The change of the last two layers cannot be tested: {reason}")
-    rows = tables["last_layers"].drop_nulls(["value", "low", "high"])
+    rows = tables["last_layers"]
     tasks = [task for task in rows["task"].unique(maintain_order=True) if task in gained]
     tested = [_of_task(task, rows.filter(task=task)) for task in tasks if gained[task].is_learned]
     words: list[VerdictWord] = ["not tested"] * (len(gained) - len(tested))
     texts = []
-    adjusted = holm(np.array([layers.p for layers in tested]))
-    means = holm(np.array([layers.mean.p for layers in tested]))
+    adjusted = holm(np.nan_to_num([layers.p for layers in tested], nan=1.0))
+    means = holm(np.nan_to_num([layers.mean.p for layers in tested], nan=1.0))
     for layers, p, p_mean in zip(tested, adjusted, means, strict=True):
         words.append(_word(layers, float(p), float(p_mean)))
         seeds = f" over {layers.seeds} fine-tunings" if layers.seeds > 1 else ""
         mean, closest = layers.mean, layers.closest
         texts.append(
             f"{layers.task} {shown(mean.value, mean.low, mean.high, layers.n, '+.3f')}{seeds}, "
-            f"{p_text(float(p_mean))} (layer {layers.layer}, which comes closest: "
+            f"{p_text(float(p_mean))} (closest: layer {layers.layer} to layer {layers.against}, "
             f"{closest.value:+.3f}, {p_text(float(p))})"
         )
     shown_on = sum(word == "supported" for word in words)
     text = (
-        f"The last two layers changed more than each of the others on {shown_on} of "
+        f"Each of the last two layers changed more than every other on {shown_on} of "
         f"{tasks_in_words(len(words))}."
     )
     if texts:
-        text += f" Their cosine is lower than the mean of the other layers by: {'; '.join(texts)}."
+        text += f" Their mean cosine is lower than that of the others by: {'; '.join(texts)}."
     if unlearned := [task for task, gain in gained.items() if not gain.is_learned]:
         text += (
             f" Not tested on {listed(unlearned)}, where a model does not beat the majority class."
@@ -109,6 +113,8 @@ def _last_layers(tables: Tables, gained: Mapping[str, Gain]) -> Said:
 
 
 def _word(layers: _Layers, p: float, p_mean: float) -> VerdictWord:
+    if not is_known(layers.p):
+        return "not tested"
     if p < SIGNIFICANT:
         return "supported"
     if p_mean < SIGNIFICANT:
@@ -117,27 +123,33 @@ def _word(layers: _Layers, p: float, p_mean: float) -> VerdictWord:
 
 
 def _of_task(task: str, rows: pl.DataFrame) -> _Layers:
-    of_layers = {}
-    for (layer,), of_layer in rows.group_by("layer", maintain_order=True):
-        n = of_layer["n"].to_numpy()
-        width = (of_layer["high"] - of_layer["low"]).to_numpy()
-        # The intervals are Student's t.
-        errors = width / (2 * stats.t.ppf(0.975, n - 1))
-        of_layers[layer] = over_seeds_and_examples(
-            of_layer["value"].to_numpy(), errors, int(n.min())
-        )
-    mean = of_layers.pop(None)
-    closest = min(of_layers, key=lambda layer: of_layers[layer].value)
-    less = [1.0 if tested.value <= 0 else tested.p for tested in of_layers.values()]
+    is_mean = pl.col("layer").is_null()
+    mean = _tested(rows.filter(is_mean))
+    of_pairs = {
+        of_pair.select("layer", "against").row(0): _tested(of_pair)
+        for of_pair in rows.filter(~is_mean).partition_by("layer", "against", maintain_order=True)
+    }
+    closest = min(of_pairs, key=lambda pair: of_pairs[pair].value)
+    less = [1.0 if tested.value <= 0 else tested.p for tested in of_pairs.values()]
     return _Layers(
         task=task,
         mean=mean,
-        closest=of_layers[closest],
-        layer=int(str(closest)),
-        p=max(less),
+        closest=of_pairs[closest],
+        layer=closest[0],
+        against=closest[1],
+        p=float(np.max(less)),
         n=int(rows["n"].min()),  # type: ignore[arg-type]
-        seeds=rows.filter(pl.col("layer").is_null()).height,
+        seeds=rows.filter(is_mean).height,
     )
+
+
+def _tested(rows: pl.DataFrame) -> Tested:
+    """The mean over the fine-tunings, a row each."""
+    n = rows["n"].to_numpy()
+    width = (rows["high"] - rows["low"]).to_numpy()
+    # The intervals are Student's t.
+    errors = width / (2 * stats.t.ppf(0.975, n - 1))
+    return over_seeds_and_examples(rows["value"].to_numpy(), errors, int(n.min()))
 
 
 def _gain(gained: Mapping[str, Gain]) -> Said:

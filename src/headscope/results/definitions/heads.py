@@ -55,20 +55,23 @@ CHANGE = Table(
 
 LAST_LAYERS = Table(
     name="last_layers",
-    meaning="A row per layer before the last two, and one for their mean: by how much fine-tuning "
-    "changed its maps less than those of the last two layers.",
+    meaning="A row per layer before the last two and each of these, and one for the mean: by how "
+    "much fine-tuning changed its maps less than those of the last layers.",
     columns=(
         *SOURCE,
         optional(count("seed", "", "The seed of the fine-tuning, in a run of the whole paper.")),
         optional(
             count("layer", "number from 1", "The layer; none for all layers but the last two.")
         ),
-        text("measure", "What `value` is: the cosine of before and after, less the last two's."),
+        optional(
+            count("against", "number from 1", "The last layer or the last but one; none for both.")
+        ),
+        text("measure", "What `value` is: the cosine of before and after, less that of the other."),
         number(
             "value",
             AS_UNIT,
-            "The mean over examples of the layer's cosine minus that of the last two layers: above "
-            "0 where the last two changed more.",
+            "The mean over examples of the layer's cosine minus that of `against`: above 0 where "
+            "the last layer changed more.",
         ),
         *MEAN,
         number(
