@@ -145,7 +145,7 @@ def heterogeneous(tables: Tables) -> Judgement:
     depends = _depends(percent, bounds)
     return Judgement(
         of_parts([ranged.word, depends.word]),
-        f"Of the maps are heterogeneous {here}; the paper has {paper['mrpc']}% (mrpc) to "
+        f"Shares of heterogeneous maps: {here}; the paper has {paper['mrpc']}% (mrpc) to "
         f"{paper['qqp']}% (qqp). {ranged.text} {depends.text}",
         f"The margin is {MARGIN:.0f} points. Of one fine-tuning a task: what differs between tasks "
         "may differ between fine-tunings, too. Another model than the paper's has other shares; "
