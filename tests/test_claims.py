@@ -3,11 +3,16 @@
 import doctest
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
+from scipy import stats
 
+import headscope
 from headscope.measures import comparison
 from headscope.names import (
     CLASSES,
@@ -19,11 +24,13 @@ from headscope.names import (
 from headscope.reference import reference
 from headscope.replication.claims import ClaimRow, base, verdicts
 from headscope.replication.claims.base import of_parts, on_every_task, over_tasks
-from headscope.results.tables import Tables
+from headscope.results.tables import TABLES, Tables
 from headscope.stats import summaries
+from headscope.stats.summaries import clustered_contrast, same_value
 from headscope.tasks.glue import GLUE
 
 Rows = list[dict[str, Any]]
+Array = npt.NDArray[Any]
 
 
 def table(*rows: Rows) -> pl.DataFrame:
@@ -252,7 +259,7 @@ CASES = [
     c1("only the last state counts", "supported",
        table(patterns("mrpc", state="before", block=ABSENT), patterns("mrpc")), "5 of 5"),
     c1("an older version without intervals", "not tested", table(patterns("mrpc")).drop("low", "high"),
-       "The table patterns has no low and no high"),
+       "The table patterns has no value of low and high"),
 
     c2("in the range, and tasks differ", "supported", "All lie within 27 to 66%. Tasks differ",
        mrpc=(35, 2), rte=(50, 2)),
@@ -297,7 +304,7 @@ CASES = [
     c3("not disabled", "not tested", CARRY, says="They were not disabled on any task."),
     c3("not disabled, and not beyond distance", "not supported", span_heads((0.0, 0.9), (0.0, 0.9))),
     c3("too few sentences for a test", "not tested", span_heads((0.1, None), (0.1, None)), UNNEEDED,
-       says="The table span_heads has no p_corrected"),
+       says="The table span_heads has no value of p_corrected"),
 
     c4("the last two most, and a gain", "supported", [scores("mrpc")], [LAST],
        "Their mean cosine is lower than that of the others by: mrpc +0.150 (95% +0.140 to +0.160, n = 1,000)"),
@@ -354,7 +361,7 @@ CASES = [
     c5("a model that does not beat the majority class", "not tested", HELPS, scored=scores("mrpc", tuned=60.5),
        says="Not tested where a model does not beat the majority class: mrpc."),
     c5("an older version", "not tested", [{**row, "significant": None} for row in HELPS],
-       says="The table selection has no significant"),
+       says="The table selection has no value of significant"),
 
     c6("vertical heads, and they alone", "supported", special("mrpc", HIGH, LOW),
        "[CLS] and every [SEP] together receive 0.77 (95% 0.67 to 0.88, n = 8)"),
@@ -394,6 +401,72 @@ def test_every_verdict_that_can_occur_has_a_case() -> None:
 def test_nothing_is_tested_where_nothing_was_run() -> None:
     assert {row.verdict for row in verdicts({})} == {"not tested"}
     assert all(row.evidence for row in verdicts({}))
+
+
+def test_a_run_of_an_older_version_is_not_tested() -> None:
+    old = headscope.open_run(Path(__file__).parent / "run-0.1.0").tables
+    assert {row.verdict for row in verdicts(old)} == {"not tested"}
+    reasons = {row.claim: row.evidence for row in verdicts(old)}
+    assert reasons["C5"] == (
+        "The table selection has no value of significant, at_least, at_most and p: an older version wrote it, or there "
+        "were too few data."
+    )
+
+
+SUPPORTED = {case.claim: case for case in reversed(CASES) if case.verdict == "supported"}
+
+
+@pytest.mark.parametrize("claim", ["C1", "C2", "C3", "C4", "C5", "C6"])
+def test_a_column_that_is_missing_is_a_reason_and_no_crash(claim: str) -> None:
+    tables = {**SUPPORTED[claim].tables}
+    assert judged(tables, claim).verdict == "supported"
+    for name, frame in tables.items():
+        for column in frame.columns:
+            found = judged({**tables, name: frame.drop(column)}, claim)
+            assert found.verdict in ("supported", "not tested"), (name, column)
+            assert found.verdict == "supported" or found.evidence
+
+
+def test_tables_without_a_row_are_not_tested() -> None:
+    empty = {name: table.empty() for name, table in TABLES.items()}
+    assert {row.verdict for row in verdicts(empty)} == {"not tested"}
+
+
+def slow_contrast(values: Array, is_chosen: Array, clusters: Array) -> tuple[float, float]:
+    """The difference of means with its standard error, leaving out one cluster after the other."""
+
+    def difference(kept: Array) -> float:
+        return float(values[kept & is_chosen].mean() - values[kept & ~is_chosen].mean())
+
+    names = sorted(set(clusters.tolist()))
+    whole = difference(np.ones(len(values), dtype=bool))
+    squares = [(difference(clusters != name) - whole) ** 2 for name in names]
+    return whole, ((len(names) - 1) / len(names) * sum(squares)) ** 0.5
+
+
+def test_the_contrast_over_clusters_equals_the_slow_form() -> None:
+    rng = np.random.default_rng(0)
+    clusters = rng.integers(3, 8, 90)
+    values, is_chosen = rng.random(90), rng.random(90) < 0.4
+    found = clustered_contrast(values, is_chosen, clusters)
+    assert found is not None
+    whole, error = slow_contrast(values, is_chosen, clusters)
+    assert found.clusters == 5
+    assert found.difference.value == pytest.approx(whole)
+    assert found.difference.high - whole == pytest.approx(stats.t.ppf(0.975, 4) * error)
+    assert found.difference.p == pytest.approx(2 * stats.t.sf(abs(whole) / error, 4))
+    assert found.inside.value - found.outside.value == pytest.approx(whole)
+    # In two clusters alone the chosen values cannot be told from the clusters.
+    assert clustered_contrast(values, is_chosen & (clusters < 5), clusters) is None
+    constant = clustered_contrast(np.ones(90), is_chosen, clusters)
+    assert constant is not None
+    assert np.isnan(constant.difference.p)
+
+
+def test_cochrans_q_worked_by_hand() -> None:
+    # Of two groups Q is the square of their difference over its standard error: 4 / (1 + 4).
+    p = same_value(np.array([0.0, 2.0]), np.array([1.0, 2.0]))
+    assert p == pytest.approx(2 * stats.norm.sf(2 / 5**0.5))
 
 
 def test_words_put_together() -> None:

@@ -1,6 +1,6 @@
 """What judging a claim is made of: a judgement, words put together, numbers in sentences."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -26,24 +26,30 @@ class Said:
     text: str
 
 
-def lacking(tables: Tables, name: str, columns: Iterable[str] = ()) -> str:
+def lacking(
+    tables: Tables, name: str, columns: Sequence[str] = (), nullable: Sequence[str] = ()
+) -> str:
     """Why a table cannot be judged by, in a sentence; empty where it can.
 
     A run of an older version may be without a table, or without a column, which is then missing or
     has no value.
+
+    Args:
+        tables: The tables.
+        name: The table.
+        columns: Columns of which some row must have a value.
+        nullable: Columns that must be there, if only without a value.
     """
     if name not in tables or not tables[name].height:
         return f"The runs hold no table {name}."
     frame = tables[name]
-    missing = [
-        column
-        for column in columns
-        if column not in frame.columns or frame[column].null_count() == frame.height
-    ]
+    missing = [column for column in (*columns, *nullable) if column not in frame.columns]
+    known = [column for column in columns if column in frame.columns]
+    missing += [column for column in known if frame[column].null_count() == frame.height]
     if missing:
         return (
-            f"The table {name} has no {' and no '.join(missing)}: an older version wrote it, or "
-            "there were too few data."
+            f"The table {name} has no value of {listed(missing)}: an older version wrote it, or there "
+            "were too few data."
         )
     return ""
 

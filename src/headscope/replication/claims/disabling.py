@@ -20,7 +20,8 @@ from headscope.reporting.estimates import p_text
 from headscope.results.tables import Tables
 from headscope.stats.paired import holm
 
-_COLUMNS = ("task", "metric", "sets", "p", "significant", "verdict")
+_COLUMNS = ("task", "metric", "sets", "best", "value", "p", "significant", "verdict")
+_NULLABLE = ("at_least", "at_most", "honest", "low", "high", "n")
 _CAVEAT = (
     "The best of many heads gains by chance alone, which the test of every task allows for; the "
     "paper gives no test. p-values are adjusted over heads, and over tasks (Holm). No significant "
@@ -35,7 +36,7 @@ def disabling_helps(tables: Tables) -> Judgement:
     One task that contradicts it is enough. A task whose model does not beat the majority class is
     not tested: there is nothing that its heads could help or hurt.
     """
-    if reason := lacking(tables, "selection", _COLUMNS):
+    if reason := lacking(tables, "selection", _COLUMNS, _NULLABLE):
         return Judgement("not tested", reason)
     # Single heads are the most sets.
     rows = headline(tables["selection"], "task").sort("sets", descending=True, maintain_order=True)

@@ -26,7 +26,7 @@ from headscope.results.tables import Tables
 from headscope.stats.paired import holm
 from headscope.stats.summaries import Tested, over_seeds_and_examples
 
-_COLUMNS = ("task", "value", "low", "high", "n")
+_COLUMNS = ("task", "layer", "against", "value", "low", "high", "n")
 
 
 def fine_tuning(tables: Tables) -> Judgement:

@@ -41,7 +41,9 @@ def frame_heads(tables: Tables) -> Judgement:
 
     Without the first, the claim is not supported, whatever the tasks need.
     """
-    if reason := lacking(tables, "span_heads", ("relation", "rank", "set", "p_corrected")):
+    if reason := lacking(
+        tables, "span_heads", ("relation", "rank", "set", "value", "excess", "p_corrected")
+    ):
         return Judgement("not tested", reason)
     heads = tables["span_heads"].filter(relation="frame_element").sort("rank")
     if not heads.height:
@@ -129,7 +131,9 @@ def _unneeded(tables: Tables) -> Said:
     """Whether every task does without the heads."""
     if lacking(tables, "dispensable"):
         return Said("not tested", "They were not disabled on any task.")
-    if reason := lacking(tables, "dispensable", ("task", "set", "drawn", "delta", "low", "p")):
+    if reason := lacking(
+        tables, "dispensable", ("task", "set", "drawn", "metric", "delta", "low", "high", "p")
+    ):
         return Said("not tested", reason)
     rows = headline(tables["dispensable"], "task")
     heads = rows.filter(~pl.col("drawn"))

@@ -32,7 +32,8 @@ MARGIN = 5.0
 """By so many points of per cent a share may miss the paper's range, and two tasks may differ and
 still count as alike.
 """
-_COLUMNS = ("task", "state", "class", "value", "low", "high")
+_COLUMNS = ("task", "state", "class", "measure", "value", "low", "high")
+_NULLABLE = ("layer", "head")
 
 
 def shares(tables: Tables) -> pl.DataFrame:
@@ -59,7 +60,7 @@ def patterns_recur(tables: Tables) -> Judgement:
     supported if all its patterns are present, contradicted if one is absent, else not tested. A
     task of single sentences cannot have blocks, which are made of two.
     """
-    if reason := lacking(tables, "patterns", _COLUMNS):
+    if reason := lacking(tables, "patterns", _COLUMNS, _NULLABLE):
         return Judgement("not tested", reason)
     rows = shares(tables)
     single = [task for task, texts in reference("texts").items() if texts == 1]
@@ -125,7 +126,7 @@ def heterogeneous(tables: Tables) -> Judgement:
     Cochran's Q over the tasks' shares is significant; contradicted if no two tasks can differ by
     5 points.
     """
-    if reason := lacking(tables, "patterns", _COLUMNS):
+    if reason := lacking(tables, "patterns", _COLUMNS, _NULLABLE):
         return Judgement("not tested", reason)
     rows = shares(tables).filter(pl.col("class") == HETEROGENEOUS).sort("value")
     if not rows.height:

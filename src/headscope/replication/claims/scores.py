@@ -53,7 +53,8 @@ def gains(tables: Tables) -> dict[str, Gain]:
     """The gain of every task whose fine-tuned models have a score with an interval beside that of
     the majority class. Empty without such scores.
     """
-    if lacking(tables, "scores", ("task", "configuration", "metric", "value", "low", "majority")):
+    columns = ("task", "configuration", "metric", "value", "low", "high", "majority")
+    if lacking(tables, "scores", columns):
         return {}
     rows = headline(tables["scores"], "task").drop_nulls(["value", "low", "high", "majority"])
     found = {}

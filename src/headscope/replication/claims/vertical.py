@@ -27,7 +27,7 @@ def vertical_is_special(tables: Tables) -> Judgement:
     Each is contradicted where its interval lies on the other side.
     """
     for name, columns in (
-        ("patterns", ("task", "state", "layer", "head", "class", "value")),
+        ("patterns", ("task", "state", "layer", "head", "class", "measure", "value")),
         ("heads", (*_HEAD, "measure", "value")),
     ):
         if reason := lacking(tables, name, columns):
