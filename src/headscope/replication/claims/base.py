@@ -48,8 +48,8 @@ def lacking(
     missing += [column for column in known if frame[column].null_count() == frame.height]
     if missing:
         return (
-            f"The table {name} has no value of {listed(missing)}: an older version wrote it, or there "
-            "were too few data."
+            f"The table {name} has no value of {listed(missing)}: an older version wrote it, or "
+            "there were too few data."
         )
     return ""
 
