@@ -407,10 +407,8 @@ def test_a_run_of_an_older_version_is_not_tested() -> None:
     old = headscope.open_run(Path(__file__).parent / "run-0.1.0").tables
     assert {row.verdict for row in verdicts(old)} == {"not tested"}
     reasons = {row.claim: row.evidence for row in verdicts(old)}
-    assert reasons["C5"] == (
-        "The table selection has no value of significant, at_least, at_most and p: an older version wrote it, or there "
-        "were too few data."
-    )
+    assert reasons["C5"].startswith("The table selection has no value of ")
+    assert reasons["C5"].endswith(": an older version wrote it, or there were too few data.")
 
 
 SUPPORTED = {case.claim: case for case in reversed(CASES) if case.verdict == "supported"}
