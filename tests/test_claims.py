@@ -234,7 +234,7 @@ NO_GAIN = selection("rte", "not supported", 0.6)
 NONE_HELPS = selection("rte", "contradicted", 0.9, at_most=0.3)
 
 CASES = [
-    c1("all five on two tasks", "supported", table(patterns("mrpc"), patterns("rte")), "10 of 10 patterns"),
+    c1("all five on two tasks", "supported", table(patterns("mrpc"), patterns("rte")), "10 of 10 shares of patterns are surely 1% of the maps or more"),
     c1("a block is absent on one of two tasks", "partly supported",
        table(patterns("mrpc"), patterns("rte", block=ABSENT)), "Absent: block on rte, 0.2% (95% 0.1 to 0.3, n = 1,000)."),
     c1("a block is absent on both tasks", "contradicted",
@@ -344,7 +344,7 @@ CASES = [
     c4("an older run", "not tested", [scores("mrpc")], [], "The runs hold no table last_layers."),
 
     c5("a gain on every task", "supported", HELPS, selection("rte", "supported", 0.02, "L2H2"),
-       says="mrpc supported: 2 of 72 heads, at least +0.1 points (L1H1, L4H11), held-out gain of choosing one -0.2 "
+       says="mrpc supported: 2 of 72 heads gain, each at least +0.1 points (L1H1, L4H11), the choice of one on other examples -0.2 "
        "(95% -2.8 to +2.5, n = 408), p = 0.002"),
     c5("a gain on one of two tasks", "partly supported", HELPS, NO_GAIN, says="A head gains on 1 of 2 tasks."),
     c5("no gain is significant", "not supported", NO_GAIN,

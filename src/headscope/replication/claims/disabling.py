@@ -22,6 +22,7 @@ from headscope.stats.paired import holm
 
 _COLUMNS = ("task", "metric", "sets", "best", "value", "p", "significant", "verdict")
 _NULLABLE = ("at_least", "at_most", "honest", "low", "high", "n")
+_NAMED = 5
 _CAVEAT = (
     "The best of many heads gains by chance alone, which the test of every task allows for; the "
     "paper gives no test. p-values are adjusted over heads, and over tasks (Holm). No significant "
@@ -73,9 +74,12 @@ def _numbers(row: Mapping[str, Any]) -> str:
     held_out = shown(row["honest"], row["low"], row["high"], row["n"], "+.1f")
     names = row["significant"].split("; ") if row["significant"] else []
     if names:
-        least = f", at least {row['at_least']:+.1f}" if is_known(row["at_least"]) else ""
-        gain = f"{len(names)} of {row['sets']} heads{least} points ({', '.join(names[:5])})"
+        least = (
+            f", each at least {row['at_least']:+.1f} points" if is_known(row["at_least"]) else ""
+        )
+        listed = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        gain = f"{len(names)} of {row['sets']} heads gain{least} ({listed})"
     else:
         most = f", none over {row['at_most']:+.1f}" if is_known(row["at_most"]) else ""
         gain = f"the best of {row['sets']} heads {row['value']:+.1f} points ({row['best']}){most}"
-    return f"{gain}, held-out gain of choosing one {held_out}"
+    return f"{gain}, the choice of one on other examples {held_out}"

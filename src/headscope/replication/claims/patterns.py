@@ -79,8 +79,8 @@ def patterns_recur(tables: Tables) -> Judgement:
         else:
             words.append("not tested" if "imprecise" in found else "supported")
     sentences = [
-        f"{len(presence['present'])} of {judged.height} patterns hold at least 1% of the maps of "
-        f"their task, on {tasks_in_words(len(words))}; the rarest of all is "
+        f"On {tasks_in_words(len(words))}, {len(presence['present'])} of {judged.height} shares of "
+        "patterns are surely 1% of the maps or more; the smallest is "
         f"{_share(judged.sort('value').row(0, named=True))}."
     ]
     if presence["absent"]:
@@ -140,7 +140,7 @@ def heterogeneous(tables: Tables) -> Judgement:
     columns = percent.select("task", "value", "low", "high", "examples")
     ends = [columns.row(0), columns.row(-1)][: rows.height]
     here = " to ".join(
-        f"{shown(value, low, high, n, '.0f', '%')} on {task}" for task, value, low, high, n in ends
+        f"{shown(value, low, high, n, '.1f', '%')} on {task}" for task, value, low, high, n in ends
     )
     ranged = _in_range(bounds, percent["task"].to_list())
     depends = _depends(percent, bounds)

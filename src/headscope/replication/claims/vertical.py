@@ -56,9 +56,8 @@ def vertical_is_special(tables: Tables) -> Judgement:
             _CAVEAT,
         )
     inside, difference = contrast.inside, contrast.difference
-    receives = shown(inside.value, inside.low, inside.high, count, ".2f")
-    others = contrast.outside
-    beside = shown(others.value, others.low, others.high, heads.height - count, ".2f")
+    receives = _share(inside, count)
+    beside = _share(contrast.outside, heads.height - count)
     more = shown(difference.value, difference.low, difference.high, None, "+.2f")
     return Judgement(
         of_parts([_receive_most(inside), _receive_more(difference)]),
@@ -67,6 +66,11 @@ def vertical_is_special(tables: Tables) -> Judgement:
         f"{p_text(difference.p)} over {contrast.clusters} layers.",
         _CAVEAT,
     )
+
+
+def _share(mean: Tested, heads: int) -> str:
+    """A share of attention, which is none below 0 and none above 1, with its interval."""
+    return shown(mean.value, max(mean.low, 0.0), min(mean.high, 1.0), heads, ".2f")
 
 
 def _receive_most(inside: Tested) -> VerdictWord:
