@@ -340,6 +340,9 @@ CASES = [
     c4("a few examples", "partly supported", [scores("mrpc")], [last_layers("mrpc", 0.05, 0.05, width=0.06, n=5)]),
     c4("too few examples for an interval", "not tested", [scores("mrpc")],
        [[{**row, "low": float("nan"), "high": float("nan")} for row in LAST]]),
+    c4("a score without an interval", "not tested",
+       [[{**row, "low": float("nan"), "high": float("nan")} for row in scores("stsb", majority=0.0)]],
+       [last_layers("stsb", 0.2, 0.1)], "Not tested on stsb"),
     c4("no untrained model", "not tested", [scores("mrpc", untrained=None)], [LAST], "over the majority class alone"),
     c4("an older run", "not tested", [scores("mrpc")], [], "The runs hold no table last_layers."),
 

@@ -43,7 +43,7 @@ def disabling_helps(tables: Tables) -> Judgement:
     rows = headline(tables["selection"], "task").sort("sets", descending=True, maintain_order=True)
     first = rows.unique("task", keep="first", maintain_order=True)
     learned = {task: gain.is_learned for task, gain in gains(tables).items()}
-    adjusted = holm(first["p"].fill_null(1.0).to_numpy().astype(np.float64))
+    adjusted = holm(first["p"].fill_null(1.0).fill_nan(1.0).to_numpy().astype(np.float64))
     words: list[VerdictWord] = []
     texts = []
     for row, p in zip(first.to_dicts(), adjusted, strict=True):

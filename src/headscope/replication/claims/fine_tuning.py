@@ -81,7 +81,11 @@ class _Layers:
 def _last_layers(tables: Tables, gained: Mapping[str, Gain]) -> Said:
     """Whether the last two layers changed more than each of the others."""
     if reason := lacking(tables, "last_layers", _COLUMNS):
-        return Said("not tested", f"The change of the last two layers cannot be tested: {reason}")
+        text = (
+            f"The change of the last two layers cannot be tested: {reason} Older versions wrote "
+            "none, and a model of two layers has no others."
+        )
+        return Said("not tested", text)
     rows = tables["last_layers"]
     tasks = [task for task in rows["task"].unique(maintain_order=True) if task in gained]
     tested = [_of_task(task, rows.filter(task=task)) for task in tasks if gained[task].is_learned]

@@ -127,7 +127,8 @@ def _above(row: Row, other: Row) -> float:
 
 
 def _normal(gain: float, half_width: float) -> float:
-    if half_width <= 0:
+    # Also where the interval is not known.
+    if not half_width > 0:
         return 1.0
     return 2 * float(stats.norm.sf(Z * gain / half_width))
 
