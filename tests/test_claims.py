@@ -304,7 +304,7 @@ CASES = [
     c3("not disabled", "not tested", CARRY, says="They were not disabled on any task."),
     c3("not disabled, and not beyond distance", "not supported", span_heads((0.0, 0.9), (0.0, 0.9))),
     c3("too few sentences for a test", "not tested", span_heads((0.1, None), (0.1, None)), UNNEEDED,
-       says="The table span_heads has no value of p_corrected"),
+       says="n = 400), not tested (too few sentences, or by an older version)"),
 
     c4("the last two most, and a gain", "supported", [scores("mrpc")], [LAST],
        "Their mean cosine is lower than that of the others by: mrpc +0.150 (95% +0.140 to +0.160, n = 1,000)"),

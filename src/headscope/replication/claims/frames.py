@@ -41,9 +41,8 @@ def frame_heads(tables: Tables) -> Judgement:
 
     Without the first, the claim is not supported, whatever the tasks need.
     """
-    if reason := lacking(
-        tables, "span_heads", ("relation", "rank", "set", "value", "excess", "p_corrected")
-    ):
+    columns = ("relation", "rank", "set", "value")
+    if reason := lacking(tables, "span_heads", columns, nullable=("excess", "p_corrected")):
         return Judgement("not tested", reason)
     heads = tables["span_heads"].filter(relation="frame_element").sort("rank")
     if not heads.height:
@@ -65,7 +64,9 @@ def _carried(heads: pl.DataFrame) -> Said:
         if is_known(row["excess"]):
             ends = (row.get("excess_low"), row.get("excess_high"), row.get("excess_n"))
             excess = shown(row["excess"], *ends, "+.3f")
-        p = p_text(row["p_corrected"]) if is_known(row["p_corrected"]) else "not tested"
+        p = "not tested (too few sentences, or by an older version)"
+        if is_known(row["p_corrected"]):
+            p = p_text(row["p_corrected"])
         texts.append(f"{row['set']} {row['value']:.3f}, of which beyond distance {excess}, {p}")
     is_beyond = (pl.col("p_corrected") < SIGNIFICANT) & (pl.col("excess") > 0)
     return Said(
