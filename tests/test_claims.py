@@ -284,7 +284,7 @@ CASES = [
     c3("neither goes beyond distance", "not supported", span_heads((0.0, 0.9), (0.01, 0.4)), UNNEEDED,
        says="Of 2 heads, 0 attend there beyond distance."),
     c3("neither goes beyond distance, and a task loses", "not supported", span_heads((0.0, 0.9), (0.01, 0.4)), NEEDED),
-    c3("both attend less than distance explains", "contradicted", span_heads((-0.1, 0.001), (-0.1, 0.001)), UNNEEDED),
+    c3("both attend less than distance explains", "contradicted", span_heads((-0.1, 1.0), (-0.1, 1.0)), UNNEEDED),
     c3("one of two goes beyond distance", "partly supported", span_heads((0.1, 0.001), (0.01, 0.4)), UNNEEDED,
        says="L1H2 0.280, of which beyond distance +0.010 (95% +0.000 to +0.020, n = 400), p = 0.400"),
     c3("a third head does not help the two", "not supported", span_heads((0.0, 0.9), (0.0, 0.8), (0.1, 0.001)), UNNEEDED),

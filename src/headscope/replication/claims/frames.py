@@ -79,9 +79,11 @@ def _carried(heads: pl.DataFrame) -> Said:
 def _beyond_distance(row: dict[str, Any]) -> VerdictWord:
     if not (is_known(row["p_corrected"]) and is_known(row["excess"])):
         return "not tested"
-    if row["p_corrected"] >= SIGNIFICANT:
-        return "not supported"
-    return "supported" if row["excess"] > 0 else "contradicted"
+    if row["p_corrected"] < SIGNIFICANT and row["excess"] > 0:
+        return "supported"
+    # The test may be for an excess above 0 alone.
+    high = row.get("excess_high")
+    return "contradicted" if is_known(high) and high < 0 else "not supported"
 
 
 @dataclass(frozen=True)
