@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import polars as pl
 
@@ -111,7 +112,7 @@ def shown(
     return f"{number} ({', '.join(known)})" if known else number
 
 
-def is_known(value: float | None) -> bool:
+def is_known(value: float | None) -> TypeGuard[float]:
     """Whether a number is there: neither null nor NaN."""
     return value is not None and value == value
 
