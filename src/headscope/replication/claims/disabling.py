@@ -63,15 +63,13 @@ def disabling_helps(tables: Tables) -> Judgement:
 
 def _word(row: Mapping[str, Any], p: float) -> VerdictWord:
     """The verdict on a task; a gain that does not stand over tasks is not supported."""
-    if row["verdict"] == "supported" and p >= SIGNIFICANT:
-        return "not supported"
-    verdict: VerdictWord = row["verdict"]
-    return verdict
+    verdict: VerdictWord = row["verdict"] or "not tested"
+    is_lost = verdict == "supported" and p >= SIGNIFICANT
+    return "not supported" if is_lost else verdict
 
 
 def _numbers(row: Mapping[str, Any]) -> str:
     """Which heads gain, and how much; else the largest gain, and what no head gains more than."""
-    held_out = shown(row["honest"], row["low"], row["high"], row["n"], "+.1f")
     names = row["significant"].split("; ") if row["significant"] else []
     if names:
         least = (
@@ -82,4 +80,7 @@ def _numbers(row: Mapping[str, Any]) -> str:
     else:
         most = f", none over {row['at_most']:+.1f}" if is_known(row["at_most"]) else ""
         gain = f"the best of {row['sets']} heads {row['value']:+.1f} points ({row['best']}){most}"
+    if not is_known(row["honest"]):
+        return gain
+    held_out = shown(row["honest"], row["low"], row["high"], row["n"], "+.1f")
     return f"{gain}, the choice of one on other examples {held_out}"

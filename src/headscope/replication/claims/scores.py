@@ -1,10 +1,10 @@
 """What the tuned models score beside models that know less, a test per task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
-import polars as pl
 from scipy import stats
 
 from headscope.names import FINE_TUNED, SIGNIFICANT, UNTRAINED
@@ -26,8 +26,8 @@ class Gain:
             the best untrained model.
         low: The lower end of the 95% interval of `over_best`, the baseline's error included.
         high: Its upper end.
-        p_majority: Of the lowest difference from the majority class; the largest p-value of the
-            fine-tuned models.
+        p_majority: The largest p-value of a fine-tuned model above the majority class; 1 where one
+            is not above it.
         p: The largest p-value of all differences from the majority class and the best untrained
             model; None where a baseline is missing.
         n: How many examples the models are scored on.
@@ -66,38 +66,29 @@ def gains(tables: Tables) -> dict[str, Gain]:
     return found
 
 
-def _gain(tuned: list[dict[str, Any]], untrained: list[dict[str, Any]]) -> Gain:
+def _gain(tuned: Sequence[Row], untrained: Sequence[Row]) -> Gain:
     p_majority = max(_above_majority(row) for row in tuned)
     lowest = min(tuned, key=lambda row: row["value"])
-    majority = lowest["majority"]
-    n = lowest.get("n")
-    if not untrained:
-        return Gain(
-            over_untrained=None,
-            over_best=lowest["value"] - majority,
-            low=lowest["low"] - majority,
-            high=lowest["high"] - majority,
-            p_majority=p_majority,
-            p=None,
-            n=n,
-            models=len(tuned),
-        )
-    best = max(untrained, key=lambda row: row["value"])
-    p = max([p_majority, *(_above(row, best) for row in tuned)])
-    baseline = best["value"] if best["value"] > majority else majority
+    baseline = lowest["majority"]
     below, above = lowest["value"] - lowest["low"], lowest["high"] - lowest["value"]
-    if best["value"] > majority:
-        below = _both(below, best["high"] - best["value"])
-        above = _both(above, best["value"] - best["low"])
+    p = over_untrained = None
+    if untrained:
+        best = max(untrained, key=lambda row: row["value"])
+        p = max([p_majority, *(_above(row, best) for row in tuned)])
+        over_untrained = _mean(tuned) - _mean(untrained)
+        if best["value"] > baseline:
+            baseline = best["value"]
+            below = _both(below, best["high"] - best["value"])
+            above = _both(above, best["value"] - best["low"])
     gain = lowest["value"] - baseline
     return Gain(
-        over_untrained=_mean(tuned) - _mean(untrained),
+        over_untrained=over_untrained,
         over_best=gain,
         low=gain - below,
         high=gain + above,
         p_majority=p_majority,
         p=p,
-        n=n,
+        n=lowest.get("n"),
         models=len(tuned),
     )
 
@@ -137,5 +128,5 @@ def _both(one: float, other: float) -> float:
     return float((one**2 + other**2) ** 0.5)
 
 
-def _mean(rows: list[dict[str, Any]]) -> float:
-    return float(pl.Series([row["value"] for row in rows]).mean())  # type: ignore[arg-type]
+def _mean(rows: Sequence[Row]) -> float:
+    return fmean(row["value"] for row in rows)
