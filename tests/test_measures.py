@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
@@ -27,6 +28,7 @@ from headscope.measures.pairs import (
     same_words,
     token_pairs,
 )
+from headscope.measures.rows import last_layers_rows
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.loading import load
@@ -128,10 +130,18 @@ def test_one_stripe_by_hand() -> None:
     assert value("attention_to_noun", stripe) == pytest.approx(0.75)
     assert value("attention_to_subject", stripe) == pytest.approx(0.75)
     assert value("attention_to_sep", stripe) == pytest.approx(0.25)
+    assert value("attention_to_special", stripe) == pytest.approx(0.25)
     assert value("attention_to_verb", stripe) == 0
     # thank (3) -> nurses (1, 2); the second verb's subject is she (7).
     assert value("verb_to_subject", stripe) == pytest.approx(0.75)
     assert value("subject_to_verb", stripe) == 0
+
+
+def test_both_seps_count_among_the_special_tokens() -> None:
+    stripes = torch.zeros(LENGTH, LENGTH)
+    stripes[:, 0], stripes[:, 6], stripes[:, 10], stripes[:, 3] = 0.1, 0.3, 0.4, 0.2
+    assert value("attention_to_sep", stripes) == pytest.approx(0.4)
+    assert value("attention_to_special", stripes) == pytest.approx(0.8)
 
 
 def test_the_same_word_across_by_hand() -> None:
@@ -256,6 +266,8 @@ def slow(name: str, a: np.ndarray, encoded: Encoded, row: int, aligned: Aligned)
         )
     if name == "distance":
         return float(sum(a[i][j] * abs(i - j) for i in range(n) for j in range(n)) / n)
+    if name == "attention_to_special":
+        return float(sum(received[j] for j in [0, *seps]))
     for prefix, source in (("attention_to_", received), ("from_cls_to_", list(a[0]))):
         if name.startswith(prefix):
             kind = name.removeprefix(prefix)
@@ -324,7 +336,7 @@ def slow(name: str, a: np.ndarray, encoded: Encoded, row: int, aligned: Aligned)
 
 
 SLOW = [
-    "entropy", "distance", "attention_to_cls", "attention_to_sep", "from_cls_to_cls", "from_cls_to_sep",
+    "entropy", "distance", "attention_to_cls", "attention_to_sep", "attention_to_special", "from_cls_to_cls", "from_cls_to_sep",
     "verb_to_subject", "subject_to_verb", "noun_to_pronoun", "pronoun_to_noun", "verb_to_subject_control",
     "verb_to_subject_excess", "same_word_across",
     *(f"{p}{c}" for p in ("attention_to_", "from_cls_to_") for c in CLASSES),
@@ -459,6 +471,23 @@ def test_the_cosine_equals_plain_loops_in_both_forms(case: Case, tmp_path: Path)
         0,
     )
     np.testing.assert_allclose(ours.cosine.compute()[0], slow_cosine, atol=1e-5)
+    # How much less a layer changes than the last two, example by example, [contrast, example].
+    layers = np.stack(
+        [
+            ((x * y).sum((2, 3)) / np.sqrt((x**2).sum((2, 3)) * (y**2).sum((2, 3)))).mean(1)
+            for x, y in zip(a, b, strict=True)
+        ],
+        1,
+    )
+    contrasts = [layers[0] - layers[1], layers[0] - layers[2], layers[0] - layers[1:].mean(0)]
+    found = last_layers_rows(ours)
+    assert [(row.layer, row.against) for row in found] == [(1, 2), (1, 3), (None, None)]
+    for row, values in zip(found, contrasts, strict=True):
+        test = stats.ttest_1samp(values, 0)
+        low, high = test.confidence_interval()
+        assert (row.value, row.low, row.high) == pytest.approx((values.mean(), low, high), abs=1e-5)
+        assert row.p == pytest.approx(test.pvalue, rel=1e-2)
+        assert row.n == len(values)
     entropy = measure(other, case.encoded, ["entropy"])["entropy"].compute()[0]
     np.testing.assert_allclose(ours.after["entropy"].compute()[0], entropy, atol=1e-5)
     difference = ours.after["entropy"].compute()[0] - ours.before["entropy"].compute()[0]
@@ -494,6 +523,16 @@ def test_nothing_changed_is_a_cosine_of_one(case: Case) -> None:
     same = compare(case.model, load(case.folder), case.encoded, ["distance"])
     np.testing.assert_allclose(same.cosine.compute()[0], 1, atol=1e-6)
     np.testing.assert_allclose(same.difference["distance"].total, 0, atol=1e-6)
+    assert [row.value for row in last_layers_rows(same)] == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+def test_a_model_of_two_layers_has_no_layers_before_the_last_two(
+    case: Case, tmp_path: Path
+) -> None:
+    one, two = (
+        load(families.make("bert", tmp_path / name, num_hidden_layers=2)) for name in ("one", "two")
+    )
+    assert last_layers_rows(compare(one, two, case.encoded, [])) == []
 
 
 def test_a_stripe_and_a_diagonal_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""The whole paper: the plan, the parts, the published numbers, and verdicts worked by hand."""
+"""The whole paper: the plan, the parts and the published numbers; test_claims.py has the verdicts."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from headscope.commands.ablation import KeptOutputs, kept_outputs
 from headscope.errors import HeadscopeError
 from headscope.model.loading import load
 from headscope.reference import claims, reference
-from headscope.replication.claims import verdicts
 from headscope.replication.plan import Part, Role, plan_lines, run_parts
 from headscope.replication.rows import effects_over_seeds, over_seeds, with_paper
 from headscope.replication.run import TASKS, chosen_tasks, gather
@@ -115,103 +114,6 @@ def test_the_interval_over_seeds_worked_by_hand() -> None:
     assert over_seeds(frame(rows[:1])) == []
 
 
-def shares(task: str, heterogeneous: float, block: float) -> list[dict[str, Any]]:
-    rest = (1 - heterogeneous - block) / 3
-    values = {
-        "vertical": rest,
-        "diagonal": rest,
-        "vertical+diagonal": rest,
-        "block": block,
-        "heterogeneous": heterogeneous,
-    }
-    return [
-        {"task": task, "state": "after", "layer": None, "head": None, "class": name, "measure": "share_corrected",
-         "value": v, "low": max(v - 0.02, 0.0), "high": v + 0.02}
-        for name, v in values.items()
-    ]  # fmt: skip
-
-
-def test_verdicts_worked_by_hand() -> None:
-    tables = {
-        "patterns": frame(shares("mrpc", 0.35, 0.05) + shares("rte", 0.5, 0.02)),
-        "change": frame(
-            [{"task": "mrpc", "layer": layer, "head": 1, "measure": "cosine_to_pretrained", "value": value}
-             for layer, value in enumerate((0.99, 0.9, 0.7, 0.6), 1)]
-        ),
-        "scores": frame(
-            [{"task": "mrpc", "configuration": c, "metric": "accuracy", "value": v}
-             for c, v in (("pretrained, no fine-tuning", 40.0), ("pretrained + fine-tuned", 80.0))]
-        ),
-        "selection": frame(
-            [{"task": t, "metric": "accuracy", "sets": s, "value": 1.0, "null_mean": 1.2, "p": 0.6, "verdict": word}
-             for t, s, word in (("mrpc", 72, "supported"), ("mrpc", 6, "not supported"), ("rte", 72, "not supported"))]
-        ),
-    }  # fmt: skip
-    found = {one.claim: one for one in verdicts(tables)}
-    assert found["C1"].verdict == "partly supported"
-    assert "block on rte" in found["C1"].evidence
-    assert found["C2"].verdict == "supported"
-    assert "35% (95% 33 to 37) (mrpc) to 50% (95% 48 to 52) (rte)" in found["C2"].evidence
-    assert found["C3"].verdict == "not tested"
-    assert found["C4"].verdict == "supported"
-    assert "gains 40.0 points on average over 1 tasks (paper: 35.9)" in found["C4"].evidence
-    assert found["C5"].verdict == "partly supported"
-    assert "A significant gain on 1 of 2 tasks" in found["C5"].evidence
-    assert "the best of 72 sets gains +1.0 points" in found["C5"].evidence
-    assert {one.verdict for one in verdicts({})} == {"not tested"}
-
-
-def test_the_verdict_on_frames_worked_by_hand() -> None:
-    heads = frame(
-        [{"relation": "frame_element", "rank": rank, "set": f"L1H{rank}", "value": 0.3 - 0.1 * rank, "above": rank == 1,
-          "p_corrected": p, "excess": 0.1}
-         for rank, p in ((1, 0.001), (2, 0.3))]
-    )  # fmt: skip
-    (untested,) = [one for one in verdicts({"span_heads": heads}) if one.claim == "C3"]
-    assert untested.verdict == "not tested"
-    assert "L1H1 (0.200) is above the 99th percentile" in untested.evidence
-    assert "1 attend from core elements" in untested.evidence
-
-    def disabled(p: float) -> pl.DataFrame:
-        return frame(
-            [{"task": task, "set": name, "drawn": name != "L1H1,L1H2", "metric": "accuracy", "delta": delta, "p": own}
-             for task, own in (("mrpc", p), ("rte", 0.5))
-             for name, delta in (("L1H1,L1H2", -1.0), ("L2H1,L2H2", -1.5), ("L3H1,L3H2", 0.5))]
-        )  # fmt: skip
-
-    found = {p: next(o for o in verdicts({"span_heads": heads, "dispensable": disabled(p)}) if o.claim == "C3")
-             for p in (0.03, 0.01)}  # fmt: skip
-    # 0.03 does not stand after Bonferroni's correction over two tasks, 0.01 does.
-    assert found[0.03].verdict == "supported"
-    assert "mrpc -1.0 points (p 0.03, 1 of 2 random pairs as bad)" in found[0.03].evidence
-    assert found[0.01].verdict == "partly supported"
-
-
-def test_vertical_heads_attend_to_special_tokens_or_not() -> None:
-    patterns = [
-        {
-            "task": "mrpc",
-            "state": "after",
-            "layer": 1,
-            "head": h,
-            "class": "vertical",
-            "measure": "share",
-            "value": v,
-        }
-        for h, v in ((1, 0.9), (2, 0.1))
-    ]
-    heads = [
-        {"task": "mrpc", "layer": 1, "head": h, "measure": f"attention_to_{name}", "value": v}
-        for h, name, v in ((1, "cls", 0.5), (1, "sep", 0.3), (2, "cls", 0.1), (2, "sep", 0.1))
-    ]
-    found = {
-        one.claim: one for one in verdicts({"patterns": frame(patterns), "heads": frame(heads)})
-    }["C6"]
-    assert found.verdict == "supported"
-    assert "receive 0.80 of the attention of the 1 heads" in found.evidence
-    assert "0.20 of the 1 others" in found.evidence
-
-
 def test_a_disabling_part_does_not_score_twice(tmp_path: Path) -> None:
     for folder in ("mrpc/pretrained-0", "mrpc/disabled-each"):
         (tmp_path / folder).mkdir(parents=True)
@@ -283,12 +185,13 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     given["framenet"] = release(tmp_path / "fn", [GOOD, AIM] * 3)
     first = headscope.paper(**given)
     assert len(first.lines) == 6
-    assert (
-        "are above the 99th percentile" in first.lines[2]
-        or "is above the 99th percentile" in first.lines[2]
-    )
+    assert "Attention from core elements to the predicate: L" in first.lines[2]
     tables = headscope.open_run(tmp_path / "run").tables
     assert tables["dispensable"]["drawn"].sum() > 0
+    # Per task and fine-tuning the first of three layers beside the two others, and beside both.
+    last = tables["last_layers"]
+    assert last.group_by("task", "seed").len()["len"].to_list() == [3] * 4
+    assert set(last["seed"]) == {0, 1}
     assert first.path.read_text().count("The paper's claims</h") == 1
     table = tables["table1"]
     assert table.height == 2 * 3 * (1 + 2)

@@ -230,6 +230,22 @@ def test_relations_in_sentences() -> None:
     assert finding.verdict == "significant"
 
 
+def test_the_last_two_layers_in_a_sentence() -> None:
+    place = {"layer": None, "against": None, "n": 408, "unit": "cosine"}
+    one = {**place, "value": 0.12, "low": 0.1, "high": 0.14, "p": 0.001}
+    (finding,) = findings({"last_layers": pl.DataFrame([{**one, "layer": 1, "against": 3}, one])})
+    assert finding.text == (
+        "Fine-tuning changed the last two layers more than the others: the cosine of the others' maps before and after, "
+        "minus that of theirs, is 0.12 (95% 0.10 to 0.14, n = 408)."
+    )
+    assert finding.verdict == "significant"
+    less = {**place, "value": -0.01, "low": -0.03, "high": 0.01, "p": 0.4}
+    (finding,) = findings({"last_layers": pl.DataFrame([less, one])})
+    assert "layers less than the others" in finding.text
+    assert "is −0.01 (95% −0.03 to 0.01, n = 408), in the first of 2 fine-tunings." in finding.text
+    assert finding.verdict == "not significant"
+
+
 # ---- the file
 
 

@@ -69,6 +69,7 @@ def test_a_change_stands_beside_its_means_and_the_cosine_alone() -> None:
         after={"entropy": moments([2, 5], [4, 5])},
         difference={"entropy": moments([1, 3], [1, 3])},
         cosine=moments([0.5, 1], [0.75, 1]),
+        over_last=Moments(np.array([]), np.array([]), np.array([])),
     )
     cosine, _, first, second = change_rows(comparison)
     assert (cosine.measure, cosine.value, cosine.unit) == (COSINE, 0.625, "cosine")

@@ -1,5 +1,7 @@
 """Words that tables, pages and code share. They are part of the format of a run folder."""
 
+from typing import Literal
+
 VERTICAL = "vertical"
 DIAGONAL = "diagonal"
 VERTICAL_DIAGONAL = "vertical+diagonal"
@@ -23,3 +25,10 @@ GIVEN = "given"
 
 SIGNIFICANT = 0.05
 """An adjusted p-value below this is called significant in tables, figures and sentences."""
+
+VerdictWord = Literal[
+    "supported", "partly supported", "not supported", "contradicted", "not tested"
+]
+"""What a run says of a claim: shown as a whole; in part; tested and not shown; the opposite is
+shown; or nothing tests it, or too few data to tell.
+"""

@@ -13,15 +13,17 @@ from headscope.commands.session import Session, has_head_for, trust_note
 from headscope.errors import HeadscopeError
 from headscope.measures import OWN_PASS, needs_tags
 from headscope.measures.base import MeasureObserver, Measures, Moments
-from headscope.measures.comparison import NOTEBOOK_WIDTH, ComparisonObserver
+from headscope.measures.comparison import NOTEBOOK_WIDTH, Comparison, ComparisonObserver
 from headscope.measures.gradient import IMPORTANCE, gradient_importance
 from headscope.measures.rows import (
     ChangeRow,
     HeadRow,
+    LastLayersRow,
     LikenessRow,
     change_rows,
     head_rows,
     importance_rows,
+    last_layers_rows,
     likeness_rows,
     values_by_head,
 )
@@ -61,6 +63,7 @@ class HeadTables:
     Attributes:
         heads: The measures.
         change: What differs from another model; none where there is one model.
+        last_layers: How much less other layers differ from it than the last two.
         likeness: How far the maps of every two heads diverge, where it was asked for.
         patterns: The shares of the patterns, where they were asked for.
         heterogeneous: The groups of heterogeneous heads.
@@ -70,6 +73,7 @@ class HeadTables:
 
     heads: list[HeadRow]
     change: list[ChangeRow]
+    last_layers: list[LastLayersRow]
     likeness: list[LikenessRow]
     patterns: list[PatternRow]
     heterogeneous: list[HeterogeneousRow]
@@ -96,6 +100,7 @@ class HeadTables:
         tables = {"heads": run.table("heads", self.heads, **session.names)}
         for name, rows in (
             ("change", self.change),
+            ("last_layers", self.last_layers),
             ("likeness", self.likeness),
             (PATTERNS, self.patterns),
             ("heterogeneous", self.heterogeneous),
@@ -165,7 +170,7 @@ def measure_heads(session: Session, names: list[str], run: Run, *, faithful: boo
             keeping=Keeping("heads", parts),
         )
     classes = {AS_GIVEN: collector.classes} if PATTERNS in names else {}
-    return _tables(session, model, names, observer.moments(), [], classes, parts)
+    return _tables(session, model, names, observer.moments(), None, classes, parts)
 
 
 def compare_heads(
@@ -202,8 +207,7 @@ def compare_heads(
     classes = {}
     if PATTERNS in names:
         classes = {BEFORE: collector.before.classes, AFTER: collector.after.classes}
-    change = change_rows(comparison)
-    return _tables(session, after, names, comparison.after, change, classes, parts)
+    return _tables(session, after, names, comparison.after, comparison, classes, parts)
 
 
 def _tables(
@@ -211,7 +215,7 @@ def _tables(
     model: Model,
     names: Sequence[str],
     measured: Mapping[str, Moments],
-    change: list[ChangeRow],
+    comparison: Comparison | None,
     classes: Classes,
     parts: Parts,
 ) -> HeadTables:
@@ -243,7 +247,8 @@ def _tables(
     say_notes(notes, quiet=session.settings.quiet)
     return HeadTables(
         heads=heads,
-        change=change,
+        change=change_rows(comparison) if comparison else [],
+        last_layers=last_layers_rows(comparison) if comparison else [],
         likeness=_likeness(session, model, short, parts) if LIKENESS in names and short else [],
         patterns=patterns,
         heterogeneous=groups,

@@ -99,6 +99,7 @@ _LABELS = {
     "distance": "Attention distance",
     "attention_to_cls": "Attention to [CLS]",
     "attention_to_sep": "Attention to [SEP]",
+    "attention_to_special": "Attention to special tokens",
     "same_word_across": "Attention to the same word in the other text",
     "cosine_to_pretrained": "Cosine to the pre-trained map",
 }

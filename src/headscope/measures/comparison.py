@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from headscope.errors import HeadscopeError
 from headscope.measures.base import Measures, Moments, MomentSums, Prepared, Values
@@ -16,10 +19,14 @@ from headscope.model.model import Model
 from headscope.model.passes import check_like, run_pair_pass
 from headscope.model.precision import Precision
 from headscope.model.tokenizers import number_alike
+from headscope.model.transfer import to_host
 from headscope.progress import Advance, silent
 from headscope.words.align import Aligned
 
 COSINE = "cosine_to_pretrained"
+OVER_LAST = "cosine_over_last_layers"
+LAST = 2
+"""So many last layers are held against the others, as in the paper."""
 NOTEBOOK_WIDTH = 200
 """The notebook pads every map to so many tokens, and counts the rows of the padding."""
 
@@ -33,12 +40,15 @@ class Comparison:
         after: Every measure of the second.
         difference: After minus before, example by example.
         cosine: The cosine of the two maps.
+        over_last: How much higher the mean cosine of a layer is than that of one of the last two
+            (`over_last_layers`). Empty where the model has no more than two layers.
     """
 
     before: dict[str, Moments]
     after: dict[str, Moments]
     difference: dict[str, Moments]
     cosine: Moments
+    over_last: Moments
 
 
 def cosine(before: LayerMaps, after: LayerMaps, *, padding: bool = False) -> Values:
@@ -53,6 +63,26 @@ def cosine(before: LayerMaps, after: LayerMaps, *, padding: bool = False) -> Val
         a, b = a * rows, b * rows
     norms = a.square().sum((2, 3)).sqrt() * b.square().sum((2, 3)).sqrt()
     return (a * b).sum((2, 3)) / norms
+
+
+def over_last_layers(cosines: Float[Tensor, "layer batch"]) -> Float[Tensor, "contrast batch"]:
+    """How much less the maps of a layer change than those of one of the last two layers.
+
+    Args:
+        cosines: The mean cosine of the heads of every layer, example by example; at least three
+            layers.
+
+    Returns:
+        The cosine of every layer before the last two minus that of the last but one, then the same
+        minus that of the last, and in the end the mean of all these. Above 0 where the last layers
+        change more.
+
+    >>> over_last_layers(torch.tensor([[0.75], [0.5], [0.25], [0.0]])).T.tolist()
+    [[0.5, 0.25, 0.75, 0.5, 0.5]]
+    """
+    others, last = cosines[:-LAST], cosines[-LAST:]
+    contrasts = (others - last[:, None]).flatten(0, 1)
+    return torch.cat([contrasts, contrasts.mean(0, keepdim=True)])
 
 
 class ComparisonObserver:
@@ -75,6 +105,11 @@ class ComparisonObserver:
         self._after = MomentSums(measures.names, layers, heads)
         self._difference = MomentSums(measures.names, layers, heads)
         self._cosine = MomentSums([COSINE], layers, heads)
+        # Of the batch that is passing: the mean cosine of a layer's heads, [batch], by layer.
+        self._of_layers: dict[int, Tensor] = {}
+        # [moment, contrast], as `over_last_layers` has them.
+        contrasts = LAST * (layers - LAST) + 1 if layers > LAST else 0
+        self._over_last = np.zeros((3, contrasts))
 
     def see(self, maps: PairMaps, prepared: Prepared) -> None:
         """Compare one layer of one batch."""
@@ -86,9 +121,11 @@ class ComparisonObserver:
         self._after.add(layer, after)
         self._difference.add(layer, after - before)
         self._cosine.add(layer, cosines[None])
+        self._of_layers[layer] = cosines.mean(-1)
 
     def finish(self) -> None:
         """Add up the batch."""
+        self._finish_layers()
         for sums in (self._before, self._after, self._difference, self._cosine):
             sums.finish()
 
@@ -99,15 +136,30 @@ class ComparisonObserver:
             "after": self._after.state()["sums"],
             "difference": self._difference.state()["sums"],
             "cosine": self._cosine.state()["sums"],
+            "over_last": self._over_last,
         }
+
+    def _finish_layers(self) -> None:
+        """Add the contrasts of the batch's layers, which are all known once it has passed."""
+        of_layers, self._of_layers = self._of_layers, {}
+        if not of_layers or not self._over_last.size:
+            return
+        cosines = torch.stack([of_layers[layer] for layer in sorted(of_layers)])
+        (values,) = to_host([over_last_layers(cosines)])
+        contrasts = values.astype(np.float64)
+        self._over_last[0] += contrasts.shape[1]
+        self._over_last[1] += contrasts.sum(1)
+        self._over_last[2] += (contrasts**2).sum(1)
 
     def comparison(self) -> Comparison:
         """What was found."""
+        self.finish()
         return Comparison(
             before=self._before.moments(),
             after=self._after.moments(),
             difference=self._difference.moments(),
             cosine=self._cosine.moments()[COSINE],
+            over_last=Moments(*self._over_last.copy()),
         )
 
 

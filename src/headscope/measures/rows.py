@@ -1,14 +1,15 @@
-"""The rows of the tables `heads`, `change` and `likeness`, made of what was measured."""
+"""The rows of the tables `heads`, `change`, `last_layers` and `likeness`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import stats
 
 from headscope.axes import Head, all_heads
 from headscope.measures.base import MEASURES, SHARE, Estimate, Moments
-from headscope.measures.comparison import COSINE, Comparison
+from headscope.measures.comparison import COSINE, LAST, OVER_LAST, Comparison
 from headscope.measures.gradient import IMPORTANCE, normalised
 
 Table = Float[np.ndarray, "layer head"]
@@ -36,6 +37,37 @@ class ChangeRow(HeadRow):
 
     before: float | None
     after: float | None
+
+
+@dataclass(frozen=True)
+class LastLayersRow:
+    """By how much a layer changes less than one of the last two: a mean difference of cosines over
+    `n` examples, with a 95% interval and the p-value of no difference (Student's t).
+
+    Attributes:
+        seed: The seed of the fine-tuning, where it is known.
+        layer: The layer, counted from 1; None for the mean over all layers but the last two, beside
+            both of these.
+        against: The last layer or the last but one; None for both.
+        measure: The difference's name.
+        value: Its mean.
+        low: The interval's lower end.
+        high: Its upper end.
+        n: How many examples.
+        unit: The unit.
+        p: Two-sided.
+    """
+
+    seed: int | None
+    layer: int | None
+    against: int | None
+    measure: str
+    value: float
+    low: float
+    high: float
+    n: int
+    unit: str
+    p: float
 
 
 @dataclass(frozen=True)
@@ -88,6 +120,41 @@ def change_rows(comparison: Comparison) -> list[ChangeRow]:
         )
         rows.append(change)
     return rows
+
+
+def last_layers_rows(comparison: Comparison) -> list[LastLayersRow]:
+    """A row per layer before the last two and each of these, then one of the mean over all; none
+    for a model of two layers.
+    """
+    moments = comparison.over_last
+    n, total, squares = moments.n, moments.total, moments.squares
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = total / n
+        error = np.sqrt(np.maximum(squares / n - mean**2, 0) / (n - 1))
+        half = stats.t.ppf(0.975, n - 1) * error
+        p = 2 * stats.t.sf(np.abs(mean) / error, n - 1)
+    before = comparison.cosine.n.shape[0] - LAST
+    pairs: list[tuple[int | None, int | None]] = [
+        (layer, against)
+        for against in range(before + 1, before + LAST + 1)
+        for layer in range(1, before + 1)
+    ]
+    contrasts = [*pairs, (None, None)] if len(mean) else []
+    return [
+        LastLayersRow(
+            seed=None,
+            layer=layer,
+            against=against,
+            measure=OVER_LAST,
+            value=float(mean[index]),
+            low=float(mean[index] - half[index]),
+            high=float(mean[index] + half[index]),
+            n=int(n[index]),
+            unit="cosine",
+            p=float(p[index]),
+        )
+        for index, (layer, against) in enumerate(contrasts)
+    ]
 
 
 def likeness_rows(

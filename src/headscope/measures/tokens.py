@@ -54,7 +54,17 @@ def attention_to_sep(maps: LayerMaps) -> Values:
     return most_in(maps.received, maps.batch.separators)
 
 
+def attention_to_special(maps: LayerMaps) -> Values:
+    """Mean over the real rows of the attention to all special tokens together, [CLS] and every
+    [SEP], a fraction of mass.
+    """
+    special = maps.batch.special
+    mass = maps.received.masked_fill(~special[:, None], 0.0).sum(-1)
+    return mass.masked_fill(~special.any(-1, keepdim=True), torch.nan)
+
+
 MEASURES.register("entropy")(Measure("nats", entropy))
 MEASURES.register("distance")(Measure("tokens", distance))
 MEASURES.register("attention_to_cls")(Measure("fraction of mass", attention_to_cls))
 MEASURES.register("attention_to_sep")(Measure("fraction of mass", attention_to_sep))
+MEASURES.register("attention_to_special")(Measure("fraction of mass", attention_to_special))

@@ -11,6 +11,11 @@ from typing import Any
 
 from headscope.errors import unknown
 
+FRAME_HEADS = 2
+"""So many heads carry frame-semantic relations, says the paper (section 4.2): those of the highest
+scores are looked at, and disabled together.
+"""
+
 
 @cache
 def _all() -> dict[str, Any]:

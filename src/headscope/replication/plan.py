@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headscope.names import CONFIGURATIONS
 from headscope.progress import say
+from headscope.reference import FRAME_HEADS
 
 if TYPE_CHECKING:
     from headscope.commands.session import Session
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 _FRAMENET = "framenet"
 """The folder of the heads of frames."""
-FRAME_HEADS = 2
-"""How many heads of frames are disabled together: as many as the paper names."""
 _RANDOM_SETS = 20
 _FRAMES_COST = 1000
+_CHEAPEST = "distance"
+"""The measure that is asked for where the cosine is wanted alone, which always comes along."""
 _TRAINING_COST = 3
 """A step of training costs as much as so many passes forward of its examples."""
 
@@ -33,6 +34,7 @@ class Role(StrEnum):
 
     SCORES = "scores of a configuration"
     COMPARISON = "maps before and after fine-tuning"
+    COMPARISON_OF_ANOTHER_SEED = "maps before and after another fine-tuning"
     HEAD_EFFECTS = "every head disabled in turn"
     LAYER_EFFECTS = "every layer disabled in turn"
     HEAD_EFFECTS_OF_ANOTHER_SEED = "every head disabled in turn, another fine-tuning"
@@ -54,6 +56,7 @@ class Part:
         arguments: The command's arguments, but for `out` and `quiet`.
         takes: Arguments whose values are the folders of other parts, which must be done before.
         task: The task, "" for a part that is of none.
+        seed: The seed of the fine-tuning that it is about.
     """
 
     role: Role
@@ -64,6 +67,7 @@ class Part:
     arguments: Mapping[str, Any] = field(repr=False)
     takes: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
+    seed: int = 0
 
     def item(self, root: Path, *, quiet: bool = False) -> Item:
         """The part as work in the folder of the whole run."""
@@ -105,16 +109,6 @@ def task_parts(
     """
     task = session.task.name
     examples = min(len(session.validation), analysed["examples"])
-    compared = Part(
-        role=Role.COMPARISON,
-        task=task,
-        folder=f"{task}/compared",
-        words=f"{task}: {Role.COMPARISON}",
-        cost=3 * examples,
-        command="compare",
-        arguments={**analysed, "task": task, "before": model},
-        takes={"after": _tuned(task)},
-    )
     layers = session.model.layers
     heads = layers * session.model.heads
     other = Role.HEAD_EFFECTS_OF_ANOTHER_SEED
@@ -130,7 +124,8 @@ def task_parts(
             (Role.FRAME_HEADS_DISABLED, "dispensable-frames", ranked, 1, 0),
             (Role.RANDOM_HEADS_DISABLED, "dispensable-random", drawn, _RANDOM_SETS, 0),
         ]
-    parts = [*_scores(session, model, recipe, scored, seeds), compared]
+    parts = _scores(session, model, recipe, scored, seeds)
+    parts += _comparisons(task, model, analysed, examples, seeds)
     for role, folder, sets, count, seed in disabled:
         takes = {"model": _tuned(task, seed)}
         if role == Role.FRAME_HEADS_DISABLED:
@@ -144,6 +139,36 @@ def task_parts(
             command="disable",
             arguments={**analysed, "task": task, "heads": sets},
             takes=takes,
+            seed=seed,
+        )
+        parts.append(part)
+    return parts
+
+
+def _comparisons(
+    task: str, model: str, analysed: Mapping[str, Any], examples: int, seeds: int
+) -> list[Part]:
+    """Every fine-tuned model beside the pre-trained one; of all but the first, only how far its
+    maps changed.
+    """
+    parts = []
+    for seed in range(seeds):
+        role = Role.COMPARISON_OF_ANOTHER_SEED if seed else Role.COMPARISON
+        part = Part(
+            role=role,
+            task=task,
+            folder=f"{task}/compared-seed-{seed}" if seed else f"{task}/compared",
+            words=f"{task}: {role}, seed {seed}" if seed else f"{task}: {role}",
+            cost=(2 if seed else 3) * examples,
+            command="compare",
+            arguments={
+                **analysed,
+                "task": task,
+                "before": model,
+                **({"measures": _CHEAPEST} if seed else {}),
+            },
+            takes={"after": _tuned(task, seed)},
+            seed=seed,
         )
         parts.append(part)
     return parts
@@ -172,6 +197,7 @@ def _scores(
                 task=task,
                 folder=f"{task}/{init}-{seed}",
                 words=f"{task}: {configuration}, seed {seed}",
+                seed=seed,
                 cost=len(session.validation) + (0 if init == "none" else training),
                 command="finetune",
                 arguments={

@@ -40,6 +40,7 @@ TABLES: Mapping[Role, tuple[str, ...]] = {
 }
 """The tables of a part that are put together as they are, by its role."""
 _BY_SEED = (Role.HEAD_EFFECTS, Role.HEAD_EFFECTS_OF_ANOTHER_SEED)
+_COMPARISONS = (Role.COMPARISON, Role.COMPARISON_OF_ANOTHER_SEED)
 _TIMED = 32
 
 
@@ -221,6 +222,8 @@ def write(run: Run, session: Session, parts: Sequence[Part], names: Sequence[str
         run.frame(name, frame)
     scores = tables["scores"]
     run.frame("table1", with_paper(scores, session.model.name))
+    if (last := last_layers(run.path, parts)) is not None:
+        tables["last_layers"] = run.frame("last_layers", last)
     if seeds := over_seeds(scores):
         run.table("seeds", seeds, model=session.model.name, task="")
     if signals := [row for name in names for row in signal_rows(tables, name)]:
@@ -275,6 +278,21 @@ def gather(root: Path, parts: Sequence[Part]) -> dict[str, pl.DataFrame]:
             if path.is_file():
                 frames.setdefault(name, []).append(pl.read_parquet(path, glob=False))
     return {name: pl.concat(own, how="diagonal_relaxed") for name, own in frames.items()}
+
+
+def last_layers(root: Path, parts: Sequence[Part]) -> pl.DataFrame | None:
+    """How the last two layers changed beside the others, in every fine-tuning; None where no
+    comparison tells, such as in models of two layers.
+    """
+    import polars as pl
+
+    frames = []
+    for part in parts:
+        path = root / part.folder / "last_layers.parquet"
+        if part.role in _COMPARISONS and path.is_file():
+            frame = pl.read_parquet(path, glob=False)
+            frames.append(frame.with_columns(seed=pl.lit(part.seed, pl.Int64)))
+    return pl.concat(frames, how="diagonal_relaxed") if frames else None
 
 
 def signal_rows(tables: Mapping[str, pl.DataFrame], task: str) -> list[dict[str, object]]:

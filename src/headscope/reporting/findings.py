@@ -205,6 +205,23 @@ def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:
             yield Finding.about(share, text, "description")
 
 
+def _last_layers(last_layers: pl.DataFrame) -> Iterator[Finding]:
+    """How much more fine-tuning changed the last two layers than the others, over examples."""
+    over_all = last_layers.filter(pl.col("layer").is_null()).drop_nulls("value")
+    if not over_all.height:
+        return
+    difference = estimates(over_all.head(1))[0]
+    more = "more" if difference.value > 0 else "less"
+    which = f", in the first of {over_all.height} fine-tunings" if over_all.height > 1 else ""
+    text = (
+        f"Fine-tuning changed the last two layers {more} than the others: the cosine of the "
+        "others' maps before and after, minus that of theirs, is "
+        f"{difference}{difference.within()}{which}."
+    )
+    is_more = is_significant(over_all["p"][0])
+    yield Finding.about(difference, text, "significant" if is_more else "not significant")
+
+
 def _extremes(heads: pl.DataFrame) -> Iterator[Finding]:
     """The head that is highest, or most focused, in each of a few measures."""
     for measure, phrase in _EXTREMES.items():
@@ -228,6 +245,7 @@ _SENTENCES = (
     ("relations_best", _relations),
     ("span_heads", _spans),
     ("patterns", _patterns),
+    ("last_layers", _last_layers),
     ("heads", _extremes),
     ("scores", _other_scores),
 )

@@ -53,6 +53,38 @@ CHANGE = Table(
     called="what fine-tuning changed",
 )
 
+LAST_LAYERS = Table(
+    name="last_layers",
+    meaning="A row per layer before the last two and each of these, and one for the mean: by how "
+    "much fine-tuning changed its maps less than those of the last layers.",
+    columns=(
+        *SOURCE,
+        optional(count("seed", "", "The seed of the fine-tuning, in a run of the whole paper.")),
+        optional(
+            count("layer", "number from 1", "The layer; none for all layers but the last two.")
+        ),
+        optional(
+            count("against", "number from 1", "The last layer or the last but one; none for both.")
+        ),
+        text("measure", "What `value` is: the cosine of before and after, less that of the other."),
+        number(
+            "value",
+            AS_UNIT,
+            "The mean over examples of the layer's cosine minus that of `against`: above 0 where "
+            "the last layer changed more.",
+        ),
+        *MEAN,
+        number(
+            "p",
+            "probability",
+            "Two-sided p-value of no difference (Student's t over examples; NaN for one example).",
+        ),
+    ),
+    required=("layer", "value"),
+    commands=("study", "compare", "paper"),
+    called="how far the last two layers changed beside the others",
+)
+
 PATTERNS = Table(
     name="patterns",
     meaning="A row per pattern and per head, layer or whole model: the share of its maps.",
@@ -116,4 +148,4 @@ LIKENESS = Table(
     hidden=("cluster", "other_cluster"),
 )
 
-TABLES = (HEADS, CHANGE, PATTERNS, HETEROGENEOUS, LIKENESS)
+TABLES = (HEADS, CHANGE, LAST_LAYERS, PATTERNS, HETEROGENEOUS, LIKENESS)

@@ -22,7 +22,11 @@ CLAIMS = Table(
         *SOURCE,
         text("claim", "The claim by number, from C1 to C6."),
         text("text", "The claim in a sentence."),
-        text("verdict", "Supported, partly supported, not supported, or not tested."),
+        text(
+            "verdict",
+            "supported, partly supported, not supported (tested and not shown), contradicted (the "
+            "opposite is shown) or not tested (by nothing, or too few data); see docs/claims.md.",
+        ),
         text("evidence", "The numbers that the verdict goes by."),
         text("caveat", "What stands against reading more into it."),
     ),
