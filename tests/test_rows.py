@@ -56,6 +56,7 @@ def test_a_share_of_examples_has_score_intervals() -> None:
         after={"sink_rate": after},
         difference={"sink_rate": moments(*[[1.0], [0.0]] * 6)},
         cosine=moments([float("nan")]),
+        over_last=Moments(np.array([]), np.array([]), np.array([])),
     )
     (change,) = change_rows(comparison)
     assert (change.value, change.before, change.after) == (0.5, 0.5, 1)

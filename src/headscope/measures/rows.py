@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
 
 from headscope.axes import Head, all_heads
 from headscope.measures.base import MEASURES, SHARE, Estimate, Moments
 from headscope.measures.comparison import COSINE, LAST, OVER_LAST, Comparison
 from headscope.measures.gradient import IMPORTANCE, normalised
+from headscope.stats.means import student_p
 
 Table = Float[np.ndarray, "layer head"]
 
@@ -42,7 +42,8 @@ class ChangeRow(HeadRow):
 @dataclass(frozen=True)
 class LastLayersRow:
     """By how much a layer changes less than one of the last two: a mean difference of cosines over
-    `n` examples, with a 95% interval and the p-value of no difference (Student's t).
+    `n` examples, with a 95% interval and the p-value of no difference (Student's t), which are NaN
+    for fewer than ten.
 
     Attributes:
         seed: The seed of the fine-tuning, where it is known.
@@ -127,12 +128,8 @@ def last_layers_rows(comparison: Comparison) -> list[LastLayersRow]:
     for a model of two layers.
     """
     moments = comparison.over_last
-    n, total, squares = moments.n, moments.total, moments.squares
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = total / n
-        error = np.sqrt(np.maximum(squares / n - mean**2, 0) / (n - 1))
-        half = stats.t.ppf(0.975, n - 1) * error
-        p = 2 * stats.t.sf(np.abs(mean) / error, n - 1)
+    mean, low, high = moments.compute()
+    p = student_p(mean, low, high, moments.n)
     before = comparison.cosine.n.shape[0] - LAST
     pairs: list[tuple[int | None, int | None]] = [
         (layer, against)
@@ -147,9 +144,9 @@ def last_layers_rows(comparison: Comparison) -> list[LastLayersRow]:
             against=against,
             measure=OVER_LAST,
             value=float(mean[index]),
-            low=float(mean[index] - half[index]),
-            high=float(mean[index] + half[index]),
-            n=int(n[index]),
+            low=float(low[index]),
+            high=float(high[index]),
+            n=int(moments.n[index]),
             unit="cosine",
             p=float(p[index]),
         )

@@ -43,6 +43,26 @@ def mean_interval(n: Array, total: Array, squares: Array) -> tuple[Array, Array,
     return mean, mean - half, mean + half
 
 
+def student_p(mean: Array, low: Array, high: Array, n: Array) -> Array:
+    """Two-sided p-values that means are 0, of the test whose interval `mean_interval` gives.
+
+    Args:
+        mean: Means.
+        low: The lower ends of their intervals.
+        high: The upper ends.
+        n: How many cases each is over.
+
+    Returns:
+        NaN where there is no interval.
+
+    >>> p = student_p(np.array([1.0]), np.array([0.0]), np.array([2.0]), np.array([10]))
+    >>> p.round(6).tolist()
+    [0.05]
+    """
+    error = (high - low) / 2 / student.ppf(0.975, n - 1)
+    return np.asarray(2 * student.sf(np.abs(mean) / error, n - 1))
+
+
 def known(value: float) -> float | None:
     """A number for a row of a table: None where it is NaN."""
     return None if np.isnan(value) else float(value)

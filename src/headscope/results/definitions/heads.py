@@ -74,10 +74,13 @@ LAST_LAYERS = Table(
             "the last layer changed more.",
         ),
         *MEAN,
-        number(
-            "p",
-            "probability",
-            "Two-sided p-value of no difference (Student's t over examples; NaN for one example).",
+        optional(
+            number(
+                "p",
+                "probability",
+                "Two-sided p-value of no difference (Student's t over examples); none where there "
+                "is no interval.",
+            )
         ),
     ),
     required=("layer", "value"),
