@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.stats import t as student
 
 from headscope.names import SIGNIFICANT
-from headscope.stats.changes import _PLUS
+from headscope.stats.changes import ADDED
 from headscope.stats.paired import holm
 from headscope.stats.seeds import over_seeds
 from simulations.base import Rate, Section
@@ -95,8 +95,8 @@ def example_variance(changes: npt.NDArray[np.int8]) -> Numbers:
     """The variance of mean changes in accuracy that `resampled_changes` finds, without drawing."""
     seeds, _, n = changes.shape
     of_example = changes.mean(0)
-    size = n + _PLUS
-    squares = ((of_example**2).sum(1) + _PLUS / seeds**2) / size
+    size = n + ADDED
+    squares = ((of_example**2).sum(1) + ADDED / seeds**2) / size
     return np.asarray(100**2 * (squares - (of_example.sum(1) / size) ** 2) / n)
 
 

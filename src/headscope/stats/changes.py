@@ -15,7 +15,7 @@ from headscope.stats.paired import RESAMPLES, Z, chunks, interval
 
 Array = npt.NDArray[Any]
 
-_PLUS = 4
+ADDED = 4
 """Examples that are added before resampling, half of them flipping each way."""
 _HALVINGS = 50
 
@@ -129,8 +129,8 @@ def _flips(classes: Shaped[np.ndarray, "class"]) -> Shaped[np.ndarray, "flip 3"]
 def _times_drawn(
     rng: np.random.Generator, rows: int, n: int, added: int
 ) -> Float[np.ndarray, "row example"]:
-    """How often each example is drawn in `n` draws, those added together as often as `_PLUS`."""
-    drawn = rng.integers(0, n + (_PLUS if added else 0), (rows, n))
+    """How often each example is drawn in `n` draws, those added together as often as `ADDED`."""
+    drawn = rng.integers(0, n + (ADDED if added else 0), (rows, n))
     is_added = drawn >= n
     drawn[is_added] = n + rng.integers(0, max(added, 1), int(is_added.sum()))
     examples = n + added
