@@ -1,7 +1,8 @@
-"""What is the gain of the best of many sets worth? Changes are in points, after minus before.
+"""What are the gains of many sets worth? Changes are in points, after minus before.
 
-`best_gain` holds it beside the best gain under the null hypothesis, `honest_gain` scores the best
-set on examples that did not choose it.
+`set_gains` decides which are more than noise and how large they are at least, `best_gain` holds
+the largest beside the largest under the null hypothesis, and `honest_gain` says what choosing the
+best set is worth on examples that did not choose it.
 """
 
 import math
@@ -12,10 +13,55 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from headscope.errors import HeadscopeError
-from headscope.stats.exchange import TIE, Exchange, Outcomes
+from headscope.names import SIGNIFICANT
+from headscope.stats.exchange import TIE, Exchange, Outcomes, max_t
 from headscope.stats.paired import Z, chunks
 
 SPLITS = 1000
+
+
+@dataclass(frozen=True)
+class SetGains:
+    """The change of every set, tested for a gain. All is adjusted for having looked at all sets.
+
+    Attributes:
+        change: Points.
+        p: Adjusted p-values: of all sets that gain nothing, none has one of 0.05 or less, with a
+            probability of 95%.
+        at_least: Lower bounds of the true changes in points, which hold for all sets at once with
+            95% confidence. They lie above 0 for the sets whose gain is significant.
+    """
+
+    change: Float[np.ndarray, "set"]
+    p: Float[np.ndarray, "set"]
+    at_least: Float[np.ndarray, "set"]
+
+    @property
+    def significant(self) -> list[int]:
+        """The sets whose gain is significant, the largest gain first."""
+        largest_first = np.argsort(-self.change, kind="stable")
+        return [int(at) for at in largest_first if self.p[at] <= SIGNIFICANT]
+
+
+def set_gains(drawn: Exchange) -> SetGains:
+    """Which sets gain more than noise, and how much at least, by either of two tests.
+
+    Scaled by their spread, a small gain of a head that changes few predictions can stand out; in
+    points, the large gain of one that changes many. Each test has half of the level (Bonferroni),
+    so that 5% is the family-wise error of both. A lower bound is the change minus the largest
+    change that would not be significant: the inverse of the tests, with the distribution under
+    the null hypothesis moved to the true change. It is that of every set by either test, so it
+    holds for the significant ones, which the data have chosen.
+    """
+    level = SIGNIFICANT / 2
+    scaled = max_t(drawn, level, scaled=True)
+    points = max_t(drawn, level, scaled=False)
+    change = drawn.changes[0]
+    return SetGains(
+        change=change,
+        p=np.minimum(2 * np.minimum(scaled.p, points.p), 1.0),
+        at_least=change - np.minimum(scaled.threshold, points.threshold),
+    )
 
 
 @dataclass(frozen=True)
@@ -27,14 +73,12 @@ class BestGain:
         gain: Its change.
         null_mean: The mean of the best gain under the null hypothesis.
         null_high: The 95th percentile of it.
-        p: The share of draws whose best gain is as large.
     """
 
     index: int
     gain: float
     null_mean: float
     null_high: float
-    p: float
 
 
 def best_gain(drawn: Exchange) -> BestGain:
@@ -45,13 +89,14 @@ def best_gain(drawn: Exchange) -> BestGain:
         gain=float(best[0]),
         null_mean=float(best.mean()),
         null_high=float(np.quantile(best, 0.95)),
-        p=float((best >= best[0] - TIE).mean()),
     )
 
 
 @dataclass(frozen=True)
 class HonestGain:
-    """The best set's change in points, where it was chosen and elsewhere.
+    """What choosing the best set is worth: its change in points, where it was chosen and elsewhere.
+
+    Splits choose different sets, so this is of the choice and not of a set.
 
     Attributes:
         apparent: The mean change on the halves that chose.
