@@ -24,7 +24,7 @@ from headscope.stats.exchange import Exchange, Outcomes, exchange, max_t, permut
 from headscope.stats.metrics import METRICS
 from headscope.stats.seeds import over_seeds
 from headscope.stats.verdicts import Verdict, verdict
-from test_metrics import slow_score
+from test_metrics import comparable, slow_score
 
 
 def change(metric: str, labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
@@ -134,11 +134,12 @@ def test_all_swaps_equal_the_slow_form(metric: str) -> None:
         swap = np.zeros(6, dtype=bool)
         swap[moved] = bits[::-1]
         for at, one in enumerate(after):
-            y, first, second = labels, np.where(swap, one, before), np.where(swap, before, one)
+            was, will = comparable(metric, before), comparable(metric, one)
+            first, second = np.where(swap, will, was), np.where(swap, was, will)
             if metric == "spearman":
-                y, from_, to = (stats.rankdata(column) for column in (labels, before, one))
-                first, second = np.where(swap, to, from_), np.where(swap, from_, to)
-            expected = change("pearson" if metric == "spearman" else metric, y, first, second)
+                expected = change("pearson", stats.rankdata(labels), first, second)
+            else:
+                expected = change(metric, labels, first, second)
             assert row[at] == pytest.approx(expected, abs=1e-9)
 
 
@@ -197,8 +198,8 @@ def test_the_spread_is_that_of_the_draws_and_no_swap_alters_it(metric: str) -> N
     swapped = Outcomes(
         metric, outcomes.labels, np.where(swap, one, before), np.where(swap, before, one)[None]
     )
-    # A swap of predictions is one of ranks but for the order 1/n.
-    rel = 0.02 if METRICS[metric].ranked else 1e-6
+    # A swap of predictions is nearly one of standardised predictions or of ranks.
+    rel = 0.02 if METRICS[metric].regression else 1e-6
     assert exchange(swapped, 0, 1).spread[0] == pytest.approx(drawn.spread[0], rel=rel)
 
 
@@ -401,14 +402,20 @@ def test_sets_that_change_nothing_and_one_example(metric: str) -> None:
         honest_gain(one, 0)
 
 
-def test_the_change_that_is_tested_in_spearman_is_that_of_the_metric() -> None:
-    outcomes = some("spearman", n=211, sets=11, seed=1)
-    # Shifted and squeezed, as by a disabled head: the order of the examples is the same.
-    squeezed = 3 + 0.5 * outcomes.after
-    slow = [change("spearman", outcomes.labels, outcomes.before, one) for one in outcomes.after]
-    for after in (outcomes.after, squeezed):
-        drawn = exchange(Outcomes("spearman", outcomes.labels, outcomes.before, after), 0, 1)
-        assert drawn.changes[0] == pytest.approx(slow, abs=1e-9)
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_a_correlation_is_tested_as_it_is_shown_whatever_its_scale(metric: str) -> None:
+    base = some(metric, n=211, sets=11, seed=1)
+    # Shifted and squeezed, as by a disabled head: the correlations are the same.
+    squeezed = Outcomes(metric, base.labels, base.before, 3 + 0.5 * base.after)
+    slow = [change(metric, base.labels, base.before, one) for one in base.after]
+    drawn = exchange(base, 0, 199)
+    assert drawn.changes[0] == pytest.approx(slow, abs=1e-9)
+    # Ranks of both sides together would change by up to 3 points, and p-values to near 1.
+    assert exchange(squeezed, 0, 199).changes == pytest.approx(drawn.changes, abs=1e-9)
+    one = [
+        permutation(metric, base.labels, base.before, p.after[0], 0, 99) for p in (base, squeezed)
+    ]
+    assert one[0] == one[1]
 
 
 def test_outcomes_must_fit() -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from headscope.stats.exchange import permutation
+from headscope.stats.metrics import METRICS
 from headscope.stats.paired import bootstrap, holm, interval, mcnemar, mean_interval, wilson
-from test_metrics import slow_score, some
+from test_metrics import comparable, slow_score, some
 
 
 def accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -134,14 +135,18 @@ def test_bootstrap_equals_the_slow_form(metric: str) -> None:
 def test_permutation_equals_the_slow_form(metric: str) -> None:
     labels, (before, after) = some(metric, 31, 2, np.random.default_rng(6))
     after[:9] = before[:9]
-    differ = np.flatnonzero(before != after)
+    was, will = comparable(metric, before), comparable(metric, after)
+    differ = np.flatnonzero(was != will)
+    # Ranks are exchanged, and not ranked again.
+    is_ranked = METRICS[metric].ranked
+    exchanged, truth = ("pearson", stats.rankdata(labels)) if is_ranked else (metric, labels)
     observed = abs(slow_score(metric, labels, after) - slow_score(metric, labels, before))
     extreme = 1
     for swap in np.random.default_rng(3).random((99, len(differ))) < 0.5:
-        first, second = before.copy(), after.copy()
-        first[differ] = np.where(swap, after[differ], before[differ])
-        second[differ] = np.where(swap, before[differ], after[differ])
-        change = slow_score(metric, labels, second) - slow_score(metric, labels, first)
+        first, second = was.copy(), will.copy()
+        first[differ] = np.where(swap, will[differ], was[differ])
+        second[differ] = np.where(swap, was[differ], will[differ])
+        change = slow_score(exchanged, truth, second) - slow_score(exchanged, truth, first)
         extreme += abs(change) >= observed - 1e-9
     assert 1 < extreme < 100
     assert permutation(metric, labels, before, after, seed=3, resamples=99) == extreme / 100

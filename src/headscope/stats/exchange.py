@@ -20,7 +20,6 @@ from headscope.stats.metrics import (
     Points,
     Predictions,
     Sums,
-    Tally,
     Weights,
     metric_named,
     weigh,
@@ -35,10 +34,10 @@ TIE = 1e-7
 class Outcomes:
     """Predictions of a model as it is and with each set of heads disabled, and their metric.
 
-    For Spearman's correlation labels and each column of predictions are ranked, once, and ranks are
-    exchanged, so that the observed change is the change of the metric itself. Ranks of the model's
-    and a set's predictions together would change with a shift or a squeeze of all predictions,
-    which Spearman's correlation does not see.
+    A correlation does not see a shift or another scale of all predictions, which disabling heads
+    often brings, and an exchange of such predictions would. So they are standardised first, column
+    by column, and for Spearman's correlation ranked. The observed change is still that of the
+    metric; ranks of the model's and a set's predictions together would give another.
 
     Attributes:
         metric: The name of the metric.
@@ -65,12 +64,17 @@ class Outcomes:
 
     @cached_property
     def _columns(self) -> tuple[Labels, Shaped[np.ndarray, "example"], Predictions]:
-        """Labels and predictions before and after, as ranks for a metric of ranks."""
-        columns = self.labels, self.before, self.after
-        if not metric_named(self.metric).ranked:
-            return columns
-        labels, before, after = (rankdata(column, axis=-1) for column in columns)
-        return labels, before, after
+        """Labels and predictions before and after, in which examples may change places."""
+        metric = metric_named(self.metric)
+        if not metric.regression:
+            return self.labels, self.before, self.after
+        labels, columns = self.labels, np.concatenate([self.before[None], self.after])
+        if metric.ranked:
+            labels, columns = rankdata(labels), rankdata(columns, axis=1)
+        columns = columns - columns.mean(1, keepdims=True)
+        spread = columns.std(1, keepdims=True)
+        columns /= np.where(spread > TIE, spread, 1.0)
+        return labels, columns[0], columns[1:]
 
     @cached_property
     def terms(self) -> tuple[Sums, Sums]:
@@ -91,7 +95,7 @@ class Outcomes:
 
     @cached_property
     def moved(self) -> Int[np.ndarray, "moved"]:
-        """The examples whose prediction, or its rank, changes in any set."""
+        """The examples whose prediction changes in any set, as far as the metric sees it."""
         _, before, after = self._columns
         return np.flatnonzero((after != before).any(0))
 
@@ -153,33 +157,16 @@ def permutation(
         counts as one of the permutations.
     """
     outcomes = Outcomes(metric, labels, before, after[None])
-    moved = int((before != after).sum())
+    moved = len(outcomes.moved)
     if not moved:
         return 1.0
-    changes = _reranked if metric_named(metric).ranked else Outcomes.exchanged
-    observed = np.abs(changes(outcomes, np.zeros((1, moved))))
+    observed = np.abs(outcomes.exchanged(np.zeros((1, moved))))
     rng = np.random.default_rng(seed)
     extreme = 1
     for rows in chunks(resamples, len(labels)):
         which = (rng.random((rows, moved)) < 0.5).astype(np.float64)
-        extreme += int((np.abs(changes(outcomes, which)) >= observed - 1e-9).sum())
+        extreme += int((np.abs(outcomes.exchanged(which)) >= observed - TIE).sum())
     return extreme / (resamples + 1)
-
-
-def _reranked(
-    outcomes: Outcomes, which: Float[np.ndarray, "draw moved"]
-) -> Float[np.ndarray, "draw 1"]:
-    """As `Outcomes.exchanged` for one set, with predictions ranked after the exchange."""
-    before, (after,) = outcomes.before, outcomes.after
-    # More may have another rank.
-    moved = np.flatnonzero(before != after)
-    # [draw, side, example], so that every draw has two sets of predictions of its own.
-    sides = np.tile([before, after], (len(which), 1, 1))
-    sides[:, 0, moved] = np.where(which, after[moved], before[moved])
-    sides[:, 1, moved] = np.where(which, before[moved], after[moved])
-    tally = Tally(metric_named(outcomes.metric), outcomes.labels, sides.reshape(-1, len(before)))
-    scores = tally.score(np.ones((1, len(before)))).reshape(-1, 2)
-    return np.diff(scores)
 
 
 @dataclass(frozen=True)
@@ -202,11 +189,11 @@ def exchange(outcomes: Outcomes, seed: int, resamples: int = RESAMPLES) -> Excha
     disabled model, in all sets at once, so that sets which change the same predictions stay as
     dependent as they are. Where there are no more than `resamples` ways to do so, all are made.
 
-    Set by set the test is exact for every metric (as is `paired.permutation`). Jointly it is exact
+    Set by set the test is exact for metrics of classes (as is `permutation`). Jointly it is exact
     for accuracy: on an example the model is right or wrong, so the differences of all sets have one
     sign, and an exchange is a new sign. For the other metrics no exchange of the model's one
     prediction fits all sets; the draws then have the right means and covariances, and the test
-    holds as examples become many (F1: 5 to 6% for 5% at 277 examples).
+    holds as examples become many (docs/statistics.md has how well, from 277 examples on).
 
     The null hypothesis is "no better, no worse". A head that flips predictions at random is worse
     where the model is mostly right.
