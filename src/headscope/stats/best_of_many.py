@@ -22,14 +22,14 @@ SPLITS = 1000
 
 @dataclass(frozen=True)
 class SetGains:
-    """The change of every set, tested for a gain. All is adjusted for having looked at all sets.
+    """The change of every set, tested for a gain.
 
     Attributes:
         change: Points.
-        p: Adjusted p-values: of all sets that gain nothing, none has one of 0.05 or less, with a
-            probability of 95%.
-        at_least: Lower bounds of the true changes in points, which hold for all sets at once with
-            95% confidence. They lie above 0 for the sets whose gain is significant.
+        p: p-values of a gain, adjusted for all sets: of those that gain nothing, none has one of
+            0.05 or less, with a probability of 95%.
+        at_least: For sets whose gain is significant, lower bounds of the true gains in points,
+            which hold for all of them at once with 95% confidence and lie above 0; else NaN.
     """
 
     change: Float[np.ndarray, "set"]
@@ -50,18 +50,17 @@ def set_gains(drawn: Exchange) -> SetGains:
     points, the large gain of one that changes many. Each test has half of the level (Bonferroni),
     so that 5% is the family-wise error of both. A lower bound is the change minus the largest
     change that would not be significant: the inverse of the tests, with the distribution under
-    the null hypothesis moved to the true change. It is that of every set by either test, so it
-    holds for the significant ones, which the data have chosen.
+    the null hypothesis moved to the true change, for all sets, so that it holds for those that the
+    data choose. How well: docs/statistics.md. A set whose gain is not significant has no bound,
+    since where few predictions flipped by chance, their spread says too little of a loss.
     """
     level = SIGNIFICANT / 2
     scaled = max_t(drawn, level, scaled=True)
     points = max_t(drawn, level, scaled=False)
     change = drawn.changes[0]
-    return SetGains(
-        change=change,
-        p=np.minimum(2 * np.minimum(scaled.p, points.p), 1.0),
-        at_least=change - np.minimum(scaled.threshold, points.threshold),
-    )
+    p = np.minimum(2 * np.minimum(scaled.p, points.p), 1.0)
+    bound = change - np.minimum(scaled.threshold, points.threshold)
+    return SetGains(change, p, at_least=np.where(p <= SIGNIFICANT, bound, np.nan))
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,8 @@ class HonestGain:
     Attributes:
         apparent: The mean change on the halves that chose.
         gain: The mean change on the other halves.
-        low: The lower end of the 95% interval of `gain`.
+        low: The lower end of the 95% interval of `gain`; NaN where it is the same on all halves,
+            which says nothing of its spread.
         high: The upper end.
         chosen: The share of the splits in which each set is chosen.
     """
@@ -145,7 +145,8 @@ def honest_gain(outcomes: Outcomes, seed: int, splits: int = SPLITS) -> HonestGa
         gains.append((shares * unseen).sum(1))
         chosen.append(shares)
     gain = np.concatenate(gains)
-    half_width = Z * float(gain.std(ddof=1)) * math.sqrt(1 / splits + 1)
+    spread = float(gain.std(ddof=1))
+    half_width = Z * spread * math.sqrt(1 / splits + 1) if spread > TIE else math.nan
     mean = float(gain.mean())
     return HonestGain(
         apparent=float(np.concatenate(apparent).mean()),

@@ -136,10 +136,13 @@ def _largest(names: Sequence[str], best: BestGain) -> str:
 
 
 def _chosen(honest: HonestGain) -> str:
+    interval = f"95% interval {honest.low:+.2f} to {honest.high:+.2f}"
+    if np.isnan(honest.low):
+        interval = "the same on all halves, so no interval"
     return (
         f"Choosing the best set on half of the examples is worth {honest.gain:+.2f} points on the "
-        f"other half (95% interval {honest.low:+.2f} to {honest.high:+.2f}; {honest.apparent:+.2f} "
-        "where it was chosen). That is of the choice: halves choose different sets."
+        f"other half ({interval}; {honest.apparent:+.2f} where it was chosen). That is of the "
+        "choice: halves choose different sets."
     )
 
 

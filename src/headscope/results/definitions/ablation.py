@@ -126,8 +126,8 @@ SELECTION = Table(
             number(
                 "at_least",
                 "points",
-                "What each set of `significant` gains at least: 95% lower bounds that hold for "
-                "all sets at once, the smallest of them. None without a significant gain.",
+                "What each set of `significant` gains at least: the smallest of 95% lower bounds "
+                "that hold for all of them at once. None without a significant gain.",
             )
         ),
         optional(
@@ -144,8 +144,15 @@ SELECTION = Table(
             "The held-out gain: what choosing the best set on one half of the examples is worth "
             "on the other. Of the choice, not of a set.",
         ),
-        number("low", AS_UNIT, "Lower end of the 95% interval of `honest`."),
-        number("high", AS_UNIT, "Upper end of the 95% interval of `honest`."),
+        optional(
+            number(
+                "low",
+                AS_UNIT,
+                "Lower end of the 95% interval of `honest`; none where it is the same on all "
+                "halves.",
+            )
+        ),
+        optional(number("high", AS_UNIT, "Upper end of the 95% interval of `honest`.")),
         EXAMPLES,
         UNIT,
         text(
