@@ -26,8 +26,8 @@ class SetGains:
 
     Attributes:
         change: Points.
-        p: p-values of a gain, adjusted for all sets: of those that gain nothing, none has one of
-            0.05 or less, with a probability of 95%.
+        p: p-values of a gain, adjusted for all sets: of those that gain nothing, none has one
+            below 0.05, with a probability of 95%.
         at_least: For sets whose gain is significant, lower bounds of the true gains in points,
             which hold for all of them at once with 95% confidence and lie above 0; else NaN.
     """
@@ -40,7 +40,7 @@ class SetGains:
     def significant(self) -> list[int]:
         """The sets whose gain is significant, the largest gain first."""
         largest_first = np.argsort(-self.change, kind="stable")
-        return [int(at) for at in largest_first if self.p[at] <= SIGNIFICANT]
+        return [int(at) for at in largest_first if self.p[at] < SIGNIFICANT]
 
 
 def set_gains(drawn: Exchange) -> SetGains:
@@ -60,7 +60,7 @@ def set_gains(drawn: Exchange) -> SetGains:
     change = drawn.changes[0]
     p = np.minimum(2 * np.minimum(scaled.p, points.p), 1.0)
     bound = change - np.minimum(scaled.threshold, points.threshold)
-    return SetGains(change, p, at_least=np.where(p <= SIGNIFICANT, bound, np.nan))
+    return SetGains(change, p, at_least=np.where(p < SIGNIFICANT, bound, np.nan))
 
 
 @dataclass(frozen=True)

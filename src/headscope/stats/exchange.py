@@ -226,7 +226,7 @@ class MaxT:
 
     Attributes:
         p: The p-value of its gain, adjusted for all sets.
-        threshold: The largest gain that would not be significant at the level, in points.
+        threshold: The largest gain, in points, whose p-value would not be below the level.
     """
 
     p: Float[np.ndarray, "set"]
@@ -241,7 +241,7 @@ def max_t(drawn: Exchange, level: float, *, scaled: bool) -> MaxT:
 
     Args:
         drawn: Changes under the null hypothesis.
-        level: At which a gain is called significant, for the threshold.
+        level: A gain is significant if its p-value is below this.
         scaled: Divide the changes of a set by their spread under the null hypothesis, so that a
             head that changes many predictions does not hide one that changes few. Otherwise sets
             compete in points.
@@ -251,7 +251,7 @@ def max_t(drawn: Exchange, level: float, *, scaled: bool) -> MaxT:
     >>> labels, before = np.ones(5, dtype=int), np.zeros(5, dtype=int)
     >>> after = np.array([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0]])
     >>> drawn = exchange(Outcomes("accuracy", labels, before, after), seed=0)
-    >>> test = max_t(drawn, 1 / 32, scaled=False)
+    >>> test = max_t(drawn, 0.05, scaled=False)
     >>> (32 * test.p).tolist()  # of all 32 exchanges
     [1.0, 21.0]
     >>> test.threshold.round(6).tolist()
@@ -262,8 +262,8 @@ def max_t(drawn: Exchange, level: float, *, scaled: bool) -> MaxT:
         # The gain of a set that changes nothing is 0 in every draw, whatever it is divided by.
         scale = np.where(drawn.spread > TIE, drawn.spread, 1.0)
     largest = np.sort((drawn.changes / scale).max(1))
-    # So many draws may be as large as a significant gain, and no more.
-    allowed = math.floor(level * len(largest) + TIE)
+    # So many draws are as large as a significant gain, and no more: p < level.
+    allowed = math.ceil(level * len(largest) - TIE) - 1
     return MaxT(
         p=(len(largest) - np.searchsorted(largest, drawn.changes[0] / scale - TIE)) / len(largest),
         threshold=largest[-1 - allowed] * scale,
