@@ -9,6 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from headscope.ablation.effects import effects
+from headscope.ablation.selection import selection_rows
+from headscope.ablation.sets import SetResult
+from headscope.axes import Head
 from headscope.errors import HeadscopeError
 from headscope.stats import exchange as exchange_module
 from headscope.stats import seeds as seeds_module
@@ -24,6 +28,7 @@ from headscope.stats.exchange import Exchange, Outcomes, exchange, max_t, permut
 from headscope.stats.metrics import METRICS
 from headscope.stats.seeds import over_seeds
 from headscope.stats.verdicts import Verdict, verdict
+from headscope.tasks import find
 from test_metrics import comparable, slow_score
 
 
@@ -444,6 +449,27 @@ def test_over_seeds() -> None:
     assert np.isnan([one.low, one.high, one.p, one.p_corrected]).all()
 
 
+def test_the_table_shows_the_same_numbers_as_that_of_single_sets() -> None:
+    rng, task = np.random.default_rng(3), find("stsb")
+    labels = rng.integers(0, 26, 61) / 5
+    outputs = (labels + rng.normal(size=61))[:, None].astype(np.float32)
+    results = [
+        # Shifted and squeezed, as disabled heads do, by which Spearman's correlation stays.
+        SetResult(f"L1H{head}", frozenset({Head(1, head)}), noisy.astype(np.float32), 0.1)
+        for head, noisy in enumerate(1 + 0.5 * outputs + rng.normal(0, 0.2, (4, 61, 1)), start=1)
+    ]
+    effect_rows = effects(task, labels, outputs, results, mode="uniform", seed=1)
+    rows = selection_rows(task, labels, outputs, results, effect_rows, seed=1)
+    assert [row.metric for row in rows] == ["spearman", "pearson"]
+    for row in rows:
+        own = {one.set: one for one in effect_rows if one.metric == row.metric}
+        best = max(own.values(), key=lambda one: one.delta)
+        assert row.best == best.set
+        assert row.value == pytest.approx(best.delta, abs=1e-6)
+        assert row.at_most == max(one.high for one in own.values())
+        assert f"is {best.delta:+.2f} points, of {best.set};" in row.text
+
+
 def test_verdicts_in_words() -> None:
     def says(p: tuple[float, float], gain: float, high: float, held_out: float = -0.8) -> Verdict:
         return verdict(
@@ -485,7 +511,7 @@ def test_verdicts_in_words() -> None:
     assert both.significant == ("L3H4", "L1H1")
     assert both.at_least == pytest.approx(0.05)
     assert both.p == 0.003
-    assert "L3H4 +3.00 points (at least +2.10, p = 0.003), L1H1 +0.20 points" in both.text
+    assert "L3H4 +3.00 points (at least +2.10, p = 0.003); L1H1 +0.20 points" in both.text
     # Intervals below half a point: no set helps by as much. A significant gain comes first.
     against = says((1.0, 1.0), -0.2, 0.49)
     assert (against.word, against.at_most) == ("contradicted", 0.49)
@@ -507,7 +533,7 @@ def test_a_verdict_names_five_sets_and_counts_the_others() -> None:
         "accuracy", names, gains, np.full(8, 9.0), BestGain(7, 7.0, 0.0, 0.0), HonestGain(1.0, 1.0, 1.0, 1.0, np.ones(8))
     )  # fmt: skip
     assert found.significant == tuple(reversed(names))
-    assert "L1H4 +3.00 points (at least +2.50, p = 0.01) and 3 more. The p-values" in found.text
+    assert "L1H4 +3.00 points (at least +2.50, p = 0.01); and 3 more. The p-values" in found.text
     with pytest.raises(HeadscopeError, match="one name and one interval for every set"):
         verdict(
             "accuracy", names[:2], gains, np.full(8, 9.0), BestGain(7, 7.0, 0.0, 0.0), HonestGain(1.0, 1.0, 1.0, 1.0, np.ones(8))

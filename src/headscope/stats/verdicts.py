@@ -108,9 +108,9 @@ def _tested(metric: str, names: Sequence[str], gains: SetGains) -> str:
         for at in significant[:_NAMED]
     ]
     more = len(significant) - _NAMED
-    others = f" and {more} more" if more > 0 else ""
+    others = f"; and {more} more" if more > 0 else ""
     return (
-        f"Significant gains in {title}: {', '.join(listed)}{others}. The p-values are adjusted "
+        f"Significant gains in {title}: {'; '.join(listed)}{others}. The p-values are adjusted "
         f"for {sets}, and the lower bounds hold for all at once (95%)."
     )
 
