@@ -11,6 +11,7 @@ from scipy import stats
 from headscope.stats.exchange import permutation
 from headscope.stats.metrics import METRICS
 from headscope.stats.paired import bootstrap, holm, interval, mcnemar, mean_interval, wilson
+from simulations.correlations import Change, simulate
 from test_metrics import comparable, slow_score, some
 
 
@@ -66,6 +67,16 @@ def test_tests_keep_their_level_under_the_null() -> None:
     # 300 draws of a true 5% exceed 8% once in some hundred runs; the seed is fixed.
     assert np.mean(np.array(p_mcnemar) <= 0.05) <= 0.08
     assert np.mean(np.array(p_permutation) <= 0.05) <= 0.08
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_a_correlation_is_tested_as_well_where_all_predictions_are_shifted(metric: str) -> None:
+    null, _ = simulate(Change(metric, 60, shift=1.0, scale=0.5), 200, 0)
+    assert null.hits <= stats.binom.ppf(0.999, 200, 0.05)
+    found, before = simulate(Change(metric, 277, loss=0.05, shift=1.0), 20, 6)
+    assert found.value > 0.7
+    # Where predictions are exchanged as they are, the shift hides that loss: it is found in 0.02 of the draws.
+    assert before.value < 0.3
 
 
 def test_a_planted_effect_is_found() -> None:
