@@ -15,7 +15,7 @@ from pages import ROOT
 from simulations.base import Section
 
 PAGE = ROOT / "docs" / "statistics.md"
-SECTIONS: tuple[str, ...] = ("correlations",)
+SECTIONS: tuple[str, ...] = ("correlations", "selection")
 """The modules of tools/simulations, in the order of the page."""
 
 HEAD = """# How far the statistics can be trusted
