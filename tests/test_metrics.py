@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import pearsonr, rankdata, spearmanr, zscore
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from headscope.errors import HeadscopeError
@@ -37,6 +37,13 @@ def slow_score(metric: str, labels: Array, predicted: Array) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of two examples.
         return 100 * float(correlation(labels, predicted).statistic)
+
+
+def comparable(metric: str, column: Array) -> Array:
+    """Predictions as they are exchanged: for a correlation standardised, for that of ranks ranked."""
+    if metric == "spearman":
+        column = rankdata(column)
+    return np.asarray(zscore(column)) if METRICS[metric].regression else column
 
 
 def some(metric: str, n: int, sets: int, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -122,6 +122,30 @@ def test_gains_that_stand_are_said_to_stand() -> None:
     )
 
 
+def selection(significant: str | None, sets: int = 3) -> pl.DataFrame:
+    row = {
+        "metric": "accuracy",
+        "sets": sets,
+        "significant": significant,
+        "verdict": "supported",
+        "text": "L1H1 gains.",
+    }
+    return pl.DataFrame([row])
+
+
+def test_a_gain_is_judged_once_by_the_test_of_all_sets() -> None:
+    disabled = runs.disabled([4.0, 3.0, 0.0], [0.01, 0.02, 1.0])
+    loss, together = findings({"disabled": disabled, "selection": selection("L1H1")})
+    assert loss.text == "None of 3 heads lowers accuracy when disabled."
+    assert (together.text, together.verdict) == ("L1H1 gains.", "gain supported")
+    # The test of other sets leaves the gains of these to their own.
+    assert len(findings({"disabled": disabled, "selection": selection("", sets=4)})) == 3
+    # Of a run that an earlier version made the doubt is said, and gains are those of the heads' own tests.
+    _, gain, earlier = findings({"disabled": disabled, "selection": selection(None)})
+    assert gain.text.startswith("2 of 3 heads raise accuracy")
+    assert earlier.text.startswith("L1H1 gains. (By an earlier version, whose test")
+
+
 @pytest.mark.parametrize(
     ("delta", "p", "loss", "gain"),
     [

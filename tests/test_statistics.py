@@ -10,8 +10,10 @@ from scipy import stats
 
 from headscope.stats.exchange import permutation
 from headscope.stats.means import mean_interval
+from headscope.stats.metrics import METRICS
 from headscope.stats.paired import bootstrap, holm, interval, mcnemar, wilson
-from test_metrics import slow_score, some
+from simulations.correlations import Change, simulate
+from test_metrics import comparable, slow_score, some
 
 
 def accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -66,6 +68,16 @@ def test_tests_keep_their_level_under_the_null() -> None:
     # 300 draws of a true 5% exceed 8% once in some hundred runs; the seed is fixed.
     assert np.mean(np.array(p_mcnemar) <= 0.05) <= 0.08
     assert np.mean(np.array(p_permutation) <= 0.05) <= 0.08
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_a_correlation_is_tested_as_well_where_all_predictions_are_shifted(metric: str) -> None:
+    null, _ = simulate(Change(metric, 60, shift=1.0, scale=0.5), 200, 0)
+    assert null.hits <= stats.binom.ppf(0.999, 200, 0.05)
+    found, before = simulate(Change(metric, 277, loss=0.05, shift=1.0), 20, 6)
+    assert found.value > 0.7
+    # Where predictions are exchanged as they are, the shift hides that loss: it is found in 0.02 of the draws.
+    assert before.value < 0.3
 
 
 def test_a_planted_effect_is_found() -> None:
@@ -135,14 +147,18 @@ def test_bootstrap_equals_the_slow_form(metric: str) -> None:
 def test_permutation_equals_the_slow_form(metric: str) -> None:
     labels, (before, after) = some(metric, 31, 2, np.random.default_rng(6))
     after[:9] = before[:9]
-    differ = np.flatnonzero(before != after)
+    was, will = comparable(metric, before), comparable(metric, after)
+    differ = np.flatnonzero(was != will)
+    # Ranks are exchanged, and not ranked again.
+    is_ranked = METRICS[metric].ranked
+    exchanged, truth = ("pearson", stats.rankdata(labels)) if is_ranked else (metric, labels)
     observed = abs(slow_score(metric, labels, after) - slow_score(metric, labels, before))
     extreme = 1
     for swap in np.random.default_rng(3).random((99, len(differ))) < 0.5:
-        first, second = before.copy(), after.copy()
-        first[differ] = np.where(swap, after[differ], before[differ])
-        second[differ] = np.where(swap, before[differ], after[differ])
-        change = slow_score(metric, labels, second) - slow_score(metric, labels, first)
+        first, second = was.copy(), will.copy()
+        first[differ] = np.where(swap, will[differ], was[differ])
+        second[differ] = np.where(swap, was[differ], will[differ])
+        change = slow_score(exchanged, truth, second) - slow_score(exchanged, truth, first)
         extreme += abs(change) >= observed - 1e-9
     assert 1 < extreme < 100
     assert permutation(metric, labels, before, after, seed=3, resamples=99) == extreme / 100

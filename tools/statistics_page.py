@@ -18,9 +18,11 @@ from simulations.base import Section
 PAGE = ROOT / "docs" / "statistics.md"
 SECTIONS: tuple[str, ...] = (
     "paired",
+    "correlations",
+    "selection",
+    "seeds",
     "means",
     "clusters",
-    "seeds",
     "controls",
     "linked",
     "proxies",

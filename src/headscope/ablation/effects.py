@@ -11,13 +11,11 @@ from headscope.ablation.sets import SetResult
 from headscope.axes import HeadSet
 from headscope.examples import Labels
 from headscope.model.tap import Mode
-from headscope.stats.best_of_many import best_gain, honest_gain
 from headscope.stats.changes import change_intervals
-from headscope.stats.exchange import Outcomes, exchange, max_t, permutation
+from headscope.stats.exchange import permutation
 from headscope.stats.means import mean_interval
 from headscope.stats.metrics import METRICS
 from headscope.stats.paired import holm, mcnemar
-from headscope.stats.verdicts import verdict
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, losses, predictions
 
@@ -50,29 +48,6 @@ class DisabledRow:
     loss_high: float
     loss_moved: float
     p_corrected: float
-
-
-@dataclass(frozen=True)
-class SelectionRow:
-    """A row of `selection`: for a metric, the best of all sets beside the best that noise gives.
-
-    `low` and `high` are of `honest`, the gain on examples that did not choose the set.
-    """
-
-    metric: str
-    sets: int
-    best: str
-    value: float
-    null_mean: float
-    null_high: float
-    p: float
-    honest: float
-    low: float
-    high: float
-    n: int
-    unit: str
-    verdict: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -180,42 +155,3 @@ def _loss_changes(
         moved = float(np.abs(change).mean())
         changes.append(_LossChange(mean.item(), low.item(), high.item(), moved))
     return changes
-
-
-def selection_rows(
-    task: Task, labels: Labels, unchanged: Logits, results: Sequence[SetResult], *, seed: int
-) -> list[SelectionRow]:
-    """The `selection` rows, one per metric: the gain of the best set, tested.
-
-    It stands beside the best gain of as many sets under the null hypothesis, and beside what is
-    left of it on examples that did not choose the set.
-    """
-    names = [result.name for result in results]
-    base = predictions(task, unchanged)
-    changed = np.stack([predictions(task, result.outputs) for result in results])
-    rows = []
-    for metric in task.metrics:
-        outcomes = Outcomes(metric, labels, base, changed)
-        drawn = exchange(outcomes, seed)
-        best = best_gain(drawn)
-        honest = honest_gain(outcomes, seed)
-        judged = verdict(metric, names, max_t(drawn), best, honest)
-        rows.append(
-            SelectionRow(
-                metric=metric,
-                sets=len(names),
-                best=names[best.index],
-                value=best.gain,
-                null_mean=best.null_mean,
-                null_high=best.null_high,
-                p=best.p,
-                honest=honest.gain,
-                low=honest.low,
-                high=honest.high,
-                n=len(labels),
-                unit="points",
-                verdict=judged.word,
-                text=judged.text,
-            )
-        )
-    return rows

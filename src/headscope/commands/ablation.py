@@ -10,8 +10,9 @@ import polars as pl
 import torch
 from jaxtyping import Float
 
-from headscope.ablation.effects import effects, selection_rows
+from headscope.ablation.effects import effects
 from headscope.ablation.scorer import MEMORY, Scorer
+from headscope.ablation.selection import selection_rows
 from headscope.ablation.sets import NamedSet, SetResult, top_heads
 from headscope.ablation.workers import Work, score_together
 from headscope.axes import set_name
@@ -201,7 +202,7 @@ def write_effects(
     task, labels, seed = session.task, session.validation.labels, session.settings.seed
     rows = effects(task, labels, unchanged, results, mode=mode, seed=seed)
     if len(results) > 1:
-        tested = selection_rows(task, labels, unchanged, results, seed=seed)
+        tested = selection_rows(task, labels, unchanged, results, rows, seed=seed)
         run.table("selection", tested, **session.names)
     return run.table("disabled", rows, **session.names)
 

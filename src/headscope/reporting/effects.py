@@ -8,6 +8,7 @@ import polars as pl
 from headscope.figures.style import label
 from headscope.names import SIGNIFICANT
 from headscope.reporting.estimates import Estimate, Finding, estimates, is_significant, p_text
+from headscope.results.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,27 @@ _DIRECTIONS = (
 )
 
 
-def effect_findings(disabled: pl.DataFrame) -> Iterator[Finding]:
-    """What disabling each head alone costs and gains, and each layer."""
-    for family in _families(disabled):
+def effect_findings(tables: Tables) -> Iterator[Finding]:
+    """What disabling each head alone costs and gains, and each layer.
+
+    Gains that the table `selection` tests together are left to its sentences: the two tests are
+    not the same (there of a gain, here of a change either way), and a gain has one verdict.
+    """
+    selection = tables.get("selection")
+    judged = set()
+    if selection is not None:
+        # A table of version 0.1.0 names no sets.
+        rows = selection.drop_nulls("significant").select("metric", "sets").rows()
+        judged = {(label(metric), sets) for metric, sets in rows}
+    for family in _families(tables["disabled"]):
+        together = (family.metric, len(family.effects)) in judged
         tested = [effect for effect in family.effects if effect.p is not None]
         if not tested:
             yield _untested(family)
             continue
         for direction in _DIRECTIONS:
-            yield _tested(family, tested, direction)
+            if direction.sign < 0 or not together:
+                yield _tested(family, tested, direction)
 
 
 def unchanged_findings(disabled: pl.DataFrame) -> Iterator[Finding]:

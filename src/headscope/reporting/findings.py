@@ -4,7 +4,7 @@ Nothing is computed from the results here: a sentence selects, counts and format
 holds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import polars as pl
 
@@ -40,7 +40,7 @@ def findings(tables: Tables) -> list[Finding]:
             said.append(Finding(low, "in doubt"))
     for name, sentences in _SENTENCES:
         if name in tables and name not in unsaid:
-            said += sentences(tables[name])
+            said += sentences(tables)
     return said
 
 
@@ -102,10 +102,11 @@ def _beside_majority(rows: pl.DataFrame) -> str:
 
 
 def _selections(selection: pl.DataFrame) -> Iterator[Finding]:
-    """The test of the best set, whose sentence the table holds."""
-    chosen = selection.select("text", "verdict", "honest", "low", "high", "unit")
-    for text, verdict, gain, low, high, unit in chosen.iter_rows():
-        yield Finding(text, f"gain {verdict or 'not tested'}", gain, low, high, unit or "")
+    """Which sets gain, in the sentences that the table holds."""
+    for text, verdict, significant in selection.select("text", "verdict", "significant").rows():
+        # A table of version 0.1.0 has no such column.
+        doubt = _EARLIER if significant is None else ""
+        yield Finding(text + doubt, f"gain {verdict or 'not tested'}")
 
 
 def _proxies(predictors: pl.DataFrame) -> Iterator[Finding]:
@@ -236,18 +237,31 @@ def _extremes(heads: pl.DataFrame) -> Iterator[Finding]:
         yield Finding.about(value, text, "description")
 
 
+_EARLIER = (
+    " (By an earlier version, whose test, p-value and gains may be of different sets: disable them "
+    "again.)"
+)
+
+
+def _from(
+    name: str, sentences: Callable[[pl.DataFrame], Iterator[Finding]]
+) -> tuple[str, Callable[[Tables], Iterator[Finding]]]:
+    """Sentences that read one table."""
+    return name, lambda tables: sentences(tables[name])
+
+
 _SENTENCES = (
-    ("scores", _tuned_scores),
+    _from("scores", _tuned_scores),
     ("disabled", effect_findings),
-    ("disabled", unchanged_findings),
-    ("selection", _selections),
-    ("predictors", _proxies),
-    ("relations_best", _relations),
-    ("span_heads", _spans),
-    ("patterns", _patterns),
-    ("last_layers", _last_layers),
-    ("heads", _extremes),
-    ("scores", _other_scores),
+    _from("disabled", unchanged_findings),
+    _from("selection", _selections),
+    _from("predictors", _proxies),
+    _from("relations_best", _relations),
+    _from("span_heads", _spans),
+    _from("patterns", _patterns),
+    _from("last_layers", _last_layers),
+    _from("heads", _extremes),
+    _from("scores", _other_scores),
 )
 """What the findings are drawn from, in their order."""
 _OF_ANSWERS = ("disabled", "selection", "predictors")

@@ -5,13 +5,14 @@ changes of all sets under the null hypothesis, `max_t` adjusts each set's p-valu
 Changes are in points of the metric, after minus before.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+from scipy.stats import rankdata
 
 from headscope.errors import HeadscopeError
 from headscope.stats.metrics import (
@@ -19,14 +20,11 @@ from headscope.stats.metrics import (
     Points,
     Predictions,
     Sums,
-    Tally,
     Weights,
     metric_named,
     weigh,
 )
 from headscope.stats.paired import RESAMPLES, chunks
-
-Alternative = Literal["gain", "loss", "change"]
 
 TIE = 1e-7
 """Values that differ by less are equal."""
@@ -36,9 +34,10 @@ TIE = 1e-7
 class Outcomes:
     """Predictions of a model as it is and with each set of heads disabled, and their metric.
 
-    For Spearman's correlation the model's and a set's predictions are ranked together, once, since
-    such ranks keep their values when predictions are exchanged. The changes then differ from
-    Spearman's by order 1/n.
+    A correlation does not see a shift or another scale of all predictions, which disabling heads
+    often brings, and an exchange of such predictions would. So they are standardised first, column
+    by column, and for Spearman's correlation ranked. The observed change is still that of the
+    metric; ranks of the model's and a set's predictions together would give another.
 
     Attributes:
         metric: The name of the metric.
@@ -64,13 +63,27 @@ class Outcomes:
             )
 
     @cached_property
+    def _columns(self) -> tuple[Labels, Shaped[np.ndarray, "example"], Predictions]:
+        """Labels and predictions before and after, in which examples may change places."""
+        metric = metric_named(self.metric)
+        if not metric.regression:
+            return self.labels, self.before, self.after
+        labels, columns = self.labels, np.concatenate([self.before[None], self.after])
+        if metric.ranked:
+            labels, columns = rankdata(labels), rankdata(columns, axis=1)
+        columns = columns - columns.mean(1, keepdims=True)
+        spread = columns.std(1, keepdims=True)
+        columns /= np.where(spread > TIE, spread, 1.0)
+        return labels, columns[0], columns[1:]
+
+    @cached_property
     def terms(self) -> tuple[Sums, Sums]:
         """What every example adds to the sums of the metric, before and after."""
         n = len(self.labels)
-        before = np.broadcast_to(self.before, self.after.shape)
-        # Both sides at once, so that they share their classes, their ranks and their mean.
-        both = np.concatenate([before, self.after], axis=1)
-        terms = metric_named(self.metric).terms(np.tile(self.labels, 2), both)
+        labels, before, after = self._columns
+        # Both sides at once, so that they share their classes and their mean.
+        both = np.concatenate([np.broadcast_to(before, after.shape), after], axis=1)
+        terms = metric_named(self.metric).terms(np.tile(labels, 2), both)
         first = {name: term[..., :n] for name, term in terms.items()}
         second = {name: term[..., n:] for name, term in terms.items()}
         return first, second
@@ -82,8 +95,9 @@ class Outcomes:
 
     @cached_property
     def moved(self) -> Int[np.ndarray, "moved"]:
-        """The examples whose prediction changes in any set."""
-        return np.flatnonzero((self.after != self.before).any(0))
+        """The examples whose prediction changes in any set, as far as the metric sees it."""
+        _, before, after = self._columns
+        return np.flatnonzero((after != before).any(0))
 
     def exchanged(self, which: Float[np.ndarray, "draw moved"]) -> Points:
         """The changes in points if the predictions of some of the moved examples are exchanged."""
@@ -146,28 +160,13 @@ def permutation(
     moved = len(outcomes.moved)
     if not moved:
         return 1.0
-    changes = _reranked if metric_named(metric).ranked else Outcomes.exchanged
-    observed = np.abs(changes(outcomes, np.zeros((1, moved))))
+    observed = np.abs(outcomes.exchanged(np.zeros((1, moved))))
     rng = np.random.default_rng(seed)
     extreme = 1
     for rows in chunks(resamples, len(labels)):
         which = (rng.random((rows, moved)) < 0.5).astype(np.float64)
-        extreme += int((np.abs(changes(outcomes, which)) >= observed - 1e-9).sum())
+        extreme += int((np.abs(outcomes.exchanged(which)) >= observed - TIE).sum())
     return extreme / (resamples + 1)
-
-
-def _reranked(
-    outcomes: Outcomes, which: Float[np.ndarray, "draw moved"]
-) -> Float[np.ndarray, "draw 1"]:
-    """As `Outcomes.exchanged` for one set, with predictions ranked after the exchange."""
-    before, (after,), moved = outcomes.before, outcomes.after, outcomes.moved
-    # [draw, side, example], so that every draw has two sets of predictions of its own.
-    sides = np.tile([before, after], (len(which), 1, 1))
-    sides[:, 0, moved] = np.where(which, after[moved], before[moved])
-    sides[:, 1, moved] = np.where(which, before[moved], after[moved])
-    tally = Tally(metric_named(outcomes.metric), outcomes.labels, sides.reshape(-1, len(before)))
-    scores = tally.score(np.ones((1, len(before)))).reshape(-1, 2)
-    return np.diff(scores)
 
 
 @dataclass(frozen=True)
@@ -190,11 +189,11 @@ def exchange(outcomes: Outcomes, seed: int, resamples: int = RESAMPLES) -> Excha
     disabled model, in all sets at once, so that sets which change the same predictions stay as
     dependent as they are. Where there are no more than `resamples` ways to do so, all are made.
 
-    Set by set the test is exact for every metric (as is `paired.permutation`). Jointly it is exact
+    Set by set the test is exact for metrics of classes (as is `permutation`). Jointly it is exact
     for accuracy: on an example the model is right or wrong, so the differences of all sets have one
     sign, and an exchange is a new sign. For the other metrics no exchange of the model's one
     prediction fits all sets; the draws then have the right means and covariances, and the test
-    holds as examples become many (F1: 5 to 6% for 5% at 277 examples).
+    holds as examples become many (docs/statistics.md has how well, from 277 examples on).
 
     The null hypothesis is "no better, no worse". A head that flips predictions at random is worse
     where the model is mostly right.
@@ -223,65 +222,49 @@ def _exchanges(n: int, resamples: int, seed: int) -> Iterator[Weights]:
 
 @dataclass(frozen=True)
 class MaxT:
-    """What `max_t` finds: per set, the observed change in points and its p-values.
+    """What `max_t` finds, per set.
 
     Attributes:
-        alternative: Which changes count as extreme.
-        change: Points.
-        p: Not adjusted.
-        p_single_step: Adjusted for all sets.
-        p_step_down: Adjusted for the sets that did no better.
+        p: The p-value of its gain, adjusted for all sets.
+        threshold: The largest gain, in points, whose p-value would not be below the level.
     """
 
-    alternative: Alternative
-    change: Float[np.ndarray, "set"]
     p: Float[np.ndarray, "set"]
-    p_single_step: Float[np.ndarray, "set"]
-    p_step_down: Float[np.ndarray, "set"]
+    threshold: Float[np.ndarray, "set"]
 
 
-def max_t(drawn: Exchange, alternative: Alternative = "gain", *, scaled: bool = True) -> MaxT:
+def max_t(drawn: Exchange, level: float, *, scaled: bool) -> MaxT:
     """Westfall and Young's max-T: p-values of all sets, adjusted for having looked at all of them.
 
-    The single-step p-value compares a set with the largest of all sets in each draw. The step-down
-    one leaves the sets that did better out of that maximum, and so finds more at the same
-    family-wise error rate: p <= step-down <= single-step. None is 0, since the observed assignment
-    is one of the draws.
+    The p-value of a set is the share of the draws in which the largest gain of all sets is as large
+    as its own (single step). None is 0, since the observed assignment is one of the draws.
 
     Args:
         drawn: Changes under the null hypothesis.
-        alternative: Whether gains, losses or changes either way count.
+        level: A gain is significant if its p-value is below this.
         scaled: Divide the changes of a set by their spread under the null hypothesis, so that a
             head that changes many predictions does not hide one that changes few. Otherwise sets
             compete in points.
 
-    Source: Westfall & Young (1993), algorithms 2.5 and 2.8, with t in place of their p; Ge et al.
-    (2003), Test 12.
+    Source: Westfall & Young (1993), algorithm 2.5 with t in place of their p.
 
     >>> labels, before = np.ones(5, dtype=int), np.zeros(5, dtype=int)
     >>> after = np.array([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0]])
-    >>> test = max_t(exchange(Outcomes("accuracy", labels, before, after), seed=0))
-    >>> (32 * test.p).tolist(), (32 * test.p_single_step).tolist()  # of all 32 exchanges
-    ([1.0, 16.0], [1.0, 17.0])
+    >>> drawn = exchange(Outcomes("accuracy", labels, before, after), seed=0)
+    >>> test = max_t(drawn, 0.05, scaled=False)
+    >>> (32 * test.p).tolist()  # of all 32 exchanges
+    [1.0, 21.0]
+    >>> test.threshold.round(6).tolist()
+    [60.0, 60.0]
     """
-    scale = np.where(drawn.spread > TIE, drawn.spread, np.inf) if scaled else 1.0
-    t = drawn.changes / scale
-    if alternative == "change":
-        t = np.abs(t)
-    elif alternative == "loss":
-        t = -t
-    limit = t[0] - TIE
-    best_first = np.argsort(-t[0], kind="stable")
-    # The largest t of a set and of those that did no better: a running maximum from the worst set.
-    worst_first = best_first[::-1]
-    largest = np.maximum.accumulate(t[:, worst_first], axis=1)[:, ::-1]
-    # The p-value of a set is at least that of the sets that did better.
-    step_down = np.empty(len(best_first))
-    step_down[best_first] = np.maximum.accumulate((largest >= limit[best_first]).mean(0))
+    scale = np.ones_like(drawn.spread)
+    if scaled:
+        # The gain of a set that changes nothing is 0 in every draw, whatever it is divided by.
+        scale = np.where(drawn.spread > TIE, drawn.spread, 1.0)
+    largest = np.sort((drawn.changes / scale).max(1))
+    # So many draws are as large as a significant gain, and no more: p < level.
+    allowed = math.ceil(level * len(largest) - TIE) - 1
     return MaxT(
-        alternative,
-        change=drawn.changes[0],
-        p=(t >= limit).mean(0),
-        p_single_step=(largest[:, :1] >= limit).mean(0),
-        p_step_down=step_down,
+        p=(len(largest) - np.searchsorted(largest, drawn.changes[0] / scale - TIE)) / len(largest),
+        threshold=largest[-1 - allowed] * scale,
     )

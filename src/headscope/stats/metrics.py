@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, Shaped
-from scipy.stats import rankdata
 
 from headscope.errors import unknown
 
@@ -160,10 +159,6 @@ def _pearson_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
     return {"n": np.ones(len(labels)), "y": y, "yy": y * y, "p": p, "pp": p * p, "yp": y * p}
 
 
-def _rank_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
-    return _pearson_added(rankdata(labels), rankdata(predictions, axis=1))
-
-
 def _correlation(sums: Sums) -> Array:
     n = sums["n"]
     covariance = n * sums["yp"] - sums["y"] * sums["p"]
@@ -212,6 +207,6 @@ METRICS = {
     "f1": Metric("F1", False, _f1_added, _f1),
     "matthews": Metric("MCC", False, _matthews_added, _matthews),
     "pearson": Metric("Pearson's r", True, _pearson_added, _correlation),
-    "spearman": Metric("Spearman's rho", True, _rank_added, _correlation, ranked=True),
+    "spearman": Metric("Spearman's rho", True, _pearson_added, _correlation, ranked=True),
 }
 """GLUE's metrics by name. F1 is that of class 1."""

@@ -130,28 +130,70 @@ SEEDS_DISABLED = Table(
 
 SELECTION = Table(
     name="selection",
-    meaning="A row per metric: whether the best of the disabled sets gains more than noise.",
+    meaning="A row per metric: which of the disabled sets gain more than noise.",
     columns=(
         *SOURCE,
         METRIC,
-        count("sets", "sets", "How many sets the best was chosen from."),
-        text("best", "The set with the highest score."),
-        number("value", "points", "Its gain over the whole model."),
-        number("null_mean", "points", "The mean best gain under the null hypothesis."),
-        number("null_high", "points", "The 95th percentile of that best gain."),
-        number("p", "probability", "p-value of `value` (max-T over the sets)."),
-        number("honest", "points", "The held-out gain: of the set that other examples chose."),
-        number("low", AS_UNIT, "Lower end of the 95% interval of the held-out gain."),
-        number("high", AS_UNIT, "Upper end of the 95% interval of the held-out gain."),
+        count("sets", "sets", "How many sets were looked at."),
+        text("best", "The set with the largest gain in points, significant or not."),
+        number("value", "points", "The gain of `best` over the whole model."),
+        number("null_mean", "points", "The mean largest gain of all sets under H0."),
+        number("null_high", "points", "The 95th percentile of that largest gain."),
+        number(
+            "p",
+            "probability",
+            "p-value of the verdict: the smallest one of a gain, adjusted for all sets (max-T, "
+            "scaled or in points, each at half the level). `text` has those of the sets it names.",
+        ),
+        text(
+            "significant",
+            "The sets whose gain is significant at a family-wise error of 5%, the largest gain "
+            "first, joined by `; `; empty if there is none.",
+        ),
+        optional(
+            number(
+                "at_least",
+                "points",
+                "What each set of `significant` gains at least: the smallest of 95% lower bounds "
+                "that hold for all of them at once. None without a significant gain.",
+            )
+        ),
+        optional(
+            number(
+                "at_most",
+                "points",
+                "What no set gains more than: the largest upper end of the 95% intervals in "
+                "`disabled`. None where a set has no interval.",
+            )
+        ),
+        number(
+            "honest",
+            "points",
+            "The held-out gain: what choosing the best set on one half of the examples is worth "
+            "on the other. Of the choice, not of a set.",
+        ),
+        optional(
+            number(
+                "low",
+                AS_UNIT,
+                "Lower end of the 95% interval of `honest`; none where it is the same on all "
+                "halves.",
+            )
+        ),
+        optional(number("high", AS_UNIT, "Upper end of the 95% interval of `honest`.")),
         EXAMPLES,
         UNIT,
-        text("verdict", "Whether a gain is supported, not supported or contradicted."),
+        text(
+            "verdict",
+            "supported: a gain is significant; contradicted: none is, and `at_most` is below 0.5; "
+            "else not supported.",
+        ),
         text("text", "The verdict in sentences, with its numbers."),
     ),
     required=("metric", "best", "value", "text"),
     commands=("study", "disable", "paper"),
-    called="the test of the best set",
-    hidden=("null_mean", "null_high", "p"),
+    called="the test of the gains",
+    hidden=("null_mean", "null_high"),
 )
 
 PREDICTORS = Table(
