@@ -28,6 +28,7 @@ from headscope.results.tables import TABLES, Tables
 from headscope.stats import summaries
 from headscope.stats.summaries import clustered_contrast, same_value
 from headscope.tasks.glue import GLUE
+from simulations.claims import MOSTLY, RARELY, WORLDS, World, rates
 
 Rows = list[dict[str, Any]]
 Array = npt.NDArray[Any]
@@ -335,8 +336,10 @@ CASES = [
        [last_layers("mrpc", 0.2 + 0.01 * seed, 0.1, seed=seed) for seed in range(3)], "over 3 fine-tunings"),
     c4("three fine-tunings disagree", "partly supported", [scores("mrpc", seeds=3)],
        [last_layers("mrpc", value, value, seed=seed) for seed, value in enumerate((0.3, -0.1, 0.05))], "on 0 of 1 task."),
+    c4("two fine-tunings disagree", "partly supported", [scores("mrpc", seeds=2)],
+       [last_layers("mrpc", value, value, seed=seed) for seed, value in enumerate((0.3, -0.1))], "on 0 of 1 task."),
     c4("two fine-tunings that agree to the digit", "supported", [scores("mrpc", seeds=2)],
-       [last_layers("mrpc", 0.2, 0.1, seed=seed) for seed in range(2)], "over 2 fine-tunings"),
+       [last_layers("mrpc", 0.2, 0.1, seed=seed) for seed in range(2)], "in the less clear of 2 fine-tunings"),
     c4("a few examples", "partly supported", [scores("mrpc")], [last_layers("mrpc", 0.05, 0.05, width=0.06, n=5)]),
     c4("too few examples for an interval", "not tested", [scores("mrpc")],
        [[{**row, "low": float("nan"), "high": float("nan")} for row in LAST]]),
@@ -470,6 +473,28 @@ def test_cochrans_q_worked_by_hand() -> None:
     assert p == pytest.approx(2 * stats.norm.sf(2 / 5**0.5))
 
 
+# Where layers differ by chance alone, the old rule errs in one run of 15, which few draws cannot tell.
+FALSE_CLAIMS = [
+    world for world in WORLDS
+    if world.wanted == RARELY and world.truth not in ("all layers change alike", "the same, three fine-tunings")
+]  # fmt: skip
+# With 277 examples, heads that are worth nothing cannot be told from heads that are worth a point.
+TRUE_CLAIMS = [world for world in WORLDS if world.wanted == MOSTLY and "277" not in world.truth]
+
+
+@pytest.mark.parametrize("world", FALSE_CLAIMS, ids=lambda world: f"{world.claim}: {world.truth}")
+def test_a_false_claim_is_seldom_supported(world: World) -> None:
+    old, new = rates(world.draw, draws=40)
+    # The rules of version 0.1.0 say it in 0.3 to 1.0 of the draws.
+    assert new.value <= 0.15 < old.value
+
+
+@pytest.mark.parametrize("world", TRUE_CLAIMS, ids=lambda world: f"{world.claim}: {world.truth}")
+def test_a_true_claim_is_mostly_supported(world: World) -> None:
+    _, new = rates(world.draw, draws=20)
+    assert new.value >= 0.6
+
+
 def test_words_put_together() -> None:
     assert over_tasks([]) == of_parts([]) == on_every_task([]) == "not tested"
     assert over_tasks(["supported", "supported"]) == "supported"
@@ -484,7 +509,7 @@ def test_tasks_have_as_many_texts_here_as_in_glue() -> None:
 
 
 def test_doctests() -> None:
-    for module, examples in ((base, 8), (summaries, 6), (comparison, 1)):
+    for module, examples in ((base, 8), (summaries, 4), (comparison, 1)):
         found = doctest.testmod(module)
         assert found.failed == 0
         assert found.attempted >= examples, module.__name__

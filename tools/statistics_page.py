@@ -26,6 +26,7 @@ SECTIONS: tuple[str, ...] = (
     "controls",
     "linked",
     "proxies",
+    "claims",
 )
 """The modules of tools/simulations, in the order of the page."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from headscope.ablation.effects import DisabledRow
 from headscope.ablation.sets import SetResult
 from headscope.examples import Labels
+from headscope.names import VerdictWord
 from headscope.stats.best_of_many import best_gain, honest_gain, set_gains
 from headscope.stats.exchange import Outcomes, exchange
 from headscope.stats.verdicts import verdict
@@ -39,7 +40,7 @@ class SelectionRow:
     high: float
     n: int
     unit: str
-    verdict: str
+    verdict: VerdictWord
     text: str
 
 

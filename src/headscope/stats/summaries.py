@@ -70,39 +70,6 @@ def same_value(values: Float[np.ndarray, "group"], errors: Float[np.ndarray, "gr
     return float(stats.chi2.sf(q, len(values) - 1))
 
 
-def over_seeds_and_examples(
-    values: Float[np.ndarray, "seed"], errors: Float[np.ndarray, "seed"], n: int
-) -> Tested:
-    """The mean of one value per fine-tuning, each a mean over the same examples.
-
-    Its variance is that between fine-tunings over their number, plus that over examples, which more
-    fine-tunings do not lower. The degrees of freedom are Satterthwaite's. One fine-tuning has no
-    variance between: interval and test are then over examples alone.
-
-    Args:
-        values: One a fine-tuning.
-        errors: Their standard errors over the examples.
-        n: How many examples.
-
-    Source: Satterthwaite (1946), Biometrics Bulletin 2.
-
-    >>> tested = over_seeds_and_examples(np.array([1.0, 1.0]), np.array([0.5, 0.5]), n=101)
-    >>> round(tested.low, 2), round(tested.high, 2)  # seeds that agree leave that of the examples
-    (0.01, 1.99)
-    """
-    seeds = len(values)
-    mean = float(values.mean())
-    of_examples = float((errors**2).mean())
-    between = float(values.var(ddof=1)) / seeds if seeds > 1 else 0.0
-    variance = of_examples + between
-    if not variance > 0:
-        return Tested(mean, math.nan, math.nan, math.nan)
-    squares = of_examples**2 / (n - 1)
-    if seeds > 1:
-        squares += between**2 / (seeds - 1)
-    return _student(mean, math.sqrt(variance), variance**2 / squares)
-
-
 @dataclass(frozen=True)
 class Contrast:
     """The mean of some values, and how far it lies above that of the others.

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from headscope.errors import HeadscopeError
+from headscope.names import VerdictWord
 from headscope.stats.best_of_many import BestGain, HonestGain, SetGains
 from headscope.stats.metrics import METRICS
-
-Word = Literal["supported", "not supported", "contradicted"]
 
 HELPS = 0.5
 """Points. Where no set can gain as much, disabling does not help; another seed moves more."""
@@ -31,7 +29,7 @@ class Verdict:
         text: The verdict in sentences.
     """
 
-    word: Word
+    word: VerdictWord
     p: float
     significant: tuple[str, ...]
     at_least: float | None
@@ -72,7 +70,7 @@ def verdict(
     significant = gains.significant
     # The largest of all is not known where one is not.
     at_most = float(highs.max())
-    word: Word = "not supported"
+    word: VerdictWord = "not supported"
     if significant:
         word = "supported"
     elif at_most < HELPS:
@@ -115,7 +113,7 @@ def _tested(metric: str, names: Sequence[str], gains: SetGains) -> str:
     )
 
 
-def _bounded(highs: Float[np.ndarray, "set"], word: Word) -> str:
+def _bounded(highs: Float[np.ndarray, "set"], word: VerdictWord) -> str:
     if unknown := int(np.isnan(highs).sum()):
         return (
             f"How much a set gains at most is not known: {unknown} of {len(highs)} have no "

@@ -1,11 +1,11 @@
 """C4: fine-tuning changes mainly the last two layers, and gains 35.9 points."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy import stats
+from scipy.stats import t as student
 
 from headscope.names import SIGNIFICANT, VerdictWord
 from headscope.reference import reference
@@ -23,8 +23,10 @@ from headscope.replication.claims.base import (
 from headscope.replication.claims.scores import Gain, gains
 from headscope.reporting.estimates import p_text
 from headscope.results.tables import Tables
+from headscope.stats.means import student_p
 from headscope.stats.paired import holm
-from headscope.stats.summaries import Tested, over_seeds_and_examples
+from headscope.stats.seeds import FEWEST, over_seeds
+from headscope.stats.summaries import Tested
 
 _COLUMNS = ("task", "layer", "against", "value", "low", "high", "n")
 
@@ -95,7 +97,10 @@ def _last_layers(tables: Tables, gained: Mapping[str, Gain]) -> Said:
     means = holm(np.nan_to_num([layers.mean.p for layers in tested], nan=1.0))
     for layers, p, p_mean in zip(tested, adjusted, means, strict=True):
         words.append(_word(layers, float(p), float(p_mean)))
-        seeds = f" over {layers.seeds} fine-tunings" if layers.seeds > 1 else ""
+        seeds = ""
+        if layers.seeds > 1:
+            which = "over" if layers.seeds >= FEWEST else "in the less clear of"
+            seeds = f" {which} {layers.seeds} fine-tunings"
         mean, closest = layers.mean, layers.closest
         texts.append(
             f"{layers.task} {shown(mean.value, mean.low, mean.high, layers.n, '+.3f')}{seeds}, "
@@ -127,33 +132,45 @@ def _word(layers: _Layers, p: float, p_mean: float) -> VerdictWord:
 
 
 def _of_task(task: str, rows: pl.DataFrame) -> _Layers:
-    is_mean = pl.col("layer").is_null()
-    mean = _tested(rows.filter(is_mean))
-    of_pairs = {
-        of_pair.select("layer", "against").row(0): _tested(of_pair)
-        for of_pair in rows.filter(~is_mean).partition_by("layer", "against", maintain_order=True)
-    }
-    closest = min(of_pairs, key=lambda pair: of_pairs[pair].value)
-    less = [1.0 if tested.value <= 0 else tested.p for tested in of_pairs.values()]
+    pairs = rows.partition_by("layer", "against", maintain_order=True)
+    names = [pair.select("layer", "against").row(0) for pair in pairs]
+    tested = dict(zip(names, _tested(pairs), strict=True))
+    mean = tested.pop((None, None))
+    closest = min(tested, key=lambda name: tested[name].value)
+    less = [1.0 if of_pair.value <= 0 else of_pair.p for of_pair in tested.values()]
     return _Layers(
         task=task,
         mean=mean,
-        closest=of_pairs[closest],
+        closest=tested[closest],
         layer=closest[0],
         against=closest[1],
         p=float(np.max(less)),
         n=int(rows["n"].min()),  # type: ignore[arg-type]
-        seeds=rows.filter(is_mean).height,
+        seeds=pairs[0].height,
     )
 
 
-def _tested(rows: pl.DataFrame) -> Tested:
-    """The mean over the fine-tunings, a row each."""
-    n = rows["n"].to_numpy()
-    width = (rows["high"] - rows["low"]).to_numpy()
-    # The intervals are Student's t.
-    errors = width / (2 * stats.t.ppf(0.975, n - 1))
-    return over_seeds_and_examples(rows["value"].to_numpy(), errors, int(n.min()))
+def _tested(pairs: Sequence[pl.DataFrame]) -> list[Tested]:
+    """The difference of every pair over the fine-tunings, a row each; of fewer than three, which
+    have no test over seeds, the one that is least clear speaks.
+    """
+    # [seed, pair]
+    value, low, high = (
+        np.stack([pair[column].to_numpy() for pair in pairs], 1)
+        for column in ("value", "low", "high")
+    )
+    n = np.stack([pair["n"].to_numpy() for pair in pairs], 1)
+    if len(value) >= FEWEST:
+        # The intervals are Student's t.
+        error = (high - low) / (2 * student.ppf(0.975, n - 1))
+        over_all = over_seeds(value, (error**2).mean(0), int(n.min()))
+        numbers = np.stack([over_all.mean, over_all.low, over_all.high, over_all.p], 1)
+        return [Tested(*of_pair) for of_pair in numbers.tolist()]
+    p = student_p(value, low, high, n)
+    agree = np.all(np.sign(value) == np.sign(value[0]), axis=0)
+    least = np.argmax(p, 0), np.arange(len(pairs))
+    numbers = np.stack([value[least], low[least], high[least], np.where(agree, p[least], 1.0)], 1)
+    return [Tested(*of_pair) for of_pair in numbers.tolist()]
 
 
 def _gain(gained: Mapping[str, Gain]) -> Said:
