@@ -97,10 +97,7 @@ def _patterns_recur(tables: Tables) -> Judgement:
         verdict = "partly supported" if only_blocks else "not supported"
         names = ", ".join(f"{row['class']} on {row['task']}" for row in lacking.to_dicts())
         evidence = f"On {tasks} tasks, at least 1% of the maps is not certain for {names}."
-    caveat = (
-        "Shares are corrected for the classifier's errors; a single text has no block by "
-        "definition."
-    )
+    caveat = "Intervals of shares hold uncertain maps; a single text has no block by definition."
     return Judgement(verdict, evidence, caveat)
 
 
