@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 import torch
@@ -35,6 +37,8 @@ from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.passes import run_pass
 from headscope.names import CLASSES
+from patterns.relabelling import Looks, labels_of, read_list, said_in, write_list
+from patterns.sheets import Cell, row_distances, write_sheets
 
 VERTICAL, DIAGONAL, BOTH, BLOCK, HETEROGENEOUS = CLASSES
 ORIGIN = Origin("tiny-bert", "bert", "invented")
@@ -248,6 +252,13 @@ def test_a_line_that_a_crash_cut_short_anywhere_is_forgotten_and_written_over(
         ([("a", 3, BLOCK), ("b", 3, VERTICAL), ("a", 3, DIAGONAL)], DIAGONAL),
         ([("a", 1, BLOCK), ("b", 1, VERTICAL), ("b", 1, "")], BLOCK),
         ([("a", 1, BLOCK), ("a", 1, "")], None),
+        # Under the later guide (6 and 7 blind, 8 settled) earlier labels do not count,
+        ([("a", 3, BLOCK), ("b", 6, VERTICAL), ("c", 7, VERTICAL)], VERTICAL),
+        ([("b", 6, VERTICAL), ("c", 7, VERTICAL), ("a", 3, BLOCK)], VERTICAL),
+        ([("a", 3, BLOCK), ("b", 6, VERTICAL), ("c", 7, DIAGONAL)], None),
+        ([("b", 6, VERTICAL), ("c", 7, DIAGONAL), ("a", 8, DIAGONAL), ("a", 3, BLOCK)], DIAGONAL),
+        # unless what was said under it was taken back.
+        ([("a", 3, BLOCK), ("b", 6, VERTICAL), ("b", 6, "")], BLOCK),
     ],
 )
 def test_what_counts_as_settled(
@@ -256,6 +267,83 @@ def test_what_counts_as_settled(
     labels = Labels(tmp_path)
     labels.add(*(Label("m", label, annotator, round) for annotator, round, label in given))
     assert labels.settled() == ({} if settled is None else {"m": settled})
+
+
+# ---- labels written beside sheets
+
+
+WRITTEN = ({"map": 1, "class": BLOCK, "note": "unsure: pale"}, {"map": 2, "class": VERTICAL})
+
+
+def as_lines(*said: object) -> str:
+    return "\n".join(map(json.dumps, said))
+
+
+def test_labels_from_sheets_are_kept_by_map(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    first.write_text(as_lines(WRITTEN[0]) + "\n\n")
+    second.write_text(as_lines(WRITTEN[1]))
+    write_list({1: "m", 2: "n"}, tmp_path / "list.jsonl")
+    listed = read_list(tmp_path / "list.jsonl")
+    assert labels_of({"a": first, "b": second}, listed, 6) == [
+        Label("m", BLOCK, "a", 6, "unsure: pale"),
+        Label("n", VERTICAL, "b", 6),
+    ]
+    labels = Labels(tmp_path)
+    labels.add(*labels_of({"a": first, "b": second}, listed, 6))
+    assert said_in(labels, 6) == {"m": BLOCK, "n": VERTICAL}
+    assert said_in(labels, 7) == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (WRITTEN[:1], "1 maps of the list have no label: [2]"),
+        ((*WRITTEN, WRITTEN[0]), "map 1 has a label already"),
+        ((*WRITTEN, {"map": 3, "class": BLOCK}), "line 3 is no label of a map of the list"),
+        ((WRITTEN[0], {"map": 2, "class": "blok"}), "'blok' is no class"),
+        ((WRITTEN[0], {"map": 2}), "line 2 is no label"),
+        ((WRITTEN[0], 7), "line 2 is no label"),
+    ],
+)
+def test_labels_from_sheets_that_do_not_fit_are_refused(
+    tmp_path: Path, said: tuple[object, ...], sentence: str
+) -> None:
+    path = tmp_path / "labels.jsonl"
+    path.write_text(as_lines(*said))
+    with pytest.raises(HeadscopeError, match=re.escape(sentence)):
+        labels_of({"a": path}, {1: "m", 2: "n"}, 6)
+
+
+def test_a_curtain_and_a_band_beside_a_stripe_are_looked_at_again() -> None:
+    n = 40
+    curtain = np.full((n, n), 0.6 / n)
+    curtain[:, 3:36:4] += 0.4 / 9
+    position = np.arange(n)
+    band = np.abs(position[None] - position[:, None]) <= 2
+    beside = 0.5 * band / band.sum(1, keepdims=True)
+    beside[:, 0] += 0.5
+    spread = np.full((n, n), 1 / n)
+
+    def may_change(weights: npt.NDArray[np.float64], label: str) -> bool:
+        shown = replace(runs.annotated("m", n), quantised=quantise(weights))
+        return Looks.of(shown).may_change(label)
+
+    assert may_change(curtain, HETEROGENEOUS)
+    assert may_change(beside, VERTICAL)
+    assert not may_change(beside, DIAGONAL)
+    assert not may_change(spread, HETEROGENEOUS)
+    assert row_distances(spread).max() == pytest.approx(0)
+    # A row that gives everything to one of n columns, as no other does.
+    assert row_distances(np.eye(n)) == pytest.approx(1 - 1 / n)
+
+
+def test_a_sheet_is_a_picture_of_twelve_maps(tmp_path: Path) -> None:
+    cells = [Cell(index, runs.annotated("m", 9)) for index in range(13)]
+    assert write_sheets(cells, tmp_path) == 2
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["sheet-001.png", "sheet-002.png"]
+    assert (tmp_path / "sheet-001.png").read_bytes().startswith(b"\x89PNG")
 
 
 # ---- agreement

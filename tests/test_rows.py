@@ -16,6 +16,7 @@ from headscope.measures.rows import (
     values_by_head,
 )
 from headscope.names import AFTER, BEFORE, BLOCK, CLASSES, HETEROGENEOUS, VERTICAL
+from headscope.patterns.collect import Classified
 from headscope.patterns.rows import heterogeneous_rows, pattern_rows, shares_of_heads
 from headscope.results.run import as_columns
 from headscope.stats.changes import share_change
@@ -115,9 +116,12 @@ def test_patterns_by_hand() -> None:
             [[-1, -1, -1], [other, other, vertical]],
         ]
     )
-    perfect = np.stack([np.diag([50] * 5)] * 3)
-    rows = pattern_rows({BEFORE: before, AFTER: after}, perfect, seed=0)
-    # States, scopes (a model, two layers, six heads), counted and corrected, classes.
+    certain = {
+        state: Classified(of_maps, of_maps[..., None] == np.arange(5))
+        for state, of_maps in ((BEFORE, before), (AFTER, after))
+    }
+    rows = pattern_rows(certain, seed=0)
+    # States, scopes (a model, two layers, six heads), with either interval, classes.
     assert len(rows) == 2 * 9 * 2 * 5
     assert "class" in as_columns(rows[0])
     model = [row for row in rows if row.state == AFTER and row.layer is None]

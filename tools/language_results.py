@@ -122,8 +122,7 @@ def languages() -> None:
         "and the median distance in words.",
         _order_table(arguments),
         "## Patterns",
-        "Shares of maps, per cent (95%), corrected for the classifier's confusion, which was "
-        "trained on English and German maps alone. A single sentence has no block.",
+        "Shares of maps, per cent (95%, uncertain maps included). A single sentence has no block.",
         _pattern_table(),
         "## Subjects and objects",
         "*Same distance*: how often the head's arg max lies at the same distance for other "

@@ -194,7 +194,7 @@ def patterns() -> None:
             ("before", "share_corrected", change),
         ):
             rows = {r["class"]: r for r in found.filter(state=state, measure=measure).to_dicts()}
-            kind = {"share": "counted", "share_corrected": "corrected"}[measure]
+            kind = {"share": "examples", "share_corrected": "uncertain maps too"}[measure]
             numbers = [
                 f"{100 * r['value']:.1f} ({100 * r['low']:.0f} to {100 * r['high']:.0f})"
                 for r in rows.values()
@@ -218,8 +218,8 @@ def patterns() -> None:
     classes = ("vertical", "diagonal", "vertical+diagonal", "block", "heterogeneous")
     page = [
         "# Figure 2: patterns on seven tasks, all-MiniLM-L6-v2",
-        "Shares of maps, per cent (95%): counted, and corrected for the classifier's confusion "
-        "([patterns](../patterns.md)). A map is a head on a validation example, at most 1,000 "
+        "Shares of maps, per cent (95%: for the chance in the examples, then for uncertain maps "
+        "too, [patterns](../patterns.md)). A map is a head on a validation example, at most 1,000 "
         "examples a task. Fine-tuned with `headscope finetune --lr 1e-4` on the training data at "
         "hand (6,000 examples of QQP and MNLI, a sample of 10,475 of QNLI). Made through `make "
         f"results`, the last task by {made_by(run)}.",

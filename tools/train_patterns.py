@@ -10,27 +10,47 @@ scores) it takes a few minutes on two cores.
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 import pattern_rivals as rivals
 from headscope.annotation.agreement import agreement
-from headscope.annotation.records import Labels, read_maps
-from headscope.names import BLOCK, CLASSES
+from headscope.annotation.records import LATER, SETTLING, Labels, read_maps
+from headscope.names import CLASSES
 from headscope.patterns.classifier import save_classifier
 from pages import table
-from patterns.evaluation import Predict, Rows, grouped, head_folds, held_out, held_out_twice, score
+from patterns.calibration import calibration
+from patterns.counting import WAYS, Known, bounds, errors, sets_of
+from patterns.evaluation import (
+    Predict,
+    Rows,
+    head_folds,
+    held_out,
+    held_out_twice,
+    leave_one_out,
+    score,
+)
 from patterns.synthetic import LabelledMap
-from patterns.training import Examples, examples_of, synthetic_examples, train
+from patterns.training import Examples, examples_of, synthetic_examples, targets_of, train
 
 ROOT = Path(__file__).parents[1]
 SET, PAGE = ROOT / "annotations", ROOT / "docs" / "patterns.md"
 LAST = "last draw"
-PUBLISHED = "published network"
+LEFT_OUT, PUBLISHED = "one family left out", "published network"
+CALIBRATION_COLUMNS = (
+    "calibration error (95%)",
+    "of exact probabilities",
+    "label plausible",
+    "uncertain",
+    "right if certain",
+    "right if uncertain",
+)
 SEED, HEAD_FOLDS = 0, 5
 
 
@@ -48,6 +68,7 @@ class AnnotatedSet:
         self.families = [annotated.family for annotated in self.maps]
         self.heads = [f"{annotated.family} {annotated.head}" for annotated in self.maps]
         self.last = np.array([LAST in annotated.drawn for annotated in self.maps])
+        self.votes = votes(Labels(folder), [annotated.id for annotated in self.maps])
 
     def examples(self) -> Examples:
         """What the classifier learns from."""
@@ -55,7 +76,23 @@ class AnnotatedSet:
             LabelledMap(annotated.weights, annotated.special, annotated.segments, CLASSES[label])
             for annotated, label in zip(self.maps, self.labels, strict=True)
         ]
-        return examples_of(labelled)
+        return examples_of(labelled, targets=targets_of(self.labels, self.votes))
+
+
+def votes(labels: Labels, ids: Sequence[str]) -> Float[np.ndarray, "map class"]:
+    """How often each class was said of every map in blind passes, those under the later guide where
+    there are any.
+    """
+    row_of = {name: row for row, name in enumerate(ids)}
+    earlier, later = np.zeros((2, len(ids), len(CLASSES)))
+    for annotator, round in labels.passes():
+        if round in (SETTLING, LATER[-1]):
+            continue
+        counts = later if round in LATER else earlier
+        for name, label in labels.of(annotator, round).items():
+            if name in row_of:
+                counts[row_of[name], CLASSES.index(label)] += 1
+    return np.where(later.any(1, keepdims=True), later, earlier)
 
 
 def ours(examples: Examples, synthetic: Examples) -> Predict:
@@ -69,15 +106,44 @@ def ours(examples: Examples, synthetic: Examples) -> Predict:
     return predict
 
 
-def representative(data: AnnotatedSet) -> Rows:
-    """The maps from which the confusion behind corrected shares is taken: those drawn at random,
-    and every block.
+def left_out(
+    examples: Examples, synthetic: Examples, families: Sequence[str]
+) -> Float[np.ndarray, "map class"]:
+    """The probabilities of the classes by networks that did not learn from the map's family."""
+    probabilities = np.zeros((len(families), len(CLASSES)))
+    for learn, rows in leave_one_out(families):
+        net = train(examples.take(learn) + synthetic, SEED)
+        with torch.inference_mode():
+            probabilities[rows] = net(examples.features[torch.from_numpy(rows)]).exp()
+    return probabilities
 
-    Candidates for block are border cases: the rate at which they are mistaken is not that of all
-    maps of their class.
+
+def shares_on_left_out(
+    data: AnnotatedSet,
+    examples: Examples,
+    synthetic: Examples,
+    probabilities: Float[np.ndarray, "map class"],
+) -> dict[str, Any]:
+    """How near counted and otherwise estimated shares come to the truth on every family, where
+    what is known of the errors is from the others, each left out in turn from these.
     """
-    drawn = np.array([annotated.drawn.startswith("random") for annotated in data.maps])
-    return np.flatnonzero(drawn | (data.labels == CLASSES.index(BLOCK)))
+    families = np.array(data.families)
+    is_random = np.array([annotated.drawn.startswith("random") for annotated in data.maps])
+    found: dict[str, Any] = {}
+    for family in sorted(set(data.families)):
+        others = np.flatnonzero(families != family)
+        inner = left_out(examples.take(others), synthetic, families[others].tolist())
+        known = Known(data.labels[others], inner)
+        sources = [annotated.source for annotated in data.maps]
+        thirds = [f"{(annotated.head.layer - 1) // 4}" for annotated in data.maps]
+        rows = np.flatnonzero((families == family) & is_random)
+        sets = sets_of(rows, data.models, sources, thirds)
+        found[family] = {
+            "sets": len(sets),
+            "errors": errors(data.labels, probabilities, known, sets),
+            "bounds": bounds(data.labels, probabilities, sets),
+        }
+    return found
 
 
 Split = Callable[[Predict], tuple[Rows, Rows]]
@@ -95,23 +161,19 @@ def splits(data: AnnotatedSet) -> dict[str, Split]:
             held_out_twice(predict, data.models, folds),
         ),
         "one model left out": lambda predict: (every, held_out(predict, data.models)),
-        "one family left out": lambda predict: (every, held_out(predict, data.families)),
+        LEFT_OUT: lambda predict: (every, held_out(predict, data.families)),
         LAST: lambda predict: (last, predict(earlier, last)),
     }
 
 
-def evaluate(
-    data: AnnotatedSet, predict: Predict, only: tuple[str, ...] = ()
-) -> tuple[dict[str, Any], Rows]:
-    """The scores by split, of all splits or `only` some, and the predictions of the first."""
+def evaluate(data: AnnotatedSet, predict: Predict, only: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The scores by split, of all splits or `only` some."""
     scores: dict[str, Any] = {}
-    predictions: list[Rows] = []
     for name, split in splits(data).items():
         if only and name not in only:
             continue
         began = time.monotonic()
         rows, predicted = split(predict)
-        predictions.append(predicted)
         of_split = score(data.labels[rows], predicted, [data.heads[row] for row in rows])
         scores[name] = {
             "n": len(rows),
@@ -127,7 +189,7 @@ def evaluate(
             f"{name}: macro-F1 {of_split.macro_f1:.3f} ({of_split.low:.3f} to {of_split.high:.3f})",
             flush=True,
         )
-    return scores, predictions[0]
+    return scores
 
 
 def agreements(first: int, second: int, folder: Path = SET) -> dict[str, Any]:
@@ -148,6 +210,21 @@ def agreements(first: int, second: int, folder: Path = SET) -> dict[str, Any]:
     }
 
 
+def calibrations(
+    data: AnnotatedSet, probabilities: Float[np.ndarray, "map class"]
+) -> dict[str, dict[str, float]]:
+    """How well the probabilities of all maps and of those of each family are calibrated."""
+    families = np.array(data.families)
+    parts = {"all": np.arange(len(families))}
+    parts |= {name: np.flatnonzero(families == name) for name in sorted(set(data.families))}
+    return {
+        name: asdict(
+            calibration(data.labels[rows], probabilities[rows], [data.heads[row] for row in rows])
+        )
+        for name, rows in parts.items()
+    }
+
+
 def rival_scores(data: AnnotatedSet, published_epochs: int) -> dict[str, Any]:
     """The scores of what the classifier has to beat; those of the published network as they were
     where it is not trained.
@@ -155,15 +232,15 @@ def rival_scores(data: AnnotatedSet, published_epochs: int) -> dict[str, Any]:
     numbers = rivals.features(data.maps)
     scores: dict[str, Any] = {}
     print("rule of thumb")
-    scores["rule of thumb"], _ = evaluate(data, rivals.rule(numbers, data.labels))
+    scores["rule of thumb"] = evaluate(data, rivals.rule(numbers, data.labels))
     print("gradient boosting")
-    scores["gradient boosting"], _ = evaluate(data, rivals.boosting(numbers, data.labels))
+    scores["gradient boosting"] = evaluate(data, rivals.boosting(numbers, data.labels))
     record = SET / "scores.json"
     before = json.loads(record.read_text())["scores"] if record.is_file() else {}
     if published_epochs:
         print(PUBLISHED)
         predict = rivals.published(data.maps, data.labels, published_epochs)
-        scores[PUBLISHED], _ = evaluate(data, predict, (LAST,))
+        scores[PUBLISHED] = evaluate(data, predict, (LAST,))
     elif PUBLISHED in before:
         scores[PUBLISHED] = before[PUBLISHED]
     return scores
@@ -181,12 +258,10 @@ def main() -> None:
     examples, synthetic = data.examples(), synthetic_examples(SEED)
     scores = rival_scores(data, published_epochs)
     print("headscope")
-    scores["headscope"], predicted = evaluate(data, ours(examples, synthetic))
+    scores["headscope"] = evaluate(data, ours(examples, synthetic))
+    probabilities = left_out(examples, synthetic, data.families)
     began = time.monotonic()
-    net = train(examples + synthetic, SEED)
-    rows = representative(data)
-    known = grouped(data.labels[rows], predicted[rows], [data.heads[row] for row in rows])
-    save_classifier(net, known)
+    save_classifier(train(examples + synthetic, SEED))
     record = {
         "maps": len(data.maps),
         "by_model": {name: data.models.count(name) for name in sorted(set(data.models))},
@@ -194,8 +269,10 @@ def main() -> None:
         "pairs": sum(annotated.is_pair for annotated in data.maps),
         "agreement": agreements(1, 2),
         "agreement_on_unclear_maps": agreements(4, 5),
+        "agreement_under_later_guide": agreements(6, 7),
         "scores": scores,
-        "confusion_for_shares": known.sum(0).tolist(),
+        "calibration": calibrations(data, probabilities),
+        "shares": shares_on_left_out(data, examples, synthetic, probabilities),
         "training_seconds": round(time.monotonic() - began, 1),
     }
     (SET / "scores.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -208,6 +285,7 @@ BEGIN, END = "<!-- tables: written by tools/train_patterns.py -->", "<!-- end of
 def tables(record: dict[str, Any]) -> str:
     """The tables of docs/patterns.md."""
     agreed, again = record["agreement"], record["agreement_on_unclear_maps"]
+    later = record["agreement_under_later_guide"]
     low, high = agreed["kappa_interval"]
     scores = record["scores"]
     ours = scores["headscope"]
@@ -230,8 +308,11 @@ def tables(record: dict[str, Any]) -> str:
             f"{100 * agreed['raw']:.1f}% of them, Cohen's kappa {agreed['kappa']:.2f} (95% "
             f"{low:.2f} to {high:.2f}); two more, after the guide had been sharpened, over the "
             f"{again['n']} of them that an annotator had been unsure of, on "
-            f"{100 * again['raw']:.1f}%, kappa {again['kappa']:.2f}. Labels of the first pass "
-            "(rows) and the second (columns):",
+            f"{100 * again['raw']:.1f}%, kappa {again['kappa']:.2f}. Under the guide as it stands, "
+            f"two over {later['n']} maps agree on {100 * later['raw']:.1f}%, kappa "
+            f"{later['kappa']:.2f} (95% {later['kappa_interval'][0]:.2f} to "
+            f"{later['kappa_interval'][1]:.2f}). Labels of the first pass (rows) and the second "
+            "(columns):",
             matrix(agreed["table"]),
             "Macro-F1 (95%, bootstrap over heads) on maps that were not learned from:",
             table(["", *(f"{name} (n = {ours[name]['n']})" for name in splits)], rival_rows),
@@ -239,8 +320,52 @@ def tables(record: dict[str, Any]) -> str:
             table(["", *CLASSES, "accuracy"], class_rows),
             f"Labels (rows) and predictions (columns), {splits[0]}:",
             matrix(ours[splits[0]]["confusion"]),
+            f"The same, {LEFT_OUT}:",
+            matrix(ours[LEFT_OUT]["confusion"]),
+            f"Probabilities and plausible classes, {LEFT_OUT}:",
+            table(["maps of", *CALIBRATION_COLUMNS], calibration_rows(record["calibration"])),
+            "Distance of shares from the truth, in points of percent, averaged over classes and "
+            "over sets of maps drawn at random (of a model, of a text, of a third of the layers), "
+            "and that of the heterogeneous share alone with its mean error:",
+            table(["", *record["shares"]], share_rows(record["shares"])),
         ]
     )
+
+
+def calibration_rows(record: dict[str, dict[str, float]]) -> list[list[str]]:
+    """The rows of the table of calibration."""
+    return [
+        [
+            name,
+            f"{of_maps['error']:.3f} ({of_maps['low']:.3f} to {of_maps['high']:.3f})",
+            f"{of_maps['by_chance']:.3f}",
+            *(
+                f"{100 * of_maps[key]:.1f}%"
+                for key in ("covered", "uncertain", "right_if_certain", "right_if_uncertain")
+            ),
+        ]
+        for name, of_maps in record.items()
+    ]
+
+
+def share_rows(record: dict[str, Any]) -> list[list[str]]:
+    """The rows of the table of shares: a way to know them in each, then their bounds."""
+    families = list(record)
+    rows = []
+    for way in WAYS:
+        off = [record[family]["errors"][way] for family in families]
+        cells = [
+            f"{100 * of_way['all']:.1f}; heterogeneous {100 * of_way['heterogeneous']:.1f} "
+            f"({100 * of_way['bias']:+.1f})"
+            for of_way in off
+        ]
+        rows.append([way, *cells])
+    of_bounds = [record[family]["bounds"] for family in families]
+    held = [
+        f"hold {100 * of_family['hold']:.0f}%, width {100 * of_family['width']:.0f}"
+        for of_family in of_bounds
+    ]
+    return [*rows, ["bounds of shares", *held]]
 
 
 def macro_f1(scores: dict[str, Any] | None) -> str:

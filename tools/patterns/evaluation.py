@@ -72,24 +72,10 @@ def score(labels: Rows, predicted: Rows, groups: Sequence[str], seed: int = 0) -
     return Score(macro_f1(labels, predicted), low, high, f1, confusion)
 
 
-def grouped(
-    labels: Rows, predicted: Rows, groups: Sequence[str]
-) -> Int[np.ndarray, "group class class"]:
-    """The confusion counts [true class, predicted class] of every group, groups in alphabetical
-    order.
-    """
-    names, group = np.unique(groups, return_inverse=True)
-    counts = [
-        confusion_matrix(labels[group == index], predicted[group == index], labels=_ALL)
-        for index in range(len(names))
-    ]
-    return np.stack(counts)
-
-
 def held_out(predict: Predict, folds: Sequence[str]) -> Rows:
     """The prediction for every row by what was learned from the rows of all other folds."""
     predicted = np.full(len(folds), -1)
-    for learn, rows in _leave_one_out(folds):
+    for learn, rows in leave_one_out(folds):
         predicted[rows] = predict(learn, rows)
     return predicted
 
@@ -99,15 +85,15 @@ def held_out_twice(predict: Predict, folds: Sequence[str], others: Sequence[str]
     its other fold.
     """
     predicted = np.full(len(folds), -1)
-    for learn_first, rows_first in _leave_one_out(folds):
-        for learn_second, rows_second in _leave_one_out(others):
+    for learn_first, rows_first in leave_one_out(folds):
+        for learn_second, rows_second in leave_one_out(others):
             rows = np.intersect1d(rows_first, rows_second)
             if len(rows):
                 predicted[rows] = predict(np.intersect1d(learn_first, learn_second), rows)
     return predicted
 
 
-def _leave_one_out(folds: Sequence[str]) -> list[tuple[Rows, Rows]]:
+def leave_one_out(folds: Sequence[str]) -> list[tuple[Rows, Rows]]:
     """For every fold the rows of the others and its own."""
     return list(LeaveOneGroupOut().split(folds, groups=folds))
 

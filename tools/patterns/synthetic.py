@@ -19,6 +19,7 @@ from headscope.names import (
     VERTICAL,
     VERTICAL_DIAGONAL,
 )
+from headscope.patterns.columns import GROUPS
 
 Matrix = Float[np.ndarray, "query key"]
 _SHORTEST = {VERTICAL_DIAGONAL: 8, BLOCK: 9, HETEROGENEOUS: 8}
@@ -99,9 +100,9 @@ def _shares(label: str, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         shares = rng.dirichlet((0.7, 0.7, 0.5, 0.7))
         stripes, diagonal, inside, rest = shares
         is_clear = {
-            VERTICAL: stripes >= 0.48 and diagonal <= 0.08,
+            VERTICAL: stripes >= 0.48 and diagonal <= 0.04,
             DIAGONAL: diagonal >= 0.5 and stripes <= 0.12,
-            VERTICAL_DIAGONAL: (stripes >= 0.22 and diagonal >= 0.2 and stripes + diagonal >= 0.6),
+            VERTICAL_DIAGONAL: (stripes >= 0.22 and diagonal >= 0.12 and stripes + diagonal >= 0.6),
             BLOCK: inside >= 0.5 and stripes <= 0.36 and diagonal <= 0.15 and rest <= 0.2,
             HETEROGENEOUS: stripes <= 0.36 and diagonal <= 0.12 and inside <= 0.25,
         }
@@ -110,11 +111,14 @@ def _shares(label: str, rng: np.random.Generator) -> npt.NDArray[np.float64]:
 
 
 def _stripes(n: int, special: npt.NDArray[np.int64], rng: np.random.Generator) -> Matrix:
-    """One to three columns, mostly of special tokens, uneven over the rows."""
-    shuffled = rng.permutation(special)
-    places = shuffled[: max(1, min(int(rng.integers(1, 4)), n // 4))]
-    if rng.random() < 0.25:
-        places = rng.permutation(n)[: len(places)]
+    """One to three columns, mostly of special tokens, or in a third of the maps up to fifteen
+    anywhere; uneven over the rows.
+    """
+    if rng.random() < 1 / 3:
+        most = max(1, min(15, n // 5))
+        places = rng.permutation(n)[: int(rng.integers(1, most + 1))]
+    else:
+        places = rng.permutation(special)[: max(1, min(int(rng.integers(1, 4)), n // 4))]
     weights = np.zeros((n, n))
     grain = rng.gamma(rng.uniform(1, 6), size=(n, len(places)))
     strengths = rng.gamma(2, size=len(places))
@@ -123,12 +127,16 @@ def _stripes(n: int, special: npt.NDArray[np.int64], rng: np.random.Generator) -
 
 
 def _diagonal(n: int, rng: np.random.Generator) -> Matrix:
-    """A line beside or on the diagonal; in a fifth of the maps it wanders by a token."""
+    """A line beside or on the diagonal, or in two fifths of the maps a band that wanders, up to a
+    tenth of the tokens wide and no farther off.
+    """
     position = np.arange(n)
-    drift = np.cumsum(rng.normal(0, 0.25, n)) if rng.random() < 0.2 else np.zeros(n)
-    wander = np.round(drift).clip(-1, 1)
+    reach = max(1.0, n / 20)
+    is_band = rng.random() < 0.4
+    drift = np.cumsum(rng.normal(0, 0.35, n)) if is_band else np.zeros(n)
+    wander = np.round(drift).clip(-reach, reach)
     away = np.abs(position[None] - position[:, None] - rng.integers(-1, 2) - wander[:, None])
-    falloff = np.exp(-away / rng.uniform(0.05, 0.7))
+    falloff = np.exp(-away / rng.uniform(0.05, reach / 2 if is_band else 0.7))
     return _normalised(falloff * rng.uniform(0.4, 1, (n, n)) + 1e-9)
 
 
@@ -148,13 +156,14 @@ def _rest(text: npt.NDArray[np.int64], rng: np.random.Generator) -> Matrix:
     n = len(text)
     grain = rng.gamma(rng.uniform(0.1, 3), size=(n, n)) + 1e-6
     curtain = rng.gamma(rng.uniform(0.8, 3), size=n)[None] * rng.gamma(3, size=(n, n)) + 1e-6
+    # Columns that less than half of the rows see.
+    seen = rng.random((GROUPS, n)) < rng.uniform(0.15, 0.4)
+    curtain = curtain * (np.repeat(seen, -(-n // GROUPS), axis=0)[:n] + 0.1)
     cloud = np.exp(-_distances(n) / max(4.0, n * rng.uniform(0.08, 0.3))) * grain
     lines = np.full((n, n), 1e-4)
     for _ in range(int(rng.integers(1, 4))):
         offset = int(rng.integers(4, max(5, n - 1))) * int(rng.choice([-1, 1]))
         lines += np.eye(n, k=offset) * (rng.random((n, 1)) < 0.6)
-    # No column of a curtain is strong enough for a stripe.
-    curtain = np.minimum(curtain, np.quantile(curtain, 0.9))
     kinds = [_normalised(kind) for kind in (grain, curtain, cloud, lines + 0.02)]
     # In short maps a cloud is a diagonal, and a line in another place is not far.
     allowed = np.array([1, 1, 1, 1]) if n >= 16 else np.array([1, 0.5, 0, 0])

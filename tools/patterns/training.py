@@ -17,8 +17,11 @@ from headscope.patterns.network import MEMBERS, PatternNet
 from headscope.progress import Advance, silent
 from patterns.synthetic import LabelledMap, synthetic_set
 
-EPOCHS, BATCH, RATE = 60, 64, 3e-3
-SYNTHETIC_PER_CLASS, SYNTHETIC_WEIGHT, SYNTHETIC_LENGTHS = 300, 0.3, (5, 512)
+EPOCHS, BATCH, RATE, NOISE = 30, 64, 3e-3, 0.2
+"""The noise is normal and added to the standardised features of every batch."""
+SYNTHETIC_PER_CLASS, SYNTHETIC_WEIGHT, SYNTHETIC_LENGTHS = 300, 0.2, (5, 512)
+VOTES = 0.6
+"""How much of what is learned is what the blind passes said; the rest is the settled label."""
 
 
 @dataclass(frozen=True)
@@ -28,27 +31,27 @@ class Examples:
     Attributes:
         features: The maps' features.
         mirrored: Those of the maps read backwards.
-        labels: Their classes, as indices in `CLASSES`.
+        targets: The probability of each class that is to be learned.
         weights: Their weights in the loss.
     """
 
     features: Float[Tensor, "map feature"]
     mirrored: Float[Tensor, "map feature"]
-    labels: Int[Tensor, "map"]
+    targets: Float[Tensor, "map class"]
     weights: Float[Tensor, "map"]
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Examples":
         """The examples with these row numbers."""
         index = torch.from_numpy(rows)
         return Examples(
-            self.features[index], self.mirrored[index], self.labels[index], self.weights[index]
+            self.features[index], self.mirrored[index], self.targets[index], self.weights[index]
         )
 
     def __add__(self, other: "Examples") -> "Examples":
         return Examples(
             torch.cat([self.features, other.features]),
             torch.cat([self.mirrored, other.mirrored]),
-            torch.cat([self.labels, other.labels]),
+            torch.cat([self.targets, other.targets]),
             torch.cat([self.weights, other.weights]),
         )
 
@@ -70,12 +73,38 @@ def backwards(labelled: LabelledMap) -> LabelledMap:
     )
 
 
-def examples_of(maps: Sequence[LabelledMap], weight: float = 1.0) -> Examples:
-    """The features of maps, all with the same weight in the loss."""
+def targets_of(
+    labels: Int[np.ndarray, "map"], votes: Float[np.ndarray, "map class"]
+) -> Float[Tensor, "map class"]:
+    """What is learned of maps: the settled label and the shares of the votes, so that a threshold
+    between two classes is as soft as the annotators' own.
+
+    Args:
+        labels: The settled classes, as indices in `CLASSES`.
+        votes: How often each class was said of every map in the blind passes.
+    """
+    shares = votes / votes.sum(1, keepdims=True)
+    settled = np.eye(len(CLASSES))[labels]
+    return torch.from_numpy((1 - VOTES) * settled + VOTES * shares).float()
+
+
+def examples_of(
+    maps: Sequence[LabelledMap],
+    weight: float = 1.0,
+    targets: Float[Tensor, "map class"] | None = None,
+) -> Examples:
+    """The features of maps, all with the same weight in the loss.
+
+    Args:
+        maps: The maps.
+        weight: The weight of each.
+        targets: The probabilities of their classes; 1 for the label where it is not given.
+    """
+    labels = torch.tensor([CLASSES.index(labelled.label) for labelled in maps])
     return Examples(
         features=torch.stack([features_of(labelled) for labelled in maps]),
         mirrored=torch.stack([features_of(backwards(labelled)) for labelled in maps]),
-        labels=torch.tensor([CLASSES.index(labelled.label) for labelled in maps]),
+        targets=torch.eye(len(CLASSES))[labels] if targets is None else targets,
         weights=torch.full((len(maps),), weight),
     )
 
@@ -89,22 +118,17 @@ def synthetic_examples(seed: int, per_class: int = SYNTHETIC_PER_CLASS) -> Examp
 def train(
     examples: Examples, seed: int, *, epochs: int = EPOCHS, advance: Advance = silent
 ) -> PatternNet:
-    """A classifier trained on the examples: cross entropy with rare classes weighted up, AdamW, one
-    cycle of the rate.
+    """A classifier trained on the examples: cross entropy, AdamW, one cycle of the rate.
 
-    The number of epochs is fixed beforehand: no score chooses it.
+    Classes are not weighted: the probabilities are to be those of maps like these.
     """
     torch.manual_seed(seed)
     net = PatternNet()
     with torch.no_grad():
         net.mean.copy_(examples.features.mean(0))
         net.scale.copy_(examples.features.std(0) + 0.02)
-    # How rare a class is, by the annotated maps alone: those of weight 1.
-    annotated = examples.labels[examples.weights == 1.0]
-    counts = torch.bincount(annotated, minlength=len(CLASSES)).clamp_min(1).float()
-    weights = examples.weights * ((counts.mean() / counts) ** 0.5)[examples.labels]
     rng = np.random.default_rng(seed)
-    count = len(examples.labels)
+    count = len(examples.targets)
     steps = epochs * -(-count // BATCH)
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -117,15 +141,16 @@ def train(
             rows = torch.from_numpy(order[start : start + BATCH])
             flip = torch.from_numpy(rng.random(len(rows)) < 0.5)[:, None]
             batch = torch.where(flip, examples.mirrored[rows], examples.features[rows])
+            batch = batch + NOISE * net.scale * torch.randn_like(batch)
             # [member, map, class]
             logits = net.members(batch)
             losses = nn.functional.cross_entropy(
                 logits.flatten(0, 1),
-                examples.labels[rows].repeat(MEMBERS),
+                examples.targets[rows].repeat(MEMBERS, 1),
                 reduction="none",
                 label_smoothing=0.05,
             )
-            loss = (losses.view(MEMBERS, -1) * weights[rows]).mean(1).sum()
+            loss = (losses.view(MEMBERS, -1) * examples.weights[rows]).mean(1).sum()
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

@@ -62,7 +62,8 @@ class Label:
     """What one annotator called one map.
 
     `round` is 1 for the first pass, 2 for the second, 3 for what was settled; 4 and 5 are two more
-    passes over maps that were unclear. `note` says why, where two passes differed.
+    passes over maps that were unclear; 6 to 8 are like 1 to 3, under the guide as it was sharpened
+    later. `note` says why, where two passes differed.
     """
 
     map: str
@@ -72,9 +73,13 @@ class Label:
     note: str = ""
 
 
-ROUNDS = (1, 2, 3, 4, 5)
+ROUNDS = (1, 2, 3, 4, 5, 6, 7, 8)
 BLIND, SETTLING = (1, 2), 3
 """The rounds in which no label is shown, and the round that settles differences."""
+LATER = (6, 7, 8)
+"""Two blind rounds and the settling one under a later guide: of a map that has labels of these, no
+earlier label counts.
+"""
 
 
 class Pass(NamedTuple):
@@ -268,7 +273,7 @@ class Labels:
 
     def settled(self) -> dict[str, str]:
         """The label that counts for every map: what was settled, else what all agree on; disputed
-        maps are left out.
+        maps are left out. Labels under the later guide replace earlier ones.
         """
         by_map: dict[str, dict[Pass, str]] = {}
         for line in self.lines:
@@ -277,8 +282,14 @@ class Labels:
             labels[Pass(line.annotator, line.round)] = line.label
         settled = {}
         for name, labels in by_map.items():
-            final = [label for pass_, label in labels.items() if pass_.round == SETTLING and label]
-            agreed = set(labels.values()) - {""}
+            given = {pass_: label for pass_, label in labels.items() if label}
+            later = {pass_: label for pass_, label in given.items() if pass_.round in LATER}
+            final = [
+                label
+                for pass_, label in (later or given).items()
+                if pass_.round in (SETTLING, LATER[-1])
+            ]
+            agreed = set((later or given).values())
             if final:
                 settled[name] = final[-1]
             elif len(agreed) == 1:

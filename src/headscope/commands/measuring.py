@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from headscope.axes import all_heads
@@ -34,7 +32,7 @@ from headscope.model.passes import run_pair_pass, run_pass
 from headscope.model.resuming import Keeping
 from headscope.names import AFTER, AS_GIVEN, BEFORE
 from headscope.patterns.classifier import load_classifier
-from headscope.patterns.collect import Collector, PairCollector
+from headscope.patterns.collect import Classified, Collector, PairCollector
 from headscope.patterns.rows import (
     PATTERNS,
     HeterogeneousRow,
@@ -52,7 +50,7 @@ CLUSTERS = 8
 PASSES = "passes"
 """The group of the parts in which the passes keep what they have done."""
 
-Classes = Mapping[str, npt.NDArray[np.int8]]
+Classes = Mapping[str, Classified]
 """By state of the model: the class of every map, [example, layer, head]."""
 
 
@@ -67,7 +65,7 @@ class HeadTables:
         likeness: How far the maps of every two heads diverge, where it was asked for.
         patterns: The shares of the patterns, where they were asked for.
         heterogeneous: The groups of heterogeneous heads.
-        classes: The patterns of single maps.
+        classes: The patterns of single maps, by state of the model.
         notes: What the user must know: which measures no example has.
     """
 
@@ -95,7 +93,9 @@ class HeadTables:
             The tables by name.
         """
         if self.classes:
-            arrays = {state.replace(" ", "_"): classes for state, classes in self.classes.items()}
+            arrays = {
+                state.replace(" ", "_"): of_maps.classes for state, of_maps in self.classes.items()
+            }
             run.arrays(PATTERNS, arrays)
         tables = {"heads": run.table("heads", self.heads, **session.names)}
         for name, rows in (
@@ -169,7 +169,7 @@ def measure_heads(session: Session, names: list[str], run: Run, *, faithful: boo
             advance=advance,
             keeping=Keeping("heads", parts),
         )
-    classes = {AS_GIVEN: collector.classes} if PATTERNS in names else {}
+    classes = {AS_GIVEN: collector.classified()} if PATTERNS in names else {}
     return _tables(session, model, names, observer.moments(), None, classes, parts)
 
 
@@ -204,9 +204,9 @@ def compare_heads(
             keeping=Keeping("heads", parts),
         )
     comparison = observer.comparison()
-    classes = {}
+    classes: Classes = {}
     if PATTERNS in names:
-        classes = {BEFORE: collector.before.classes, AFTER: collector.after.classes}
+        classes = {BEFORE: collector.before.classified(), AFTER: collector.after.classified()}
     return _tables(session, after, names, comparison.after, comparison, classes, parts)
 
 
@@ -223,7 +223,7 @@ def _tables(
     heads = head_rows(measured)
     if IMPORTANCE in names:
         heads += _importance(session, model, parts)
-    patterns = pattern_rows(classes, load_classifier().groups, session.settings.seed)
+    patterns = pattern_rows(classes, session.settings.seed)
     groups: list[HeterogeneousRow] = []
     if classes:
         last_state = list(classes)[-1]

@@ -58,7 +58,7 @@ from headscope.model.precision import Precision
 from headscope.model.resuming import Arrays, Keeping, Parts, fits
 from headscope.names import AS_GIVEN
 from headscope.patterns.classifier import load_classifier
-from headscope.patterns.collect import Collector
+from headscope.patterns.collect import Classified, Collector
 from headscope.patterns.rows import PatternRow, pattern_rows
 from headscope.progress import Advance
 
@@ -203,10 +203,10 @@ class _Treebank:
         sentences = [self.linked.sentences[i] for i in rows]
         tokens = [self.linked.tokens[i] for i in rows]
         links = [self.links[i] for i in rows]
-        collector = Collector(load_classifier(), len(rows), self.model.layers, self.model.heads)
+        collector = self.collector(len(rows))
         observer = self.observer(sentences, tokens, links, self.half[rows])
         _pass(self.model, encoded, [observer, collector], self.settings)
-        return {**observer.arrays(), "classes": collector.classes}
+        return {**observer.arrays(), **collector.state()}
 
     def shuffled(self, seed: int) -> Arrays:
         """The sums over sentences whose words were shuffled, of the held-out half first."""
@@ -221,8 +221,12 @@ class _Treebank:
 
     def empty_block(self, rows: list[int]) -> Arrays:
         """What `block` gives, without what is found: names, shapes and types."""
-        classes = np.zeros((len(rows), self.model.layers, self.model.heads), np.int8)
-        return {**self.observer([], [], [], self.half[:0]).arrays(), "classes": classes}
+        observer = self.observer([], [], [], self.half[:0])
+        return {**observer.arrays(), **self.collector(len(rows)).state()}
+
+    def collector(self, sentences: int) -> Collector:
+        """What collects the classes of the maps of so many sentences."""
+        return Collector(load_classifier(), sentences, self.model.layers, self.model.heads)
 
     def observer(
         self,
@@ -256,11 +260,12 @@ def _dependency_results(
         looks=looks,
     )
     classes = np.concatenate([shard["classes"] for shard in shards])
+    plausible = np.concatenate([shard["plausible"] for shard in shards])
     return DependencyResults(
         relations=rows,
         relations_best=best_heads(treebank_sums, relations),
         offsets=offset_rows(looks),
-        patterns=pattern_rows({AS_GIVEN: classes}, load_classifier().groups, seed),
+        patterns=pattern_rows({AS_GIVEN: Classified.of(classes, plausible)}, seed),
         explained=explained(whole, relations, diagonal_heads(classes)),
         classes=classes,
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -22,6 +22,8 @@ from headscope.patterns.map_features import Frame, features
 from headscope.patterns.network import PatternNet
 
 WEIGHTS = "weights.safetensors"
+PLAUSIBLE = 0.1
+"""The probability from which on a class is plausible."""
 _TOLERANCE = 0.02
 _CHUNK = 512
 _ROWS = 2**13
@@ -34,6 +36,7 @@ class Patterns:
 
     Attributes:
         probabilities: The probability of each class in the order of `CLASSES`, [..., class].
+            docs/patterns.md says how well they are calibrated on models not learned from.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -43,20 +46,26 @@ class Patterns:
         """The most probable class of every map, [...]."""
         return np.asarray(np.array(CLASSES)[self.probabilities.argmax(-1)])
 
+    @property
+    def plausible(self) -> npt.NDArray[np.bool_]:
+        """The classes of every map with a probability of `PLAUSIBLE` or more, [..., class].
+
+        The class that annotators settled on is among them in 97% of the maps of a family of models
+        that was not learned from (93% to 99% by family): see docs/patterns.md.
+        """
+        return np.asarray(self.probabilities >= PLAUSIBLE)
+
+    @property
+    def uncertain(self) -> npt.NDArray[np.bool_]:
+        """Whether more than one class is plausible, of every map, [...]."""
+        return np.asarray(self.plausible.sum(-1) > 1)
+
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network with what is known of its errors.
-
-    Attributes:
-        net: The network.
-        groups: For every group of annotated maps that belong together (a head of a family of
-            models), the confusion counts [true class, predicted class] of predictions by networks
-            that saw no map of that head and none of that model.
-    """
+    """A trained network."""
 
     net: PatternNet
-    groups: Int[np.ndarray, "group class class"]
 
     @torch.inference_mode()
     def scores(
@@ -86,7 +95,6 @@ def load_classifier(path: Path | None = None) -> Classifier:
             metadata = file.metadata() or {}
             names = list(file.keys())
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in names}
-        groups = tensors.pop("confusion").numpy().astype(np.int64)
         if json.loads(metadata["classes"]) != list(CLASSES):
             raise HeadscopeError(
                 f"{source} is a classifier of other classes: this version knows "
@@ -98,15 +106,12 @@ def load_classifier(path: Path | None = None) -> Classifier:
         raise HeadscopeError(
             f"{source} is no classifier of patterns that this version can read: {error}"
         ) from error
-    return Classifier(net.eval(), groups)
+    return Classifier(net.eval())
 
 
-def save_classifier(
-    net: PatternNet, groups: npt.NDArray[np.int64], path: Path | None = None
-) -> None:
-    """Write a trained network and what is known of its errors, where `load_classifier` finds it."""
+def save_classifier(net: PatternNet, path: Path | None = None) -> None:
+    """Write a trained network where `load_classifier` finds it."""
     tensors = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
-    tensors["confusion"] = torch.from_numpy(groups.astype(np.int16)).contiguous()
     save_file(tensors, path or _shipped(), metadata={"classes": json.dumps(CLASSES)})
 
 
@@ -125,6 +130,8 @@ def classify(
 
     >>> classify(np.eye(12)).labels.item()
     'diagonal'
+    >>> classify(np.eye(12)).uncertain.item()
+    False
 
     Args:
         maps: One or many maps over the same tokens, [..., query, key], rows summing to 1, without

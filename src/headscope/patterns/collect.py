@@ -1,20 +1,48 @@
 """The class of every map of a pass over the data."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from headscope.model.layer_maps import Batch, LayerMaps, PairMaps
 from headscope.model.transfer import to_host
-from headscope.patterns.classifier import Classifier
+from headscope.names import CLASSES
+from headscope.patterns.classifier import PLAUSIBLE, Classifier
 from headscope.patterns.map_features import Frame, features
 
 FEWEST = 5
 """Examples of fewer tokens have no class: everything is a stripe, and next to everything."""
+
+
+_BITS = 1 << np.arange(len(CLASSES))
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What the classifier says of all maps.
+
+    Attributes:
+        classes: The most probable class of every map as an index in `CLASSES`, -1 for no class.
+        plausible: The plausible classes of every map, none where there is no class.
+    """
+
+    classes: Int[np.ndarray, "example layer head"]
+    plausible: Bool[np.ndarray, "example layer head class"]
+
+    @classmethod
+    def of(
+        cls,
+        classes: Int[np.ndarray, "example layer head"],
+        plausible: UInt8[np.ndarray, "example layer head"],
+    ) -> "Classified":
+        """From a collector's `classes` and `plausible`."""
+        return cls(classes, (plausible[..., None] & _BITS) > 0)
 
 
 @dataclass(frozen=True)
@@ -43,18 +71,25 @@ class Collector:
 
     Attributes:
         classes: The classes as indices in `CLASSES`, [example, layer, head]; -1 for no class.
+        plausible: The plausible classes as the sum of 2 to the power of their indices, [example,
+            layer, head]; 0 for no class.
     """
 
     heads_by_themselves = True
 
     def __init__(self, classifier: Classifier, examples: int, layers: int, heads: int) -> None:
         self.classes: npt.NDArray[np.int8] = np.full((examples, layers, heads), -1, np.int8)
+        self.plausible: npt.NDArray[np.uint8] = np.zeros((examples, layers, heads), np.uint8)
         self._classifier = classifier
         self._seen: list[_Seen] = []
 
-    def state(self) -> dict[str, npt.NDArray[np.int8]]:
-        """The classes, for a pass that is to be resumed."""
-        return {"classes": self.classes}
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """What was collected, for a pass that is to be resumed."""
+        return {"classes": self.classes, "plausible": self.plausible}
+
+    def classified(self) -> Classified:
+        """What was collected."""
+        return Classified.of(self.classes, self.plausible)
 
     def prepare(self, batch: Batch) -> CollectedBatch:
         """The frame of the batch."""
@@ -76,15 +111,22 @@ class Collector:
         if not seen:
             return
         flat = torch.cat([layer.features.flatten(0, 1) for layer in seen])
-        best = self._classifier.scores_of(flat).argmax(-1).to(torch.int8)
+        scores = self._classifier.scores_of(flat)
+        bits = torch.from_numpy(_BITS).to(scores.device)
+        plausible = ((scores >= math.log(PLAUSIBLE)) * bits).sum(-1)
+        # [map, kind]
+        both = torch.stack([scores.argmax(-1), plausible], -1).to(torch.int8)
         sizes = [layer.features.shape[:2] for layer in seen]
-        parts = torch.split(best, [examples * heads for examples, heads in sizes])
+        parts = torch.split(both, [examples * heads for examples, heads in sizes])
+        no_class = torch.tensor([-1, 0], dtype=torch.int8, device=both.device)
         found = [
-            torch.where(layer.long_enough[:, None], part.view(size), -1)
+            torch.where(layer.long_enough[:, None, None], part.view(*size, 2), no_class)
             for layer, part, size in zip(seen, parts, sizes, strict=True)
         ]
-        for layer, classes in zip(seen, to_host(found), strict=True):
-            self.classes[layer.examples, layer.layer, layer.heads] = classes
+        for layer, of_layer in zip(seen, to_host(found), strict=True):
+            place = layer.examples, layer.layer, layer.heads
+            self.classes[place] = of_layer[..., 0]
+            self.plausible[place] = of_layer[..., 1]
 
 
 class PairCollector:
@@ -99,9 +141,13 @@ class PairCollector:
         self.before = Collector(classifier, examples, layers, heads)
         self.after = Collector(classifier, examples, layers, heads)
 
-    def state(self) -> dict[str, npt.NDArray[np.int8]]:
-        """The classes, for a pass that is to be resumed."""
-        return {"before": self.before.classes, "after": self.after.classes}
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """What was collected, for a pass that is to be resumed."""
+        return {
+            f"{name}_{kind}": array
+            for name, collector in (("before", self.before), ("after", self.after))
+            for kind, array in collector.state().items()
+        }
 
     def prepare(self, batch: Batch) -> CollectedBatch:
         """The frame of the batch, the same for both models."""

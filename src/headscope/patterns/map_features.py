@@ -16,32 +16,46 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-GROUPS = 16
+from headscope.patterns.columns import (
+    COLUMN_FEATURES,
+    GROUPS,
+    REST_FEATURES,
+    Averages,
+    Cells,
+    column_features,
+    rest_features,
+    row_weights,
+)
+
 PROFILES = (
     "band",
     "wide_band",
     "best_offset",
-    "crest",
     "strongest",
     "second",
     "third",
     "fourth",
     "stripes",
-    "special",
     "own_text",
     "other_text",
     "own_share",
-    "spread",
-    "far",
-    "evenness",
-    "maximum",
+    "agreement",
+    "rest_crest",
+    "rest_offset",
+    "rest_band",
+    "rest_wide",
+    "rest_near",
 )
 """What is taken from every row: see `row_profiles`."""
-FEATURES = 5 * len(PROFILES) + 5
+FEATURES = 5 * len(PROFILES) + COLUMN_FEATURES + REST_FEATURES + 5
 _STRIPES = 4
 """How many of the strongest columns count as stripes in short maps."""
 _WIDE = 3
 """How many tokens the wide band reaches to either side."""
+_CELLS = 2**18
+"""How many cells of maps are looked at together on a processor."""
+_TENTH = 20
+"""A band of a tenth of the tokens reaches to a twentieth of them on either side."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +64,12 @@ class Frame:
 
     Attributes:
         real: Which tokens are not padding.
+        lengths: How many tokens are not padding.
         groups: The weights that average rows into groups.
-        kinds: Marks words of the first text, words of the second, and [CLS] and [SEP]; then the
-            place of a word and its square, as fractions of the length.
+        rows: The weights of `row_weights`.
+        cells: What is known of the cells of 16 x 16 groups of tokens.
+        kinds: Marks words of the first text and words of the second.
         second: Marks the tokens of the second text.
-        place: Where a row is, as a fraction of the length.
         stripes: How many columns count as stripes.
         fixed: The length and whether the example is a pair.
         border: The weights by which `edge` sums the cells of a map: of rows of the first and of
@@ -63,10 +78,12 @@ class Frame:
     """
 
     real: Bool[Tensor, "batch token"]
+    lengths: Int[Tensor, "batch"]
     groups: Float[Tensor, "batch group token"]
-    kinds: Float[Tensor, "batch token 5"]
+    rows: Float[Tensor, "batch kind token"]
+    cells: Cells
+    kinds: Float[Tensor, "batch token 2"]
     second: Float[Tensor, "batch token"]
-    place: Float[Tensor, "batch token"]
     stripes: Int[Tensor, "batch"]
     fixed: Float[Tensor, "batch 2"]
     border: Float[Tensor, "batch 4 cell"] | None
@@ -90,21 +107,17 @@ class Frame:
         second = ((segment > 0) & real).float()
         is_word = real & ~special
         word = is_word.float()
-        place = token / lengths[:, None]
-        kinds = [
-            word * (1 - second),
-            word * second,
-            (special & real).float(),
-            word * place,
-            word * place.square(),
-        ]
+        kinds = torch.stack([word * (1 - second), word * second], -1)
         border = _border(is_word, segment) if bool(second.any()) else None
+        groups = _row_groups(real, lengths, token)
         return cls(
             real=real,
-            groups=_row_groups(real, lengths, token),
-            kinds=torch.stack(kinds, -1),
+            lengths=lengths,
+            groups=groups,
+            rows=row_weights(real, second, groups),
+            cells=Cells.of(groups, lengths, second),
+            kinds=kinds,
             second=second,
-            place=place,
             stripes=torch.maximum(lengths.clamp_max(_STRIPES), (lengths / 20).ceil().long()),
             fixed=torch.stack([lengths.log2() / 9, second.amax(-1)], -1),
             border=border,
@@ -191,20 +204,31 @@ def features(
     maps: Float[Tensor, "batch head query key"], frame: Frame
 ) -> Float[Tensor, "batch head feature"]:
     """Of every profile of `row_profiles` the mean, standard deviation, quartiles and median over 16
-    groups of rows; the edge between two texts (`edge`); the length (as a binary logarithm, in
+    groups of rows; how rows agree on columns (`column_features`), and where the rest lies
+    (`rest_features`); the edge between two texts (`edge`); the length (as a binary logarithm, in
     ninths) and whether the map is of a pair.
     """
-    by_profile = row_profiles(maps, frame).movedim(-1, 1)  # [batch, profile, head, query]
+    averages = Averages.of(maps, frame.rows)
+    by_profile = _profiles(maps, averages, frame).movedim(-1, 1)
     grouped = by_profile.flatten(1, 2) @ frame.groups.mT
     # [batch, head, profile, group]
     grouped = grouped.view(*by_profile.shape[:3], GROUPS).movedim(1, 2)
     ordered = _in_order(grouped)
     mean = grouped.mean(-1)
     variance = (grouped - mean[..., None]).square().sum(-1) / (GROUPS - 1)
-    # Of 16 groups: the lower quartile, the median and the upper quartile.
-    quartiles = [ordered[..., 3], ordered[..., 8], ordered[..., 12]]
-    fixed = frame.fixed[:, None].expand(*maps.shape[:2], 2)
-    return torch.cat([mean, variance.sqrt(), *quartiles, edge(maps, frame), fixed], -1)
+    parts = [
+        mean,
+        variance.sqrt(),
+        # Of 16 groups: the lower quartile, the median and the upper quartile.
+        ordered[..., 3],
+        ordered[..., 8],
+        ordered[..., 12],
+        column_features(averages, frame.lengths),
+        rest_features(averages, frame.cells),
+        edge(maps, frame),
+        frame.fixed[:, None].expand(*maps.shape[:2], 2),
+    ]
+    return torch.cat(parts, -1)
 
 
 def _in_order(values: Float[Tensor, "*shape value"]) -> Float[Tensor, "*shape value"]:
@@ -222,72 +246,114 @@ def row_profiles(
     padding.
 
     band: on the previous, the same and the next token; wide_band: up to three tokens away;
-    best_offset: on the one of the three that holds most in the whole map; crest: whether the row's
-    largest weight is in the band (0 or 1). strongest to fourth: on each of the four columns that
-    receive most; stripes: on all four, or one in twenty of all columns if that is more. special: on
-    [CLS] and [SEP]; own_text, other_text: on words of the token's own and of the other text;
-    own_share: the own text's part of the mass on words; spread: the root of the mass on words times
-    their square distance, as a fraction of the length; far: the same divided by the root of their
-    mass, the root mean square distance of the words attended to; evenness: over how much of the own
-    text its mass is spread, 1 where all its words get the same (the participation ratio: squared
-    sum over sum of squares, by its number of words); maximum: the row's largest weight.
-    """
-    real = frame.real[:, None].to(maps.dtype)
-    maximum = maps.amax(-1)
+    best_offset: on the one of the three that holds most in the whole map. strongest to fourth: on
+    each of the four columns that receive most; stripes: on all four, or one in twenty of all
+    columns if that is more. own_text, other_text: on words of the token's own and of the other
+    text; own_share: the own text's part of the mass on words.
 
-    # Diagonals: [offset, batch, head, query], and of the inner three the one that holds most.
-    wide = _diagonals(maps)
-    inner = wide[_WIDE - 1 : _WIDE + 2]
-    best = (inner * real).sum(-1).argmax(0)
-    on_best = inner.gather(0, best[None, ..., None].expand(1, *maps.shape[:3]))[0]
+    agreement: how much of its mass the row has in common with what most rows share of every column
+    (`Averages.shared`). What it has beyond that, outside of the strongest columns, is the rest;
+    rest_crest: whether the largest weight of the rest is in the band (0 or 1); rest_offset,
+    rest_band, rest_wide, rest_near: the part of the rest on the one of three diagonals that holds
+    most of it, in either band, and in a band of a tenth of the tokens.
+    """
+    return _profiles(maps, Averages.of(maps, frame.rows), frame)
+
+
+def _profiles(
+    maps: Float[Tensor, "batch head query key"], averages: Averages, frame: Frame
+) -> Float[Tensor, "batch head query profile"]:
+    """What `row_profiles` says, for maps whose averages over rows are known."""
+    real = frame.real[:, None].to(maps.dtype)
 
     # Stripes: the weights on the columns that receive most, the strongest first, [..., stripe].
-    received = (real[:, :, None] @ maps)[:, :, 0]
     # Not the most of all examples, which only the device knows: as many as the width allows.
     most = _stripes_of(maps.shape[-1])
-    top = received.topk(most, -1).indices
+    top = averages.all.topk(most, -1).indices
     is_stripe = torch.arange(most, device=maps.device) < frame.stripes[:, None]
     columns = maps.gather(-1, top[:, :, None].expand(*maps.shape[:3], most))
     columns = columns * is_stripe[:, None, None]
     four = nn.functional.pad(columns[..., :_STRIPES], (0, max(0, _STRIPES - most)))
 
-    # Mass on words, and how far away they are: sum_j a_ij (i - j)^2, by its binomial terms.
-    by_kind = (maps.flatten(1, 2) @ frame.kinds).view(*maps.shape[:3], frame.kinds.shape[-1])
-    first, second, special, place, square = by_kind.unbind(-1)
-    words = first + second
-    query_place = frame.place[:, None]
-    squared_distance = square - 2 * query_place * place + query_place.square() * words
-    distance = squared_distance.clamp_min(0.0).sqrt()
+    # What is on stripes beyond what rows share, and what is elsewhere: no weight is above 1.
+    on_stripes = (columns - averages.shared.gather(-1, top)[:, :, None]).clamp_min_(0.0)
+    stripe = torch.where(is_stripe[:, None], top, top[..., :1])
+    shared = averages.shared.scatter(-1, stripe, 1.0)
+    rest, maximum = _beyond(maps, shared)
+    left = rest.clamp_min(1e-3)
 
-    # Of the query's own text: the mass on its words, their squared weights and their number.
-    in_second = frame.second[:, None]
-    of_texts = maps.square().flatten(1, 2) @ frame.kinds[:, :, :2]
-    first_squares, second_squares = of_texts.view(*maps.shape[:3], 2).unbind(-1)
-    first_count, second_count = frame.kinds[:, :, :2].sum(1)[:, None, None].unbind(-1)
-    inside = first * (1 - in_second) + second * in_second
-    inside_squares = first_squares * (1 - in_second) + second_squares * in_second
-    inside_count = first_count * (1 - in_second) + second_count * in_second
-    evenness = inside.square() / (inside_squares * inside_count).clamp_min(1e-12)
+    # Diagonals: [offset, batch, head, query].
+    reach = max(_WIDE, maps.shape[-1] // _TENTH)
+    diagonals = _diagonals(maps, reach)
+    beyond_diagonals = (diagonals - _shifted(shared, reach)).clamp_min_(0.0)
+    wide = slice(reach - _WIDE, reach + _WIDE + 1)
+    inner = slice(reach - 1, reach + 2)
+    offsets = torch.arange(-reach, reach + 1, device=maps.device).abs()
+    near = (frame.lengths // _TENTH).clamp_min(1)
+    is_near = (offsets[:, None] <= near)[..., None, None]
+    beyond_band = beyond_diagonals[inner]
+
+    # Mass on words of the query's own text and of the other.
+    by_kind = (maps.flatten(1, 2) @ frame.kinds).view(*maps.shape[:3], frame.kinds.shape[-1])
+    first, second = by_kind.unbind(-1)
+    words = first + second
+    inside = torch.where(frame.second[:, None] > 0, second, first)
 
     profiles = [
-        inner.sum(0),
-        wide.sum(0),
-        on_best,
-        (inner.amax(0) >= maximum).to(maps.dtype),
+        diagonals[inner].sum(0),
+        diagonals[wide].sum(0),
+        _best(diagonals[inner], real),
         *four.unbind(-1),
         columns.sum(-1),
-        special,
         inside,
         words - inside,
         inside / words.clamp_min(1e-6),
-        distance,
-        (distance / words.clamp_min(1e-6).sqrt()).clamp_max(1.0),
-        evenness.clamp_max(1.0),
-        maximum,
+        1 - rest - on_stripes.sum(-1),
+        (beyond_band.amax(0) >= maximum).to(maps.dtype) * (maximum > 1e-6),
+        _best(beyond_band, real) / left,
+        beyond_band.sum(0) / left,
+        beyond_diagonals[wide].sum(0) / left,
+        (beyond_diagonals * is_near).sum(0) / left,
     ]
     # Side by side in memory, as `features` reads them.
     stacked = torch.stack(profiles, 1).mul_(real[:, None])
     return stacked.movedim(1, -1)
+
+
+def _beyond(
+    maps: Float[Tensor, "batch head query key"], columns: Float[Tensor, "batch head key"]
+) -> tuple[Float[Tensor, "batch head query"], Float[Tensor, "batch head query"]]:
+    """Of what every row gives beyond what belongs to the column: the sum, and the most."""
+    examples = len(maps)
+    if maps.device.type == "cpu":
+        # As many as stay in the cache of a core: twice as fast as all at once.
+        examples = max(1, _CELLS // max(1, maps[:1].numel()))
+    sums, most = [], []
+    for part, of_part in zip(
+        torch.split(maps, examples), torch.split(columns, examples), strict=True
+    ):
+        beyond = (part - of_part[:, :, None]).clamp_min_(0.0)
+        sums.append(beyond.sum(-1))
+        most.append(beyond.amax(-1))
+    return torch.cat(sums), torch.cat(most)
+
+
+def _shifted(
+    columns: Float[Tensor, "batch head key"], reach: int
+) -> Float[Tensor, "offset batch head query"]:
+    """What belongs to each of the tokens up to `reach` places away, from the left to the right."""
+    length = columns.shape[-1]
+    padded = nn.functional.pad(columns, (reach, reach))
+    return padded.unfold(-1, length, 1).movedim(-2, 0)
+
+
+def _best(
+    diagonals: Float[Tensor, "offset batch head query"], real: Float[Tensor, "batch 1 query"]
+) -> Float[Tensor, "batch head query"]:
+    """The diagonal that holds most in the whole map."""
+    best = (diagonals * real).sum(-1).argmax(0)
+    index = best[None, ..., None].expand(1, *diagonals.shape[1:])
+    return diagonals.gather(0, index)[0]
 
 
 def _stripes_of(length: int) -> int:
@@ -296,15 +362,15 @@ def _stripes_of(length: int) -> int:
 
 
 def _diagonals(
-    maps: Float[Tensor, "batch head query key"],
+    maps: Float[Tensor, "batch head query key"], reach: int
 ) -> Float[Tensor, "offset batch head query"]:
-    """The weight that every token gives each of the tokens up to `_WIDE` places away, from the left
+    """The weight that every token gives each of the tokens up to `reach` places away, from the left
     to the right; 0 where there is none.
     """
-    diagonals = maps.new_zeros(2 * _WIDE + 1, *maps.shape[:3])
+    diagonals = maps.new_zeros(2 * reach + 1, *maps.shape[:3])
     length = maps.shape[-1]
-    for offset in range(-_WIDE, _WIDE + 1):
+    for offset in range(-reach, reach + 1):
         if abs(offset) < length:
-            line = diagonals[offset + _WIDE]
+            line = diagonals[offset + reach]
             line[..., max(0, -offset) : length - max(0, offset)] = maps.diagonal(offset, -2, -1)
     return diagonals

@@ -12,7 +12,7 @@ from headscope.patterns.map_features import FEATURES
 
 MEMBERS = 5
 SIZES = (FEATURES, 64, 32, len(CLASSES))
-_DROPOUT = 0.3
+_DROPOUT = 0.5
 
 
 class PatternNet(nn.Module):

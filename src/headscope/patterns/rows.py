@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from headscope.axes import Head, all_heads
 from headscope.names import CLASSES, HETEROGENEOUS
+from headscope.patterns.collect import Classified
 from headscope.patterns.shares import Share, counted, shares
 from headscope.patterns.subgroups import groups
 
 PATTERNS = "patterns"
 SHARE, CORRECTED = "share", "share_corrected"
-
-Classes = Int[np.ndarray, "example layer head"]
-"""The class of every map as an index in `CLASSES`, -1 for no class."""
+"""The second has the name that it had when its value was moved by adjusted counting."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class PatternRow:
         layer: The layer, counted from 1; None where the scope is the model.
         head: The head, counted from 1; None where the scope is a layer or the model.
         class_: The class, one of `CLASSES`; the column's name is `class`.
-        measure: `share` as counted, or `share_corrected` for the classifier's confusion.
+        measure: `share`, whose interval is for the chance in the examples, or `share_corrected`,
+            the same share with an interval for what the classifier leaves open too.
         value: The share.
         low: The interval's lower end.
         high: The interval's upper end.
@@ -78,23 +78,20 @@ class HeterogeneousRow:
     unit: str = "standard deviations"
 
 
-def pattern_rows(
-    classes: Mapping[str, Classes], confusion: Int[np.ndarray, "group class class"], seed: int
-) -> list[PatternRow]:
-    """The share of every pattern in the model, its layers and its heads, counted and corrected.
+def pattern_rows(classified: Mapping[str, Classified], seed: int) -> list[PatternRow]:
+    """The share of every pattern in the model, its layers and its heads, with both intervals.
 
     Args:
-        classes: The classes of all maps, by state of the model.
-        confusion: The classifier's confusion counts, as `Classifier.groups`.
+        classified: What the classifier says of all maps, by state of the model.
         seed: Random seed of the resampling.
     """
     rows: list[PatternRow] = []
-    for state, of_maps in classes.items():
-        _, layers, heads = of_maps.shape
+    for state, of_maps in classified.items():
+        _, layers, heads = of_maps.classes.shape
         scopes: list[tuple[int | None, int | None]] = [(None, None)]
         scopes += [(layer + 1, None) for layer in range(layers)]
         scopes += [(head.layer, head.head) for head in all_heads(layers, heads)]
-        in_scopes = shares(counted(of_maps), confusion, seed)
+        in_scopes = shares(counted(of_maps.classes, of_maps.plausible), seed)
         for (layer, head), share in zip(scopes, in_scopes, strict=True):
             rows += _share_rows(state, layer, head, share)
     return rows
@@ -102,8 +99,8 @@ def pattern_rows(
 
 def _share_rows(state: str, layer: int | None, head: int | None, share: Share) -> list[PatternRow]:
     kinds = (
-        (SHARE, share.raw, share.raw_low, share.raw_high),
-        (CORRECTED, share.corrected, share.low, share.high),
+        (SHARE, share.low, share.high),
+        (CORRECTED, share.lower, share.upper),
     )
     return [
         PatternRow(
@@ -112,13 +109,13 @@ def _share_rows(state: str, layer: int | None, head: int | None, share: Share) -
             head=head,
             class_=name,
             measure=measure,
-            value=float(values[index]),
+            value=float(share.share[index]),
             low=float(low[index]),
             high=float(high[index]),
             n=share.n,
             examples=share.examples,
         )
-        for measure, values, low, high in kinds
+        for measure, low, high in kinds
         for index, name in enumerate(CLASSES)
     ]
 

@@ -201,7 +201,7 @@ def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:
             low, high = rows.select(pl.col("low", "high") * 100).row(0)
             text = (
                 f"{100 * share.value:.0f}% of the attention maps are {name} (95% {low:.0f}% to "
-                f"{high:.0f}%, corrected for errors)."
+                f"{high:.0f}%, uncertain maps included)."
             )
             yield Finding.about(share, text, "description")
 

@@ -27,7 +27,7 @@ _PARTS = ("model", "task", "data", "options", "versions")
 
 @dataclass(frozen=True)
 class PatternShares:
-    """The model's share of one class of patterns, counted and corrected, by state."""
+    """The model's share of one class of patterns with both intervals, by state."""
 
     name: str
     counted: Mapping[str, Estimate]

@@ -48,7 +48,7 @@ class Line:
     worst: Loss | None
     """The head with the largest loss."""
     heterogeneous: Estimate | None
-    """The corrected share of heterogeneous maps in the last state."""
+    """The share of heterogeneous maps in the last state, with uncertain maps in its interval."""
     cosine: float | None
     """The mean cosine of the last layer's maps before and after fine-tuning."""
 

@@ -1,7 +1,7 @@
 """C1: five patterns recur over heads and tasks. C2: 32 to 61% of the maps are heterogeneous,
 depending on the task.
 
-Both go by the shares of the patterns over all heads, corrected for the classifier's errors.
+Both go by the shares of the patterns over all heads, with intervals that hold uncertain maps.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ _NULLABLE = ("layer", "head")
 
 
 def shares(tables: Tables) -> pl.DataFrame:
-    """The corrected shares of the patterns over all heads, a row per task and class; empty where
+    """The shares of the patterns over all heads, a row per task and class; empty where
     none has an interval. Of the states of a model, they are of the last.
     """
     whole = tables["patterns"].filter(
@@ -95,7 +95,7 @@ def patterns_recur(tables: Tables) -> Judgement:
     return Judgement(
         over_tasks(words),
         " ".join(sentences),
-        "Shares are corrected for the classifier's errors. A pattern is said to be present or "
+        "The intervals hold uncertain maps, too. A pattern is said to be present or "
         f"absent by an interval widened for {judged.height} shares (Bonferroni); those shown are "
         "95% each.",
     )

@@ -97,7 +97,11 @@ PATTERNS = Table(
         optional(count("layer", "number from 1", "The layer; none for the whole model.")),
         optional(count("head", "number from 1", "The head; none for a whole layer or the model.")),
         text("class", "The pattern: one of the five classes of docs/patterns.md."),
-        text("measure", "`share` as counted, or `share_corrected` for the classifier's confusion."),
+        text(
+            "measure",
+            "`share`, its interval for the chance in the examples; or `share_corrected`, the same "
+            "share with an interval for what the classifier leaves open too.",
+        ),
         number("value", "share of maps", "The share of the maps that have this pattern."),
         *INTERVAL,
         count("n", "maps", "How many maps were classified."),
