@@ -53,6 +53,13 @@ def tables(
     return {"heads": pl.DataFrame(heads), "disabled": pl.DataFrame([*disabled, whole])}
 
 
+def test_an_effect_that_is_the_same_for_all_heads_has_no_signals() -> None:
+    n = LAYERS * HEADS
+    rising = np.arange(float(n))
+    effects = {row.effect for row in predictors(tables({"rising": rising}, rising, np.zeros(n)))}
+    assert effects == {"loss", "loss_moved"}
+
+
 def test_signals_worked_by_hand() -> None:
     rng = np.random.default_rng(0)
     n = LAYERS * HEADS

@@ -200,6 +200,9 @@ def _correlations(
 
 
 def _spearman(signal: Shaped[np.ndarray, "head"], effect: Float[np.ndarray, "head"]) -> float:
+    """Spearman's correlation over all heads; NaN where one of both is the same for all."""
+    if np.ptp(signal) == 0 or np.ptp(effect) == 0:
+        return float("nan")
     return float(stats.spearmanr(signal, effect).statistic)
 
 

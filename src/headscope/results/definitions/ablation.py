@@ -230,7 +230,13 @@ PREDICTORS = Table(
             "Spearman's correlation over all heads, with what the measure says of layers; not "
             "tested.",
         ),
-        number("overall_layer", "rank correlation", "The same of the number of the layer."),
+        optional(
+            number(
+                "overall_layer",
+                "rank correlation",
+                "The same of the number of the layer; none for a model of one layer.",
+            )
+        ),
     ),
     required=("measure", "effect", "value"),
     commands=("study", "paper"),
