@@ -2,13 +2,13 @@
 tools/pattern_pictures.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import vl_convert as vlc
 
-from headscope.annotation.records import BLIND, AnnotatedMap, Label, Labels, read_maps
+from headscope.annotation.records import BLIND, LATER, AnnotatedMap, Label, Labels, read_maps
 from headscope.names import CLASSES
 
 ROOT = Path(__file__).parents[1]
@@ -70,21 +70,22 @@ def _rectangle(x: float, y: float, width: float, height: float, colour: str) -> 
     return f'<rect x="{x:.2f}" y="{y:.2f}" {size} fill="{colour}"/>'
 
 
-def sheet(cells: list[Cell], path: Path) -> None:
+def sheet(cells: Sequence[Cell | None], path: Path) -> None:
     """Several maps in a grid, as PNG."""
     across, down = SIDE + GAP, SIDE + TITLE + 10
     rows = -(-len(cells) // COLUMNS)
     parts = ['<rect width="100%" height="100%" fill="white"/>']
     for number, cell in enumerate(cells):
         row, column = divmod(number, COLUMNS)
-        parts.append(picture(cell, GAP + column * across, TITLE + row * down))
+        if cell is not None:
+            parts.append(picture(cell, GAP + column * across, TITLE + row * down))
     size = f'width="{COLUMNS * across + GAP}" height="{rows * down + 10}"'
     font = 'font-family="Liberation Sans, Arial, sans-serif"'
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>{"".join(parts)}</svg>'
     path.write_bytes(vlc.svg_to_png(svg, scale=1.4))
 
 
-def clear_cases(maps: list[AnnotatedMap], labels: Labels) -> Iterator[Cell]:
+def clear_cases(maps: list[AnnotatedMap], labels: Labels) -> Iterator[Cell | None]:
     """Of every class up to three maps of pairs, of different heads, that all agree on."""
     settled, lines = labels.settled(), _by_map(labels)
     for name in CLASSES:
@@ -92,11 +93,15 @@ def clear_cases(maps: list[AnnotatedMap], labels: Labels) -> Iterator[Cell]:
         for map_ in maps:
             if settled.get(map_.id) != name or not map_.is_pair:
                 continue
-            is_clear = all(line.label == name and not line.note for line in lines[map_.id])
+            blind = _newest(lines[map_.id])
+            is_clear = all(line.label == name and not line.note for line in blind)
             if is_clear and len(map_.segments) in _LENGTHS:
                 by_head[map_.family, map_.head.head] = map_
-        for map_ in list(by_head.values())[:COLUMNS]:
+        shown = list(by_head.values())[:COLUMNS]
+        for map_ in shown:
             yield Cell(map_, name, f"{map_.model} {map_.head}, {map_.source}")
+        # A row a class.
+        yield from [None] * (COLUMNS - len(shown))
 
 
 def border_cases(maps: list[AnnotatedMap], labels: Labels) -> Iterator[Cell]:
@@ -106,12 +111,18 @@ def border_cases(maps: list[AnnotatedMap], labels: Labels) -> Iterator[Cell]:
     for map_ in sorted(maps, key=lambda map_: map_.id):
         if map_.id not in settled or len(map_.segments) not in _LENGTHS:
             continue
-        blind = {line.label for line in lines[map_.id] if line.round in BLIND}
+        blind = {line.label for line in _newest(lines[map_.id])}
         was = " / ".join(sorted(blind))
         name = settled[map_.id]
         if len(blind) > 1 and (name, was) not in seen:
             seen.add((name, was))
             yield Cell(map_, name, f"was {was}")
+
+
+def _newest(lines: list[Label]) -> list[Label]:
+    """The blind labels under the guide as it stands, where there are any, else those of before."""
+    later = [line for line in lines if line.round in LATER[:2]]
+    return later or [line for line in lines if line.round in BLIND]
 
 
 def _by_map(labels: Labels) -> dict[str, list[Label]]:
