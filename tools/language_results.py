@@ -130,7 +130,7 @@ def languages() -> None:
         "diagonal, and of the rest, in either direction, on all sentences. *Through diagonal*: "
         "what part of the attention from argument to verb, summed over heads, goes through "
         "diagonal heads. *By distance*: what the same heads give other words at the same "
-        "distance, as a share of it.",
+        "distance, as a share of it; over 100 where other words get more.",
         _argument_table(arguments),
     ]
     (PAGES / "languages.md").write_text("\n\n".join(page) + "\n")
