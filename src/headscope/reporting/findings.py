@@ -194,15 +194,14 @@ def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:
         measure="share_corrected",
     )
     last = shares.filter(pl.col("state") == pl.col("state").last())
-    known = last.drop_nulls(["value", "low", "high"])
+    known = last.drop_nulls("value")
     for name in (VERTICAL, HETEROGENEOUS):
-        rows = known.filter(pl.col("class") == name)
-        for share in estimates(rows):
-            low, high = rows.select(pl.col("low", "high") * 100).row(0)
-            text = (
-                f"{100 * share.value:.0f}% of the attention maps are {name} (95% {low:.0f}% to "
-                f"{high:.0f}%, uncertain maps included)."
-            )
+        for share in estimates(known.filter(pl.col("class") == name)):
+            within = "no interval: too few examples"
+            if share.low is not None and share.high is not None:
+                low, high = 100 * share.low, 100 * share.high
+                within = f"95% {low:.0f}% to {high:.0f}%, uncertain maps included"
+            text = f"{100 * share.value:.0f}% of the attention maps are {name} ({within})."
             yield Finding.about(share, text, "description")
 
 
