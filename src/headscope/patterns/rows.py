@@ -32,8 +32,8 @@ class PatternRow:
         measure: `share`, whose interval is for the chance in the examples, or `share_corrected`,
             the same share with an interval for what the classifier leaves open too.
         value: The share.
-        low: The interval's lower end; None below `FEWEST` examples, whose resampling says too little
-            of the chance in them (nothing, of one).
+        low: The interval's lower end; None below `FEWEST` examples, since resampling so few covers
+            too little.
         high: The interval's upper end.
         n: The maps counted.
         examples: The examples they are of.
