@@ -513,3 +513,10 @@ def test_doctests() -> None:
         found = doctest.testmod(module)
         assert found.failed == 0
         assert found.attempted >= examples, module.__name__
+
+
+def test_a_pattern_that_was_never_seen_is_not_shown_as_surely_absent() -> None:
+    rows = table(patterns("rte", examples=12, diagonal=(0.0, 0.0, 0.0)))
+    evidence = judged({"patterns": rows}, "C1").evidence
+    # 1 - 0.025^(1 / 12), Clopper and Pearson's end.
+    assert "diagonal on rte, 0.0% (95% 0.0 to 26.5, n = 12)" in evidence

@@ -28,6 +28,7 @@ from headscope.patterns.collect import FEWEST, Collector
 from headscope.patterns.columns import GROUPS, Averages, column_features, rest_features
 from headscope.patterns.map_features import PROFILES, Frame, edge, features, row_profiles
 from headscope.patterns.shares import counted, shares
+from headscope.reporting.findings import findings
 from patterns.calibration import calibration, expected_error
 from patterns.counting import WAYS, Known, simplex
 from patterns.evaluation import head_folds, held_out, held_out_twice, score
@@ -635,3 +636,25 @@ def test_measure_writes_the_shares(tiny: Path, tmp_path: Path) -> None:
     assert set(table["class"]) == set(CLASSES)
     assert (table["low"] <= table["value"] + 1e-9).all()
     assert set(table["state"]) == {"as given"}
+
+
+def test_shares_of_few_examples_have_no_interval(tiny: Path, tmp_path: Path) -> None:
+    # Resampling one example gives an interval of [0, 0] or [1, 1] to every head.
+    run = tmp_path / "run"
+    for examples in (1, 9):
+        headscope.measure(
+            model=str(tiny),
+            task="builtin",
+            measures="patterns",
+            examples=examples,
+            out=run,
+            overwrite=True,
+            quiet=True,
+        )
+        table = pl.read_parquet(run / "patterns.parquet")
+        assert table["value"].null_count() == 0
+        assert table["low"].null_count() == table["high"].null_count() == table.height
+    said = [finding.text for finding in findings(headscope.open_run(run).tables)]
+    assert all("(no interval: too few examples)" in text for text in said[:2])
+    headscope.report(run, out=tmp_path / "report.html", figures=tmp_path / "figures", quiet=True)
+    assert "of fewer than 10 examples have no interval" in (tmp_path / "report.html").read_text()

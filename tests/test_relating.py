@@ -303,3 +303,40 @@ def test_a_head_is_diagonal_when_more_than_half_of_its_classified_maps_are() -> 
 def test_relations_that_never_occur_have_no_rows() -> None:
     empty = {"score": Clustered.zero(1, 1, 2)}
     assert relation_rows(empty, ["never"]) == []
+
+
+def test_a_relation_without_other_words_as_far_apart_is_not_tested(
+    bare: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # In sentences of two words nothing else is one word away: the control has no value.
+    sentences = [
+        f"1\tpilots\t_\tX\t_\t_\t2\tnsubj\t_\t_\n2\tthank{chr(97 + at // 8)}{chr(97 + at % 8)}"
+        "\t_\tX\t_\t_\t0\troot\t_\t_\n\n"
+        for at in range(60)
+    ]
+    path = tmp_path / "en_two-ud-dev.conllu"
+    path.write_text("".join(sentences))
+    out = tmp_path / "run"
+    line = ["relations", "--model", bare, "--corpus", f"ud:{path}", "--out", str(out)]
+    assert command_line(line) == 0
+    shown = capsys.readouterr().out
+    assert "nan" not in shown
+    assert "not tested: no other words at the same distance" in shown
+    row = pl.read_parquet(out / "relations_best.parquet").row(0, named=True)
+    assert row["control"] is row["excess"] is row["p"] is None
+    # What was written is read again.
+    assert command_line(line) == 0
+    assert "no other words at the same distance" in capsys.readouterr().out
+
+
+def test_a_treebank_of_too_few_links_says_so(
+    bare: str, treebank: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = tmp_path / "en_few-ud-dev.conllu"
+    few.write_text("\n\n".join(treebank.read_text().split("\n\n")[:9]) + "\n\n")
+    out = tmp_path / "run"
+    line = ["relations", "--model", bare, "--corpus", f"ud:{few}", "--out", str(out)]
+    assert command_line(line) == 0
+    assert "no relation has 20 links in each half" in capsys.readouterr().out
+    headscope.report(out, out=tmp_path / "report.html", quiet=True)
+    assert "No relation has 20 links in each half" in (tmp_path / "report.html").read_text()

@@ -268,6 +268,11 @@ def test_the_last_two_layers_in_a_sentence() -> None:
     assert "layers less than the others" in finding.text
     assert "is −0.01 (95% −0.03 to 0.01, n = 408), in the first of 2 fine-tunings." in finding.text
     assert finding.verdict == "not significant"
+    few = {**place, "value": 0.12, "low": None, "high": None, "p": None, "n": 3}
+    (finding,) = findings({"last_layers": pl.DataFrame([few])})
+    assert finding.verdict == "not tested"
+    assert finding.text.startswith("Whether fine-tuning changed the last two layers more")
+    assert finding.text.endswith("is 0.12 (no interval, n = 3).")
 
 
 # ---- the file

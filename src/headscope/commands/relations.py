@@ -221,16 +221,20 @@ def _rows(table: pl.DataFrame) -> Iterator[Mapping[str, Any]]:
 
 def dependency_lines(best: list[BestHead]) -> tuple[str, ...]:
     """The best head of each relation, the most frequent first, a line each."""
+    from headscope.linguistics.dependency_rows import FEWEST
     from headscope.results.numbers import interval
 
+    if not best:
+        return (f"no relation has {FEWEST} links in each half of the sentences: none is scored",)
     ordered = sorted(best, key=lambda row: -row.n)
-    lines = [
-        f"{row.relation}: {row.set} {row.direction.replace('_', ' ')} {100 * row.value:.1f}% "
-        f"({interval(row.low, row.high, 1, scale=100.0)}, n = {row.n}); offset "
-        f"{row.offset:+d} gives {100 * row.offset_accuracy:.1f}%, the same distance "
-        f"{100 * row.control:.1f}%: {row.verdict}"
-        for row in ordered[:_SHOWN_RELATIONS]
-    ]
+    lines = []
+    for row in ordered[:_SHOWN_RELATIONS]:
+        control = "" if row.control is None else f", the same distance {100 * row.control:.1f}%"
+        lines.append(
+            f"{row.relation}: {row.set} {row.direction.replace('_', ' ')} {100 * row.value:.1f}% "
+            f"({interval(row.low, row.high, 1, scale=100.0)}, n = {row.n}); offset "
+            f"{row.offset:+d} gives {100 * row.offset_accuracy:.1f}%{control}: {row.verdict}"
+        )
     more = len(ordered) - _SHOWN_RELATIONS
     if more > 0:
         lines.append(f"and {more} more relations in relations_best.parquet")

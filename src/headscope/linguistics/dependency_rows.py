@@ -164,7 +164,7 @@ def _best_head(
     p_corrected: float | None,
 ) -> BestHead:
     excess = held_out[scored.direction, "accuracy_excess"]
-    mean = excess.mean[place]
+    mean = known(excess.mean[place])
     counts = looks[place[1:]]  # [offset]
     looks_at = int(counts.argmax()) - LONGEST_OFFSET
     looks_share = counts.max() / max(counts.sum(), 1)
@@ -172,7 +172,7 @@ def _best_head(
     published: Mapping[str, Any] = reference("relations").get(theirs, {})
     return BestHead(
         **vars(scored),
-        control=held_out[scored.direction, "accuracy_control"].mean[place],
+        control=known(held_out[scored.direction, "accuracy_control"].mean[place]),
         excess=mean,
         excess_low=known(excess.low[place]),
         excess_high=known(excess.high[place]),
@@ -190,7 +190,7 @@ def _best_head(
 
 def verdict(
     p_corrected: float | None,
-    excess: float,
+    excess: float | None,
     over_offset_low: float | None,
     looks_at: int,
     looks_share: float,
@@ -199,7 +199,7 @@ def verdict(
 
     Args:
         p_corrected: The corrected p-value of the excess; None where it was not tested.
-        excess: Accuracy beyond that for other words at the same distance.
+        excess: Accuracy beyond that for other words at the same distance; None if there are none.
         over_offset_low: Lower end of the interval of the accuracy beyond the best fixed offset.
         looks_at: The distance at which the head's arg max lies the most often.
         looks_share: How often it lies there, over all words.
@@ -207,6 +207,8 @@ def verdict(
     >>> verdict(0.2, 0.1, 0.1, looks_at=-1, looks_share=0.8)
     'only looks 1 word left'
     """
+    if excess is None:
+        return "not tested: no other words at the same distance"
     if p_corrected is None:
         return NOT_TESTED
     is_beyond_distance = p_corrected < SIGNIFICANT and excess > 0

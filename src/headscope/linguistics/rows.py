@@ -99,13 +99,13 @@ class BestHead(HeadBesideBaselines):
     """`relations_best`: the best head of a relation, and what its hits are worth.
 
     `control` is its accuracy for other words at the same signed distance, `excess` what is left
-    beyond it; `p_corrected` is corrected over the relations (Holm). Over all words, its arg max
-    lies at the distance `looks_at` the most often, in the share `looks_share` of cases. `published`
-    is what Clark et al. 2019 report.
+    beyond it, None where no sentence has other words there; `p_corrected` is corrected over the
+    relations (Holm). Over all words, its arg max lies at the distance `looks_at` the most often, in
+    the share `looks_share` of cases. `published` is what Clark et al. 2019 report.
     """
 
-    control: float
-    excess: float
+    control: float | None
+    excess: float | None
     excess_low: float | None
     excess_high: float | None
     p: float | None

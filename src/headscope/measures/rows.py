@@ -39,11 +39,15 @@ class ChangeRow(HeadRow):
     after: float | None
 
 
+_ROUNDING = 1e-6
+"""How far two cosines near 1 may differ by float32's rounding alone."""
+
+
 @dataclass(frozen=True)
 class LastLayersRow:
     """By how much a layer changes less than one of the last two: a mean difference of cosines over
     `n` examples, with a 95% interval and the p-value of no difference (Student's t), which are NaN
-    for fewer than ten.
+    for fewer than ten, and where the differences are no larger than float32's rounding.
 
     Attributes:
         seed: The seed of the fine-tuning, where it is known.
@@ -130,6 +134,8 @@ def last_layers_rows(comparison: Comparison) -> list[LastLayersRow]:
     moments = comparison.over_last
     mean, low, high = moments.compute()
     p = student_p(mean, low, high, moments.n)
+    is_rounding = moments.squares <= moments.n * _ROUNDING**2
+    low, high, p = (np.where(is_rounding, np.nan, column) for column in (low, high, p))
     before = comparison.cosine.n.shape[0] - LAST
     pairs: list[tuple[int | None, int | None]] = [
         (layer, against)

@@ -13,6 +13,7 @@ from headscope.names import CLASSES, HETEROGENEOUS
 from headscope.patterns.collect import Classified
 from headscope.patterns.shares import Share, counted, shares
 from headscope.patterns.subgroups import groups
+from headscope.stats.means import FEWEST
 
 PATTERNS = "patterns"
 SHARE, CORRECTED = "share", "share_corrected"
@@ -31,7 +32,8 @@ class PatternRow:
         measure: `share`, whose interval is for the chance in the examples, or `share_corrected`,
             the same share with an interval for what the classifier leaves open too.
         value: The share.
-        low: The interval's lower end.
+        low: The interval's lower end; None below `FEWEST` examples, since resampling so few covers
+            too little.
         high: The interval's upper end.
         n: The maps counted.
         examples: The examples they are of.
@@ -44,8 +46,8 @@ class PatternRow:
     class_: str
     measure: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     examples: int
     unit: str = "share of maps"
@@ -98,6 +100,7 @@ def pattern_rows(classified: Mapping[str, Classified], seed: int) -> list[Patter
 
 
 def _share_rows(state: str, layer: int | None, head: int | None, share: Share) -> list[PatternRow]:
+    is_known = share.examples >= FEWEST
     kinds = (
         (SHARE, share.low, share.high),
         (CORRECTED, share.lower, share.upper),
@@ -110,8 +113,8 @@ def _share_rows(state: str, layer: int | None, head: int | None, share: Share) -
             class_=name,
             measure=measure,
             value=float(share.share[index]),
-            low=float(low[index]),
-            high=float(high[index]),
+            low=float(low[index]) if is_known else None,
+            high=float(high[index]) if is_known else None,
             n=share.n,
             examples=share.examples,
         )

@@ -27,14 +27,16 @@ class Estimate:
         return f"{number(self.value, self.unit, signed=True)} {self.unit}".rstrip()
 
     def within(self, *, signed: bool = False) -> str:
-        """` (95% 77.0 to 84.6, n = 408)`, as far as it is known; of a change without the count."""
+        """` (95% 77.0 to 84.6, n = 408)` or ` (no interval, n = 3)`; of a change without n."""
         known = []
         if self.low is not None and self.high is not None:
             low = number(self.low, self.unit, signed)
             known.append(f"95% {low} to {number(self.high, self.unit, signed)}")
+        else:
+            known.append("no interval")
         if self.n is not None and not signed:
             known.append(f"n = {self.n}")
-        return f" ({', '.join(known)})" if known else ""
+        return f" ({', '.join(known)})"
 
 
 def estimates(rows: pl.DataFrame, column: str = "value") -> list[Estimate]:

@@ -194,15 +194,14 @@ def _patterns(patterns: pl.DataFrame) -> Iterator[Finding]:
         measure="share_corrected",
     )
     last = shares.filter(pl.col("state") == pl.col("state").last())
-    known = last.drop_nulls(["value", "low", "high"])
+    known = last.drop_nulls("value")
     for name in (VERTICAL, HETEROGENEOUS):
-        rows = known.filter(pl.col("class") == name)
-        for share in estimates(rows):
-            low, high = rows.select(pl.col("low", "high") * 100).row(0)
-            text = (
-                f"{100 * share.value:.0f}% of the attention maps are {name} (95% {low:.0f}% to "
-                f"{high:.0f}%, uncertain maps included)."
-            )
+        for share in estimates(known.filter(pl.col("class") == name)):
+            within = "no interval: too few examples"
+            if share.low is not None and share.high is not None:
+                low, high = 100 * share.low, 100 * share.high
+                within = f"95% {low:.0f}% to {high:.0f}%, uncertain maps included"
+            text = f"{100 * share.value:.0f}% of the attention maps are {name} ({within})."
             yield Finding.about(share, text, "description")
 
 
@@ -212,13 +211,20 @@ def _last_layers(last_layers: pl.DataFrame) -> Iterator[Finding]:
     if not over_all.height:
         return
     difference = estimates(over_all.head(1))[0]
-    more = "more" if difference.value > 0 else "less"
     which = f", in the first of {over_all.height} fine-tunings" if over_all.height > 1 else ""
-    text = (
-        f"Fine-tuning changed the last two layers {more} than the others: the cosine of the "
-        "others' maps before and after, minus that of theirs, is "
-        f"{difference}{difference.within()}{which}."
+    size = (
+        "the cosine of the others' maps before and after, minus that of theirs, is "
+        f"{difference}{difference.within()}{which}"
     )
+    if over_all["p"][0] is None:
+        text = (
+            f"Whether fine-tuning changed the last two layers more than the others is not tested, "
+            f"with fewer than 10 examples or no change beyond rounding: {size}."
+        )
+        yield Finding.about(difference, text, "not tested")
+        return
+    more = "more" if difference.value > 0 else "less"
+    text = f"Fine-tuning changed the last two layers {more} than the others: {size}."
     is_more = is_significant(over_all["p"][0])
     yield Finding.about(difference, text, "significant" if is_more else "not significant")
 

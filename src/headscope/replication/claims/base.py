@@ -101,15 +101,16 @@ def shown(
     """A number with its 95% interval and how many examples it is from.
 
     >>> shown(1.23, 0.4, 2.1, 1000, "+.1f", " points"), shown(35.0, None, None, 277, ".0f", "%")
-    ('+1.2 points (95% +0.4 to +2.1, n = 1,000)', '35% (n = 277)')
+    ('+1.2 points (95% +0.4 to +2.1, n = 1,000)', '35% (no interval, n = 277)')
     """
     known = []
     if is_known(low) and is_known(high):
         known.append(f"95% {low:{form}} to {high:{form}}")
+    else:
+        known.append("no interval")
     if n is not None:
         known.append(f"n = {n:,}")
-    number = f"{value:{form}}{unit}"
-    return f"{number} ({', '.join(known)})" if known else number
+    return f"{value:{form}}{unit} ({', '.join(known)})"
 
 
 def is_known(value: float | None) -> TypeGuard[float]:

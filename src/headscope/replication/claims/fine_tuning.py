@@ -84,8 +84,8 @@ def _last_layers(tables: Tables, gained: Mapping[str, Gain]) -> Said:
     """Whether the last two layers changed more than each of the others."""
     if reason := lacking(tables, "last_layers", _COLUMNS):
         text = (
-            f"The change of the last two layers cannot be tested: {reason} Older versions wrote "
-            "none, and a model of two layers has no others."
+            f"The change of the last two layers is not tested. {reason} Older versions wrote none, "
+            "and a model of two layers has no others."
         )
         return Said("not tested", text)
     rows = tables["last_layers"]

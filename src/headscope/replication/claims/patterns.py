@@ -112,7 +112,10 @@ def _presence(row: dict[str, Any], tests: int) -> str:
 
 
 def _share(row: dict[str, Any]) -> str:
-    value, low, high = 100 * row["value"], 100 * row["low"], 100 * row["high"]
+    high = row["high"]
+    if row["low"] == high == 0:
+        high = never_seen(row["examples"] or 0, 1)
+    value, low, high = 100 * row["value"], 100 * row["low"], 100 * high
     return (
         f"{row['class']} on {row['task']}, {shown(value, low, high, row['examples'], '.1f', '%')}"
     )

@@ -51,8 +51,8 @@ def vertical_is_special(tables: Tables) -> Judgement:
     if contrast is None:
         return Judgement(
             "not tested",
-            f"{count} heads have mostly vertical maps, {heads.height - count} have not: one kind "
-            f"is in fewer than {FEWEST_CLUSTERS} layers, which are too few to compare them.",
+            f"Heads with mostly vertical maps: {count} of {heads.height}. One kind is in "
+            f"fewer than {FEWEST_CLUSTERS} layers, which are too few to compare them.",
             _CAVEAT,
         )
     inside, difference = contrast.inside, contrast.difference

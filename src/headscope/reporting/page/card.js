@@ -40,11 +40,21 @@ function mountCard(view) {
     });
     const texts = rows
       .filter((row) => row.value > 0)
-      .map((row) => `${classText(row)} (${formatShare(row.low)} to ${formatShare(row.high)})`);
+      .map(shareText);
     return [
       element("div", { class: "stack", "aria-hidden": "true" }, ...segments),
       element("p", {}, element("strong", {}, "Pattern "), texts.join(" · ")),
     ];
+  }
+
+  /**
+   * A pattern's share, with its interval where it has one.
+   * @param {Row} row
+   */
+  function shareText(row) {
+    const { low, high } = row;
+    if (typeof low !== "number" || typeof high !== "number") return classText(row);
+    return `${classText(row)} (${formatShare(low)} to ${formatShare(high)})`;
   }
 
   /**

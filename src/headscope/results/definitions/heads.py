@@ -100,7 +100,8 @@ PATTERNS = Table(
         text(
             "measure",
             "`share`, its interval for the chance in the examples; or `share_corrected`, the same "
-            "share with an interval for what the classifier leaves open too.",
+            "share with an interval for what the classifier leaves open too. Shares of maps of "
+            "fewer than 10 examples have no interval.",
         ),
         number("value", "share of maps", "The share of the maps that have this pattern."),
         *INTERVAL,

@@ -108,8 +108,14 @@ RELATIONS_BEST = Table(
         optional(number("shuffled_low", AS_UNIT, "Lower end of its 95% interval.")),
         optional(number("shuffled_high", AS_UNIT, "Upper end of its 95% interval.")),
         count("shuffled_n", "links", "How many links the shuffled sentences have."),
-        number("control", AS_UNIT, "How often the head looks as far from other words."),
-        number("excess", AS_UNIT, "`value` minus `control`, of links with a control."),
+        optional(
+            number(
+                "control",
+                AS_UNIT,
+                "How often the head looks as far from other words; none where there are none.",
+            )
+        ),
+        optional(number("excess", AS_UNIT, "`value` minus `control`, of links with a control.")),
         optional(
             number(
                 "excess_low",
