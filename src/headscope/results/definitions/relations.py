@@ -24,6 +24,23 @@ RELATION = text("relation", "The relation, in the terms of the corpus.")
 DIRECTION = text("direction", "`to_head` or `from_head`; empty for spans.")
 SET = text("set", "The head by name, as in L3H6.")
 QUANTITY = text("measure", "What `value` is; see docs/relations.md.")
+EXCESS_INTERVAL = (
+    optional(
+        number(
+            "excess_low",
+            AS_UNIT,
+            "Lower end of its 95% interval; none for fewer than 10 sentences.",
+        )
+    ),
+    optional(number("excess_high", AS_UNIT, "Upper end of its 95% interval.")),
+)
+P = optional(
+    number(
+        "p",
+        "probability",
+        "p-value that `excess` is not above 0, not corrected; none for fewer than 10 sentences.",
+    )
+)
 LINKS = count("n", "links", "How many links; of spans, how many sentences with a link.")
 
 CORPUS = Table(
@@ -116,22 +133,8 @@ RELATIONS_BEST = Table(
             )
         ),
         optional(number("excess", AS_UNIT, "`value` minus `control`, of links with a control.")),
-        optional(
-            number(
-                "excess_low",
-                AS_UNIT,
-                "Lower end of its 95% interval; none for fewer than 10 sentences.",
-            )
-        ),
-        optional(number("excess_high", AS_UNIT, "Upper end of its 95% interval.")),
-        optional(
-            number(
-                "p",
-                "probability",
-                "p-value that `excess` is not above 0, not corrected; none for fewer than 10 "
-                "sentences.",
-            )
-        ),
+        *EXCESS_INTERVAL,
+        P,
         optional(
             number(
                 "p_corrected", "probability", "The same after Holm's correction over the relations."
@@ -217,23 +220,9 @@ SPAN_HEADS = Table(
         Column("above", TRUTH, "", "Whether `value` is above it."),
         optional(number("control", AS_UNIT, "The attention when both spans are moved elsewhere.")),
         optional(number("excess", AS_UNIT, "The attention minus `control`.")),
-        optional(
-            number(
-                "excess_low",
-                AS_UNIT,
-                "Lower end of its 95% interval; none for fewer than 10 sentences.",
-            )
-        ),
-        optional(number("excess_high", AS_UNIT, "Upper end of its 95% interval.")),
+        *EXCESS_INTERVAL,
         count("excess_n", "sentences", "How many sentences have a control."),
-        optional(
-            number(
-                "p",
-                "probability",
-                "p-value that `excess` is not above 0, not corrected; none for fewer than 10 "
-                "sentences.",
-            )
-        ),
+        P,
         optional(
             number("p_corrected", "probability", "The same after Holm's correction over the heads.")
         ),
