@@ -22,6 +22,8 @@ PINNED = Path(__file__).parent / "golden"
 COLUMNS = "columns.txt"
 PROSE = ("text", "evidence", "caveat")
 """Columns of sentences: their wording may change, so only their names and types are pinned."""
+TIMES = ("seconds",)
+"""Columns of times, which no two runs share."""
 SMALL = "--examples 40 --batch-tokens 300 --precision fp32 --quiet"
 TRAINED = "--train-examples 60 --epochs 1 --max-length 64"
 RUNS = {
@@ -38,6 +40,8 @@ RUNS = {
     "top": f"disable --model study/checkpoint --task builtin --heads top:entropy:2 --measured measured {SMALL}",
     "scored": f"finetune --model bare --task similar {TRAINED} {SMALL}",
     "scored-heads": f"disable --model scored --task similar {SMALL}",
+    "pruned": f"prune --model tiny --task known --within 0.1 --search-examples 50 {SMALL}",
+    "pruned-half": f"prune --model tiny --task known --keep 0.5,0.2 --mode zero --search-examples 50 {SMALL}",
     "treebank": f"relations --model bare --corpus ud:en_made-ud-dev.conllu {SMALL}",
     "frames": "relations --model bare --corpus framenet:frames-release --precision fp32 --quiet",
     "own-links": "relations --model bare --corpus tsv:own.tsv --precision fp32 --quiet",
@@ -91,6 +95,7 @@ def inputs(folder: Path) -> None:
         ]
         text = "one\ttwo\tscore\n" + "".join(f"{line}\n" for line in lines)
         (folder / "similar" / f"{split}.tsv").write_text(text)
+    known(folder / "known")
     treebank(folder / "en_made-ud-dev.conllu")
     release(folder / "frames-release", [GOOD, AIM] * 3)
     links = ["The nurse thanked the old pilot today .\tThe nurse\tthanked\tagent"] * 3
@@ -101,6 +106,28 @@ def inputs(folder: Path) -> None:
     (folder / "own.tsv").write_text(
         "sentence\tsource\ttarget\trelation\n" + "".join(f"{row}\n" for row in links)
     )
+
+
+SAID = "1ab7ceaaed6a153d6ed32fcf7eb37bf"
+"""What the tiny model says of the texts of `known`, a bit each."""
+
+
+def known(folder: Path) -> None:
+    """A task that the tiny model does well, so that it has something to lose: its labels are what
+    the model says, but for every tenth.
+    """
+    rng = random.Random(11)
+    folder.mkdir()
+    (folder / "task.toml").write_text(
+        'columns = ["one", "two"]\nlabels = ["no", "yes"]\nlabel = "label"\n'
+    )
+    said = bin(int(SAID, 16))[3:]
+    for split, first, last in (("train", 0, 80), ("validation", 80, 120)):
+        rows = ["one\ttwo\tlabel"]
+        for bit in said[first:last]:
+            label = int(bit) ^ (rng.random() < 0.1)
+            rows.append("\t".join([*pair(rng), str(label)]))
+        (folder / f"{split}.tsv").write_text("\n".join(rows) + "\n")
 
 
 TEXT = (
@@ -169,7 +196,7 @@ def columns(folder: Path) -> str:
 
 def in_float32(frame: pl.DataFrame) -> pl.DataFrame:
     """A table as it is pinned: without prose, numbers with a fraction in single precision."""
-    kept = frame.select(name for name in frame.columns if name not in PROSE)
+    kept = frame.select(name for name in frame.columns if name not in (*PROSE, *TIMES))
     return kept.with_columns(pl.col(pl.Float64).cast(pl.Float32))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headscope.commands.disable import disable
     from headscope.commands.finetune import finetune
     from headscope.commands.measure import measure
+    from headscope.commands.prune import prune
     from headscope.commands.relations import relations
     from headscope.commands.report import report
     from headscope.commands.study import study
@@ -39,6 +40,7 @@ __all__ = [
     "open_run",
     "paper",
     "patterns",
+    "prune",
     "relations",
     "report",
     "study",
@@ -50,6 +52,7 @@ _COMMANDS = (
     "disable",
     "finetune",
     "measure",
+    "prune",
     "relations",
     "report",
     "study",

@@ -15,6 +15,7 @@ from headscope.commands.disable import disable
 from headscope.commands.finetune import finetune
 from headscope.commands.measure import measure
 from headscope.commands.outcome import Outcome
+from headscope.commands.prune import prune
 from headscope.commands.relations import relations
 from headscope.commands.report import report
 from headscope.commands.study import study
@@ -39,6 +40,7 @@ for _command in (
     compare,
     relations,
     disable,
+    prune,
     paper,
     annotate,
     report,

@@ -85,5 +85,10 @@ class Split:
         """At most `n` rows, drawn without replacement, in their old order; all if `n` is None."""
         if n is None or n >= len(self):
             return self
-        rows = np.random.default_rng(seed).choice(len(self), n, replace=False)
-        return self.take(np.sort(rows))
+        return self.take(self.drawn(n, seed))
+
+    def drawn(self, n: int, seed: int) -> npt.NDArray[np.int64]:
+        """The indices of the rows that `sample` takes, in order."""
+        if n >= len(self):
+            return np.arange(len(self))
+        return np.sort(np.random.default_rng(seed).choice(len(self), n, replace=False))

@@ -131,14 +131,13 @@ def disable_sets(
         cut = batches(session.encoded.lengths, fitting_tokens(model, settings.batch_tokens))
         model.measure_means(session.encoded.batch(rows, model.hf.device) for rows in cut)
     shape = (len(session.encoded), session.task.outputs)
-    results = _saved(run, sets, shape, quiet=session.settings.quiet)
+    results = saved_results(run, _KEPT, sets, shape, quiet=session.settings.quiet)
     done = set(results)
     with progress(
         "disabling heads", len(sets), quiet=session.settings.quiet, done=len(done)
     ) as advance:
         for result in _score(session, model, sets, unchanged, mode, memory, devices, done):
-            arrays = {"logits": result.outputs, "change": np.array([result.activation_change])}
-            run.part(_KEPT, _file_name(result.name), arrays)
+            save_result(run, _KEPT, result)
             results[result.name] = result
             advance(1, result.name)
     return [results[name] for name, _ in sets]
@@ -232,18 +231,25 @@ def kept_outputs(folder: Path, names: Sequence[str]) -> KeptOutputs:
     )
 
 
-def _saved(
-    run: Run, sets: Sequence[NamedSet], shape: tuple[int, int], *, quiet: bool
+def save_result(run: Run, group: str, result: SetResult) -> None:
+    """Save what a model puts out with a set disabled, so that a resumed run need not score it."""
+    arrays = {"logits": result.outputs, "change": np.array([result.activation_change])}
+    run.part(group, _file_name(result.name), arrays)
+
+
+def saved_results(
+    run: Run, group: str, sets: Sequence[NamedSet], shape: tuple[int, int], *, quiet: bool
 ) -> dict[str, SetResult]:
     """The results that an earlier run saved, by the set's name.
 
     Args:
         run: Where they were saved.
+        group: Under which name.
         sets: The sets that are asked for.
         shape: The number of examples and of the model's outputs; any other result is refused.
         quiet: Whether to be silent about what is refused.
     """
-    parts = Parts(run, _KEPT, quiet=quiet)
+    parts = Parts(run, group, quiet=quiet)
     expected: Arrays = {"logits": np.zeros(shape, np.float32), "change": np.zeros(1)}
     results = {}
     for name, heads in sets:

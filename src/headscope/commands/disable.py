@@ -13,6 +13,7 @@ from headscope.names import AS_GIVEN
 from headscope.progress import say_notes
 
 if TYPE_CHECKING:
+    from headscope.commands.prune import Pruning
     from headscope.commands.session import Session
 
 GIBIBYTE = 2**30
@@ -73,7 +74,7 @@ def disable(asked: Disabling) -> Outcome:
     return Outcome(asked.out / "disabled.parquet", lines, report_command(asked.out))
 
 
-def check_head(session: Session, asked: Disabling) -> None:
+def check_head(session: Session, asked: Disabling | Pruning) -> None:
     """Check that the model has a head that was trained on this task.
 
     Raises:

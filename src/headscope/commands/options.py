@@ -146,6 +146,33 @@ Part = Annotated[
     ),
 ]
 
+# How many heads are kept.
+Keep = Annotated[
+    str | None,
+    Parameter(help="Shares of the heads to keep, as in 0.5,0.25; in place of --within."),
+]
+Within = Annotated[
+    float | None,
+    Parameter(
+        help="Keep as few heads as the score allows: it may fall by this share of itself, 0.01 "
+        "by default."
+    ),
+]
+PruningMode = Annotated[
+    Literal["mean", "zero", "uniform"],
+    Parameter(
+        help="What stands for a removed head. mean: its mean output; zero: nothing; uniform: "
+        "attention to every real token alike."
+    ),
+]
+SearchExamples = Annotated[
+    int,
+    Parameter(
+        help="How many training examples the search looks at, at most, and by how many others the "
+        "number of heads is chosen."
+    ),
+]
+
 # The paper.
 TaskList = Annotated[str, Parameter(help="Tasks of the paper joined by commas, or all.")]
 Seeds = Annotated[

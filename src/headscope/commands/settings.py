@@ -25,6 +25,7 @@ RANGES: Mapping[str, Range] = {
     "max_length": Range(1, 10**6),
     "examples": _COUNT,
     "train_examples": _COUNT,
+    "search_examples": Range(50, 10**9),
     "seeds": Range(1, 1000),
     "workers": Range(1, 1000),
     "count": Range(1, 10**5),
@@ -32,6 +33,7 @@ RANGES: Mapping[str, Range] = {
     "seed": Range(0, 2**32 - 1),
     # A weight moves by the rate at every step: by more than 1 it never comes to rest.
     "lr": Range(0, 1, above=True),
+    "within": Range(0, 1, above=True),
     "memory": Range(0, 10**6, above=True, unit="GiB"),
     "port": Range(0, 65535),
 }

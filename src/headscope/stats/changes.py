@@ -48,14 +48,21 @@ def _largest_change(lost: Array, won: Array, n: Array) -> Array:
     kept, rejected = (won - lost) / n, np.ones(n.shape)
     for _ in range(_HALVINGS):
         change = (kept + rejected) / 2
-        is_kept = _score_statistic(change, lost, won, n) >= -Z
+        is_kept = change_statistic(change, lost, won, n) >= -Z
         kept = np.where(is_kept, change, kept)
         rejected = np.where(is_kept, rejected, change)
     return np.asarray(kept)
 
 
-def _score_statistic(change: Array, lost: Array, won: Array, n: Array) -> Array:
-    """How many standard errors the observed change lies from a supposed one."""
+def change_statistic(change: Array, lost: Array, won: Array, n: Array) -> Array:
+    """How many standard errors the observed change lies above a supposed one.
+
+    Args:
+        change: The supposed change of a share, at least 0.
+        lost: How many cases were hits before and are none after.
+        won: How many are hits only after.
+        n: How many cases there are.
+    """
     # The likeliest share of losses if the change is as supposed: the root of a quadratic.
     b = (2 * n - won + lost) * change - (won + lost)
     c = -lost * change * (1 - change)

@@ -1,0 +1,103 @@
+"""`headscope prune`: which heads can go together, and a model without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headscope.commands import options
+from headscope.commands.outcome import Outcome, report_command
+from headscope.commands.settings import TaskSettings, command
+from headscope.errors import HeadscopeError
+
+if TYPE_CHECKING:
+    from headscope.commands.session import Session
+
+USUAL_MARGIN = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning(TaskSettings):
+    """What `headscope prune` is asked."""
+
+    command = "prune"
+
+    model: options.ModelName
+    keep: options.Keep = None
+    within: options.Within = None
+    mode: options.PruningMode = "mean"
+    search_examples: options.SearchExamples = 2000
+    memory: options.Memory = 2.0
+
+    @property
+    def margin(self) -> float:
+        """By which share of itself a score may fall."""
+        return USUAL_MARGIN if self.within is None else self.within
+
+
+@command(Pruning)
+def prune(asked: Pruning) -> Outcome:
+    """Search for the heads that can go together, and test once what is lost without them.
+
+    The search looks at training examples alone; the test is on the validation examples.
+    """
+    from headscope.commands.pruning import check_worth, choose, find_path, write_path
+    from headscope.commands.scoring import score
+    from headscope.commands.searching import looked_at
+    from headscope.commands.session import begin, open_session, trust_note
+    from headscope.names import AS_GIVEN
+    from headscope.progress import say_notes
+    from headscope.pruning.choice import kept_counts, shares_of
+    from headscope.reporting.pruning import recommended
+
+    shares = () if asked.keep is None else tuple(shares_of(asked.keep))
+    session = open_session(asked, asked.model)
+    check_model(session, asked)
+    model = session.model
+    kept = kept_counts(shares, model.layers * model.heads)
+    looked = looked_at(session, asked.search_examples, is_choosing=not kept)
+    notes = (*looked.notes, *trust_note(model, session.task))
+    say_notes(notes, quiet=asked.quiet)
+    request = session.request(
+        keep=kept,
+        within=asked.margin,
+        mode=asked.mode,
+        search_examples=len(looked.search),
+        choice_examples=looked.choice_n,
+    )
+    with begin(asked, request, session.inputs) as run:
+        if not run.is_complete:
+            rows, unchanged = score(session, model, AS_GIVEN)
+            check_worth(asked.model, rows)
+            run.table("scores", rows, **session.names)
+            path = find_path(asked, session, looked, run)
+            chosen = choose(asked, session, looked, run, path, kept)
+            write_path(asked, session, looked, run, path, chosen, unchanged)
+            run.finish(session.record(request, model, notes))
+        table = run.read("pruned")
+        lines = () if table is None else tuple(one.sentence for one in recommended(table))
+    return Outcome(asked.out / "pruned.parquet", lines, report_command(asked.out))
+
+
+def check_model(session: Session, asked: Pruning) -> None:
+    """Check that heads can be removed from a model that was trained on the task.
+
+    Raises:
+        HeadscopeError: It has no head for this task, or one set of heads for all layers; or both a
+            share and a margin are asked for.
+    """
+    from headscope.commands.disable import check_head
+
+    if asked.keep is not None and asked.within is not None:
+        raise HeadscopeError(
+            "--keep says how many heads are kept, and --within by how much the score may fall: "
+            "give one of the two"
+        )
+    check_head(session, asked)
+    layers = session.model.layer_modules
+    if session.model.family == "albert" or len({id(layer) for layer in layers}) < len(layers):
+        raise HeadscopeError(
+            f"the layers of {asked.model} ({session.model.family}) share their weights, so a head "
+            "that is removed from one is removed from all: prune a model whose layers are its own "
+            "(bert, roberta, electra, ...)"
+        )

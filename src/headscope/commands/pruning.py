@@ -1,0 +1,199 @@
+"""What `prune` does: search for a path, choose a size on it, test it, say what can go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from headscope.ablation.scorer import Scorer
+from headscope.ablation.sets import NamedSet, SetResult
+from headscope.axes import HeadSet, all_heads
+from headscope.commands.disable import GIBIBYTE
+from headscope.commands.searching import Looked, Searched, score_path
+from headscope.errors import HeadscopeError
+from headscope.model.budget import fitting_tokens
+from headscope.model.encoding import Encoded, batches
+from headscope.progress import progress, say
+from headscope.pruning.choice import fewest_kept
+from headscope.pruning.rows import Found, Validation, margin_of, pruned_rows
+from headscope.pruning.search import search, steps_of
+from headscope.stats.metrics import METRICS
+from headscope.tasks.outputs import Logits, predictions
+
+if TYPE_CHECKING:
+    from headscope.commands.prune import Pruning
+    from headscope.commands.session import Session
+    from headscope.results.run import Run
+    from headscope.tasks.scores import ScoreRow
+
+
+@dataclass(frozen=True, eq=False)
+class Size:
+    """The best set of one size that the search found.
+
+    Attributes:
+        removed: The heads that are removed.
+        loss: The mean loss on the examples of the search.
+    """
+
+    removed: HeadSet
+    loss: float
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """What a search found.
+
+    Attributes:
+        sizes: By the number of removed heads, from none to all.
+        scored: How many sets the search scored.
+        seconds: How long that took.
+    """
+
+    sizes: tuple[Size, ...]
+    scored: int
+    seconds: float
+
+    @property
+    def named(self) -> list[NamedSet]:
+        """The sets with the names that they have in files."""
+        return [(f"{len(size.removed)} removed", size.removed) for size in self.sizes]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which sizes of a path are recommended, and by which scores.
+
+    Attributes:
+        removed: How many heads are removed: one number, or one for every share that was asked for.
+        values: By metric, the score at every size on the examples that the size is chosen by; none
+            where sizes were asked for.
+    """
+
+    removed: tuple[int, ...]
+    values: dict[str, list[float]]
+
+
+def check_worth(name: str, scores: Sequence[ScoreRow]) -> None:
+    """Check that there is something to keep.
+
+    Raises:
+        HeadscopeError: The model scores no better than the majority class, or than one score for
+            all examples.
+    """
+    first = scores[0]
+    if not first.value > first.majority:
+        raise HeadscopeError(
+            f"{name} reaches {first.metric} {first.value:.1f} on {first.n} validation examples, "
+            f"and always answering the same gives {first.majority:.1f}: no head is needed for "
+            "that, so there is nothing to search for; fine-tune a model that learns the task"
+        )
+
+
+def _scorer(asked: Pruning, session: Session, encoded: Encoded) -> Scorer:
+    return Scorer(
+        session.model,
+        encoded,
+        asked.mode,
+        batch_tokens=asked.batch_tokens,
+        precision=asked.precision,
+        memory=int(asked.memory * GIBIBYTE),
+        note=partial(say, quiet=asked.quiet),
+    )
+
+
+def find_path(asked: Pruning, session: Session, looked: Looked, run: Run) -> Path:
+    """Search for the best set of every size; a search that was broken off goes on."""
+    model, examples = session.model, looked.search
+    if asked.mode == "mean":
+        cut = batches(examples.encoded.lengths, fitting_tokens(model, asked.batch_tokens))
+        model.measure_means(examples.encoded.batch(rows, model.hf.device) for rows in cut)
+    heads = all_heads(model.layers, model.heads)
+    scorer = _scorer(asked, session, examples.encoded)
+    searched = Searched(run, scorer, session.task, examples, heads, quiet=asked.quiet)
+    with progress("searching", steps_of(len(heads)), quiet=asked.quiet) as advance:
+        steps = search(searched, len(heads), advance=advance)
+    sizes = [Size(searched.head_set(step.removed), step.loss) for step in steps]
+    return Path(tuple(sizes), searched.count, searched.seconds)
+
+
+def choose(
+    asked: Pruning,
+    session: Session,
+    looked: Looked,
+    run: Run,
+    path: Path,
+    kept: Sequence[int],
+) -> Chosen:
+    """The sizes that were asked for; else the smallest whose score on examples that the search did
+    not see stays within the margin.
+    """
+    heads = len(path.sizes) - 1
+    if looked.choice is None:
+        return Chosen(tuple(heads - count for count in kept), {})
+    task, labels = session.task, looked.choice.split.labels
+    results = _results_of(asked, session, run, "choice", looked.choice.encoded, path)
+    values = {}
+    for metric in task.metrics:
+        score = METRICS[metric].score
+        values[metric] = [score(labels, predictions(task, one.outputs)) for one in results]
+    first = np.array(values[task.metrics[0]])
+    return Chosen((fewest_kept(first, margin_of(first[0], asked.margin)),), values)
+
+
+def _results_of(
+    asked: Pruning, session: Session, run: Run, group: str, encoded: Encoded, path: Path
+) -> list[SetResult]:
+    """What the model puts out for some examples with each set of a path removed."""
+    scorer = _scorer(asked, session, encoded)
+    label = f"scoring the path ({group})"
+    results = score_path(run, group, scorer, path.named, label=label, quiet=asked.quiet)
+    return [results[name] for name, _ in path.named]
+
+
+def write_path(
+    asked: Pruning,
+    session: Session,
+    looked: Looked,
+    run: Run,
+    path: Path,
+    chosen: Chosen,
+    unchanged: Logits,
+) -> pl.DataFrame:
+    """Score the path on the validation examples and write the table `pruned`."""
+    results = _results_of(asked, session, run, "validation", session.encoded, path)
+    every = frozenset(all_heads(session.model.layers, session.model.heads))
+    found = []
+    for number, size in enumerate(path.sizes):
+        found.append(
+            Found(
+                kept=every - size.removed,
+                removed=number,
+                repair="none",
+                search_loss=size.loss,
+                choice_values={metric: of[number] for metric, of in chosen.values.items()},
+                scored=path.scored,
+                seconds=path.seconds,
+                chosen=number in chosen.removed and number > 0,
+            )
+        )
+    validation = Validation(
+        task=session.task,
+        train=session.train.labels,
+        labels=session.validation.labels,
+        unchanged=unchanged,
+        mode=asked.mode,
+        within=asked.margin,
+        search_n=len(looked.search),
+        choice_n=looked.choice_n,
+        seed=asked.seed,
+    )
+    outputs = np.stack([result.outputs for result in results])
+    changes = [result.activation_change if result.heads else None for result in results]
+    rows = pruned_rows(found, outputs, changes, validation)
+    return run.table("pruned", rows, **session.names)

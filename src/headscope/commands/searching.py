@@ -1,0 +1,229 @@
+"""What `prune` looks at, and how it asks for losses: every call of the search is saved."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float
+
+from headscope.ablation.scorer import Scorer
+from headscope.ablation.sets import NamedSet, SetResult
+from headscope.axes import Head, HeadSet
+from headscope.commands.ablation import save_result, saved_results
+from headscope.commands.session import Session
+from headscope.errors import HeadscopeError
+from headscope.examples import Split
+from headscope.model.encoding import Encoded, encode
+from headscope.progress import progress
+from headscope.pruning.search import Heads
+from headscope.pruning.surrogate import Sets
+from headscope.results.contents import CHECKPOINT
+from headscope.results.record import DONE, Record
+from headscope.results.run import Parts, Run
+from headscope.tasks.base import Task
+from headscope.tasks.outputs import Logits, losses
+
+LEAST = 50
+"""With fewer training examples there is no search."""
+_CALLS = "search"
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Some examples and their token ids."""
+
+    split: Split
+    encoded: Encoded
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """The training examples that a search looks at, and those by which a size is chosen.
+
+    Attributes:
+        search: The first.
+        choice: The second; they share no example. None where nothing is to be chosen.
+        notes: What the user must know of them.
+    """
+
+    search: Examples
+    choice: Examples | None
+    notes: tuple[str, ...]
+
+    @property
+    def choice_n(self) -> int:
+        """By how many examples a size is chosen."""
+        return 0 if self.choice is None else len(self.choice)
+
+
+def looked_at(session: Session, most: int, *, is_choosing: bool) -> Looked:
+    """Draw the training examples that a search may look at.
+
+    Those that the model was not fine-tuned on are taken, where its folder says which they are: of
+    examples that it has learnt by heart it hardly loses any.
+
+    Args:
+        session: The task and the model.
+        most: At most so many examples for the search, and as many to choose by.
+        is_choosing: Whether the number of heads is to be chosen.
+
+    Raises:
+        HeadscopeError: There are too few.
+    """
+    left_out = _left_out(session)
+    is_new = left_out is not None and len(left_out) >= LEAST
+    pool = left_out if is_new and left_out is not None else np.arange(len(session.train))
+    if len(pool) < LEAST:
+        raise HeadscopeError(
+            f"{session.task.name} has {len(pool)} training examples, and a search for heads that "
+            f"can go needs at least {LEAST}: the validation examples are not for it"
+        )
+    shuffled = np.random.default_rng(session.settings.seed).permutation(pool)
+    largest = len(pool) * 2 // 3 if is_choosing else len(pool)
+    size = min(most, largest)
+    notes: tuple[str, ...] = ()
+    if not is_new:
+        notes = (
+            "the search looks at training examples that the model may have been fine-tuned on, and "
+            "losses on those say less of new examples: fine-tune with --train-examples, and those "
+            "that it leaves out are taken",
+        )
+    search = _examples(session, shuffled[:size])
+    choice = _examples(session, shuffled[size : size + most]) if is_choosing else None
+    return Looked(search, choice, notes)
+
+
+def _examples(session: Session, rows: npt.NDArray[np.int64]) -> Examples:
+    split = session.train.take(np.sort(rows))
+    return Examples(split, encode(split, session.model.tokenizer, session.encoded.max_length))
+
+
+def _left_out(session: Session) -> npt.NDArray[np.int64] | None:
+    """The training examples that fine-tuning left out; None where nothing says which they are."""
+    folder = Path(session.model.path)
+    run = folder.parent if folder.name == CHECKPOINT else folder
+    if not (run / DONE).is_file():
+        return None
+    record = Record.read(run / DONE)
+    is_of_this = record.command in ("finetune", "study") and record.task.name == session.task.name
+    if not is_of_this or record.data.hash != session.data.hash:
+        return None
+    rows = session.data.train.drawn(record.data.train, record.seed)
+    return np.setdiff1d(np.arange(len(session.data.train)), rows)
+
+
+class Searched:
+    """Gives the loss of sets of heads, as a search asks for them, and saves every call.
+
+    A search that is begun again asks the same questions, and is answered from what was saved.
+
+    Args:
+        run: Where calls are saved.
+        scorer: Scores sets on the examples of the search.
+        task: Says which loss.
+        labels: The true labels of those examples.
+        heads: All heads of the model, in the order of a set's columns.
+        quiet: Whether to be silent about damaged files.
+
+    Attributes:
+        count: How many sets it was asked for.
+        seconds: How long scoring them took, in this run and in those before.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        scorer: Scorer,
+        task: Task,
+        examples: Examples,
+        heads: Sequence[Head],
+        *,
+        quiet: bool,
+    ) -> None:
+        self._scorer, self._task, self._examples, self._heads = scorer, task, examples, heads
+        self._parts = Parts(run, _CALLS, quiet=quiet)
+        self._calls = 0
+        self.count, self.seconds = 0, 0.0
+
+    def __call__(self, sets: Sets) -> Float[np.ndarray, "set"]:
+        """The mean losses of the examples with each set removed."""
+        self._calls += 1
+        name = f"{self._calls:05}"
+        kept = self._parts.get(name)
+        if kept is not None and np.array_equal(kept["sets"], sets):
+            # What the scorer shares between sets depends on those that it has seen.
+            self._scorer.plan(self._named(sets))
+        else:
+            if kept is not None:
+                self._parts.refuse(name)
+            kept = self._scored(sets)
+            self._parts.put(name, kept)
+        self.count += len(sets)
+        self.seconds += float(kept["seconds"][0])
+        return np.asarray(kept["losses"], dtype=np.float64)
+
+    def _scored(self, sets: Sets) -> dict[str, npt.NDArray[np.generic]]:
+        began = time.monotonic()
+        values = np.zeros(len(sets))
+        changes = np.full(len(sets), np.inf)
+        results = {result.name: result for result in self._scorer.score(self._named(sets))}
+        for number, removed in enumerate(sets):
+            if not removed.any():
+                values[number] = self._loss(self._scorer.unchanged)
+                continue
+            result = results[str(number)]
+            values[number] = self._loss(result.outputs)
+            changes[number] = result.activation_change
+        seconds = np.array([time.monotonic() - began])
+        return {"sets": sets, "losses": values, "change": changes, "seconds": seconds}
+
+    def _named(self, sets: Sets) -> list[NamedSet]:
+        # The scorer takes no empty set: its outputs are those of the unchanged model.
+        removed = np.flatnonzero(sets.any(1))
+        return [(str(number), self.head_set(sets[number])) for number in removed]
+
+    def head_set(self, removed: Heads) -> HeadSet:
+        """The heads that a row of a search removes."""
+        return frozenset(self._heads[number] for number in np.flatnonzero(removed).tolist())
+
+    def _loss(self, outputs: Logits) -> float:
+        return float(losses(self._task, self._examples.split.labels, outputs).mean())
+
+
+def score_path(
+    run: Run,
+    group: str,
+    scorer: Scorer,
+    sets: Sequence[NamedSet],
+    *,
+    label: str,
+    quiet: bool,
+) -> dict[str, SetResult]:
+    """What a model puts out with each set of a path removed; saved as it comes.
+
+    Args:
+        run: Where results are saved.
+        group: Under which name.
+        scorer: Scores sets on the examples.
+        sets: The sets; one that is empty is the whole model.
+        label: What is going on, for the progress.
+        quiet: Whether to show no progress.
+    """
+    shape = (len(scorer.encoded), scorer.unchanged.shape[1])
+    results = saved_results(run, group, sets, shape, quiet=quiet)
+    with progress(label, len(sets), quiet=quiet, done=len(results)) as advance:
+        for name, heads in sets:
+            if not heads:
+                results[name] = SetResult(name, heads, scorer.unchanged, float("inf"))
+        wanted = [(name, heads) for name, heads in sets if heads]
+        for result in scorer.score(wanted, done=set(results)):
+            save_result(run, group, result)
+            results[result.name] = result
+            advance(1, result.name)
+    return results

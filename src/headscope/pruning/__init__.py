@@ -1,0 +1,1 @@
+"""Which heads can be removed together, and a model without them."""

@@ -1,0 +1,183 @@
+"""The rows of the table `pruned`: what the best set of every size costs on unseen examples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from headscope.axes import HeadSet, set_name
+from headscope.examples import Labels
+from headscope.model.tap import Mode
+from headscope.stats.changes import change_intervals
+from headscope.stats.means import mean_interval
+from headscope.stats.metrics import METRICS
+from headscope.stats.noninferiority import noninferiority
+from headscope.tasks.base import Task
+from headscope.tasks.outputs import Logits, losses, majority, predictions
+
+
+@dataclass(frozen=True)
+class PrunedRow:
+    """A row of `pruned`: a number of kept heads and a metric, in points."""
+
+    kept: int
+    removed: int
+    heads: str
+    mode: Mode
+    repair: str
+    metric: str
+    baseline: float
+    value: float
+    delta: float
+    low: float
+    high: float
+    n: int
+    unit: str
+    majority: float
+    margin: float
+    p: float
+    activation_change: float | None
+    loss: float
+    loss_change: float
+    loss_low: float
+    loss_high: float
+    search_loss: float
+    search_n: int
+    choice_value: float
+    choice_n: int
+    scored: int
+    seconds: float
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """A set of the path, with what is known of it before it meets the validation examples.
+
+    Attributes:
+        kept: The heads that are kept.
+        removed: How many are removed.
+        repair: What was done to make up for them.
+        search_loss: The mean loss on the examples of the search.
+        choice_values: The score on the examples by which a size is chosen, by metric, in points.
+        scored: How many sets the search scored.
+        seconds: How long it took.
+        chosen: Whether this is the recommended set.
+    """
+
+    kept: HeadSet
+    removed: int
+    repair: str
+    search_loss: float
+    choice_values: dict[str, float]
+    scored: int
+    seconds: float
+    chosen: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """What the sets of a path are judged by.
+
+    Attributes:
+        task: Its metrics are taken.
+        train: The labels of the training examples, of which the commonest is the baseline.
+        labels: The true labels of the validation examples.
+        unchanged: What the whole model puts out for them.
+        mode: What stands for a removed head.
+        within: By which share of itself a score may fall.
+        search_n: How many examples the search looked at.
+        choice_n: By how many examples a size was chosen.
+        seed: Of bootstraps.
+    """
+
+    task: Task
+    train: Labels
+    labels: Labels
+    unchanged: Logits
+    mode: Mode
+    within: float
+    search_n: int
+    choice_n: int
+    seed: int
+
+
+def pruned_rows(
+    found: Sequence[Found],
+    outputs: Float[np.ndarray, "set example output"],
+    changes: Sequence[float | None],
+    validation: Validation,
+) -> list[PrunedRow]:
+    """The rows of sets, metric by metric.
+
+    Args:
+        found: The sets.
+        outputs: What the model puts out for the validation examples without each set's heads.
+        changes: How far the output of the least moved of the removed heads moved, relative to its
+            norm; None where no head is removed.
+        validation: The whole model, and what else the rows say.
+    """
+    task, labels, seed = validation.task, validation.labels, validation.seed
+    base = predictions(task, validation.unchanged)
+    after = np.stack([predictions(task, of_set) for of_set in outputs])
+    guessed = majority(task, validation.train, len(labels))
+    loss = [_loss_change(validation, of_set) for of_set in outputs]
+    rows = []
+    for metric in task.metrics:
+        baseline = METRICS[metric].score(labels, base)
+        margin = margin_of(baseline, validation.within)
+        intervals = change_intervals(metric, labels, base, after, seed)
+        p = noninferiority(metric, labels, base, after, margin, seed)
+        for number, one in enumerate(found):
+            value = METRICS[metric].score(labels, after[number])
+            low, high = intervals[number]
+            mean, change, loss_low, loss_high = loss[number]
+            rows.append(
+                PrunedRow(
+                    kept=len(one.kept),
+                    removed=one.removed,
+                    heads=set_name(one.kept),
+                    mode=validation.mode,
+                    repair=one.repair,
+                    metric=metric,
+                    baseline=baseline,
+                    value=value,
+                    delta=value - baseline,
+                    low=low,
+                    high=high,
+                    n=len(labels),
+                    unit="points",
+                    majority=METRICS[metric].score(labels, guessed),
+                    margin=margin,
+                    p=float(p[number]),
+                    activation_change=changes[number],
+                    loss=mean,
+                    loss_change=change,
+                    loss_low=loss_low,
+                    loss_high=loss_high,
+                    search_loss=one.search_loss,
+                    search_n=validation.search_n,
+                    choice_value=one.choice_values.get(metric, float("nan")),
+                    choice_n=validation.choice_n,
+                    scored=one.scored,
+                    seconds=one.seconds,
+                    chosen=one.chosen,
+                )
+            )
+    return rows
+
+
+def margin_of(baseline: float, within: float) -> float:
+    """By how many points a score may fall: a share of itself, and never nothing."""
+    return max(within * abs(baseline), 1e-6)
+
+
+def _loss_change(validation: Validation, outputs: Logits) -> tuple[float, float, float, float]:
+    """The mean loss, its change, and the ends of the interval of the change."""
+    task, labels = validation.task, validation.labels
+    after = losses(task, labels, outputs)
+    change = after - losses(task, labels, validation.unchanged)
+    n = np.array([len(change)])
+    mean, low, high = mean_interval(n, change.sum()[None], (change**2).sum()[None])
+    return float(after.mean()), mean.item(), low.item(), high.item()

@@ -1,0 +1,116 @@
+"""What the table `pruned` says, in sentences for the console, the page and a model's README."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from headscope.errors import HeadscopeError
+from headscope.results.numbers import number
+from headscope.stats.noninferiority import LEVEL
+
+_COLUMNS = (
+    "kept", "removed", "repair", "metric", "baseline", "value", "delta", "low", "high", "n",
+    "majority", "margin", "p",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A row of the table `pruned`; what is not known is None."""
+
+    kept: int
+    removed: int
+    repair: str
+    metric: str
+    baseline: float
+    value: float
+    delta: float
+    low: float | None
+    high: float | None
+    n: int
+    majority: float
+    margin: float
+    p: float | None
+
+    @property
+    def heads(self) -> int:
+        """How many heads the whole model has."""
+        return self.kept + self.removed
+
+    @property
+    def cost(self) -> str:
+        """What it costs, with its interval.
+
+        >>> scores = {"baseline": 86.0, "value": 85.0, "delta": -1.0, "low": -2.5, "high": 0.5}
+        >>> rest = {"n": 408, "majority": 68.4, "margin": 0.9, "p": 0.6}
+        >>> Pruned(36, 36, "none", "accuracy", **scores, **rest).cost
+        'accuracy 85.0 in place of 86.0 (−1.0, 95% −2.5 to 0.5, n = 408)'
+        """
+        if self.low is None or self.high is None:
+            spread = "no interval"
+        else:
+            spread = f"95% {number(self.low, 'points')} to {number(self.high, 'points')}"
+        change = number(self.delta, "points", signed=True)
+        return (
+            f"{self.metric} {number(self.value, 'points')} in place of "
+            f"{number(self.baseline, 'points')} ({change}, {spread}, n = {self.n})"
+        )
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is shown that the score falls by less than the margin."""
+        margin = f"{number(self.margin, 'points')} points"
+        if self.p is not None and self.p < LEVEL:
+            return f"it is shown that the score falls by less than {margin} (p = {self.p:.2g})"
+        if self.high is not None and self.high < -self.margin:
+            return f"the score falls by more than {margin}"
+        tested = "" if self.p is None else f" (p = {self.p:.2g}, {LEVEL} or less would show it)"
+        return (
+            f"that the score falls by less than {margin} cannot be shown with {self.n} "
+            f"examples{tested}"
+        )
+
+    @property
+    def sentence(self) -> str:
+        """What can go, and what that costs."""
+        share = f"{100 * self.removed / self.heads:.0f}%"
+        repaired = {
+            "none": "",
+            "refit": ", output projections refitted",
+            "fine-tuned": ", trained on",
+        }
+        text = (
+            f"{self.removed} of {self.heads} heads ({share}) removed together"
+            f"{repaired.get(self.repair, '')}: {self.cost}; {self.verdict}"
+        )
+        if self.value <= self.majority:
+            text += (
+                f"; always answering the same gives {number(self.majority, 'points')}, so what is "
+                "left knows nothing of the task"
+            )
+        return text
+
+
+def pruned_of(table: pl.DataFrame) -> list[Pruned]:
+    """The rows of a table `pruned`."""
+    rows = table.select(_COLUMNS).iter_rows()
+    return [Pruned(*row) for row in rows]
+
+
+def recommended(table: pl.DataFrame) -> list[Pruned]:
+    """The rows of the recommended sets, by the first metric.
+
+    Raises:
+        HeadscopeError: No set of heads can go within the margin.
+    """
+    first = table.filter(metric=table["metric"][0])
+    chosen = pruned_of(first.filter("chosen"))
+    if chosen:
+        return chosen
+    single = pruned_of(first.filter(removed=1))[0]
+    raise HeadscopeError(
+        f"no head can go without a fall of {single.metric} by more than "
+        f"{number(single.margin, 'points')} points on the training examples by which the size is "
+        f"chosen; on {single.n} validation examples the cheapest head changes it by "
+        f"{number(single.delta, 'points', signed=True)}: give a larger --within, or --keep"
+    )
