@@ -91,7 +91,17 @@ def test_definitions_are_whole() -> None:
             assert bool(column.unit) or not column.dtype.is_numeric() or column.name in UNITLESS
 
 
-COMMANDS = {"study", "finetune", "measure", "compare", "disable", "relations", "paper", "annotate"}
+COMMANDS = {
+    "study",
+    "prune",
+    "finetune",
+    "measure",
+    "compare",
+    "disable",
+    "relations",
+    "paper",
+    "annotate",
+}
 UNITLESS = {"seed", "cluster", "other_cluster"}
 
 

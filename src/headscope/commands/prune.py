@@ -26,7 +26,7 @@ class Pruning(TaskSettings):
     keep: options.Keep = None
     within: options.Within = None
     mode: options.PruningMode = "mean"
-    search_examples: options.SearchExamples = 2000
+    search_examples: options.SearchExamples = 500
     memory: options.Memory = 2.0
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from headscope.ablation.half import formats
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import HeadSet, all_heads
@@ -18,6 +19,7 @@ from headscope.commands.searching import Looked, Searched, score_path
 from headscope.errors import HeadscopeError
 from headscope.model.budget import fitting_tokens
 from headscope.model.encoding import Encoded, batches
+from headscope.model.precision import Precision
 from headscope.progress import progress, say
 from headscope.pruning.choice import fewest_kept
 from headscope.pruning.rows import Found, Validation, margin_of, pruned_rows
@@ -95,16 +97,27 @@ def check_worth(name: str, scores: Sequence[ScoreRow]) -> None:
         )
 
 
-def _scorer(asked: Pruning, session: Session, encoded: Encoded) -> Scorer:
+def _scorer(asked: Pruning, session: Session, encoded: Encoded, precision: Precision) -> Scorer:
     return Scorer(
         session.model,
         encoded,
         asked.mode,
         batch_tokens=asked.batch_tokens,
-        precision=asked.precision,
+        precision=precision,
         memory=int(asked.memory * GIBIBYTE),
         note=partial(say, quiet=asked.quiet),
     )
+
+
+def _of_search(asked: Pruning, session: Session) -> Precision:
+    """In which precision a search scores: half, where the device has it and nothing else is asked.
+
+    Its error of a mean loss is far below what tells two samples of examples apart, and it takes
+    three quarters of the time of exact predictions.
+    """
+    if asked.precision != "auto":
+        return asked.precision
+    return "bf16" if formats(session.model.hf.device) else "fp32"
 
 
 def find_path(asked: Pruning, session: Session, looked: Looked, run: Run) -> Path:
@@ -114,7 +127,7 @@ def find_path(asked: Pruning, session: Session, looked: Looked, run: Run) -> Pat
         cut = batches(examples.encoded.lengths, fitting_tokens(model, asked.batch_tokens))
         model.measure_means(examples.encoded.batch(rows, model.hf.device) for rows in cut)
     heads = all_heads(model.layers, model.heads)
-    scorer = _scorer(asked, session, examples.encoded)
+    scorer = _scorer(asked, session, examples.encoded, _of_search(asked, session))
     searched = Searched(run, scorer, session.task, examples, heads, quiet=asked.quiet)
     with progress("searching", steps_of(len(heads)), quiet=asked.quiet) as advance:
         steps = search(searched, len(heads), advance=advance)
@@ -150,7 +163,7 @@ def _results_of(
     asked: Pruning, session: Session, run: Run, group: str, encoded: Encoded, path: Path
 ) -> list[SetResult]:
     """What the model puts out for some examples with each set of a path removed."""
-    scorer = _scorer(asked, session, encoded)
+    scorer = _scorer(asked, session, encoded, asked.precision)
     label = f"scoring the path ({group})"
     results = score_path(run, group, scorer, path.named, label=label, quiet=asked.quiet)
     return [results[name] for name, _ in path.named]

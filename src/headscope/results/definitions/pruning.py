@@ -80,8 +80,8 @@ PRUNED = Table(
         number(
             "search_loss",
             _LOSS,
-            "What the search lowered: the mean loss on the training examples that it looked at. "
-            "The best of many, so it flatters.",
+            "What the search lowered: the mean loss on the training examples that it looked at, in "
+            "half precision where the device has it. The best of many, so it flatters.",
         ),
         count("search_n", "examples", "How many examples the search looked at."),
         optional(
