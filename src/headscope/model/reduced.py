@@ -189,11 +189,15 @@ def _with_fewer_heads(attention: nn.Module, parts: AttentionParts, kept: int) ->
     )
     for name in parts.projections:
         own: Any = reduced.get_submodule(name)
-        size = kept * int(getattr(attention, "attention_head_size", 0) or attention.head_dim)
+        size = kept * _head_size(attention)
         rows = size * 3 // len(parts.projections)
         linear = nn.Linear(own.in_features, rows, bias=own.bias is not None)
         reduced.set_submodule(name, linear)
     return reduced
+
+
+def _head_size(attention: Any) -> int:
+    return int(getattr(attention, "attention_head_size", None) or attention.head_dim)
 
 
 class _MPNetHeads(nn.Module):
@@ -253,15 +257,18 @@ def build(config: PretrainedConfig, kept: Kept, mode: Mode, name: str) -> PreTra
         refusing(f"no model can be built from the config.json of {name!r}", "correct it"),
         torch.random.fork_rng(devices=[]),
     ):
-        hf: PreTrainedModel = auto.from_config(config, dtype=torch.float32, trust_remote_code=False)
+        hf: Any = auto.from_config(config, dtype=torch.float32, trust_remote_code=False)
+        hf.eval()
     heads = int(text_config(config).num_attention_heads)
     for layer, stay in zip(encoder_layers(hf), kept, strict=True):
         if len(stay) == heads:
             continue
-        attention, output = layer.get_submodule(parts.attention), layer.get_submodule(parts.output)
+        attention = layer.get_submodule(parts.attention)
+        output: Any = layer.get_submodule(parts.output)
         reduced = ReducedAttention(attention, output, parts, stay, heads, mode)
         layer.set_submodule(parts.attention, reduced)
         if not parts.own_output:
             # The reduced attention has projected already.
             layer.set_submodule(parts.output, nn.Identity())
-    return hf.eval()
+    built: PreTrainedModel = hf
+    return built

@@ -220,7 +220,7 @@ class ReducedModel(Model):
         yield
 
     @property
-    def output_layers(self) -> list[nn.Linear]:  # type: ignore[override]
+    def output_layers(self) -> list[nn.Linear]:
         """Refused."""
         self._refuse()
 

@@ -44,7 +44,7 @@ def reduced_copy(model: Model, removal: Removal) -> PreTrainedModel:
     whole = {name: tensor.detach().cpu() for name, tensor in model.hf.state_dict().items()}
     missing, _ = reduced.load_state_dict(whole, strict=False)
     layers = zip(encoder_layers(model.hf), encoder_layers(reduced), strict=True)
-    filled: set[str] = set()
+    filled: set[int] = set()
     for index, (layer, small) in enumerate(layers):
         target = small.get_submodule(parts.attention)
         if isinstance(target, ReducedAttention):
@@ -55,7 +55,8 @@ def reduced_copy(model: Model, removal: Removal) -> PreTrainedModel:
     lacking = [name for name in missing if id(own[name]) not in filled]
     if lacking:
         raise RuntimeError(f"no weights were given to {', '.join(lacking)}")
-    return reduced.to(model.hf.device)
+    nn.Module.to(reduced, model.hf.device)
+    return reduced
 
 
 class _Source:
