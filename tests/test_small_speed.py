@@ -16,7 +16,7 @@ from headscope.model.model import Model
 from headscope.model.removal import Removal
 from headscope.pruning import speed
 from headscope.pruning.small import write_small
-from headscope.results.tables import TABLES
+from headscope.results.definitions.pruning import SIZES
 from removals import SETS, TASK
 
 HIDDEN = HEADS * HEAD_SIZE
@@ -67,7 +67,7 @@ def test_rows_fit_the_table(pair: tuple[Model, Model]) -> None:
     rows = speed.measure_speed(*pair, lengths=(5, 9), batches=(1, 2), seconds=0.01)
     assert [(row.tokens, row.batch) for row in rows] == [(5, 1), (5, 2), (9, 1), (9, 2)]
     assert all(row.n >= 3 and row.value > 0 for row in rows)
-    table = TABLES["sizes"]
+    table = SIZES
     named = [{"model": "m", "task": "t", **asdict(row)} for row in rows]
     table.check(pl.DataFrame(named, schema=table.schema))
 
