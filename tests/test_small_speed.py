@@ -52,10 +52,10 @@ def test_models_take_turns_and_speeds_are_of_medians(
 
     monkeypatch.setattr(speed, "_seconds", seconds)
     (row,) = speed.measure_speed(*pair, lengths=(7, 9999), batches=(2,), seconds=5.0)
-    # After two passes of each that do not count, the first of a round is the second of the next.
+    # After a pass of each that does not count, the first of a round is the second of the next.
     whole, small = pair
-    assert order[:4] == [whole, whole, small, small]
-    assert order[4:10] == [whole, small, small, whole, whole, small]
+    assert order[:2] == [whole, small]
+    assert order[2:8] == [whole, small, small, whole, whole, small]
     assert (row.whole, row.small, row.value, row.low, row.high) == (4.0, 8.0, 2.0, 2.0, 2.0)
     assert (row.tokens, row.batch, row.n, row.mode) == (7, 2, 60, "zero")
     assert (row.heads, row.heads_kept) == (15, 9)
@@ -66,7 +66,7 @@ def test_models_take_turns_and_speeds_are_of_medians(
 def test_rows_fit_the_table(pair: tuple[Model, Model]) -> None:
     rows = speed.measure_speed(*pair, lengths=(5, 9), batches=(1, 2), seconds=0.01)
     assert [(row.tokens, row.batch) for row in rows] == [(5, 1), (5, 2), (9, 1), (9, 2)]
-    assert all(row.n >= 3 and row.value > 0 for row in rows)
+    assert all(row.n >= 1 and row.value > 0 for row in rows)
     table = SIZES
     named = [{"model": "m", "task": "t", **asdict(row)} for row in rows]
     table.check(pl.DataFrame(named, schema=table.schema))

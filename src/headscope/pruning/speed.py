@@ -22,7 +22,6 @@ LENGTHS = (32, 128, 512)
 BATCHES = (1, 32)
 """Texts in a batch."""
 SECONDS = 30.0
-_FEWEST = 3
 _MOST = 60
 
 
@@ -87,16 +86,16 @@ def measure_speed(
     """Measure how fast a model without some heads is beside the whole one, on the device that both
     are on.
 
-    In every round each of the two runs once, the other first in the next round. The first two
-    passes of each count for nothing. A length that the model cannot read is left out.
+    In every round each of the two runs once, the other first in the next round. The first pass of
+    each counts for nothing. A length that the model cannot read is left out.
 
     Args:
         whole: The whole model.
         small: The same with fewer heads.
         lengths: Tokens of a text.
         batches: Texts in a batch.
-        seconds: About how long all of it may take; a pair of lengths and batches that needs longer
-            for three rounds takes longer.
+        seconds: About how long all of it may take. Each length and batch is measured in one round
+            at least, so that a large model on a slow device takes longer, and has no intervals.
 
     Raises:
         HeadscopeError: They are not on the same device, no heads are removed from the small one, or
@@ -133,11 +132,10 @@ def _speed(whole: Model, small: Model, length: int, count: int, seconds: float) 
     begun = time.perf_counter()
     columns = _texts(whole, length, count)
     for model in (whole, small):
-        for _ in range(2):
-            _seconds(model, columns)
+        _seconds(model, columns)
     times: list[tuple[float, float]] = []
     while len(times) < _MOST:
-        if len(times) >= _FEWEST and time.perf_counter() - begun > seconds:
+        if times and time.perf_counter() - begun > seconds:
             break
         if len(times) % 2:
             second = _seconds(small, columns)
