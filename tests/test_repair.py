@@ -56,11 +56,14 @@ def test_a_repaired_model_is_nearer_and_is_written(family: str, mode: Any, tmp_p
     with repair.applied(model):
         repaired = outputs(model, removal)
         assert model.hash == hash_before
-        for writer, name in ((write_small, "small"), (write_full, "full")):
-            if name == "full" and mode == "uniform" and family in ("mpnet", "modernbert"):
-                continue
-            written = writer(model, removal, TASK, tmp_path / name)
-            assert torch.allclose(outputs(load(written.folder, device="cpu")), repaired, atol=1e-5)
+    for writer, name in ((write_small, "small"), (write_full, "full")):
+        if name == "full" and mode == "uniform" and family in ("mpnet", "modernbert"):
+            continue
+        written = writer(model, removal, TASK, tmp_path / name, repair=repair)
+        assert torch.allclose(outputs(load(written.folder, device="cpu")), repaired, atol=1e-5)
+        text = (written.folder / "README.md").read_text()
+        assert "were fitted again, by least squares" in text
+        assert f"on {repair.tokens:,} tokens" in text
     assert (repaired - outputs(model, removal)).abs().max() > 1e-3
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.hf.state_dict().items())
 

@@ -13,6 +13,7 @@ from headscope.axes import Head
 from headscope.model.model import Model
 from headscope.model.reduced_files import REDUCED_WEIGHTS
 from headscope.model.removal import Removal
+from headscope.pruning.repair import Repair
 from headscope.tasks.base import Task
 
 Form = Literal["full", "small"]
@@ -60,22 +61,26 @@ class Subject:
         removal: What is removed.
         task: The task.
         form: Which kind of checkpoint it is.
-        parameters: How many weights it has.
-        bytes: How large its file of weights is.
         costs: What the removal costs.
+        repair: Output projections that were fitted again; None if none were.
     """
 
     model: Model
     removal: Removal
     task: Task
     form: Form
-    parameters: int
-    bytes: int
-    costs: tuple[Cost, ...]
+    costs: tuple[Cost, ...] = ()
+    repair: Repair | None = None
 
 
-def card(subject: Subject) -> str:
-    """A card in Markdown with the front matter of the hub."""
+def card(subject: Subject, parameters: int, size: int) -> str:
+    """A card in Markdown with the front matter of the hub.
+
+    Args:
+        subject: What it is about.
+        parameters: How many weights the checkpoint has.
+        size: How large its file of weights is, in bytes.
+    """
     model, removal = subject.model, subject.removal
     of, gone = model.layers * model.heads, len(removal.heads)
     name = plain(model.name)
@@ -86,8 +91,8 @@ def card(subject: Subject) -> str:
         f"{plain(subject.task.name)} with headscope.\n",
         f"## What was removed\n\n{gone} of {of} heads, mode {removal.mode}. "
         f"{_INSTEAD[removal.mode]} Layers and heads are counted from 1.\n\n"
-        f"{_heads_table(removal.heads, model.layers)}",
-        f"## What it costs\n\n{_costs_table(subject.costs)}\n{_size(subject)}",
+        f"{_heads_table(removal.heads, model.layers)}{_repaired(subject.repair)}",
+        f"## What it costs\n\n{_costs_table(subject.costs)}\n{_size(model, parameters, size)}",
         _how_to_load(subject),
         _limits(subject),
     ]
@@ -147,12 +152,22 @@ def _interval(cost: Cost) -> str:
     return f"{cost.low:+.2f} to {cost.high:+.2f}"
 
 
-def _size(subject: Subject) -> str:
-    whole = sum(tensor.numel() for tensor in subject.model.hf.parameters())
-    share = 100 * subject.parameters / whole
+def _size(model: Model, parameters: int, size: int) -> str:
+    whole = sum(tensor.numel() for tensor in model.hf.parameters())
+    share = 100 * parameters / whole
     return (
-        f"The model has {subject.parameters:,} weights ({share:.1f}% of the whole model's "
-        f"{whole:,}), a file of {subject.bytes:,} bytes.\n"
+        f"The model has {parameters:,} weights ({share:.1f}% of the whole model's {whole:,}), a "
+        f"file of {size:,} bytes.\n"
+    )
+
+
+def _repaired(repair: Repair | None) -> str:
+    if repair is None:
+        return ""
+    return (
+        "\nThe output projections of the heads that stay were fitted again, by least squares, to "
+        f"what attention puts out in the whole model, on {repair.tokens:,} tokens; nothing was "
+        "trained.\n"
     )
 
 

@@ -2,7 +2,7 @@
 heads are disabled before it stands in its place.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,7 @@ from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.removal import Removal
 from headscope.model.source import CONFIG
-from headscope.pruning.card import Cost, Form, Subject, card
-from headscope.tasks.base import Task
+from headscope.pruning.card import Form, Subject, card
 
 TOLERANCE = 1e-4
 """How far an output may lie from that of the disabled model, relative to the largest output."""
@@ -46,25 +45,13 @@ class Checkpoint:
     difference: float
 
 
-def write(
-    model: Model,
-    removal: Removal,
-    task: Task,
-    folder: Path,
-    form: Form,
-    save: Callable[[Path], None],
-    costs: Sequence[Cost] = (),
-) -> Checkpoint:
+def write(subject: Subject, folder: Path, save: Callable[[Path], None]) -> Checkpoint:
     """Write a checkpoint, check it, and put it in its place.
 
     Args:
-        model: The whole model.
-        removal: What is removed.
-        task: The task of its classification head.
+        subject: What is removed from which model, and what the card says of it.
         folder: Where the checkpoint goes. One that is there is replaced.
-        form: Which kind of checkpoint it is.
         save: Writes the weights and config.json into a folder.
-        costs: What the removal costs, for the model card.
 
     Raises:
         InterventionError: What was written puts out something else than the disabled model; nothing
@@ -73,16 +60,17 @@ def write(
         OSError: It could not be written.
     """
     _refuse_other_content(folder)
+    model, form = subject.model, subject.form
     with replacing_folder(folder) as unfinished:
         with written(f"the checkpoint {form}"):
             save(unfinished)
             model.tokenizer.save_pretrained(unfinished)
         loaded = load(unfinished, device=str(model.hf.device))
-        difference = check_same(model, removal, loaded, form)
+        difference = check_same(model, subject.removal, loaded, form)
         parameters = sum(tensor.numel() for tensor in loaded.hf.parameters())
         size = sum(file.stat().st_size for file in unfinished.glob("*.safetensors"))
-        subject = Subject(model, removal, task, form, parameters, size, tuple(costs))
-        (unfinished / "README.md").write_text(card(subject), encoding="utf-8")
+        text = card(subject, parameters, size)
+        (unfinished / "README.md").write_text(text, encoding="utf-8")
     return Checkpoint(folder, parameters, size, difference)
 
 

@@ -16,16 +16,22 @@ from headscope.model.reduced import PARTS
 from headscope.model.reduced_files import FOLDED, Reduced, say_reduced
 from headscope.model.reduced_weights import plain_config
 from headscope.model.removal import Removal
-from headscope.pruning.card import Cost
+from headscope.pruning.card import Cost, Subject
 from headscope.pruning.checkpoint import Checkpoint, refuse_shared_layers, write
 from headscope.pruning.names import name_labels
+from headscope.pruning.repair import Repair, repaired
 from headscope.tasks.base import Task
 
 _WINDOW = "sliding_attention"
 
 
 def write_full(
-    model: Model, removal: Removal, task: Task, folder: Path, costs: Sequence[Cost] = ()
+    model: Model,
+    removal: Removal,
+    task: Task,
+    folder: Path,
+    costs: Sequence[Cost] = (),
+    repair: Repair | None = None,
 ) -> Checkpoint:
     """Write a checkpoint of the same architecture in which heads do what `removal` says, and check
     that its outputs are those of the model with the same heads disabled.
@@ -37,24 +43,26 @@ def write_full(
     >>> write_full(model, Removal.of(model, "L1H2", "zero"), task, folder)      # doctest: +SKIP
 
     Args:
-        model: The whole model; its weights as they are now are taken.
+        model: The whole model.
         removal: What is removed.
         task: The task of its classification head; gives the labels' names.
         folder: Where the checkpoint goes. One that is there is replaced.
         costs: What the removal costs, for the model card.
+        repair: Output projections that were fitted again, which the checkpoint gets.
 
     Raises:
         HeadscopeError: The mode cannot be put into the weights of this model, or the checkpoint is
             not the same.
         OSError: It could not be written.
     """
-    hf = folded_copy(model, removal)
-    name_labels(hf.config, task)
+    with repaired(model, repair):
+        hf = folded_copy(model, removal)
+        name_labels(hf.config, task)
 
-    def save(target: Path) -> None:
-        hf.save_pretrained(target)
+        def save(target: Path) -> None:
+            hf.save_pretrained(target)
 
-    return write(model, removal, task, folder, "full", save, costs)
+        return write(Subject(model, removal, task, "full", tuple(costs), repair), folder, save)
 
 
 def folded_copy(model: Model, removal: Removal) -> PreTrainedModel:

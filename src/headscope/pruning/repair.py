@@ -86,6 +86,13 @@ class Repair:
                 _put(linear, projection)
 
 
+@contextmanager
+def repaired(model: Model, repair: Repair | None) -> Iterator[None]:
+    """While the context is open, a model has the projections of a repair, if there is one."""
+    with nullcontext() if repair is None else repair.applied(model):
+        yield
+
+
 def _present(linear: nn.Linear) -> Projection:
     bias = None if linear.bias is None else linear.bias.detach().clone()
     return Projection(linear.weight.detach().clone(), bias)

@@ -12,14 +12,20 @@ from headscope.model.model import Model
 from headscope.model.reduced_files import Reduced, as_reduced, save_reduced
 from headscope.model.reduced_weights import reduced_copy
 from headscope.model.removal import Removal
-from headscope.pruning.card import Cost
+from headscope.pruning.card import Cost, Subject
 from headscope.pruning.checkpoint import Checkpoint, refuse_shared_layers, write
 from headscope.pruning.names import name_labels
+from headscope.pruning.repair import Repair, repaired
 from headscope.tasks.base import Task
 
 
 def write_small(
-    model: Model, removal: Removal, task: Task, folder: Path, costs: Sequence[Cost] = ()
+    model: Model,
+    removal: Removal,
+    task: Task,
+    folder: Path,
+    costs: Sequence[Cost] = (),
+    repair: Repair | None = None,
 ) -> Checkpoint:
     """Write a checkpoint from which heads are removed, and check that its outputs are those of the
     model with the same heads disabled.
@@ -30,23 +36,25 @@ def write_small(
     >>> write_small(model, Removal.of(model, "L1H2", "zero"), task, folder)     # doctest: +SKIP
 
     Args:
-        model: The whole model; its weights as they are now are taken.
+        model: The whole model.
         removal: What is removed.
         task: The task of its classification head; gives the labels' names.
         folder: Where the checkpoint goes. One that is there is replaced.
         costs: What the removal costs, for the model card.
+        repair: Output projections that were fitted again, which the checkpoint gets.
 
     Raises:
         HeadscopeError: Heads of this family are not removed, or the checkpoint is not the same.
         OSError: It could not be written.
     """
     refuse_shared_layers(model)
-    hf = reduced_copy(model, removal)
-    kept = removal.kept(model.layers, model.heads)
-    as_reduced(hf, Reduced.of(kept, removal.mode, model.heads))
-    name_labels(hf.config, task)
+    with repaired(model, repair):
+        hf = reduced_copy(model, removal)
+        kept = removal.kept(model.layers, model.heads)
+        as_reduced(hf, Reduced.of(kept, removal.mode, model.heads))
+        name_labels(hf.config, task)
 
-    def save(target: Path) -> None:
-        save_reduced(hf, target)
+        def save(target: Path) -> None:
+            save_reduced(hf, target)
 
-    return write(model, removal, task, folder, "small", save, costs)
+        return write(Subject(model, removal, task, "small", tuple(costs), repair), folder, save)
