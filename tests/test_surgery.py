@@ -58,7 +58,7 @@ def put_out_by(hf: Any, model: Model) -> Tensor:
     """What a copy of a model puts out for what `outputs` gives the model."""
     batches = [removals.batch_of(model), removals.batch_of(model, TEXTS[:1])]
     with torch.no_grad():
-        return torch.cat([hf.eval()(**batch).logits for batch in batches])
+        return torch.cat([hf(**batch).logits for batch in batches])
 
 
 def can_be_folded(family: str, mode: str) -> bool:

@@ -258,7 +258,6 @@ def build(config: PretrainedConfig, kept: Kept, mode: Mode, name: str) -> PreTra
         torch.random.fork_rng(devices=[]),
     ):
         hf: Any = auto.from_config(config, dtype=torch.float32, trust_remote_code=False)
-        hf.eval()
     heads = int(text_config(config).num_attention_heads)
     for layer, stay in zip(encoder_layers(hf), kept, strict=True):
         if len(stay) == heads:
@@ -270,5 +269,6 @@ def build(config: PretrainedConfig, kept: Kept, mode: Mode, name: str) -> PreTra
         if not parts.own_output:
             # The reduced attention has projected already.
             layer.set_submodule(parts.output, nn.Identity())
+    hf.eval()
     built: PreTrainedModel = hf
     return built

@@ -84,13 +84,15 @@ def folded_copy(model: Model, removal: Removal) -> PreTrainedModel:
     kept = removal.kept(model.layers, model.heads)
     say_reduced(config, Reduced.of(kept, removal.mode, model.heads), FOLDED)
     with torch.random.fork_rng(devices=[]):
-        hf = type(model.hf)(config)
+        hf: Any = type(model.hf)(config)
+    hf.eval()
     for name, tensor in hf.state_dict().items():
         if name not in state:
             # ModernBERT has biases everywhere in its attention, or nowhere.
             state[name] = torch.zeros_like(tensor)
     hf.load_state_dict(state, strict=True)
-    return hf
+    folded: PreTrainedModel = hf
+    return folded
 
 
 def _outputs(model: Model) -> list[str]:
