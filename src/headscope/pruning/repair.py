@@ -28,7 +28,7 @@ from headscope.model.projections import split
 from headscope.model.removal import Removal
 from headscope.model.tap import Call, Edit
 
-RIDGE = 0.01
+RIDGE = 1.0
 """How strongly a projection is drawn toward its present weights, relative to the mean square of the
 heads' outputs.
 """
