@@ -72,7 +72,7 @@ $(VENV)/demo.done: $(VENV)/torch.done pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev.done: $(VENV)/torch.done pyproject.toml constraints.txt
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[offline,words,framenet,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[offline,words,framenet,onnx,dev]'
 	touch $@
 
 clean:

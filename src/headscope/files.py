@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 @contextmanager
@@ -59,3 +60,27 @@ def written(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise OSError(f"{what} could not be written: {error}") from error
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to write to in place of `folder`, which keeps its old content until the block
+    ends well.
+
+    Args:
+        folder: The folder that is to have the new content. Its parent is made.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=".saving-") as place:
+        unfinished, before = Path(place) / "new", Path(place) / "old"
+        unfinished.mkdir()
+        yield unfinished
+        for file in unfinished.rglob("*"):
+            if file.is_file():
+                with file.open("rb+") as content:
+                    os.fsync(content.fileno())
+        # A folder that has files cannot be replaced by one call.
+        if folder.exists():
+            folder.rename(before)
+        unfinished.rename(folder)
+        sync_folder(folder.parent)

@@ -2,7 +2,7 @@
 if not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from headscope.axes import Head
 from headscope.errors import InterventionError
 from headscope.model.model import Model
+from headscope.model.reduced_files import folded_heads
 from headscope.model.tap import Call, Edit
 
 Maps = Float[Tensor, "batch head query key"]
@@ -77,8 +78,9 @@ def check(model: Model) -> tuple[str, ...]:
         states_are_the_models_own(states, expected.states, real, "unobserved")
     real = single["attention_mask"].bool()
     states_are_the_models_own(edited, plain[1].states, real, "edited in no head")
+    folded = folded_heads(model.hf.config, model.name)
     for layer in range(1, model.layers + 1):
-        disabling_changes_the_output(model, single, output, layer)
+        disabling_changes_the_output(model, single, output, layer, folded)
     notes = padding_note(unobserved[0], unobserved[1], real)
     if model.has_head and not notes:
         head_does_not_read_padding(model.hf(**batches[0])[0], output)
@@ -230,14 +232,22 @@ def padding_gets_nothing(maps: Maps, real: Real, layer: int) -> None:
 
 
 def disabling_changes_the_output(
-    model: Model, batch: dict[str, Tensor], output: Tensor, layer: int
+    model: Model,
+    batch: dict[str, Tensor],
+    output: Tensor,
+    layer: int,
+    folded: Collection[Head] = (),
 ) -> None:
-    """With the heads of a layer disabled, the output of each of them moves, and the model's too."""
+    """With the heads of a layer disabled, the output of each of them moves, and the model's too;
+    those whose removal is folded into the weights need not.
+    """
     heads = torch.arange(model.heads, device=model.hf.device)
     with model.tap.edited(Edit({layer - 1: heads}, "uniform")) as edit:
         disabled = model.hf(**batch)[0]
-    moved = [edit.change[Head(layer, head)] > 0 for head in range(1, model.heads + 1)]
-    if not all(moved) or torch.equal(output, disabled):
+    working = [Head(layer, head) for head in range(1, model.heads + 1)]
+    working = [head for head in working if head not in folded]
+    moved = [edit.change[head] > 0 for head in working]
+    if not all(moved) or (working and torch.equal(output, disabled)):
         raise InterventionError(f"disabling the heads of layer {layer} changed nothing")
 
 

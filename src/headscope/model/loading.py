@@ -26,6 +26,13 @@ from headscope.model.config import language_note, read_config
 from headscope.model.families import family_of, refuse
 from headscope.model.heads import CLASSIFIER, architecture, check_outputs
 from headscope.model.model import Model
+from headscope.model.reduced_files import (
+    UNTAPPED,
+    ReducedModel,
+    folded_note,
+    is_reduced,
+    load_reduced,
+)
 from headscope.model.source import Source, find
 from headscope.model.tokenizers import check_tokenizer
 from headscope.model.weights import Loaded, pretrained
@@ -42,6 +49,9 @@ def load(
     device: str | None = None,
 ) -> Model:
     """Load an encoder and check that its heads can be tapped.
+
+    A folder `small` from which heads are removed gives a model that scores and trains, and whose
+    heads can be neither observed nor disabled.
 
     Args:
         name_or_dir: A hub name, a folder, or an embedded model ("minilm").
@@ -63,11 +73,14 @@ def load(
     config = read_config(source.folder, source.name)
     refuse(source.name, config)
     parts = texts_alone(config, source.name) + language_note(config, source.name)
+    parts += folded_note(config, source.name)
     without_decoder(config)
     if labels is not None:
         refuse_classifier(config, source.name)
     tokenizer = _tokenizer(source, config)
-    if init == "random":
+    if is_reduced(config):
+        loaded = _reduced(source, config, labels, init)
+    elif init == "random":
         loaded = _random(source, config, labels, seed)
     else:
         loaded = pretrained(source, config, labels, seed)
@@ -76,7 +89,13 @@ def load(
     marks = check_tokenizer(source.name, tokenizer, hf, source.folder)
     note = family_of(config.model_type).note
     notes = (*source.notes, *parts, *loaded.notes, *((note,) if note else ()), *marks)
-    model = _tapped(loaded, tokenizer, source, notes)
+    if is_reduced(config):
+        where = (source.name, source.path)
+        model: Model = ReducedModel(
+            loaded.hf, tokenizer, *where, loaded.trained_head, UNTAPPED, notes
+        )
+    else:
+        model = _tapped(loaded, tokenizer, source, notes)
     # Some tokenizer files carry their own cut and padding (128 for all-MiniLM-L6-v2), and every
     # call leaves its own behind; lengths are decided at each call, and a saved tokenizer carries
     # neither.
@@ -129,6 +148,16 @@ def _tapped(
         "cannot be measured or disabled reliably; use a model of another family (bert, roberta, "
         "electra, ...) or report this one"
     )
+
+
+def _reduced(source: Source, config: PretrainedConfig, labels: int | None, init: Init) -> Loaded:
+    """A model from which heads are removed."""
+    if init == "random":
+        raise HeadscopeError(
+            f"heads of {source.name} are removed, so random weights say nothing of its family: use "
+            "the model that it was made from"
+        )
+    return load_reduced(source, config, labels)
 
 
 def _random(source: Source, config: PretrainedConfig, labels: int | None, seed: int) -> Loaded:

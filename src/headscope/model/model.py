@@ -129,7 +129,8 @@ class Model:
         return digest.hexdigest()[:16]
 
     @cached_property
-    def _output_layers(self) -> list[nn.Linear]:
+    def output_layers(self) -> list[nn.Linear]:
+        """The linear layer that reads the concatenated heads of every layer."""
         find = family_of(self.family).output_layers
         return find(self.hf, self.tap, self.tokenizer, self.name)
 
@@ -148,7 +149,7 @@ class Model:
         Raises:
             InterventionError: In a layer they are not found.
         """
-        return [split(linear, self.heads) for linear in self._output_layers]
+        return [split(linear, self.heads) for linear in self.output_layers]
 
     @torch.inference_mode()
     def maps(self, text: str, second: str | None = None) -> TextMaps:

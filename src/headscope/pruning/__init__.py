@@ -1,1 +1,1 @@
-"""Which heads can be removed together, and a model without them."""
+"""Which heads can go together, and checkpoints without them."""

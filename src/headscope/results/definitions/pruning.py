@@ -4,6 +4,7 @@ from headscope.results.definitions.scores import MAJORITY, METRIC
 from headscope.results.schema import (
     AS_UNIT,
     EXAMPLES,
+    INTERVAL,
     SOURCE,
     TRUTH,
     UNIT,
@@ -101,6 +102,47 @@ PRUNED = Table(
     commands=("prune",),
     always=("prune",),
     called="the path of pruning",
+)
+
+SIZES = Table(
+    name="sizes",
+    meaning="A row per length and batch: how large and how fast the checkpoint `small` is beside "
+    "the whole model, measured in turns on the same texts without padding.",
+    columns=(
+        *SOURCE,
+        text("mode", "What stands for a removed head: uniform, zero or mean."),
+        count("heads_kept", "heads", "How many heads stay."),
+        count("heads", "heads", "How many heads the whole model has."),
+        count("parameters", "weights", "How many weights the small model has."),
+        count("parameters_whole", "weights", "How many the whole model has."),
+        count("bytes", "bytes", "What the weights of the small model take in float32."),
+        count("bytes_whole", "bytes", "What those of the whole model take."),
+        count("tokens", "tokens", "Tokens of a text."),
+        count("batch", "texts", "Texts in a batch."),
+        text("device", "Where it was measured: cpu or cuda."),
+        count("threads", "threads", "How many threads torch had on the processor."),
+        count(
+            "multiply_adds",
+            "multiply-adds",
+            "Of the small model for a text, in linear layers and in the products of queries, keys "
+            "and values.",
+        ),
+        count("multiply_adds_whole", "multiply-adds", "Of the whole model."),
+        number("small", "sequences per second", "Of the small model, the median over rounds."),
+        number("whole", "sequences per second", "Of the whole model, the median over rounds."),
+        number(
+            "value",
+            AS_UNIT,
+            "How many times as fast the small model is, the median over rounds; in a round each "
+            "model runs once. Its interval is that of the sign test.",
+        ),
+        *INTERVAL,
+        count("n", "rounds", "How many rounds were measured."),
+        UNIT,
+    ),
+    required=("tokens", "batch", "value"),
+    commands=("prune",),
+    called="what removing heads saves",
 )
 
 TABLES = (PRUNED,)

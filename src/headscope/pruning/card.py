@@ -1,0 +1,211 @@
+"""The model card of a checkpoint without some heads: what was removed, what it costs, how it is
+loaded, what it cannot do.
+"""
+
+import html
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from headscope.axes import Head
+from headscope.model.model import Model
+from headscope.model.reduced_files import REDUCED_WEIGHTS
+from headscope.model.removal import Removal
+from headscope.pruning.repair import Repair
+from headscope.tasks.base import Task
+
+Form = Literal["full", "small"]
+
+_ON_HUB = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~-])")
+_LONGEST = 200
+_INSTEAD = {
+    "zero": "A removed head adds nothing.",
+    "mean": "In place of a removed head stands its mean output, a constant.",
+    "uniform": "A removed head attends to all tokens of a text alike.",
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a removal costs by one metric, measured on examples that were not searched on.
+
+    Attributes:
+        metric: The metric, as in "accuracy".
+        whole: Its value for the whole model, in `unit`.
+        pruned: Its value without the heads.
+        low: Lower end of the 95% interval of the change, `pruned` minus `whole`; None where there
+            is none.
+        high: Its upper end.
+        n: How many examples were scored.
+        unit: What the values are counted in.
+    """
+
+    metric: str
+    whole: float
+    pruned: float
+    low: float | None
+    high: float | None
+    n: int
+    unit: str = "points"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a card is about.
+
+    Attributes:
+        model: The whole model.
+        removal: What is removed.
+        task: The task.
+        form: Which kind of checkpoint it is.
+        costs: What the removal costs.
+        repair: Output projections that were fitted again; None if none were.
+    """
+
+    model: Model
+    removal: Removal
+    task: Task
+    form: Form
+    costs: tuple[Cost, ...] = ()
+    repair: Repair | None = None
+
+
+def card(subject: Subject, parameters: int, size: int) -> str:
+    """A card in Markdown with the front matter of the hub.
+
+    Args:
+        subject: What it is about.
+        parameters: How many weights the checkpoint has.
+        size: How large its file of weights is, in bytes.
+    """
+    model, removal = subject.model, subject.removal
+    of, gone = model.layers * model.heads, len(removal.heads)
+    name = plain(model.name)
+    parts = [
+        _front_matter(subject),
+        f"# {name} without {gone} of {of} attention heads\n",
+        f"Made from {name} (weights {model.hash}, family {plain(model.family)}) for the task "
+        f"{plain(subject.task.name)} with headscope.\n",
+        f"## What was removed\n\n{gone} of {of} heads, mode {removal.mode}. "
+        f"{_INSTEAD[removal.mode]} Layers and heads are counted from 1.\n\n"
+        f"{_heads_table(removal.heads, model.layers)}{_repaired(subject.repair)}",
+        f"## What it costs\n\n{_costs_table(subject.costs)}\n{_size(model, parameters, size)}",
+        _how_to_load(subject),
+        _limits(subject),
+    ]
+    return "\n".join(parts)
+
+
+def plain(text: str) -> str:
+    """A text of others as words of a Markdown page: no marks, no markup, one line.
+
+    >>> plain("a*b*<i>")
+    'a\\\\*b\\\\*&lt;i&gt;'
+    """
+    line = " ".join(text.split())[:_LONGEST]
+    return _MARKS.sub(r"\\\1", html.escape(line, quote=False))
+
+
+def _front_matter(subject: Subject) -> str:
+    model = subject.model
+    lines = ["---"]
+    lines.append(f"library_name: {'transformers' if subject.form == 'full' else 'headscope'}")
+    if model.has_head:
+        lines.append("pipeline_tag: text-classification")
+    # A folder of this machine is no model that others can find; JSON is YAML.
+    if model.path == model.name and _ON_HUB.fullmatch(model.path):
+        lines.append(f"base_model: {json.dumps(model.path)}")
+    lines += ["tags:", "- headscope", "- attention-head-pruning"]
+    names = [cost.metric for cost in subject.costs]
+    if names:
+        lines.append("metrics:")
+        lines += [f"- {json.dumps(name)}" for name in names]
+    return "\n".join([*lines, "---", ""])
+
+
+def _heads_table(heads: Iterable[Head], layers: int) -> str:
+    rows = ["| layer | removed heads |", "|---|---|"]
+    for layer in range(1, layers + 1):
+        names = [str(head.head) for head in sorted(heads) if head.layer == layer]
+        rows.append(f"| {layer} | {', '.join(names) or 'none'} |")
+    return "\n".join([*rows, ""])
+
+
+def _costs_table(costs: Iterable[Cost]) -> str:
+    rows = [
+        f"| {plain(cost.metric)} | {cost.whole:.2f} | {cost.pruned:.2f} | "
+        f"{cost.pruned - cost.whole:+.2f} | {_interval(cost)} | {cost.n} | {plain(cost.unit)} |"
+        for cost in costs
+    ]
+    if not rows:
+        return "Not measured when this checkpoint was written.\n"
+    head = "| metric | whole | without the heads | change | 95% interval | examples | unit |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows, ""])
+
+
+def _interval(cost: Cost) -> str:
+    if cost.low is None or cost.high is None:
+        return "none"
+    return f"{cost.low:+.2f} to {cost.high:+.2f}"
+
+
+def _size(model: Model, parameters: int, size: int) -> str:
+    whole = sum(tensor.numel() for tensor in model.hf.parameters())
+    share = 100 * parameters / whole
+    return (
+        f"The model has {parameters:,} weights ({share:.1f}% of the whole model's {whole:,}), a "
+        f"file of {size:,} bytes.\n"
+    )
+
+
+def _repaired(repair: Repair | None) -> str:
+    if repair is None:
+        return ""
+    return (
+        "\nThe output projections of the heads that stay were fitted again, by least squares, to "
+        f"what attention puts out in the whole model, on {repair.tokens:,} tokens; nothing was "
+        "trained.\n"
+    )
+
+
+def _how_to_load(subject: Subject) -> str:
+    if subject.form == "full":
+        auto = "AutoModelForSequenceClassification" if subject.model.has_head else "AutoModel"
+        code = f'from transformers import {auto}\n\nmodel = {auto}.from_pretrained("this folder")\n'
+        return f"## How to load it\n\n```python\n{code}```\n"
+    code = (
+        "import headscope\nfrom transformers import pipeline\n\n"
+        'model = headscope.load("this folder")\n'
+        'classify = pipeline("text-classification", model=model.hf, tokenizer=model.tokenizer)\n'
+        if subject.model.has_head
+        else 'import headscope\n\nmodel = headscope.load("this folder")\n'
+    )
+    return (
+        f"## How to load it\n\n```python\n{code}```\n\n"
+        "`from_pretrained` of transformers alone cannot load it: its layers have fewer heads than "
+        f"transformers can build, and its weights are in `{REDUCED_WEIGHTS}`, so that transformers "
+        "says it finds no weights. Install headscope, or use the checkpoint `full` beside this "
+        "folder, which has the same outputs.\n"
+    )
+
+
+def _limits(subject: Subject) -> str:
+    limits = [
+        "The heads were chosen for the task above; what they do for other tasks or texts was not "
+        "looked at.",
+    ]
+    if subject.form == "full":
+        limits.append(
+            "It is neither smaller nor faster than the whole model: the heads are folded into "
+            "weights and biases. The checkpoint `small` is."
+        )
+    else:
+        limits.append(
+            "The heads that stay can be neither observed nor disabled with headscope; use the "
+            "checkpoint `full` for that."
+        )
+    lines = [f"- {limit}" for limit in limits]
+    return "\n".join(["## What it cannot do\n", *lines, ""])

@@ -1,0 +1,12 @@
+"""The names of a task's labels in a configuration."""
+
+from transformers import PretrainedConfig
+
+from headscope.tasks.base import Task
+
+
+def name_labels(config: PretrainedConfig, task: Task) -> None:
+    """Write the names of a task's classes into a configuration, as fine-tuning does."""
+    if task.labels and len(task.labels) == config.num_labels:
+        config.id2label = dict(enumerate(task.labels))
+        config.label2id = {name: index for index, name in enumerate(task.labels)}
