@@ -173,6 +173,19 @@ SearchExamples = Annotated[
     ),
 ]
 
+Repair = Annotated[
+    bool,
+    Parameter(
+        help="Fit the output projections of the heads that stay anew to what attention puts out "
+        "in the whole model; nothing is trained.",
+        negative="",
+    ),
+]
+TrainedOn = Annotated[
+    int, Parameter(help="Train the smaller model on for so many epochs, into the folder tuned.")
+]
+Onnx = Annotated[bool, Parameter(help="Write small/model.onnx as well (extra onnx).", negative="")]
+
 # The paper.
 TaskList = Annotated[str, Parameter(help="Tasks of the paper joined by commas, or all.")]
 Seeds = Annotated[

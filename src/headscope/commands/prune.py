@@ -11,7 +11,10 @@ from headscope.commands.settings import TaskSettings, command
 from headscope.errors import HeadscopeError
 
 if TYPE_CHECKING:
+    from headscope.commands.pruning import Tested
+    from headscope.commands.searching import Looked
     from headscope.commands.session import Session
+    from headscope.results.run import Run
 
 USUAL_MARGIN = 0.01
 
@@ -27,6 +30,9 @@ class Pruning(TaskSettings):
     within: options.Within = None
     mode: options.PruningMode = "mean"
     search_examples: options.SearchExamples = 500
+    repair: options.Repair = False
+    finetune: options.TrainedOn = 0
+    onnx: options.Onnx = False
     memory: options.Memory = 2.0
 
     @property
@@ -41,14 +47,14 @@ def prune(asked: Pruning) -> Outcome:
 
     The search looks at training examples alone; the test is on the validation examples.
     """
-    from headscope.commands.pruning import check_worth, choose, find_path, write_path
+    from headscope.commands.pruning import check_worth, choose, find_path, test_path
     from headscope.commands.scoring import score
     from headscope.commands.searching import looked_at
     from headscope.commands.session import begin, open_session, trust_note
     from headscope.names import AS_GIVEN
     from headscope.progress import say_notes
     from headscope.pruning.choice import kept_counts, shares_of
-    from headscope.reporting.pruning import recommended
+    from headscope.reporting.pruning import recommended, size_lines
 
     shares = () if asked.keep is None else tuple(shares_of(asked.keep))
     session = open_session(asked, asked.model)
@@ -64,6 +70,9 @@ def prune(asked: Pruning) -> Outcome:
         mode=asked.mode,
         search_examples=len(looked.search),
         choice_examples=looked.choice_n,
+        repair=asked.repair,
+        finetune=asked.finetune,
+        onnx=asked.onnx,
     )
     with begin(asked, request, session.inputs) as run:
         if not run.is_complete:
@@ -72,11 +81,39 @@ def prune(asked: Pruning) -> Outcome:
             run.table("scores", rows, **session.names)
             path = find_path(asked, session, looked, run)
             chosen = choose(asked, session, looked, run, path, kept)
-            write_path(asked, session, looked, run, path, chosen, unchanged)
+            tested = test_path(asked, session, looked, run, path, chosen, unchanged)
+            notes = (*notes, *write_models(asked, session, looked, run, tested))
             run.finish(session.record(request, model, notes))
         table = run.read("pruned")
-        lines = () if table is None else tuple(one.sentence for one in recommended(table))
+        costs = () if table is None else tuple(one.sentence for one in recommended(table))
+        lines = (*costs, *size_lines(run.read("sizes")))
     return Outcome(asked.out / "pruned.parquet", lines, report_command(asked.out))
+
+
+def write_models(
+    asked: Pruning, session: Session, looked: Looked, run: Run, tested: Tested
+) -> tuple[str, ...]:
+    """Write the checkpoints of the recommended sets, and the tables `pruned` and `sizes`.
+
+    Returns:
+        What the user must know.
+    """
+    from headscope.commands.smaller import Workshop
+
+    workshop = Workshop(asked, session, looked, tested.validation)
+    rows, sizes = list(tested.rows), []
+    notes: list[str] = []
+    for number, found in enumerate(tested.recommended):
+        # Of several sizes, the first that was asked for is the run's own.
+        folder = run.path / f"keep-{len(found.kept)}" if number else run.path
+        smaller = workshop.make(found, tested.rows_of(found), folder)
+        rows += smaller.rows
+        sizes += smaller.sizes
+        notes += smaller.notes
+    run.table("pruned", rows, **session.names)
+    if sizes:
+        run.table("sizes", sizes, **session.names)
+    return tuple(dict.fromkeys(notes))
 
 
 def check_model(session: Session, asked: Pruning) -> None:

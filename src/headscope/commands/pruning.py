@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from headscope.ablation.half import formats
 from headscope.ablation.scorer import Scorer
@@ -22,7 +21,14 @@ from headscope.model.encoding import Encoded, batches
 from headscope.model.precision import Precision
 from headscope.progress import progress, say
 from headscope.pruning.choice import fewest_kept
-from headscope.pruning.rows import Found, Validation, margin_of, pruned_rows
+from headscope.pruning.rows import (
+    UNREPAIRED,
+    Found,
+    PrunedRow,
+    Validation,
+    margin_of,
+    pruned_rows,
+)
 from headscope.pruning.search import search, steps_of
 from headscope.stats.metrics import METRICS
 from headscope.tasks.outputs import Logits, predictions
@@ -169,7 +175,31 @@ def _results_of(
     return [results[name] for name, _ in path.named]
 
 
-def write_path(
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """A path that was scored on the validation examples.
+
+    Attributes:
+        found: What is known of every set without them.
+        rows: The rows of the table `pruned`.
+        validation: What the sets were judged by.
+    """
+
+    found: tuple[Found, ...]
+    rows: tuple[PrunedRow, ...]
+    validation: Validation
+
+    @property
+    def recommended(self) -> list[Found]:
+        """The recommended sets, that with the most heads first."""
+        return [one for one in self.found if one.chosen]
+
+    def rows_of(self, found: Found) -> list[PrunedRow]:
+        """The rows of a set, one per metric."""
+        return [row for row in self.rows if row.removed == found.removed]
+
+
+def test_path(
     asked: Pruning,
     session: Session,
     looked: Looked,
@@ -177,8 +207,8 @@ def write_path(
     path: Path,
     chosen: Chosen,
     unchanged: Logits,
-) -> pl.DataFrame:
-    """Score the path on the validation examples and write the table `pruned`."""
+) -> Tested:
+    """Score a path on the validation examples."""
     results = _results_of(asked, session, run, "validation", session.encoded, path)
     every = frozenset(all_heads(session.model.layers, session.model.heads))
     found = []
@@ -187,7 +217,7 @@ def write_path(
             Found(
                 kept=every - size.removed,
                 removed=number,
-                repair="none",
+                repair=UNREPAIRED,
                 search_loss=size.loss,
                 choice_values={metric: of[number] for metric, of in chosen.values.items()},
                 scored=path.scored,
@@ -209,4 +239,4 @@ def write_path(
     outputs = np.stack([result.outputs for result in results])
     changes = [result.activation_change if result.heads else None for result in results]
     rows = pruned_rows(found, outputs, changes, validation)
-    return run.table("pruned", rows, **session.names)
+    return Tested(tuple(found), tuple(rows), validation)

@@ -33,6 +33,7 @@ RANGES: Mapping[str, Range] = {
     "seed": Range(0, 2**32 - 1),
     # A weight moves by the rate at every step: by more than 1 it never comes to rest.
     "lr": Range(0, 1, above=True),
+    "finetune": Range(0, 100),
     "within": Range(0, 1, above=True),
     "memory": Range(0, 10**6, above=True, unit="GiB"),
     "port": Range(0, 65535),

@@ -63,6 +63,7 @@ class Subject:
         form: Which kind of checkpoint it is.
         costs: What the removal costs.
         repair: Output projections that were fitted again; None if none were.
+        epochs: For how many epochs the model was trained on without the removed heads.
     """
 
     model: Model
@@ -71,6 +72,7 @@ class Subject:
     form: Form
     costs: tuple[Cost, ...] = ()
     repair: Repair | None = None
+    epochs: int = 0
 
 
 def card(subject: Subject, parameters: int, size: int) -> str:
@@ -91,7 +93,8 @@ def card(subject: Subject, parameters: int, size: int) -> str:
         f"{plain(subject.task.name)} with headscope.\n",
         f"## What was removed\n\n{gone} of {of} heads, mode {removal.mode}. "
         f"{_INSTEAD[removal.mode]} Layers and heads are counted from 1.\n\n"
-        f"{_heads_table(removal.heads, model.layers)}{_repaired(subject.repair)}",
+        f"{_heads_table(removal.heads, model.layers)}{_repaired(subject.repair)}"
+        f"{_trained(subject.epochs)}",
         f"## What it costs\n\n{_costs_table(subject.costs)}\n{_size(model, parameters, size)}",
         _how_to_load(subject),
         _limits(subject),
@@ -169,6 +172,13 @@ def _repaired(repair: Repair | None) -> str:
         f"what attention puts out in the whole model, on {repair.tokens:,} tokens; nothing was "
         "trained.\n"
     )
+
+
+def _trained(epochs: int) -> str:
+    if not epochs:
+        return ""
+    passes = "one epoch" if epochs == 1 else f"{epochs} epochs"
+    return f"\nThe model was then trained on without them, for {passes} of the task's examples.\n"
 
 
 def _how_to_load(subject: Subject) -> str:

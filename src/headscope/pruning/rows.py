@@ -16,6 +16,9 @@ from headscope.stats.noninferiority import noninferiority
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, losses, majority, predictions
 
+UNREPAIRED, REFIT, TRAINED = "none", "refit", "fine-tuned"
+"""What was done to make up for removed heads."""
+
 
 @dataclass(frozen=True)
 class PrunedRow:

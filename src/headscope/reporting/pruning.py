@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from headscope.errors import HeadscopeError
-from headscope.results.numbers import number
+from headscope.results.numbers import interval, number
 from headscope.stats.noninferiority import LEVEL
 
 _COLUMNS = (
@@ -114,3 +114,23 @@ def recommended(table: pl.DataFrame) -> list[Pruned]:
         f"chosen; on {single.n} validation examples the cheapest head changes it by "
         f"{number(single.delta, 'points', signed=True)}: give a larger --within, or --keep"
     )
+
+
+def size_lines(sizes: pl.DataFrame | None) -> tuple[str, ...]:
+    """What the table `sizes` says of every small model, in a sentence each."""
+    if sizes is None:
+        return ()
+    lines = []
+    for rows in sizes.partition_by("heads_kept", maintain_order=True):
+        first = rows.row(0, named=True)
+        text = (
+            f"the model with {first['heads_kept']} heads has {first['parameters']:,} of "
+            f"{first['parameters_whole']:,} weights"
+        )
+        for row in rows.filter(batch=rows["batch"].max()).iter_rows(named=True):
+            text += (
+                f"; at {row['tokens']} tokens it is {row['value']:.2f} times as fast "
+                f"({interval(row['low'], row['high'], 2)})"
+            )
+        lines.append(text)
+    return tuple(lines)

@@ -15,6 +15,10 @@ from headscope.results.tables import TABLES
 
 CHECKPOINT = "checkpoint"
 """The folder of the fine-tuned model within the folder of a study."""
+FULL, SMALL, TUNED = "full", "small", "tuned"
+"""The folders of models without some heads within the folder of `prune`: of the same architecture,
+with heads really removed, and that trained on.
+"""
 CHECKPOINT_DONE = "config.json"
 """The file that is written last into a checkpoint's folder."""
 _LEFTOVERS = (".*.tmp", ".tmp??????", ".saving-*")
@@ -39,6 +43,7 @@ _CHECKPOINT = (
     "bpe.codes",
     "*.model",
 )
+_SMALLER = (*_CHECKPOINT, "README.md", "model.onnx")
 _TO_COME = ("training.safetensors", "report.html", LOCK)
 _DRAWN = ("*.png", "*.svg", "*.pdf", "*.csv")
 
@@ -86,11 +91,18 @@ def file_records(folder: Path) -> dict[str, FileRecord]:
     """What is known of every table, array and weight of a run, by its path in the folder."""
     patterns = (*_TABLES, *_ARRAYS, *_CHECKPOINT)
     records = {}
-    for place in (folder, folder / CHECKPOINT):
+    for place in (folder, folder / CHECKPOINT, *_smaller(folder)):
         for path in _entries(place):
             if path.is_file() and _matches(path.name, patterns):
                 records[path.relative_to(folder).as_posix()] = _record(path)
     return records
+
+
+def _smaller(folder: Path) -> Iterator[Path]:
+    """The folders of models without some heads."""
+    for name in (FULL, SMALL, TUNED):
+        yield folder / name
+        yield from sorted(folder.glob(f"keep-*/{name}"))
 
 
 def damaged_files(folder: Path, records: dict[str, FileRecord]) -> list[str]:
@@ -133,6 +145,7 @@ def _foreign_below(folder: Path) -> Path | None:
         "parts": ("*.safetensors", *_LEFTOVERS),
         "figures": (*_DRAWN, *_LEFTOVERS),
         CHECKPOINT: (*_CHECKPOINT, *_LEFTOVERS),
+        **dict.fromkeys((FULL, SMALL, TUNED), (*_SMALLER, *_LEFTOVERS)),
     }
     if folder.name in own:
         files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())

@@ -145,4 +145,4 @@ SIZES = Table(
     called="what removing heads saves",
 )
 
-TABLES = (PRUNED,)
+TABLES = (PRUNED, SIZES)

@@ -1,0 +1,167 @@
+"""What `prune` makes of a set that it recommends: checkpoints, repaired and trained-on models, and
+how large and fast they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headscope.axes import all_heads
+from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
+from headscope.errors import HeadscopeError
+from headscope.model.budget import fitting_tokens
+from headscope.model.encoding import batches
+from headscope.model.loading import load
+from headscope.model.model import Model
+from headscope.model.outputs import logits
+from headscope.model.removal import Removal
+from headscope.progress import say
+from headscope.pruning.card import Cost, Subject, card
+from headscope.pruning.full import write_full
+from headscope.pruning.onnx import write_onnx
+from headscope.pruning.repair import Repair, refit
+from headscope.pruning.rows import REFIT, TRAINED, Found, PrunedRow, Validation, pruned_rows
+from headscope.pruning.small import write_small
+from headscope.pruning.speed import SizeRow, measure_speed
+from headscope.results.contents import FULL, SMALL, TUNED
+from headscope.tasks.outputs import Logits
+from headscope.training.recipe import Recipe, usual_lr
+
+if TYPE_CHECKING:
+    from headscope.commands.prune import Pruning
+    from headscope.commands.searching import Looked
+    from headscope.commands.session import Session
+
+
+@dataclass(frozen=True, eq=False)
+class Smaller:
+    """What was made of a set.
+
+    Attributes:
+        rows: Of the table `pruned`, for the models that were repaired or trained on.
+        sizes: How large and how fast the checkpoint small is.
+        notes: What the user must know: a checkpoint that this family cannot have.
+    """
+
+    rows: list[PrunedRow]
+    sizes: list[SizeRow]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Workshop:
+    """Makes smaller models of the sets of one run.
+
+    Attributes:
+        asked: What `prune` was asked.
+        session: The model, its task and examples.
+        looked: The training examples that a repair may look at.
+        validation: What models are judged by.
+    """
+
+    asked: Pruning
+    session: Session
+    looked: Looked
+    validation: Validation
+
+    def make(self, found: Found, rows: Sequence[PrunedRow], folder: Path) -> Smaller:
+        """Write the checkpoints of a set and measure them.
+
+        Args:
+            found: The set.
+            rows: What it costs, a row per metric.
+            folder: Where the folders full, small and tuned go.
+
+        Raises:
+            HeadscopeError: Heads of this family cannot be removed.
+        """
+        model, task = self.session.model, self.session.task
+        say(f"writing the model with {len(found.kept)} heads", quiet=self.asked.quiet)
+        removed = frozenset(all_heads(model.layers, model.heads)) - found.kept
+        removal = Removal.of(model, removed, self.asked.mode)
+        made, repair = list(rows), None
+        if self.asked.repair:
+            repair = self._refit(removal)
+            with repair.applied(model), removal.applied(model):
+                made = self._rows(found, REFIT, self._outputs(model))
+        costs = costs_of(made)
+        notes = self._full(removal, folder / FULL, costs, repair)
+        write_small(model, removal, task, folder / SMALL, costs, repair)
+        small = load(folder / SMALL, labels=task.outputs, device=str(model.hf.device))
+        if self.asked.onnx:
+            write_onnx(small, folder / SMALL)
+        sizes = measure_speed(model, small)
+        extra = made if self.asked.repair else []
+        if self.asked.finetune:
+            notes += self._train(small, folder)
+            trained = self._rows(found, TRAINED, self._outputs(small))
+            self._describe(small, removal, trained, folder / TUNED)
+            extra = [*extra, *trained]
+        return Smaller(extra, sizes, notes)
+
+    def _outputs(self, model: Model) -> Logits:
+        asked = self.asked
+        return logits(
+            model, self.session.encoded, batch_tokens=asked.batch_tokens, precision=asked.precision
+        )
+
+    def _rows(self, found: Found, repair: str, outputs: Logits) -> list[PrunedRow]:
+        return pruned_rows([replace(found, repair=repair)], outputs[None], [None], self.validation)
+
+    def _refit(self, removal: Removal) -> Repair:
+        model, encoded = self.session.model, self.looked.search.encoded
+        cut = batches(encoded.lengths, fitting_tokens(model, self.asked.batch_tokens))
+        return refit(model, removal, [encoded.batch(rows, model.hf.device) for rows in cut])
+
+    def _full(
+        self, removal: Removal, folder: Path, costs: tuple[Cost, ...], repair: Repair | None
+    ) -> tuple[str, ...]:
+        """Write the checkpoint full; a note where the weights of this family cannot hold it."""
+        try:
+            write_full(self.session.model, removal, self.session.task, folder, costs, repair)
+        except HeadscopeError as error:
+            if self.asked.mode != "uniform":
+                raise
+            note = f"there is no checkpoint full: {error}"
+            say(f"note: {note}", quiet=self.asked.quiet)
+            return (note,)
+        return ()
+
+    def _train(self, small: Model, folder: Path) -> tuple[str, ...]:
+        """Train a model on without the removed heads, and write it."""
+        asked = self.asked
+        hidden = int(small.hf.config.hidden_size)
+        recipe = Recipe(
+            epochs=asked.finetune, lr=usual_lr(hidden), seed=asked.seed, precision=asked.precision
+        )
+        session = replace(self.session, model=small)
+        return make_checkpoint(session, recipe, folder / TUNED, folder / TRAINING_STATE)
+
+    def _describe(
+        self, small: Model, removal: Removal, rows: Sequence[PrunedRow], folder: Path
+    ) -> None:
+        """Write the model card of a model that was trained on."""
+        subject = Subject(
+            model=self.session.model,
+            removal=removal,
+            task=self.session.task,
+            form="small",
+            costs=costs_of(rows),
+            epochs=self.asked.finetune,
+        )
+        parameters = sum(tensor.numel() for tensor in small.hf.parameters())
+        size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        text = card(subject, parameters, size)
+        (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def costs_of(rows: Sequence[PrunedRow]) -> tuple[Cost, ...]:
+    """What a removal costs, for a model card."""
+    costs = []
+    for row in rows:
+        cost = Cost(row.metric, row.baseline, row.value, row.low, row.high, row.n, row.unit)
+        costs.append(cost)
+    return tuple(costs)
