@@ -69,7 +69,7 @@ def interaction_map(rows: pl.DataFrame, title: str, look: Look) -> Any:
     ends = {"x": [0.0], "y": [0.0], "x2": [float(count)], "y2": [float(count)]}
     diagonal = alt.Chart(pl.DataFrame(ends)).mark_rule(color=GREY, strokeWidth=0.5)
     diagonal = diagonal.encode(x, y, alt.X2("x2:Q"), alt.Y2("y2:Q"))
-    chart = alt.layer(*_borders(x, y, count, heads), squares, diagonal)
+    chart = alt.layer(squares, *_borders(x, y, count, heads), diagonal)
     chart = chart.properties(width=side, height=side)
     found = significant(rows).height
     note = (
