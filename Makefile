@@ -45,6 +45,7 @@ families: $(VENV)/dev.done
 ## mpnet; what docs/results/speed.jsonl has already is not timed again. Table 1: tools/table1.py make, ten hours
 results: $(VENV)/dev.done
 	$(BIN)/python tools/results.py
+	$(BIN)/python tools/together_results.py
 	test -z "$(HEADSCOPE_UD)" || $(BIN)/python tools/relation_results.py
 	test -z "$(HEADSCOPE_MODELS)" || $(BIN)/python tools/base_size_results.py
 	PYTHONPATH=benchmarks $(BIN)/python tools/speed_results.py

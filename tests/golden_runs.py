@@ -37,6 +37,8 @@ RUNS = {
     "named": f"disable --model study/checkpoint --task builtin --heads L1H2,L3H1;L2H1 --mode zero {SMALL}",
     "drawn": f"disable --model study/checkpoint --task builtin --heads random:2 --mode mean {SMALL}",
     "all-but-one": f"disable --model study/checkpoint --task builtin --heads all-but-one --part 1/2 {SMALL}",
+    "pairs": f"disable --model study/checkpoint --task builtin --heads pairs --mode zero {SMALL}",
+    "shapley": f"disable --model study/checkpoint --task builtin --heads shapley:10 {SMALL}",
     "top": f"disable --model study/checkpoint --task builtin --heads top:entropy:2 --measured measured {SMALL}",
     "scored": f"finetune --model bare --task similar {TRAINED} {SMALL}",
     "scored-heads": f"disable --model scored --task similar {SMALL}",

@@ -21,6 +21,7 @@ SECTIONS: tuple[str, ...] = (
     "correlations",
     "selection",
     "seeds",
+    "interactions",
     "means",
     "clusters",
     "controls",

@@ -121,7 +121,7 @@ def _listed(spec: str, layers: int, heads: int) -> list[NamedSet]:
         if "L" not in names.upper() and names.strip():
             raise HeadscopeError(
                 f"--heads {spec!r} is not understood: give each, layers, all-but-one, random, or "
-                "heads as in L1H2,L7H6"
+                "heads as in L1H2,L7H6; or, for heads together, pairs or shapley"
             )
         chosen = head_set(names.strip())
         check_inside(chosen, layers, heads)

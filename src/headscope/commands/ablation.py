@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from headscope.examples import Labels
 from headscope.model.budget import fitting_tokens
 from headscope.model.encoding import batches
 from headscope.model.model import Model
+from headscope.model.precision import Precision
 from headscope.model.resuming import Arrays, fits
 from headscope.model.tap import Mode
 from headscope.progress import progress, say
@@ -97,6 +99,75 @@ def named_devices(devices: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """A model, its examples, and how its heads are disabled.
+
+    Attributes:
+        session: The task and the examples.
+        model: The model.
+        unchanged: The outputs of the model with nothing disabled.
+        mode: What a disabled head puts out.
+        precision: The number format.
+        memory: How many bytes of states each device keeps.
+        devices: Where several are named, each gets a process that shares the work.
+        layers_kept: For how many layers the states of an example are kept; None for all.
+    """
+
+    session: Session
+    model: Model
+    unchanged: Logits
+    mode: Mode
+    precision: Precision
+    memory: int = MEMORY
+    devices: tuple[str, ...] = ()
+    layers_kept: int | None = 1
+
+    def measure_means(self) -> None:
+        """In the mode mean, measure what the heads put out on average."""
+        if self.mode != "mean":
+            return
+        encoded, model = self.session.encoded, self.model
+        batch_tokens = self.session.settings.batch_tokens
+        cut = batches(encoded.lengths, fitting_tokens(model, batch_tokens))
+        model.measure_means(encoded.batch(rows, model.hf.device) for rows in cut)
+
+    def score(self, sets: Sequence[NamedSet], done: Collection[str] = ()) -> Iterator[SetResult]:
+        """The results of sets as they come, from this process or from one for every device."""
+        if len(self.devices) < 2:
+            return self.scorer.score(sets, done=done)
+        model = self.model
+        work = Work(
+            path=model.path,
+            labels=self.session.task.outputs,
+            devices=self.devices,
+            encoded=self.session.encoded,
+            mode=self.mode,
+            batch_tokens=self.session.settings.batch_tokens,
+            precision=self.precision,
+            memory=self.memory,
+            unchanged=self.unchanged,
+            means=None if model.means is None else model.means.cpu().numpy(),
+        )
+        return score_together(work, sets, model.layers, done=done)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """What scores in this process."""
+        settings = self.session.settings
+        return Scorer(
+            self.model,
+            self.session.encoded,
+            self.mode,
+            batch_tokens=settings.batch_tokens,
+            precision=self.precision,
+            memory=self.memory,
+            layers_kept=self.layers_kept,
+            unchanged=self.unchanged,
+            note=lambda text: say(text, quiet=settings.quiet),
+        )
+
+
 def disable_sets(
     session: Session,
     model: Model,
@@ -127,60 +198,17 @@ def disable_sets(
     """
     settings = session.settings
     run.arrays(_OUTPUTS, {"logits": unchanged, "labels": session.validation.labels})
-    if mode == "mean":
-        cut = batches(session.encoded.lengths, fitting_tokens(model, settings.batch_tokens))
-        model.measure_means(session.encoded.batch(rows, model.hf.device) for rows in cut)
+    scoring = Scoring(session, model, unchanged, mode, settings.precision, memory, devices)
+    scoring.measure_means()
     shape = (len(session.encoded), session.task.outputs)
-    results = saved_results(run, _KEPT, sets, shape, quiet=session.settings.quiet)
+    results = saved_results(run, _KEPT, sets, shape, quiet=settings.quiet)
     done = set(results)
-    with progress(
-        "disabling heads", len(sets), quiet=session.settings.quiet, done=len(done)
-    ) as advance:
-        for result in _score(session, model, sets, unchanged, mode, memory, devices, done):
+    with progress("disabling heads", len(sets), quiet=settings.quiet, done=len(done)) as advance:
+        for result in scoring.score(sets, done):
             save_result(run, _KEPT, result)
             results[result.name] = result
             advance(1, result.name)
     return [results[name] for name, _ in sets]
-
-
-def _score(
-    session: Session,
-    model: Model,
-    sets: Sequence[NamedSet],
-    unchanged: Logits,
-    mode: Mode,
-    memory: int,
-    devices: tuple[str, ...],
-    done: Collection[str],
-) -> Iterator[SetResult]:
-    """The results of sets as they come, from this process or from one for every device."""
-    settings = session.settings
-    if len(devices) > 1:
-        work = Work(
-            path=model.path,
-            labels=session.task.outputs,
-            devices=devices,
-            encoded=session.encoded,
-            mode=mode,
-            batch_tokens=settings.batch_tokens,
-            precision=settings.precision,
-            memory=memory,
-            unchanged=unchanged,
-            means=None if model.means is None else model.means.cpu().numpy(),
-        )
-        return score_together(work, sets, model.layers, done=done)
-    scorer = Scorer(
-        model,
-        session.encoded,
-        mode,
-        batch_tokens=settings.batch_tokens,
-        precision=settings.precision,
-        memory=memory,
-        layers_kept=1,
-        unchanged=unchanged,
-        note=lambda text: say(text, quiet=settings.quiet),
-    )
-    return scorer.score(sets, done=done)
 
 
 def write_effects(

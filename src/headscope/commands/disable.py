@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
-from headscope.commands.outcome import Outcome, report_command, saved_score_lines
+from headscope.commands.outcome import (
+    Outcome,
+    report_command,
+    saved_score_lines,
+    together_lines,
+)
 from headscope.commands.settings import TaskSettings, command
 from headscope.errors import HeadscopeError
 from headscope.names import AS_GIVEN
@@ -39,6 +44,7 @@ def disable(asked: Disabling) -> Outcome:
     """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains."""
     from headscope.ablation.sets import parse_sets
     from headscope.commands.ablation import (
+        Scoring,
         disable_sets,
         named_devices,
         named_heads,
@@ -46,16 +52,21 @@ def disable(asked: Disabling) -> Outcome:
     )
     from headscope.commands.scoring import score
     from headscope.commands.session import begin, open_session, trust_note
+    from headscope.commands.together import parse_together, write_together
     from headscope.model.loading import load
 
     heads = named_heads(asked.heads, asked.measured)
+    together = parse_together(heads)
     session = open_session(asked, asked.model, part=asked.part)
     check_head(session, asked)
     unnamed = trust_note(session.model, session.task)
     say_notes(unnamed, quiet=asked.quiet)
-    sets = parse_sets(heads, session.model.layers, session.model.heads, seed=asked.seed)
-    request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     model = session.model
+    if together is None:
+        sets = parse_sets(heads, model.layers, model.heads, seed=asked.seed)
+    else:
+        heads, sets = together.spec, together.sets(model, asked.seed)
+    request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     devices = () if asked.devices is None else named_devices(asked.devices)
     if len(devices) == 1:
         model = load(model.path, labels=session.task.outputs, device=devices[0])
@@ -65,13 +76,20 @@ def disable(asked: Disabling) -> Outcome:
             rows, before = score(session, model, AS_GIVEN)
             run.table("scores", rows, **session.names)
             memory = int(asked.memory * GIBIBYTE)
-            results = disable_sets(
-                session, model, run, sets, before, asked.mode, memory=memory, devices=devices
-            )
-            write_effects(session, run, results, before, asked.mode)
-            run.finish(session.record(request, model, unnamed))
-        lines = saved_score_lines(run)
-    return Outcome(asked.out / "disabled.parquet", lines, report_command(asked.out))
+            notes = unnamed
+            if together is None:
+                results = disable_sets(
+                    session, model, run, sets, before, asked.mode, memory=memory, devices=devices
+                )
+                write_effects(session, run, results, before, asked.mode)
+            else:
+                precision = asked.precision
+                scoring = Scoring(session, model, before, asked.mode, precision, memory, devices)
+                notes = (*notes, *write_together(scoring, run, together))
+            run.finish(session.record(request, model, notes))
+        lines = (*saved_score_lines(run), *together_lines(run))
+    table = "disabled" if together is None else together.table
+    return Outcome(asked.out / f"{table}.parquet", lines, report_command(asked.out))
 
 
 def check_head(session: Session, asked: Disabling | Pruning) -> None:

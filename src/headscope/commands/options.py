@@ -125,7 +125,8 @@ HeadsSpec = Annotated[
     Parameter(
         help="each; layers; all-but-one (of a layer, in turn); random or random:5 (20 sets of 5); "
         "top:MEASURE:5 (the five heads with the largest value in the run --measured); or sets such "
-        "as L1H2,L7H6, separated by semicolons."
+        "as L1H2,L7H6, separated by semicolons. Heads together: pairs (every pair); shapley or "
+        "shapley:20 (Shapley values from 20 random orders and their reverses)."
     ),
 ]
 Measured = Annotated[

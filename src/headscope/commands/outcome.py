@@ -44,3 +44,19 @@ def saved_score_lines(run: Run) -> tuple[str, ...]:
     """The scores that a run has written."""
     scores = run.read("scores")
     return () if scores is None else score_lines(scores)
+
+
+def together_lines(run: Run) -> tuple[str, ...]:
+    """What a run says of heads together: first of all that effects of single heads do not add
+    up.
+    """
+    from headscope.reporting.together import adding_up, interaction_findings, shapley_findings
+
+    tables = {name: run.read(name) for name in ("disabled", "together", "interactions", "shapley")}
+    known = {name: frame for name, frame in tables.items() if frame is not None}
+    findings = list(adding_up(known))
+    if "interactions" in known:
+        findings += interaction_findings(known["interactions"])
+    if "shapley" in known:
+        findings += shapley_findings(known["shapley"])
+    return tuple(finding.text for finding in findings)

@@ -1,5 +1,5 @@
-"""A catalogue of the paper's figures: which rows of which table each shows, what draws it, and what
-the paper has there. `drawings` gives those of a run.
+"""A catalogue of the paper's figures and ours: which rows of which table each shows, what draws it,
+and what the paper has there. `drawings` gives those of a run.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from headscope.figures import effects, heatmaps, patterns, published, scores
+from headscope.figures import effects, heatmaps, patterns, published, scores, together
 from headscope.figures.rendering import svg
 from headscope.figures.style import SCREEN, Look
 from headscope.figures.thumbnails import Typical
@@ -21,7 +21,7 @@ TYPICAL, TABLE_1 = "typical", "table1"
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the paper.
+    """A figure of the paper, or one that it lacks.
 
     `rows` gives the rows of `table` that are drawn; where there are none there is no figure. `draw`
     makes the chart of them, with a title and a look. `keys` are the columns whose values in these
@@ -41,7 +41,9 @@ class Figure:
 
     @property
     def number(self) -> str:
-        """Which of the paper's figures or tables it is, as in "Figure 6"."""
+        """Which of the paper's figures or tables it is, as in "Figure 6"; the title of others."""
+        if not self.name.startswith(("figure", "table")):
+            return self.title
         kind = "Figure" if self.name.startswith("figure") else "Table"
         return f"{kind} {self.name[len(kind)]}"
 
@@ -172,6 +174,22 @@ CATALOGUE = (
         keys=("head",),
         panel="task",
         beside=published.best_layer,
+    ),
+    Figure(
+        "interactions",
+        "Interactions of pairs of heads",
+        "interactions",
+        rows=_all_rows,
+        draw=together.interaction_map,
+        columns=1,
+    ),
+    Figure(
+        "shapley",
+        "Shapley values of heads",
+        "shapley",
+        rows=_all_rows,
+        draw=together.shapley_panels,
+        columns=2,
     ),
     Figure(
         "table1_scores",

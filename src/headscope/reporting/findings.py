@@ -13,6 +13,7 @@ from headscope.names import FINE_TUNED, HETEROGENEOUS, UNTRAINED, VERTICAL
 from headscope.reporting.doubts import below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
 from headscope.reporting.estimates import Finding, estimates, is_significant, p_text
+from headscope.reporting.together import interaction_findings, many_findings, shapley_findings
 from headscope.results.numbers import number
 from headscope.results.tables import Tables
 from headscope.stats.proxies import LAYER, WITHIN
@@ -261,6 +262,9 @@ _SENTENCES = (
     ("disabled", effect_findings),
     _from("disabled", unchanged_findings),
     _from("selection", _selections),
+    _from("together", many_findings),
+    _from("interactions", interaction_findings),
+    _from("shapley", shapley_findings),
     _from("predictors", _proxies),
     _from("relations_best", _relations),
     _from("span_heads", _spans),
@@ -270,5 +274,5 @@ _SENTENCES = (
     _from("scores", _other_scores),
 )
 """What the findings are drawn from, in their order."""
-_OF_ANSWERS = ("disabled", "selection", "predictors")
+_OF_ANSWERS = ("disabled", "selection", "together", "interactions", "shapley", "predictors")
 """Tables that say nothing where a model always gives the same answer."""

@@ -17,6 +17,7 @@ from headscope.reporting.payload import Payload, payload
 from headscope.reporting.reading import Run, examples_of, joined, part, read, text, titled
 from headscope.reporting.shortening import ShownMaps, shown_maps
 from headscope.reporting.side_by_side import tasks_of
+from headscope.reporting.together import adding_up
 from headscope.results.tables import Tables
 from headscope.stats.proxies import LAYER, WITHIN
 
@@ -91,6 +92,11 @@ class Section:
     def findings(self) -> list[Finding]:
         """What the tables show, in sentences."""
         return findings(self.run.tables)
+
+    @property
+    def adding_up(self) -> list[Finding]:
+        """That effects of single heads do not add up, where they are listed."""
+        return list(adding_up(self.run.tables))
 
     @cached_property
     def payload(self) -> Payload:

@@ -219,6 +219,11 @@ class Parts:
         self._quiet = quiet
         self._saved = run.finished_parts(group, quiet=quiet)
 
+    @property
+    def names(self) -> list[str]:
+        """The items that an earlier run finished, in the order of their names."""
+        return sorted(self._saved)
+
     def get(self, name: str) -> Mapping[str, npt.NDArray[Any]] | None:
         """The arrays of an item that an earlier run finished; None for any other."""
         return self._saved.get(name)

@@ -7,13 +7,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headscope.results.definitions import ablation, heads, paper, pruning, relations, scores
+from headscope.results.definitions import (
+    ablation,
+    heads,
+    paper,
+    pruning,
+    relations,
+    scores,
+    together,
+)
 from headscope.results.schema import Table
 
 TABLES: Mapping[str, Table] = MappingProxyType(
     {
         table.name: table
-        for room in (scores, heads, ablation, pruning, relations, paper)
+        for room in (scores, heads, ablation, together, pruning, relations, paper)
         for table in room.TABLES
     }
 )
