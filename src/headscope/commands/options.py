@@ -174,6 +174,13 @@ SearchExamples = Annotated[
     ),
 ]
 
+StudySearch = Annotated[
+    int,
+    Parameter(
+        help="How many training examples the search for heads that can go together looks at; 0 "
+        "leaves it out. It scores about seven sets a head."
+    ),
+]
 Repair = Annotated[
     bool,
     Parameter(

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from headscope.commands.pruning import Tested
     from headscope.commands.searching import Looked
     from headscope.commands.session import Session
+    from headscope.model.model import Model
     from headscope.results.run import Run
 
 USUAL_MARGIN = 0.01
+LEAST = 50
+"""With fewer training examples there is no search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,7 @@ def prune(asked: Pruning) -> Outcome:
     from headscope.pruning.choice import kept_counts, shares_of
     from headscope.reporting.pruning import recommended, size_lines
 
+    check_count(asked.search_examples)
     shares = () if asked.keep is None else tuple(shares_of(asked.keep))
     session = open_session(asked, asked.model)
     check_model(session, asked)
@@ -116,6 +120,19 @@ def write_models(
     return tuple(dict.fromkeys(notes))
 
 
+def check_count(examples: int) -> None:
+    """Check that a search looks at enough training examples.
+
+    Raises:
+        HeadscopeError: It does not.
+    """
+    if examples < LEAST:
+        raise HeadscopeError(
+            f"--search-examples must be at least {LEAST}, got {examples}: with fewer the best of "
+            "hundreds of sets is best by chance"
+        )
+
+
 def check_model(session: Session, asked: Pruning) -> None:
     """Check that heads can be removed from a model that was trained on the task.
 
@@ -131,10 +148,19 @@ def check_model(session: Session, asked: Pruning) -> None:
             "give one of the two"
         )
     check_head(session, asked)
-    layers = session.model.layer_modules
-    if session.model.family == "albert" or len({id(layer) for layer in layers}) < len(layers):
+    check_layers(session.model)
+
+
+def check_layers(model: Model) -> None:
+    """Check that a head can be removed from one layer alone.
+
+    Raises:
+        HeadscopeError: The layers of the model share their weights.
+    """
+    layers = model.layer_modules
+    if model.family == "albert" or len({id(layer) for layer in layers}) < len(layers):
         raise HeadscopeError(
-            f"the layers of {asked.model} ({session.model.family}) share their weights, so a head "
-            "that is removed from one is removed from all: prune a model whose layers are its own "
-            "(bert, roberta, electra, ...)"
+            f"the layers of {model.name} ({model.family}) share their weights, so a head that is "
+            "removed from one is removed from all: prune a model whose layers are its own (bert, "
+            "roberta, electra, ...)"
         )

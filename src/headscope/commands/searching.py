@@ -13,6 +13,7 @@ from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import Head, HeadSet
 from headscope.commands.ablation import save_result, saved_results
+from headscope.commands.prune import LEAST
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
@@ -26,8 +27,6 @@ from headscope.results.run import Parts, Run
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, losses
 
-LEAST = 50
-"""With fewer training examples there is no search."""
 _CALLS = "search"
 
 
@@ -62,7 +61,13 @@ class Looked:
         return 0 if self.choice is None else len(self.choice)
 
 
-def looked_at(session: Session, most: int, *, is_choosing: bool) -> Looked:
+def looked_at(
+    session: Session,
+    most: int,
+    *,
+    is_choosing: bool,
+    left_out: npt.NDArray[np.int64] | None = None,
+) -> Looked:
     """Draw the training examples that a search may look at.
 
     Those that the model was not fine-tuned on are taken, where its folder says which they are: of
@@ -72,13 +77,15 @@ def looked_at(session: Session, most: int, *, is_choosing: bool) -> Looked:
         session: The task and the model.
         most: At most so many examples for the search, and as many to choose by.
         is_choosing: Whether the number of heads is to be chosen.
+        left_out: The training examples that fine-tuning left out, where they are known; by default
+            those that the model's folder tells of.
 
     Raises:
         HeadscopeError: There are too few.
     """
-    left_out = _left_out(session)
-    is_new = left_out is not None and len(left_out) >= LEAST
-    pool = left_out if is_new and left_out is not None else np.arange(len(session.train))
+    new = _left_out(session) if left_out is None else left_out
+    is_new = len(new) >= LEAST
+    pool = new if is_new else np.arange(len(session.data.train))
     if len(pool) < LEAST:
         raise HeadscopeError(
             f"{session.task.name} has {len(pool)} training examples, and a search for heads that "
@@ -100,22 +107,28 @@ def looked_at(session: Session, most: int, *, is_choosing: bool) -> Looked:
 
 
 def _examples(session: Session, rows: npt.NDArray[np.int64]) -> Examples:
-    split = session.train.take(np.sort(rows))
+    split = session.data.train.take(np.sort(rows))
     return Examples(split, encode(split, session.model.tokenizer, session.encoded.max_length))
 
 
-def _left_out(session: Session) -> npt.NDArray[np.int64] | None:
-    """The training examples that fine-tuning left out; None where nothing says which they are."""
+def not_among(session: Session, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """The training examples that are not among so many that were drawn from a seed."""
+    rows = session.data.train.drawn(count, seed)
+    return np.setdiff1d(np.arange(len(session.data.train)), rows)
+
+
+def _left_out(session: Session) -> npt.NDArray[np.int64]:
+    """The training examples that fine-tuning left out, as far as the model's folder tells."""
+    none = np.zeros(0, dtype=np.int64)
     folder = Path(session.model.path)
     run = folder.parent if folder.name == CHECKPOINT else folder
     if not (run / DONE).is_file():
-        return None
+        return none
     record = Record.read(run / DONE)
     is_of_this = record.command in ("finetune", "study") and record.task.name == session.task.name
     if not is_of_this or record.data.hash != session.data.hash:
-        return None
-    rows = session.data.train.drawn(record.data.train, record.seed)
-    return np.setdiff1d(np.arange(len(session.data.train)), rows)
+        return none
+    return not_among(session, record.data.train, record.seed)
 
 
 class Searched:

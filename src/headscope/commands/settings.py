@@ -25,7 +25,7 @@ RANGES: Mapping[str, Range] = {
     "max_length": Range(1, 10**6),
     "examples": _COUNT,
     "train_examples": _COUNT,
-    "search_examples": Range(50, 10**9),
+    "search_examples": Range(0, 10**9),
     "seeds": Range(1, 1000),
     "workers": Range(1, 1000),
     "count": Range(1, 10**5),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, score_lines
+from headscope.commands.prune import check_count
 from headscope.commands.report import page_outcome
 from headscope.commands.settings import TaskSettings, WordSource, command
 from headscope.names import AFTER, BEFORE, FINE_TUNED, UNTRAINED
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from headscope.model.model import Model
     from headscope.results.run import Run
     from headscope.results.tables import Map
+    from headscope.tasks.outputs import Logits
     from headscope.tasks.scores import ScoreRow
 
 STUDY_EXAMPLES = 1000
 """How many validation examples `study` takes at most by default (paper, section 4)."""
+SEARCH_EXAMPLES = 100
+"""How many training examples its search for heads that can go together looks at by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,7 @@ class Study(TaskSettings, WordSource):
     lr: options.OwnLearningRate = None
     mode: options.Mode = "uniform"
     train_examples: options.TrainExamples = None
+    search_examples: options.StudySearch = SEARCH_EXAMPLES
 
 
 @command(Study)
@@ -56,6 +61,8 @@ def study(asked: Study) -> Outcome:
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe, usual_lr
 
+    if asked.search_examples:
+        check_count(asked.search_examples)
     say(f"headscope study: {asked.model} on {asked.task}", quiet=asked.quiet)
     session = open_session(
         asked,
@@ -79,6 +86,7 @@ def study(asked: Study) -> Outcome:
         batch_size=asked.batch_size,
         lr=recipe.lr,
         mode=asked.mode,
+        search_examples=asked.search_examples,
         **session.word_request,
     )
     with begin(asked, request, session.inputs) as run:
@@ -161,4 +169,57 @@ def analyse(
     tables["disabled"] = write_effects(session, run, results, outputs, asked.mode)
     if rows := predictors(tables, asked.seed):
         run.table("predictors", rows, **session.names)
-    return measured.notes
+    notes = measured.notes
+    if asked.search_examples:
+        notes += add_path(asked, replace(session, model=tuned), run, scores, outputs)
+    return notes
+
+
+def add_path(
+    asked: Study, session: Session, run: Run, scores: list[ScoreRow], outputs: Logits
+) -> tuple[str, ...]:
+    """Search for the heads that can go together, and write the table `pruned`.
+
+    Args:
+        asked: What the command was asked.
+        session: The fine-tuned model and the examples.
+        run: Where the table is written.
+        scores: The scores of the model.
+        outputs: What it puts out for the validation examples.
+
+    Returns:
+        What the user must know: why there is no search, or what it looked at.
+    """
+    from headscope.commands.prune import Pruning, check_layers
+    from headscope.commands.pruning import check_worth, choose, find_path, test_path
+    from headscope.commands.searching import looked_at, not_among
+    from headscope.errors import HeadscopeError
+
+    pruning = Pruning(
+        model=session.model.path,
+        task=asked.task,
+        data=asked.data,
+        out=asked.out,
+        examples=asked.examples,
+        seed=asked.seed,
+        precision=asked.precision,
+        max_length=asked.max_length,
+        batch_tokens=asked.batch_tokens,
+        quiet=asked.quiet,
+        mode=asked.mode,
+        search_examples=asked.search_examples,
+    )
+    left_out = not_among(session, len(session.train), asked.seed)
+    try:
+        check_layers(session.model)
+        check_worth(session.model.name, scores)
+        looked = looked_at(session, pruning.search_examples, is_choosing=True, left_out=left_out)
+    except HeadscopeError as error:
+        note = f"there is no search for heads that can go together: {error}"
+        say(f"note: {note}", quiet=asked.quiet)
+        return (note,)
+    path = find_path(pruning, session, looked, run)
+    chosen = choose(pruning, session, looked, run, path, ())
+    tested = test_path(pruning, session, looked, run, path, chosen, outputs)
+    run.table("pruned", tested.rows, **session.names)
+    return looked.notes
