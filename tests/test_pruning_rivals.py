@@ -1,6 +1,8 @@
 """The rivals of the search for heads: each against a slow, explicit form; and the page of results."""
 
+import argparse
 import json
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +22,7 @@ from family_checks import FIRST, SECOND
 from headscope.examples import Split
 from headscope.model.tap import MODES, Call, Mode
 from headscope.tasks.base import Task
+from headscope.tasks.files import Data
 from headscope.tasks.outputs import targets, training_loss
 from pages import PAGES
 from pruning import methods, rivals
@@ -41,11 +44,13 @@ NONE = np.zeros(ALL, bool)
 SOME = np.isin(np.arange(ALL), [0, 3, 7, 12])
 
 
-def setting_of(root: Path, mode: Mode = "zero", task: Task = CLASSES) -> Setting:
+def setting_of(
+    root: Path, mode: Mode = "zero", task: Task = CLASSES, layers: int = LAYERS
+) -> Setting:
     """A tiny BERT and a few pairs; the same ones are to be chosen and validated on."""
     folder = root / f"tiny-{task.outputs}"
     if not folder.exists():
-        families.make("bert", folder, labels=task.outputs)
+        families.make("bert", folder, labels=task.outputs, num_hidden_layers=layers)
     labels = np.arange(len(FIRST)) % 3
     scores = np.linspace(0.0, 5.0, len(FIRST))
     split = Split(tuple(FIRST), tuple(SECOND), scores if task.is_regression else labels)
@@ -355,7 +360,7 @@ def test_parts_are_disjoint_and_seeded() -> None:
 def test_every_method_gives_a_path_and_says_what_it_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting = setting_of(tmp_path)
+    setting = setting_of(tmp_path, layers=1)
     scores = SetScores(setting, setting.search, "fp32", tmp_path / "kept.jsonl")
     bench = Bench(setting, scores, 0)
     monkeypatch.setattr(methods, "DRAWS", 2)
@@ -366,10 +371,10 @@ def test_every_method_gives_a_path_and_says_what_it_asked(
         assert len(found.paths) == (2 if name == methods.RANDOM else 1)
         if name in methods.GREEDY:
             # All candidates at every step but the last.
-            assert found.sets == ALL * (ALL + 1) // 2 - 1
+            assert found.sets == HEADS * (HEADS + 1) // 2 - 1
         assert found.passes == {
-            "Michel, again": ALL - 1,
-            "Fisher, again": ALL - 1,
+            "Michel, again": HEADS - 1,
+            "Fisher, again": HEADS - 1,
             "magnitude": 0,
             methods.RANDOM: 0,
         }.get(name, 0 if name in methods.SEARCHES else 1)
@@ -495,6 +500,54 @@ def test_the_committed_page_is_that_of_the_committed_lines() -> None:
         results(pruning_results.FIGURES), gaps(pruning_results.LAYERS), pruning_results.JOBS
     )
     assert written.read_text("utf-8") == text
+
+
+def test_a_job_does_what_has_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    families.make("bert", tmp_path / "mrpc-0", num_hidden_layers=1)
+    labels = np.arange(3 * len(FIRST)) % 2
+    split = Split(tuple(FIRST * 3), tuple(SECOND * 3), labels)
+    data = Data.of(split, split, "made")
+    monkeypatch.setattr(pruning_results, "load_data", lambda *_: data)
+    monkeypatch.setattr(pruning_results, "make_checkpoint", lambda *_: None)
+    monkeypatch.setattr(pruning_results, "KEPT", tmp_path)
+    monkeypatch.setattr(pruning_results, "PAGES", tmp_path)
+    monkeypatch.setattr(pruning_results, "FIGURES", tmp_path / "figures.jsonl")
+    monkeypatch.setattr(pruning_results, "LAYERS", tmp_path / "layers.jsonl")
+    asked = {"data": None, "search_examples": 2, "precision": "fp32"}
+
+    def run(names: list[str], layers: list[int]) -> None:
+        given = argparse.Namespace(methods=names, layers=layers, **asked)
+        pruning_results.Job("mrpc-0-zero", given).run()
+
+    run(["magnitude", methods.SCALED], [])
+    first = results(tmp_path / "figures.jsonl")
+    assert [line.method for line in first] == ["magnitude", methods.SCALED]
+    # What has a line is not done again.
+    run(["magnitude", methods.LOSS, methods.RANDOM], [])
+    lines = results(tmp_path / "figures.jsonl")
+    assert lines[:2] == first
+    assert [line.method for line in lines[2:]] == [methods.LOSS, methods.RANDOM]
+    assert len((tmp_path / "figures.jsonl").read_text().splitlines()) == 4
+    cell = lines[0].cell
+    assert (cell.search_examples, cell.validation_examples, cell.all_heads) == (
+        2,
+        len(split),
+        HEADS,
+    )
+    assert cell.whole_loss != cell.majority_loss == pytest.approx(math.log(2), abs=0.05)
+    # The losses are those of the whole validation set.
+    setting = Setting(tmp_path / "mrpc-0", pruning_results.find("mrpc"), split, split, "zero")
+    removed = from_hex(lines[0].removed[1], HEADS)
+    scores = SetScores(setting, setting.validation, "fp32", tmp_path / "other.jsonl")
+    assert lines[0].losses[1] == pytest.approx(Asker(scores, "loss")(removed[None])[0], rel=1e-6)
+    assert lines[0].sizes == tuple(four(HEADS)) == (1, 2, 3, 4)
+    assert lines[2].sizes == tuple(range(HEADS + 1))
+    run([methods.LOSS], [1])
+    (line,) = gaps(tmp_path / "layers.jsonl")
+    assert (line.layer, line.method, len(line.best)) == (1, methods.LOSS, HEADS + 1)
+    assert "mrpc-0-zero" in (tmp_path / "pruning.md").read_text()
+    with pytest.raises(SystemExit, match="there is no layer 2: the model has 1"):
+        run([methods.LOSS], [2])
 
 
 def test_jobs_that_do_not_exist_are_refused() -> None:

@@ -7,9 +7,11 @@ A job is TASK-SEED-MODE, as in mrpc-0-mean; by default all of them, in order. It
 on all training examples but some held out, chooses heads on those by every method, scores the sets
 on the whole validation set, and adds a line per method to docs/results/pruning.jsonl; methods that
 have one are left out. `--layers` does something else with the job's model: all sets of a layer's
-heads are scored on the search examples, and lines added to docs/results/pruning_layers.jsonl. The
-page is written anew after every line, and with `--page` alone. A job that is killed goes on where
-it was: checkpoints and scores are kept under runs/pruning. One to three hours a job on two cores.
+heads are scored on the search examples, compared with what the searches by the loss find among
+them, and lines added to docs/results/pruning_layers.jsonl (the last layer takes minutes, the first
+hours). The page is written anew after every line, and with `--page` alone. A job that is killed
+goes on where it was: checkpoints and scores are kept under runs/pruning. One to three hours a job
+on two cores; one process at a time for a job.
 """
 
 import argparse
@@ -99,27 +101,42 @@ class Job:
 
     def run(self) -> None:
         """Do what has no line yet."""
-        done = {(line.cell.job, line.method) for line in results(FIGURES)}
-        asked = () if self.given.layers else self.given.methods
-        missing = [method for method in asked if (self.name, method) not in done]
-        compared = {(line.job, line.layer) for line in gaps(LAYERS)}
-        layers = [each for each in self.given.layers if (self.name, each) not in compared]
-        if not missing and not layers:
+        methods_left, layers_left = self._methods_left(), self._layers_left()
+        if not methods_left and not layers_left:
             return
         data = load_data(self.task, self.given.data)
         make_checkpoint(self.task, data, self.seed, self.folder)
         setting = self._setting(data)
         scores = self._scores(setting, "search", self.given.precision)
-        for layer in layers:
-            for compared_with in self._gaps(scores, layer):
-                append(LAYERS, compared_with)
+        for layer, names in layers_left.items():
+            for each in self._gaps(scores, layer, names):
+                append(LAYERS, each)
             write_page()
-        if not missing:
-            return
+        if methods_left:
+            self._compare(methods_left, setting, scores, data)
+
+    def _methods_left(self) -> list[str]:
+        done = {(line.cell.job, line.method) for line in results(FIGURES)}
+        asked = () if self.given.layers else self.given.methods
+        return [method for method in asked if (self.name, method) not in done]
+
+    def _layers_left(self) -> dict[int, list[str]]:
+        """The layers, and the searches that are not compared in them yet."""
+        done = {(line.job, line.layer, line.method) for line in gaps(LAYERS)}
+        named = [name for name, _ in methods.SEARCHES_BY_LOSS if name in self.given.methods]
+        left = {
+            layer: [name for name in named if (self.name, layer, name) not in done]
+            for layer in self.given.layers
+        }
+        return {layer: names for layer, names in left.items() if names}
+
+    def _compare(
+        self, names: Sequence[str], setting: Setting, scores: SetScores, data: Data
+    ) -> None:
         bench = Bench(setting, scores, self.seed)
         validation = self._scores(setting, "validation", "fp32")
         cell = self._cell(setting, data)
-        for method in missing:
+        for method in names:
             found = methods.run(method, bench)
             line = self._result(cell, method, found, setting, validation)
             append(FIGURES, line)
@@ -201,12 +218,13 @@ class Job:
         loss = mean_loss(self.task, labels, result.outputs)
         return loss, metric_of(self.task, labels, result.outputs)
 
-    def _gaps(self, scores: SetScores, layer: int) -> Sequence[LayerGap]:
+    def _gaps(self, scores: SetScores, layer: int, names: Sequence[str]) -> Sequence[LayerGap]:
         setting = scores.setting
         if not 1 <= layer <= setting.layers:
             raise SystemExit(f"there is no layer {layer}: the model has {setting.layers}")
         made = self._made(setting)
-        return gap(scores, "loss", self.name, layer - 1, methods.SEARCHES_BY_LOSS, made)
+        searches = [(name, find) for name, find in methods.SEARCHES_BY_LOSS if name in names]
+        return gap(scores, "loss", self.name, layer - 1, searches, made)
 
 
 def sizes_of(method: str, heads: int) -> Sequence[int]:

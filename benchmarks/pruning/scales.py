@@ -57,7 +57,8 @@ def _fit(
     weight = model.projections[layer].double()  # [hidden, head, d]
     gram = np.zeros((len(kept), len(kept)))
     right = np.zeros(len(kept))
-    gone = heads_of(removed, model.heads)
+    up_to_here = np.arange(len(removed)) < (layer + 1) * model.heads
+    gone = heads_of(removed & up_to_here, model.heads)
     others = np.setdiff1d(np.arange(model.heads), kept)
     for rows in batches(examples.encoded.lengths, BATCH_TOKENS):
         inputs = examples.encoded.batch(rows, model.hf.device)
@@ -92,13 +93,21 @@ def _seen(setting: Setting, inputs: dict[str, Tensor], layer: int) -> tuple[Tens
 
     def keep(_module: Any, given: tuple[Tensor, ...]) -> None:
         caught.append((given[0], given[1]))
+        # What comes after is not needed.
+        raise _SeenError
 
     hook = _attention_outputs(setting)[layer].register_forward_pre_hook(keep)
     try:
         setting.model.hf(**inputs)
+    except _SeenError:
+        pass
     finally:
         hook.remove()
     return caught[0]
+
+
+class _SeenError(Exception):
+    """Ends a forward pass."""
 
 
 def _attention_outputs(setting: Setting) -> Sequence[Any]:
