@@ -21,6 +21,7 @@ import pruning_results
 from family_checks import FIRST, SECOND
 from headscope.examples import Split
 from headscope.model.tap import MODES, Call, Mode
+from headscope.tasks import find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data
 from headscope.tasks.outputs import targets, training_loss
@@ -536,7 +537,7 @@ def test_a_job_does_what_has_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     assert cell.whole_loss != cell.majority_loss == pytest.approx(math.log(2), abs=0.05)
     # The losses are those of the whole validation set.
-    setting = Setting(tmp_path / "mrpc-0", pruning_results.find("mrpc"), split, split, "zero")
+    setting = Setting(tmp_path / "mrpc-0", find("mrpc"), split, split, "zero")
     removed = from_hex(lines[0].removed[1], HEADS)
     scores = SetScores(setting, setting.validation, "fp32", tmp_path / "other.jsonl")
     assert lines[0].losses[1] == pytest.approx(Asker(scores, "loss")(removed[None])[0], rel=1e-6)
