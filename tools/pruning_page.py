@@ -83,8 +83,9 @@ def _introduction(lines: Sequence[Result]) -> list[str]:
         f"{' or '.join(map(str, searched)) or 'some'} of those left out, and the sets are scored "
         "on the whole validation set, without any training after heads have gone. Nothing is "
         "chosen on the validation set.",
-        "*Search*: `headscope prune`'s search, by the mean loss or by the divergence from the "
-        "whole model's outputs (KL; for a regression the squared difference). *Greedy*: at each "
+        "*Search*: the search of `headscope prune`, by the mean loss as there, or by the "
+        "divergence from the whole model's outputs (KL; for a regression the squared difference). "
+        "*Greedy*: at each "
         "step the head whose removal leaves the lowest loss (KL) goes, all being tried. *Michel*: "
         "the mean over examples of |dL/dm| of a head's mask m; *Fisher*: the mean of (dL/dm)²; "
         "both from every example's own gradient, in the mode that heads are removed in. *Again*: "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headscope.pruning.search import search
+from headscope.pruning.search import greedy, search
 from pruning import rivals
 from pruning.scoring import Asker, Objective, SetScores
 from pruning.sets import Path, Score, Scores, Set, check_path
@@ -91,17 +91,22 @@ RANKINGS: Mapping[str, Callable[[Bench], Path]] = {
 """Rankings by importance: what removes the heads that a number says to be the least needed."""
 
 
-def _search(score: Score, heads: int) -> Path:
-    """headscope's."""
+def _searched(score: Score, heads: int) -> Path:
+    """headscope's search, with its usual effort."""
     return np.stack([step.removed for step in search(score, heads)])
+
+
+def _greedy(score: Score, heads: int) -> Path:
+    """All heads tried at every step."""
+    return np.stack([step.removed for step in greedy(score, heads)])
 
 
 Search = Callable[[Score, int], Path]
 SEARCHES: Mapping[str, tuple[Objective, Search]] = {
-    OURS[0]: ("loss", _search),
-    LOSS: ("loss", rivals.greedy),
-    OURS[1]: ("divergence", _search),
-    DIVERGENCE: ("divergence", rivals.greedy),
+    OURS[0]: ("loss", _searched),
+    LOSS: ("loss", _greedy),
+    OURS[1]: ("divergence", _searched),
+    DIVERGENCE: ("divergence", _greedy),
 }
 SEARCHES_BY_LOSS = [(name, find) for name, (by, find) in SEARCHES.items() if by == "loss"]
 NAMES = (

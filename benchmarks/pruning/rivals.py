@@ -1,4 +1,4 @@
-"""The ways to choose which heads go that are published or at hand. They know no model.
+"""The ways to choose which heads go by how important each is. They know no model.
 
 Every one gives a path: for every number of heads a set to remove.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from pruning.sets import Path, Score, Scores, Set, Sets, path_of
+from pruning.sets import Path, Scores, Set, path_of
 
 Importance = Callable[[Set], Scores]
 """How important every head is once some are removed; what it says of these does not matter."""
@@ -80,26 +80,3 @@ def _best(block: Fisher, count: int) -> Set:
     removed = np.zeros(len(block), bool)
     removed[chosen] = True
     return removed
-
-
-def greedy(score: Score, heads: int) -> Path:
-    """Remove the head whose removal leaves the lowest score, all heads tried at every step; of
-    equal ones the lower.
-    """
-    removed = np.zeros(heads, bool)
-    order: list[int] = []
-    while len(order) < heads - 1:
-        candidates = np.flatnonzero(~removed)
-        scores = score(one_more(removed))
-        order.append(int(candidates[scores.argmin()]))
-        removed[order[-1]] = True
-    order.append(int(removed.argmin()))
-    return path_of(np.array(order))
-
-
-def one_more(removed: Set) -> Sets:
-    """The sets with one head more than this one, by the number of that head."""
-    candidates = np.flatnonzero(~removed)
-    sets = np.repeat(removed[None], len(candidates), axis=0)
-    sets[np.arange(len(candidates)), candidates] = True
-    return sets
