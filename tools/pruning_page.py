@@ -169,9 +169,11 @@ def _counts(results: Results) -> list[str]:
     """In how many pairs of a task and a size a search is below its rivals."""
     strong = Results([line for line in results.lines if line.cell.beats_majority])
     rows = []
-    for ours in OURS:
+    for ours in (name for name in OURS if any(line.method == name for line in strong.lines)):
         below = [_below(strong, ours, (rival,)) for rival in (*RANKINGS, SCALED, RANDOM, *GREEDY)]
         rows.append((ours, _below(strong, ours, tuple(RANKINGS)), *below))
+    if not rows:
+        return ["The search has not been run on these models yet."]
     header = ("", "every ranking", *RANKINGS, SCALED, RANDOM, *GREEDY)
     return [
         "### Who is below whom",
