@@ -42,13 +42,15 @@ families: $(VENV)/dev.done
 
 ## results: the heavy runs on real data (HEADSCOPE_DATA) whose tables are committed under docs/results; those on relations
 ## where HEADSCOPE_UD, HEADSCOPE_FRAMENET and HEADSCOPE_MODELS name their data, models of base size where HEADSCOPE_MODELS has
-## mpnet; what docs/results/speed.jsonl has already is not timed again. Table 1: tools/table1.py make, ten hours
+## mpnet; what docs/results/speed.jsonl has already is not timed again. Table 1: tools/table1.py make, ten hours; which heads
+## can go: tools/pruning_results.py, a day or two
 results: $(VENV)/dev.done
 	$(BIN)/python tools/results.py
 	$(BIN)/python tools/together_results.py
 	test -z "$(HEADSCOPE_UD)" || $(BIN)/python tools/relation_results.py
 	test -z "$(HEADSCOPE_MODELS)" || $(BIN)/python tools/base_size_results.py
 	PYTHONPATH=benchmarks $(BIN)/python tools/speed_results.py
+	PYTHONPATH=benchmarks $(BIN)/python tools/pruning_results.py --page
 	$(BIN)/python tools/statistics_page.py
 	$(BIN)/python tools/table1.py
 

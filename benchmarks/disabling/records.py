@@ -51,7 +51,7 @@ class Record:
             model=model,
             work=work,
             kind="cuda" if device.type == "cuda" else "cpu",
-            device=_name(device),
+            device=device_name(device),
             threads=torch.get_num_threads(),
             versions={name: version(name) for name in ("headscope", "torch", "transformers")},
         )
@@ -82,7 +82,8 @@ def read(file: Path) -> list[Record]:
     return records
 
 
-def _name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """The processor or the GPU in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     # cpuinfo is Linux's.

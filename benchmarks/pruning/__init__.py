@@ -1,0 +1,1 @@
+"""What `tools/pruning_results.py` measures: ways to choose which heads go, on the same models."""
