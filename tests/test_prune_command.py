@@ -292,6 +292,38 @@ def test_too_few_training_examples_and_shared_layers_are_refused(
     assert "share their weights" in capsys.readouterr().err
 
 
+def test_the_models_that_are_written_put_out_what_the_table_says(
+    model: Path, task: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    more = ("--keep", "0.6,0.4", "--repair", "--finetune", "1", "--mode", "zero")
+    assert cli.run(words(model, task, out, *more)) == 0
+    run = open_run(out)
+    table = run.tables["pruned"].filter("chosen", metric="accuracy")
+    assert table["repair"].to_list() == ["none"] * 2 + ["refit", "fine-tuned"] * 2
+    the_task = find(str(task))
+    split = load_data(the_task).validation
+    folders = {9: out, 6: out / "keep-6"}
+    for row in table.filter(pl.col("repair") != "none").iter_rows(named=True):
+        folder = folders[row["kept"]]
+        names = ["full", "small"] if row["repair"] == "refit" else ["tuned"]
+        for name in names:
+            loaded = load(folder / name)
+            outputs = logits(loaded, encode(split, loaded.tokenizer, 128), precision="fp32")
+            loss = losses(the_task, split.labels, outputs).mean()
+            assert loss == pytest.approx(row["loss"], abs=1e-4), name
+            assert (folder / name / "README.md").read_text().startswith("---")
+    # Training and the least-squares fit change the model.
+    for _, rows in table.group_by("kept"):
+        assert rows["loss"].n_unique() == 3
+    sizes = run.tables["sizes"]
+    assert sorted(sizes["heads_kept"].unique()) == [6, 9]
+    # What was written is part of the run: a damaged checkpoint is made again.
+    (out / "small" / "model_small.safetensors").write_bytes(b"")
+    assert cli.run(words(model, task, out, *more)) == 0
+    assert load(out / "small").hf is not None
+
+
 def test_from_python(model: Path, task: Path, pruned: Path) -> None:
     outcome = prune(
         model=model, task=task, out=pruned, within=0.1, precision="fp32", quiet=True

@@ -124,9 +124,12 @@ def is_written(path: Path, sha256: str) -> bool:
 
 def discard(folder: Path, name: str) -> None:
     """Remove a damaged file. A checkpoint that lacks one is no checkpoint: its last file goes, too,
-    so that it is made again.
+    so that it is made again. A model without some heads is written as a whole folder, and goes so.
     """
     path = folder / name
+    if path.parent.name in (FULL, SMALL, TUNED):
+        _remove(path.parent)
+        return
     if _matches(path.name, _CHECKPOINT):
         (path.parent / CHECKPOINT_DONE).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
@@ -183,6 +186,8 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _remove(entry: Path) -> None:
+    if not entry.exists() and not entry.is_symlink():
+        return
     if entry.is_dir() and not entry.is_symlink():
         shutil.rmtree(entry)
     else:
