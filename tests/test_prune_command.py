@@ -16,7 +16,7 @@ import families
 from golden_runs import pair
 from headscope import cli, load, open_run, prune
 from headscope.axes import all_heads, head_set
-from headscope.commands.prune import LEAST
+from headscope.commands.path import LEAST
 from headscope.model.encoding import encode
 from headscope.model.model import Model
 from headscope.model.outputs import logits

@@ -18,7 +18,7 @@ from headscope.names import AS_GIVEN
 from headscope.progress import say_notes
 
 if TYPE_CHECKING:
-    from headscope.commands.prune import Pruning
+    from headscope.commands.path import PathSettings
     from headscope.commands.session import Session
 
 GIBIBYTE = 2**30
@@ -92,7 +92,7 @@ def disable(asked: Disabling) -> Outcome:
     return Outcome(asked.out / f"{table}.parquet", lines, report_command(asked.out))
 
 
-def check_head(session: Session, asked: Disabling | Pruning) -> None:
+def check_head(session: Session, asked: Disabling | PathSettings) -> None:
     """Check that the model has a head that was trained on this task.
 
     Raises:

@@ -7,41 +7,28 @@ from typing import TYPE_CHECKING
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, report_command
-from headscope.commands.settings import TaskSettings, command
+from headscope.commands.path import PathSettings, check_count, check_layers
+from headscope.commands.settings import command
 from headscope.errors import HeadscopeError
 
 if TYPE_CHECKING:
     from headscope.commands.pruning import Tested
     from headscope.commands.searching import Looked
     from headscope.commands.session import Session
-    from headscope.model.model import Model
     from headscope.results.run import Run
-
-USUAL_MARGIN = 0.01
-LEAST = 50
-"""With fewer training examples there is no search."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pruning(TaskSettings):
+class Pruning(PathSettings):
     """What `headscope prune` is asked."""
 
     command = "prune"
 
-    model: options.ModelName
     keep: options.Keep = None
-    within: options.Within = None
-    mode: options.PruningMode = "mean"
     search_examples: options.SearchExamples = 500
     repair: options.Repair = False
     finetune: options.TrainedOn = 0
     onnx: options.Onnx = False
-    memory: options.Memory = 2.0
-
-    @property
-    def margin(self) -> float:
-        """By which share of itself a score may fall."""
-        return USUAL_MARGIN if self.within is None else self.within
 
 
 @command(Pruning)
@@ -50,7 +37,7 @@ def prune(asked: Pruning) -> Outcome:
 
     The search looks at training examples alone; the test is on the validation examples.
     """
-    from headscope.commands.pruning import check_worth, choose, find_path, test_path
+    from headscope.commands.pruning import check_worth, choose, find_path, on_validation
     from headscope.commands.scoring import score
     from headscope.commands.searching import looked_at
     from headscope.commands.session import begin, open_session, trust_note
@@ -85,7 +72,7 @@ def prune(asked: Pruning) -> Outcome:
             run.table("scores", rows, **session.names)
             path = find_path(asked, session, looked, run)
             chosen = choose(asked, session, looked, run, path, kept)
-            tested = test_path(asked, session, looked, run, path, chosen, unchanged)
+            tested = on_validation(asked, session, looked, run, path, chosen, unchanged)
             notes = (*notes, *write_models(asked, session, looked, run, tested))
             run.finish(session.record(request, model, notes))
         table = run.read("pruned")
@@ -120,19 +107,6 @@ def write_models(
     return tuple(dict.fromkeys(notes))
 
 
-def check_count(examples: int) -> None:
-    """Check that a search looks at enough training examples.
-
-    Raises:
-        HeadscopeError: It does not.
-    """
-    if examples < LEAST:
-        raise HeadscopeError(
-            f"--search-examples must be at least {LEAST}, got {examples}: with fewer the best of "
-            "hundreds of sets is best by chance"
-        )
-
-
 def check_model(session: Session, asked: Pruning) -> None:
     """Check that heads can be removed from a model that was trained on the task.
 
@@ -149,18 +123,3 @@ def check_model(session: Session, asked: Pruning) -> None:
         )
     check_head(session, asked)
     check_layers(session.model)
-
-
-def check_layers(model: Model) -> None:
-    """Check that a head can be removed from one layer alone.
-
-    Raises:
-        HeadscopeError: The layers of the model share their weights.
-    """
-    layers = model.layer_modules
-    if model.family == "albert" or len({id(layer) for layer in layers}) < len(layers):
-        raise HeadscopeError(
-            f"the layers of {model.name} ({model.family}) share their weights, so a head that is "
-            "removed from one is removed from all: prune a model whose layers are its own (bert, "
-            "roberta, electra, ...)"
-        )

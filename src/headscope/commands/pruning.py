@@ -8,13 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from headscope.ablation.half import formats
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import HeadSet, all_heads
 from headscope.commands.disable import GIBIBYTE
-from headscope.commands.searching import Looked, Searched, score_path
+from headscope.commands.path import check_layers
+from headscope.commands.searching import Looked, Searched, looked_at, score_path
 from headscope.errors import HeadscopeError
 from headscope.model.budget import fitting_tokens
 from headscope.model.encoding import Encoded, batches
@@ -34,7 +36,7 @@ from headscope.stats.metrics import METRICS
 from headscope.tasks.outputs import Logits, predictions
 
 if TYPE_CHECKING:
-    from headscope.commands.prune import Pruning
+    from headscope.commands.path import PathSettings
     from headscope.commands.session import Session
     from headscope.results.run import Run
     from headscope.tasks.scores import ScoreRow
@@ -103,7 +105,9 @@ def check_worth(name: str, scores: Sequence[ScoreRow]) -> None:
         )
 
 
-def _scorer(asked: Pruning, session: Session, encoded: Encoded, precision: Precision) -> Scorer:
+def _scorer(
+    asked: PathSettings, session: Session, encoded: Encoded, precision: Precision
+) -> Scorer:
     return Scorer(
         session.model,
         encoded,
@@ -115,7 +119,7 @@ def _scorer(asked: Pruning, session: Session, encoded: Encoded, precision: Preci
     )
 
 
-def _of_search(asked: Pruning, session: Session) -> Precision:
+def _of_search(asked: PathSettings, session: Session) -> Precision:
     """In which precision a search scores: half, where the device has it and nothing else is asked.
 
     Its error of a mean loss is far below what tells two samples of examples apart, and it takes
@@ -126,7 +130,7 @@ def _of_search(asked: Pruning, session: Session) -> Precision:
     return "bf16" if formats(session.model.hf.device) else "fp32"
 
 
-def find_path(asked: Pruning, session: Session, looked: Looked, run: Run) -> Path:
+def find_path(asked: PathSettings, session: Session, looked: Looked, run: Run) -> Path:
     """Search for the best set of every size; a search that was broken off goes on."""
     model, examples = session.model, looked.search
     if asked.mode == "mean":
@@ -142,7 +146,7 @@ def find_path(asked: Pruning, session: Session, looked: Looked, run: Run) -> Pat
 
 
 def choose(
-    asked: Pruning,
+    asked: PathSettings,
     session: Session,
     looked: Looked,
     run: Run,
@@ -166,7 +170,7 @@ def choose(
 
 
 def _results_of(
-    asked: Pruning, session: Session, run: Run, group: str, encoded: Encoded, path: Path
+    asked: PathSettings, session: Session, run: Run, group: str, encoded: Encoded, path: Path
 ) -> list[SetResult]:
     """What the model puts out for some examples with each set of a path removed."""
     scorer = _scorer(asked, session, encoded, asked.precision)
@@ -199,8 +203,8 @@ class Tested:
         return [row for row in self.rows if row.removed == found.removed]
 
 
-def test_path(
-    asked: Pruning,
+def on_validation(
+    asked: PathSettings,
     session: Session,
     looked: Looked,
     run: Run,
@@ -240,3 +244,39 @@ def test_path(
     changes = [result.activation_change if result.heads else None for result in results]
     rows = pruned_rows(found, outputs, changes, validation)
     return Tested(tuple(found), tuple(rows), validation)
+
+
+def add_path(
+    asked: PathSettings,
+    session: Session,
+    run: Run,
+    scores: Sequence[ScoreRow],
+    outputs: Logits,
+    left_out: npt.NDArray[np.int64] | None = None,
+) -> tuple[str, ...]:
+    """Search for the heads that can go together, and write the table `pruned`.
+
+    Args:
+        asked: What the search is asked.
+        session: The model and the examples.
+        run: Where the table is written.
+        scores: The scores of the model.
+        outputs: What it puts out for the validation examples.
+        left_out: The training examples that fine-tuning left out, where they are known.
+
+    Returns:
+        What the user must know: why there is no search, or what it looked at.
+    """
+    try:
+        check_layers(session.model)
+        check_worth(session.model.name, scores)
+        looked = looked_at(session, asked.search_examples, is_choosing=True, left_out=left_out)
+    except HeadscopeError as error:
+        note = f"there is no search for heads that can go together: {error}"
+        say(f"note: {note}", quiet=asked.quiet)
+        return (note,)
+    path = find_path(asked, session, looked, run)
+    chosen = choose(asked, session, looked, run, path, ())
+    tested = on_validation(asked, session, looked, run, path, chosen, outputs)
+    run.table("pruned", tested.rows, **session.names)
+    return looked.notes

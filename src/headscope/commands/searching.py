@@ -13,7 +13,7 @@ from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import Head, HeadSet
 from headscope.commands.ablation import save_result, saved_results
-from headscope.commands.prune import LEAST
+from headscope.commands.path import LEAST
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.examples import Split

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, score_lines
-from headscope.commands.prune import check_count
+from headscope.commands.path import PathSettings, check_count
 from headscope.commands.report import page_outcome
 from headscope.commands.settings import TaskSettings, WordSource, command
 from headscope.names import AFTER, BEFORE, FINE_TUNED, UNTRAINED
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from headscope.model.model import Model
     from headscope.results.run import Run
     from headscope.results.tables import Map
-    from headscope.tasks.outputs import Logits
     from headscope.tasks.scores import ScoreRow
 
 STUDY_EXAMPLES = 1000
@@ -151,7 +150,9 @@ def analyse(
     from headscope.commands.ablation import disable_sets, write_effects
     from headscope.commands.kept_examples import example_rows, kept_maps
     from headscope.commands.measuring import compare_heads
+    from headscope.commands.pruning import add_path
     from headscope.commands.scoring import score
+    from headscope.commands.searching import not_among
     from headscope.model.loading import load
     from headscope.stats.proxies import predictors
 
@@ -171,32 +172,16 @@ def analyse(
         run.table("predictors", rows, **session.names)
     notes = measured.notes
     if asked.search_examples:
-        notes += add_path(asked, replace(session, model=tuned), run, scores, outputs)
+        left_out = not_among(session, len(session.train), asked.seed)
+        path = path_settings(asked, tuned)
+        notes += add_path(path, replace(session, model=tuned), run, scores, outputs, left_out)
     return notes
 
 
-def add_path(
-    asked: Study, session: Session, run: Run, scores: list[ScoreRow], outputs: Logits
-) -> tuple[str, ...]:
-    """Search for the heads that can go together, and write the table `pruned`.
-
-    Args:
-        asked: What the command was asked.
-        session: The fine-tuned model and the examples.
-        run: Where the table is written.
-        scores: The scores of the model.
-        outputs: What it puts out for the validation examples.
-
-    Returns:
-        What the user must know: why there is no search, or what it looked at.
-    """
-    from headscope.commands.prune import Pruning, check_layers
-    from headscope.commands.pruning import check_worth, choose, find_path, test_path
-    from headscope.commands.searching import looked_at, not_among
-    from headscope.errors import HeadscopeError
-
-    pruning = Pruning(
-        model=session.model.path,
+def path_settings(asked: Study, tuned: Model) -> PathSettings:
+    """What the search for heads that can go together is asked."""
+    return PathSettings(
+        model=tuned.path,
         task=asked.task,
         data=asked.data,
         out=asked.out,
@@ -209,17 +194,3 @@ def add_path(
         mode=asked.mode,
         search_examples=asked.search_examples,
     )
-    left_out = not_among(session, len(session.train), asked.seed)
-    try:
-        check_layers(session.model)
-        check_worth(session.model.name, scores)
-        looked = looked_at(session, pruning.search_examples, is_choosing=True, left_out=left_out)
-    except HeadscopeError as error:
-        note = f"there is no search for heads that can go together: {error}"
-        say(f"note: {note}", quiet=asked.quiet)
-        return (note,)
-    path = find_path(pruning, session, looked, run)
-    chosen = choose(pruning, session, looked, run, path, ())
-    tested = test_path(pruning, session, looked, run, path, chosen, outputs)
-    run.table("pruned", tested.rows, **session.names)
-    return looked.notes

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headscope.commands.path import FEW
 from headscope.names import CONFIGURATIONS
 from headscope.progress import say
 from headscope.reference import FRAME_HEADS
@@ -23,6 +24,8 @@ _FRAMENET = "framenet"
 """The folder of the heads of frames."""
 _RANDOM_SETS = 20
 _FRAMES_COST = 1000
+_SETS_A_HEAD = 7
+"""How many sets the search for heads that can go together scores, for each head."""
 _CHEAPEST = "distance"
 """The measure that is asked for where the cosine is wanted alone, which always comes along."""
 _TRAINING_COST = 3
@@ -38,6 +41,7 @@ class Role(StrEnum):
     HEAD_EFFECTS = "every head disabled in turn"
     LAYER_EFFECTS = "every layer disabled in turn"
     HEAD_EFFECTS_OF_ANOTHER_SEED = "every head disabled in turn, another fine-tuning"
+    PATH = "which heads can go together"
     FRAMES = "frame-semantic relations"
     FRAME_HEADS_DISABLED = "the heads of frames disabled"
     RANDOM_HEADS_DISABLED = "random sets of as many heads disabled"
@@ -142,7 +146,23 @@ def task_parts(
             seed=seed,
         )
         parts.append(part)
+    parts.append(_path(task, analysed, heads, examples))
     return parts
+
+
+def _path(task: str, analysed: Mapping[str, Any], heads: int, examples: int) -> Part:
+    """The search for the heads that can go together, in the first fine-tuned model."""
+    return Part(
+        role=Role.PATH,
+        task=task,
+        folder=f"{task}/path",
+        words=f"{task}: {Role.PATH}",
+        # The path is scored on as many examples as it is searched on, and on the validation set.
+        cost=(_SETS_A_HEAD + 1) * heads * FEW + heads * examples,
+        command="path",
+        arguments={**analysed, "task": task},
+        takes={"model": _tuned(task)},
+    )
 
 
 def _comparisons(

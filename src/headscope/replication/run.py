@@ -36,6 +36,7 @@ TABLES: Mapping[Role, tuple[str, ...]] = {
     Role.COMPARISON: ("heads", "change", "patterns", "heterogeneous"),
     Role.HEAD_EFFECTS: ("disabled", "selection"),
     Role.LAYER_EFFECTS: ("disabled", "selection"),
+    Role.PATH: ("pruned",),
     Role.FRAMES: ("relations", "span_heads", "span_examples"),
 }
 """The tables of a part that are put together as they are, by its role."""

@@ -99,7 +99,7 @@ PRUNED = Table(
         Column("chosen", TRUTH, "", "Whether this is the set that the run recommends."),
     ),
     required=("kept", "heads", "metric", "value"),
-    commands=("prune", "study"),
+    commands=("prune", "study", "paper"),
     always=("prune",),
     called="the path of pruning",
 )
