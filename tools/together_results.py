@@ -115,6 +115,7 @@ def counted(pairs: pl.DataFrame) -> str:
         f"{counts.get('synergistic', 0)} synergistic, corrected for all pairs (p < {SIGNIFICANT}); "
         f"{told} of them are of heads of one layer, of {same.height} such pairs. By intervals of "
         f"each alone {each:,} pairs exclude 0, where {0.05 * pairs.height:.0f} would by chance. "
+        "Interactions are skewed, so one or two of the pairs may be named by chance even so. "
         f"The median size of an interaction is {pairs['value'].abs().median():.4f}. The largest, "
         "significant or not:"
     )
