@@ -69,14 +69,18 @@ def test_the_test_of_many_means_equals_all_signs() -> None:
     largest = np.array([np.abs(hall(values * np.array(one)[:, None])).max() for one in signs])
     exact = [(largest >= one - 1e-9).mean() for one in np.abs(hall(values))]
     found = means_at_once(values, seed=2, resamples=20_000)
-    assert found.p_corrected == pytest.approx(exact, abs=4 * 0.5 / np.sqrt(20_000))
     alone = stats.ttest_1samp(values, 0)
+    # For all at once nothing is more certain than alone.
+    expected = np.maximum(exact, alone.pvalue)
+    assert found.p_corrected == pytest.approx(expected, abs=4 * 0.5 / np.sqrt(20_000))
     assert found.p == pytest.approx(alone.pvalue)
     assert found.low == pytest.approx(alone.confidence_interval().low)
     # At either end of the interval for all, what is left after it is taken off is just significant.
     critical = np.quantile(largest, 0.95)
-    assert hall(values - found.low_all) == pytest.approx(critical, rel=0.05)
-    assert hall(values - found.high_all) == pytest.approx(-critical, rel=0.05)
+    for ends, single, sign in ((found.low_all, found.low, 1), (found.high_all, found.high, -1)):
+        wider = ends != single
+        assert wider.any()
+        assert hall(values - ends)[wider] == pytest.approx(sign * critical, rel=0.05)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -530,7 +534,8 @@ def test_interactions_in_sentences() -> None:
     assert first.text == (
         "Of 3 pairs of heads, 1 is redundant (disabled together they cost more than their effects "
         "alone add up to) and 1 is synergistic (they cost less), adjusted p < 0.05 for all pairs, "
-        "n = 50. 1 was not tested."
+        "n = 50. Interactions are skewed, so that one or two of thousands of pairs may be named by "
+        "chance even so (docs/disabling.md). 1 was not tested."
     )
     assert first.verdict == "1 redundant, 1 synergistic"
     assert redundant.text == (

@@ -1,13 +1,14 @@
 """Heads together on real data: all pairs of heads and Shapley values of MiniLM on MRPC. Called by
 `make results`; writes docs/results/together.md and its figures.
 
-    HEADSCOPE_DATA=DIR python tools/together_results.py
+    HEADSCOPE_DATA=DIR python tools/together_results.py [pairs] [shapley]
 
 DIR holds GLUE as docs/tasks.md describes. Runs are kept under runs/results and resumed; about an
 hour on two cores.
 """
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -21,52 +22,65 @@ from headscope.results.saved import SavedTables
 from pages import PAGES, ROOT, RUNS, made_by, table
 from results import tuned
 
-EXAMPLES, STRONGEST = 200, 12
+EXAMPLES, STRONGEST = 100, 12
 
 
-def main() -> None:
-    """Write the page."""
-    runs = {heads: RUNS / f"mrpc-{heads}" for heads in ("pairs", "shapley")}
-    for heads, out in runs.items():
+def main(asked: Sequence[str]) -> None:
+    """Write the page.
+
+    Args:
+        asked: pairs, shapley, or both.
+    """
+    page = [
+        "# Heads together: all-MiniLM-L6-v2 on MRPC",
+        "On a checkpoint of `headscope finetune --lr 1e-4`, seed 0, through "
+        f"`python tools/together_results.py {' '.join(asked)}`. Losses are in nats, over "
+        f"{EXAMPLES} validation examples. [Disabling heads](../disabling.md#heads-together) says "
+        "what the words mean.",
+    ]
+    for heads in asked:
+        out = RUNS / f"mrpc-{heads}"
         headscope.disable(
             model=str(tuned("mrpc")), task="mrpc", heads=heads, examples=EXAMPLES, out=out
         )
-    pairs, shapley = (headscope.open_run(out).tables for out in runs.values())
-    for tables in (pairs, shapley):
-        for drawing in drawings(tables):
-            if drawing.figure.name in ("interactions", "shapley"):
-                write(drawing.svg(), ROOT / "docs" / "images" / f"{drawing.figure.name}.svg")
-    page = [
-        "# Heads together: all-MiniLM-L6-v2 on MRPC",
-        f"Pairs by {made(runs['pairs'])}, Shapley values by {made(runs['shapley'])}, on a "
-        "checkpoint of `headscope finetune --lr 1e-4`, seed 0, through "
-        f"`python tools/together_results.py`. Losses are in nats, over {EXAMPLES} validation "
-        "examples. [Disabling heads](../disabling.md#heads-together) says what the words mean.",
-        "## Single effects do not add up",
-        table(
-            (
-                "set",
-                "metric",
-                "whole",
-                "without it",
-                "loss alone, summed",
-                "loss together",
-                "excess",
-            ),
-            list(many(pairs["together"])),
-        ),
-        "## Pairs",
-        counted(pairs["interactions"]),
-        "![Interactions of pairs of heads](../images/interactions.svg)",
-        table(
-            ("pair", "kind", "interaction", "for all pairs at once", "alone", "together", "p"),
-            list(strongest(pairs["interactions"])),
-        ),
-        "## Shapley values",
-        shared(shapley),
-        "![Shapley values of heads](../images/shapley.svg)",
-    ]
+        page += SECTIONS[heads](out, headscope.open_run(out).tables)
     (PAGES / "together.md").write_text("\n\n".join(page) + "\n")
+
+
+def pairs_section(out: Path, tables: SavedTables) -> list[str]:
+    """What many heads cost at once, and the interactions."""
+    draw("interactions", tables)
+    header = ("set", "metric", "whole", "without it", "alone, summed", "together", "excess")
+    columns = ("pair", "kind", "interaction", "for all pairs at once", "alone", "together", "p")
+    return [
+        "## Single effects do not add up",
+        f"By {made(out)}.",
+        table(header, list(many(tables["together"]))),
+        "## Pairs",
+        counted(tables["interactions"]),
+        "![Interactions of pairs of heads](../images/interactions.svg)",
+        table(columns, list(strongest(tables["interactions"]))),
+    ]
+
+
+def shapley_section(out: Path, tables: SavedTables) -> list[str]:
+    """How the cost of all heads is shared out."""
+    draw("shapley", tables)
+    picture = "![Shapley values of heads](../images/shapley.svg)"
+    return ["## Shapley values", f"By {made(out)}.", shared(tables), picture]
+
+
+SECTIONS: Mapping[str, Callable[[Path, SavedTables], list[str]]] = {
+    "pairs": pairs_section,
+    "shapley": shapley_section,
+}
+
+
+def draw(name: str, tables: SavedTables) -> None:
+    """Write a figure of a run beside the documents."""
+    for drawing in drawings(tables):
+        if drawing.figure.name == name:
+            write(drawing.svg(), ROOT / "docs" / "images" / f"{name}.svg")
 
 
 def made(run: Path) -> str:
@@ -101,7 +115,9 @@ def counted(pairs: pl.DataFrame) -> str:
         f"{counts.get('synergistic', 0)} synergistic, corrected for all pairs (p < {SIGNIFICANT}); "
         f"{told} of them are of heads of one layer, of {same.height} such pairs. By intervals of "
         f"each alone {each:,} pairs exclude 0, where {0.05 * pairs.height:.0f} would by chance. "
-        f"The median interaction is {pairs['value'].median():+.5f}; the largest:"
+        "Interactions are skewed, so one or two of the pairs may be named by chance even so. "
+        f"The median size of an interaction is {pairs['value'].abs().median():.4f}. The largest, "
+        "significant or not:"
     )
 
 
@@ -143,4 +159,4 @@ def shared(tables: SavedTables) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or list(SECTIONS))

@@ -63,7 +63,9 @@ INTERACTIONS = Table(
             number(
                 "p_corrected",
                 "probability",
-                "The same, corrected for all pairs of the table: max-T over random signs.",
+                "The same, corrected for all pairs of the table: max-T over random signs. Where "
+                "interactions are much skewed and examples few it is too small "
+                "(docs/disabling.md).",
             )
         ),
         text(
