@@ -85,3 +85,21 @@ def _true_fall(rng: np.random.Generator) -> float:
     labels = rng.integers(0, 2, 200_000)
     before, after = _flipped(rng, labels)
     return 100 * float(f1_score(labels, before) - f1_score(labels, after))
+
+
+def test_resamples_of_fewer_than_ten_examples_give_no_interval() -> None:
+    from headscope.stats.best_of_many import honest_gain
+    from headscope.stats.exchange import Outcomes
+    from headscope.tasks.scores import score_interval
+
+    rng = np.random.default_rng(0)
+    for n, is_known in ((9, False), (10, True)):
+        labels = rng.normal(size=n)
+        before, after = labels + rng.normal(size=n), labels + rng.normal(size=n)
+        ((low, _),) = change_intervals("spearman", labels, before, after[None], 0)
+        assert np.isfinite(low) == is_known
+        assert np.isfinite(score_interval("pearson", labels, before, 0)[0]) == is_known
+        ((low, _),) = change_intervals("f1", labels > 0, before > 0, after[None] > 0, 0)
+        assert np.isfinite(low)
+        gain = honest_gain(Outcomes("pearson", labels, before, np.stack([after, -after])), 0)
+        assert np.isfinite(gain.low) == is_known

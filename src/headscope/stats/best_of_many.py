@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from headscope.errors import HeadscopeError
 from headscope.names import SIGNIFICANT
 from headscope.stats.exchange import TIE, Exchange, Outcomes, max_t
+from headscope.stats.means import FEWEST
 from headscope.stats.paired import Z, chunks
 
 SPLITS = 1000
@@ -101,7 +102,7 @@ class HonestGain:
         apparent: The mean change on the halves that chose.
         gain: The mean change on the other halves.
         low: The lower end of the 95% interval of `gain`; NaN where it is the same on all halves,
-            which says nothing of its spread.
+            which says nothing of its spread, and for fewer than `FEWEST` examples.
         high: The upper end.
         chosen: The share of the splits in which each set is chosen.
     """
@@ -148,7 +149,8 @@ def honest_gain(outcomes: Outcomes, seed: int, splits: int = SPLITS) -> HonestGa
         chosen.append(shares)
     gain = np.concatenate(gains)
     spread = float(gain.std(ddof=1))
-    half_width = Z * spread * math.sqrt(1 / splits + 1) if spread > TIE else math.nan
+    is_known = spread > TIE and len(outcomes.labels) >= FEWEST
+    half_width = Z * spread * math.sqrt(1 / splits + 1) if is_known else math.nan
     mean = float(gain.mean())
     return HonestGain(
         apparent=float(np.concatenate(apparent).mean()),

@@ -4,12 +4,14 @@ A plain bootstrap resamples the predictions that flipped. Where none did it says
 did it covers a true change in far fewer than 95% of cases (docs/statistics.md).
 """
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, Shaped
 
+from headscope.stats.means import FEWEST
 from headscope.stats.metrics import Tally, metric_named
 from headscope.stats.paired import RESAMPLES, Z, chunks, interval
 
@@ -157,7 +159,8 @@ def change_intervals(
     """The 95% interval of the change of a score by each set, in points.
 
     Tango's score interval for accuracy, the percentiles of `resampled_changes` for other metrics;
-    NaN where all resamples are equal.
+    NaN where all resamples are equal, and for a metric other than accuracy and F1 on fewer than
+    `FEWEST` examples, of which resamples say too little.
 
     Args:
         metric: The name of the metric.
@@ -172,5 +175,7 @@ def change_intervals(
         won = (~was_right & is_right).sum(1)
         low, high = share_change(lost, won, np.full(len(after), len(labels)))
         return list(zip((100 * low).tolist(), (100 * high).tolist(), strict=True))
+    if metric != "f1" and len(labels) < FEWEST:
+        return [(math.nan, math.nan)] * len(after)
     drawn = resampled_changes(metric, labels, before[None], after[None], seed)
     return [interval(of_set) for of_set in drawn]

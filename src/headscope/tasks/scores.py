@@ -1,10 +1,12 @@
 """How well a model does a task: the rows of the table `scores`."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from headscope.examples import Labels
+from headscope.stats.means import FEWEST
 from headscope.stats.metrics import METRICS
 from headscope.stats.paired import bootstrap, f1_interval, interval, mcnemar, wilson
 from headscope.tasks.base import Task
@@ -73,7 +75,8 @@ def score_rows_of(
 def score_interval(
     metric: str, labels: Labels, predicted: Labels, seed: int
 ) -> tuple[float, float]:
-    """The 95% interval of a score, in points; NaN where every resample gives the same score.
+    """The 95% interval of a score, in points; NaN where every resample gives the same score, and
+    for a metric other than accuracy and F1 on fewer than `FEWEST` examples.
 
     Args:
         metric: The name of the metric.
@@ -85,6 +88,8 @@ def score_interval(
         low, high = wilson(int((labels == predicted).sum()), len(labels))
     elif metric == "f1":
         low, high = f1_interval(labels, predicted)
+    elif len(labels) < FEWEST:
+        return math.nan, math.nan
     else:
         return interval(bootstrap(metric, labels, [predicted], seed)[0])
     return 100 * low, 100 * high

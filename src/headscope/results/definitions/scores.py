@@ -36,7 +36,8 @@ SCORES = Table(
             "points",
             "The score: 100 times the metric. Its interval is Wilson's for accuracy and F1, a "
             "bootstrap for others, which covers too seldom with few examples (docs/statistics.md), "
-            "and none where every resample gives the same score.",
+            "and none where every resample gives the same score, nor such a one with fewer than 10 "
+            "examples.",
         ),
         *MEAN,
         MAJORITY,
