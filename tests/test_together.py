@@ -59,7 +59,7 @@ def hall(values: np.ndarray) -> np.ndarray:
     n, skewness = len(values), stats.skew(values)
     ratio = values.mean(0) / values.std(0)
     corrected = ratio + skewness * ratio**2 / 3 + skewness**2 * ratio**3 / 27 + skewness / (6 * n)
-    return np.sqrt(n) * corrected
+    return np.asarray(np.sqrt(n) * corrected)
 
 
 def test_the_test_of_many_means_equals_all_signs() -> None:
@@ -333,9 +333,9 @@ def test_the_table_of_pairs_equals_a_plain_loop(paired: Path, checkpoint: Path) 
     everything = headscope.open_run(paired).tables["together"].filter(set=ALL)
     whole = slowly.rise(set_name(all_heads(families.LAYERS, families.HEADS)))
     assert everything["loss_change"].to_list() == pytest.approx([whole] * 2, abs=2e-6)
-    alone = table.unique(["layer", "head"])["alone"].sum()
-    alone += table.filter(layer=3, head=4)["other_alone"].sum()
-    assert everything["alone"][0] == pytest.approx(alone, abs=1e-9)
+    alone = [*table.unique(["layer", "head"])["alone"]]
+    alone += [*table.filter(layer=3, head=4)["other_alone"]]
+    assert everything["alone"][0] == pytest.approx(sum(alone), abs=1e-9)
 
 
 def test_single_heads_are_those_of_each(paired: Path, checkpoint: Path, tmp_path: Path) -> None:
@@ -345,8 +345,8 @@ def test_single_heads_are_those_of_each(paired: Path, checkpoint: Path, tmp_path
     for name in ("disabled", "selection"):
         one, two = (headscope.open_run(run).tables[name] for run in (paired, tmp_path / "each"))
         assert one.select(pl.col(pl.String)).equals(two.select(pl.col(pl.String)))
-        numbers = [frame.select(pl.col(pl.Float64)).to_numpy() for frame in (one, two)]
-        assert np.allclose(*numbers, atol=1e-5, equal_nan=True)
+        first, second = (frame.select(pl.col(pl.Float64)).to_numpy() for frame in (one, two))
+        assert np.allclose(first, second, atol=1e-5, equal_nan=True)
 
 
 def test_shapley_values_equal_a_plain_loop_and_add_up(shared_out: Path, checkpoint: Path) -> None:

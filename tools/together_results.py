@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 import headscope
@@ -109,6 +110,7 @@ def counted(pairs: pl.DataFrame) -> str:
     counts = dict(pairs["kind"].value_counts().iter_rows())
     same = pairs.filter(pl.col("layer") == pl.col("other_layer"))
     told = same.filter(pl.col("p_corrected") < SIGNIFICANT).height
+    sizes = pairs["value"].abs().to_numpy()
     each = pairs.filter((pl.col("low") > 0) | (pl.col("high") < 0)).height
     return (
         f"Of {pairs.height:,} pairs {counts.get('redundant', 0)} are redundant and "
@@ -116,7 +118,7 @@ def counted(pairs: pl.DataFrame) -> str:
         f"{told} of them are of heads of one layer, of {same.height} such pairs. By intervals of "
         f"each alone {each:,} pairs exclude 0, where {0.05 * pairs.height:.0f} would by chance. "
         "Interactions are skewed, so one or two of the pairs may be named by chance even so. "
-        f"The median size of an interaction is {pairs['value'].abs().median():.4f}. The largest, "
+        f"The median size of an interaction is {np.median(sizes):.4f}. The largest, "
         "significant or not:"
     )
 

@@ -95,8 +95,8 @@ def interaction_rows(
     """
     columns = []
     for _, pair in pairs:
-        value = rises[pair] - sum(rises[frozenset([head])] for head in pair)
-        columns.append(np.where(np.abs(value).max() <= ROUNDING, 0.0, value))
+        by_example = rises[pair] - sum(rises[frozenset([head])] for head in pair)
+        columns.append(np.where(np.abs(by_example).max() <= ROUNDING, 0.0, by_example))
     found = means_at_once(np.stack(columns, axis=1), seed)
     rows = []
     for number, (name, pair) in enumerate(pairs):

@@ -81,7 +81,7 @@ class Packs:
             return
         name = next(name for name in _names() if name not in self._taken)
         self._taken.add(name)
-        arrays = {
+        arrays: Arrays = {
             "heads": np.stack([self._mask(result.heads) for result in self._unsaved]),
             "logits": np.stack([result.outputs for result in self._unsaved]),
             "change": np.array([result.activation_change for result in self._unsaved]),

@@ -89,7 +89,7 @@ def shapley_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
         title: The title of the figure.
         look: How it looks.
     """
-    limit = nice(max(float(rows["value"].abs().max() or 0), float(rows["alone"].abs().max() or 0)))
+    limit = nice(max(map(abs, rows["value"].to_list() + rows["alone"].to_list())))
     scale = Scale((-limit, 0.0, limit), (GAIN, NONE, LOSS))
     values = panel(rows, "value", "Shapley value", scale, cell=look.cell)
     told = rows.filter((pl.col("low_all") > 0) | (pl.col("high_all") < 0))

@@ -52,7 +52,7 @@ def many_findings(together: pl.DataFrame) -> Iterator[Finding]:
     """How far the sum of single effects is from what many heads cost at once, in the first metric
     of each set.
     """
-    most = together["heads"].max()
+    most = max(together["heads"].to_list())
     for rows in together.partition_by("set", "mode", maintain_order=True):
         row = rows.row(0, named=True)
         which = f"all {most} heads disabled"
