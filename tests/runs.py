@@ -293,6 +293,89 @@ def likeness(pairs: list[tuple[str, str, float]]) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
+def pruned(*sizes: int, metrics: tuple[str, ...] = ("accuracy",), **same: object) -> pl.DataFrame:
+    """A path of pruning of all sizes: head number i of n is kept at i heads or more, but L1H1, which
+    is kept only where one head is. `sizes` are recommended, and refitted."""
+    every = [f"L{layer}H{head}" for layer in range(1, LAYERS + 1) for head in range(1, HEADS + 1)]
+    rows = []
+    for metric in metrics:
+        for kept in range(len(every), -1, -1):
+            removed = len(every) - kept
+            names = every[:kept] if kept in (1, len(every)) else every[1 : kept + 1]
+            row = {
+                "model": "tiny-bert",
+                "task": "pairs",
+                "kept": kept,
+                "removed": removed,
+                "heads": ",".join(names),
+                "mode": "mean",
+                "repair": "none",
+                "metric": metric,
+                "baseline": 80.0,
+                "value": 80.0 - removed,
+                "delta": -float(removed),
+                "low": -removed - 2.0,
+                "high": -removed + 2.0,
+                "n": 40,
+                "unit": "points",
+                "majority": 60.0,
+                "margin": 0.8,
+                "p": 0.01 if removed == 0 else 0.4,
+                "activation_change": None if removed == 0 else 0.1,
+                "loss": 0.4 + removed / 100,
+                "loss_change": removed / 100,
+                "loss_low": removed / 100 - 0.02,
+                "loss_high": removed / 100 + 0.02,
+                "search_loss": 0.3 + removed / 100,
+                "search_n": 100,
+                "choice_value": 81.0 - removed,
+                "choice_n": 50,
+                "scored": 321,
+                "seconds": 60.0,
+                "chosen": kept in sizes,
+            } | same  # fmt: skip
+            rows.append(row)
+            if kept in sizes:
+                better = {"value": 81.0 - removed, "delta": 1.0 - removed}
+                rows.append(row | {"repair": "refit"} | better)
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def sizes(*kept: int) -> pl.DataFrame:
+    """How large and fast models with so many heads are, at two lengths and batches."""
+    rows = []
+    for heads_kept in kept:
+        for tokens in (32, 128):
+            for batch in (1, 32):
+                rows.append(
+                    {
+                        "model": "tiny-bert",
+                        "task": "pairs",
+                        "mode": "mean",
+                        "heads_kept": heads_kept,
+                        "heads": LAYERS * HEADS,
+                        "parameters": 1_000_000,
+                        "parameters_whole": 1_250_000,
+                        "bytes": 4_000_000,
+                        "bytes_whole": 5_000_000,
+                        "tokens": tokens,
+                        "batch": batch,
+                        "device": "cpu",
+                        "threads": 1,
+                        "multiply_adds": 800_000 * tokens,
+                        "multiply_adds_whole": 1_000_000 * tokens,
+                        "small": 120.0,
+                        "whole": 100.0,
+                        "value": 1.2,
+                        "low": 1.1,
+                        "high": 1.3,
+                        "n": 9,
+                        "unit": "times as fast",
+                    }
+                )
+    return pl.DataFrame(rows)
+
+
 HOSTILE = [
     "<script>alert(1)</script>",
     "</script><img src=x onerror=alert(1)>",

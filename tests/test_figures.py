@@ -16,6 +16,7 @@ from headscope.figures import saving
 from headscope.figures.catalogue import chart_tables, drawings
 from headscope.figures.heatmaps import effect_map, measure_map
 from headscope.figures.patterns import typical_rows
+from headscope.figures.pruning import kept_rows, path_rows
 from headscope.figures.rendering import save, size_of
 from headscope.figures.style import ACL, PATTERN_COLOURS, Look, label
 from headscope.figures.thumbnails import typical
@@ -137,6 +138,66 @@ def test_figures_8_and_9_have_a_panel_a_task_and_mark_what_stands(tmp_path: Path
     for name, chart in charts.items():
         assert save(chart, tmp_path / f"{name}.png").stat().st_size > 5000
     assert drawings({}) == [] == drawings({"disabled": damaged})
+
+
+def test_the_path_of_pruning_shows_the_scores_the_levels_and_the_recommended_sizes() -> None:
+    table = runs.pruned(6, metrics=("accuracy", "f1"))
+    (drawn, _) = drawings({"pruned": table} | dict(chart_tables({"pruned": table}, {}, None)))
+    assert (drawn.figure.name, drawn.columns) == ("pruning_path", 2)
+    accuracy, f1 = drawn.chart().to_dict()["concat"]
+    assert [one["layer"][-1]["encoding"]["y"]["title"] for one in (accuracy, f1)] == [
+        "accuracy",
+        "F1",
+    ]
+    spec = drawn.chart().to_dict()
+    data = [spec["datasets"][layer["data"]["name"]] for layer in accuracy["layer"]]
+    band, *levels, curve, points = data
+    # The interval of the change, around the whole model's score.
+    assert {(row["kept"], row["low"], row["high"]) for row in band} >= {
+        (15, 78.0, 82.0),
+        (6, 69, 73),
+    }
+    assert [rows[0]["value"] for rows in levels[::2]] == [80.0, 79.2, 60.0]
+    assert [(row["kept"], row["value"]) for row in curve] == [
+        (kept, 65 + kept) for kept in range(16)
+    ]
+    assert points == [
+        {"kept": 6, "value": 71.0, "kind": "recommended"},
+        {"kept": 6, "value": 72.0, "kind": "refitted"},
+    ]
+
+
+def test_a_path_without_removed_heads_is_no_figure() -> None:
+    table = runs.pruned()
+    assert path_rows(table).equals(table)
+    assert not path_rows(table.filter(removed=0)).height
+    damaged = table.with_columns(value=pl.when(removed=0).then("value"))
+    assert not path_rows(damaged).height
+    assert not drawings({"pruned": damaged})
+
+
+def test_heads_that_stay_are_counted_over_sizes_that_are_not_nested() -> None:
+    rows = kept_rows(runs.pruned(6, 1))
+    assert rows["kept"].to_list() == [6] * 15 + [1] * 15
+    assert set(rows["of"]) == {14}
+    of_six = rows.filter(kept=6)
+    counts = (of_six["value"] * 14).round(6).to_list()
+    # L1H1 is kept where one head is; L1H2 and L1H3 from 2 to 14 heads, the last at 14 alone.
+    assert counts == [1, 13, *range(13, 0, -1)]
+    assert places(of_six) == [f"L1H{i}" for i in range(2, 6)] + ["L2H1", "L2H2"]
+    assert places(rows.filter(kept=1)) == ["L1H1"]
+    none = kept_rows(runs.pruned())
+    assert none.height == 15
+    assert none["kept"].null_count() == none["stays"].null_count() == 15
+    chart = {"kept_heads": rows}
+    (drawn,) = drawings(chart)
+    titles = [one["title"] for one in drawn.chart().to_dict()["concat"]]
+    assert titles == [f"● in the recommended set ({kept} of 15 heads)" for kept in (6, 1)]
+
+
+def places(rows: pl.DataFrame) -> list[str]:
+    staying = rows.filter(stays=1)
+    return [f"L{layer}H{head}" for layer, head in staying.select("layer", "head").iter_rows()]
 
 
 def test_labels() -> None:

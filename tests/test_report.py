@@ -22,6 +22,7 @@ from headscope.reporting.findings import findings
 from headscope.reporting.images import data_address
 from headscope.reporting.packing import PackedMap, packed
 from headscope.reporting.payload import columns, embedded
+from headscope.reporting.pruning import pruning_findings, search_sentences
 from headscope.reporting.reading import read
 from headscope.reporting.side_by_side import line
 from headscope.results.numbers import number, p_value
@@ -315,6 +316,86 @@ def test_relations_have_a_table_and_colour_the_heads(tmp_path: Path) -> None:
         "Here: largest in L3H5 0.35 and L3H4 0.34. The paper, on FrameNet: L7H6 0.21 and L1H2 0.20."
         in text
     )
+
+
+def test_heads_that_can_go_together_in_sentences() -> None:
+    path = runs.pruned(6, metrics=("accuracy", "f1"))
+    fallen, refitted = findings({"pruned": path})
+    assert fallen.text == (
+        "9 of 15 heads (60%) removed together: accuracy 71.0 in place of 80.0 (−9.0, 95% −11.0 to "
+        "−7.0, n = 40); the score falls by more than 0.8 points."
+    )
+    assert (fallen.verdict, fallen.value, fallen.low, fallen.high) == (
+        "beyond the margin",
+        -9.0,
+        -11.0,
+        -7.0,
+    )
+    assert "removed together, output projections refitted: accuracy 72.0" in refitted.text
+    shown = path.with_columns(p=pl.lit(0.003))
+    (first, _) = pruning_findings(shown)
+    assert first.verdict == "within the margin"
+    assert "it is shown that the score falls by less than 0.8 points (p = 0.003)" in first.text
+    (first, _) = pruning_findings(path.with_columns(high=pl.lit(0.5)))
+    assert first.verdict == "cannot be shown"
+    assert "cannot be shown with 40 examples (p = 0.4, 0.025 or less would show it)" in first.text
+    (none,) = pruning_findings(runs.pruned())
+    assert none.verdict == "none can go"
+    assert none.text.startswith("No head can go without a fall of accuracy by more than 0.8 points")
+    assert list(pruning_findings(path.clear())) == []
+    # A damaged table that lacks a number says nothing wrong.
+    assert list(pruning_findings(path.with_columns(delta=pl.lit(None, pl.Float64)))) == []
+
+
+def test_what_a_search_looked_at_in_sentences() -> None:
+    searched, chosen, scored = search_sentences(runs.pruned(6))
+    assert searched == (
+        "The search scored 321 sets of heads on 100 training examples, in 60 seconds. What it "
+        "lowered is their mean loss, and the lowest of many flatters: with 6 heads it is 0.390, "
+        "and 0.490 on the validation examples."
+    )
+    assert "chosen by accuracy on 50 other training examples" in chosen
+    assert scored.startswith("Scores and intervals are of the 40 validation examples")
+    asked = list(search_sentences(runs.pruned(6, choice_n=0, choice_value=None)))
+    assert not any("chosen by" in sentence for sentence in asked)
+    assert list(search_sentences(runs.pruned().clear())) == []
+
+
+def test_heads_together_have_a_part_beside_a_study_and_alone(tmp_path: Path) -> None:
+    study = runs.write(tmp_path / "study")
+    before = runs.Page(build([study], tmp_path / "before.html"))
+    assert "Which heads can go together" not in before.text
+    assert before.data()[0]["tables"].keys().isdisjoint({"pruned", "sizes", "kept_heads"})
+    pruned = tmp_path / "pruned"
+    pruned.mkdir()
+    runs.pruned(6).write_parquet(pruned / "pruned.parquet")
+    runs.sizes(6).write_parquet(pruned / "sizes.parquet")
+    runs.scores(configuration="as given").write_parquet(pruned / "scores.parquet")
+    meta = {**runs.META, "command": "prune", "notes": [], "repeat": "headscope prune"}
+    meta["model"] = {**runs.META["model"], "layers": runs.LAYERS, "heads": runs.HEADS}  # type: ignore[dict-item]
+    (pruned / "run.json").write_text(json.dumps(meta))
+    for folders in ([pruned], [study, pruned]):
+        page = runs.Page(build(folders, tmp_path / "report.html"))
+        (payload,) = page.data()
+        text = " ".join(page.text.split())
+        assert "Not complete" not in text
+        assert "Which heads can go together" in text
+        assert "9 of 15 heads (60%) removed together" in text
+        assert "With 6 of 15 heads: 1,000,000 of 1,250,000 weights" in text
+        assert "6 32 1 cpu, 1 thread 32,000,000 25,600,000 100.0 120.0 1.20 1.10 to 1.30 9" in text
+        kept = pl.DataFrame(runs.unpacked_table(payload["tables"]["kept_heads"]))
+        assert kept.filter(stays=1).height == 6
+        assert payload["tables"]["pruned"]["height"] == 17
+        pictures = [a["alt"] for name, a in page.elements if name == "img"]
+        for title in ("What is left of the score", "Which heads stay"):
+            assert sum(str(alt).startswith(title) for alt in pictures) == 1
+    none = runs.write(tmp_path / "none", pruned=runs.pruned())
+    text = runs.Page(build([none], tmp_path / "none.html")).text
+    assert "No head can go without a fall" in text
+    (pruned / "pruned.parquet").unlink()
+    text = runs.Page(build([pruned], tmp_path / "without.html")).text
+    assert "pruned.parquet is missing: the path of pruning cannot be shown." in text
+    assert "Which heads can go together" not in text
 
 
 def test_the_card_gets_the_nearest_heads_first(tmp_path: Path) -> None:

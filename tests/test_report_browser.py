@@ -227,6 +227,43 @@ def test_any_measure_colours_the_heads(browser: runs.Browser, report: Path) -> N
         assert float(shown) == pytest.approx(row["value"], abs=0.0051)
 
 
+def test_heads_that_stay_colour_the_atlas_and_the_card_says_so(
+    browser: runs.Browser, tmp_path: Path
+) -> None:
+    run = runs.write(tmp_path / "run", pruned=runs.pruned(6, 1), sizes=runs.sizes(6, 1))
+    page = build([run], tmp_path / "report.html")
+    browser.open(page)
+    options = browser.js(
+        "[...document.querySelectorAll('.atlas [label=Pruning] option')].map((o) => [o.value, o.textContent])"
+    )
+    numbers = {text: value for value, text in options}
+    share = "Share of sizes at which a head is kept"
+    assert list(numbers) == [f"Recommended set ({n} kept)" for n in ("6 heads", "1 head")] + [share]
+    pick(browser, ".atlas .colouring", numbers["Recommended set (6 heads kept)"])
+    texts = "[...document.querySelectorAll('.atlas [data-head]')].map((b) => b.textContent)"
+    assert browser.js(texts) == ["", *["●"] * 6, *[""] * 8]
+    label = "document.querySelector('[data-head=L1H2]').ariaLabel"
+    assert browser.js(label).startswith("L1H2: kept")
+    assert "● kept" in browser.js("document.querySelector('.atlas .legend').innerText")
+    browser.js("document.querySelector('[data-head=L1H1]').click()")
+    card = browser.js("document.querySelector('.card').innerText")
+    assert (
+        "removed in the recommended set of 6 heads · kept in the recommended set of 1 head · "
+        "kept at 1 of 14 sizes"
+    ) in card
+    pick(browser, ".atlas .colouring", numbers[share])
+    assert browser.js("document.querySelector('[data-head=L1H2]').textContent") == "0.93"
+    shift = "new MouseEvent('click', {bubbles: true, shiftKey: true})"
+    browser.js(f"document.querySelector('[data-head=L1H2]').dispatchEvent({shift})")
+    card = browser.js("document.querySelector('.card').innerText")
+    assert "Recommended set (6 heads kept)\tremoved\tkept" in card
+    rows = rows_of(saved(browser, "[data-save*=pruning_heads] .saving button:last-of-type"))
+    assert [row["stays"] for row in rows[:3]] == ["0", "1", "1"]
+    rows = rows_of(saved(browser, "[data-save*='\"sizes\"'] .saving button:last-of-type"))
+    assert {row["value"] for row in rows} == {"1.2"}
+    assert not browser.complaints()
+
+
 def test_heads_are_ordered_and_searched(browser: runs.Browser, report: Path) -> None:
     browser.open(report)
     effects = read(report.parent / "run").tables["disabled"].sort("delta", maintain_order=True)

@@ -9,13 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from headscope.figures import effects, heatmaps, patterns, published, scores, together
+from headscope.figures import effects, heatmaps, patterns, pruning, published, scores, together
 from headscope.figures.rendering import svg
 from headscope.figures.style import SCREEN, Look
 from headscope.figures.thumbnails import Typical
 from headscope.results.tables import Map, Tables
 
-TYPICAL, TABLE_1 = "typical", "table1"
+TYPICAL, TABLE_1, KEPT = "typical", "table1", "kept_heads"
 """Tables that only a figure shows."""
 
 
@@ -192,6 +192,24 @@ CATALOGUE = (
         columns=2,
     ),
     Figure(
+        "pruning_path",
+        "What is left of the score when heads are removed together",
+        "pruned",
+        rows=pruning.path_rows,
+        draw=pruning.path_panels,
+        panel="metric",
+        columns=2,
+    ),
+    Figure(
+        "pruning_heads",
+        "Which heads stay",
+        KEPT,
+        rows=_all_rows,
+        draw=pruning.kept_panels,
+        panel="kept",
+        columns=2,
+    ),
+    Figure(
         "table1_scores",
         "Scores",
         TABLE_1,
@@ -275,4 +293,6 @@ def chart_tables(tables: Tables, maps: Mapping[str, Map], typical: Typical | Non
             made[TYPICAL] = rows
     if "scores" in tables and tables["scores"]["value"].is_not_null().any():
         made[TABLE_1] = scores.score_rows(tables["scores"])
+    if "pruned" in tables and tables["pruned"].height:
+        made[KEPT] = pruning.kept_rows(tables["pruned"])
     return made

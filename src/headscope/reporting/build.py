@@ -144,6 +144,10 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}%"
 
 
+def _grouped(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
 def _json(value: object) -> Markup:
     return Markup(embedded(value))  # noqa: S704 - holds no character that HTML reads
 
@@ -162,6 +166,7 @@ def _environment() -> jinja2.Environment:
         "label": label,
         "words": text,
         "percent": _percent,
+        "grouped": _grouped,
         "json": _json,
         "trusted": Markup,  # the files of this folder, never data
     }

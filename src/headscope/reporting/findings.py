@@ -13,6 +13,7 @@ from headscope.names import FINE_TUNED, HETEROGENEOUS, UNTRAINED, VERTICAL
 from headscope.reporting.doubts import below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
 from headscope.reporting.estimates import Finding, estimates, is_significant, p_text
+from headscope.reporting.pruning import pruning_findings
 from headscope.reporting.together import interaction_findings, many_findings, shapley_findings
 from headscope.results.numbers import number
 from headscope.results.tables import Tables
@@ -265,6 +266,7 @@ _SENTENCES = (
     _from("together", many_findings),
     _from("interactions", interaction_findings),
     _from("shapley", shapley_findings),
+    _from("pruned", pruning_findings),
     _from("predictors", _proxies),
     _from("relations_best", _relations),
     _from("span_heads", _spans),

@@ -30,6 +30,7 @@ _CODES = (
 class Image:
     """A figure for the template."""
 
+    name: str
     image: Markup
     width: str
     height: str
@@ -46,6 +47,7 @@ def image(drawing: Drawing) -> Image:
     picture = compact(drawing.svg())
     width, height = size_of(picture)
     return Image(
+        name=figure.name,
         image=data_address(picture),
         width=f"{width:g}",
         height=f"{height:g}",

@@ -20,7 +20,7 @@ _ALIKE, _DIGITS = 5, 7
 SHOWN = (
     *("scores", "heads", "change", "disabled", "patterns", "heterogeneous", "examples"),
     *("relations", "relations_best", "span_heads"),
-    *("interactions", "shapley"),
+    *("interactions", "shapley", "pruned", "sizes"),
 )
 """The tables that the script reads, as they are but for digits after the seventh decimal."""
 _NAMED = (

@@ -14,6 +14,7 @@ from headscope.reporting.findings import findings
 from headscope.reporting.images import Image, image
 from headscope.reporting.packing import LEVELS, PackedMap
 from headscope.reporting.payload import Payload, payload
+from headscope.reporting.pruning import pruning_findings, search_sentences
 from headscope.reporting.reading import Run, examples_of, joined, part, read, text, titled
 from headscope.reporting.shortening import ShownMaps, shown_maps
 from headscope.reporting.side_by_side import tasks_of
@@ -23,6 +24,7 @@ from headscope.stats.proxies import LAYER, WITHIN
 
 _PROXIES = 8
 _EXAMPLES = 4  # of each task, where a run is on several
+_PRUNING = "pruning_"
 _PARTS = ("model", "task", "data", "options", "versions")
 
 
@@ -84,14 +86,35 @@ class Section:
         return drawings({**self.run.tables, **self.chart_tables})
 
     @cached_property
-    def figures(self) -> list[Image]:
-        """The figures for the page."""
+    def _images(self) -> list[Image]:
         return [image(drawing) for drawing in self.drawings]
+
+    @property
+    def figures(self) -> list[Image]:
+        """The figures for the page, but for those that stand in a part of their own."""
+        return [drawn for drawn in self._images if not drawn.name.startswith(_PRUNING)]
 
     @cached_property
     def findings(self) -> list[Finding]:
         """What the tables show, in sentences."""
         return findings(self.run.tables)
+
+    @property
+    def pruning_figures(self) -> list[Image]:
+        """The figures of heads that are removed together."""
+        return [drawn for drawn in self._images if drawn.name.startswith(_PRUNING)]
+
+    @property
+    def pruning(self) -> list[Finding]:
+        """What can go together and what that costs; empty where no heads were searched for."""
+        table = self.run.tables.get("pruned")
+        return [] if table is None else list(pruning_findings(table))
+
+    @property
+    def searched(self) -> list[str]:
+        """What the search for these heads looked at."""
+        table = self.run.tables.get("pruned")
+        return [] if table is None else list(search_sentences(table))
 
     @property
     def adding_up(self) -> list[Finding]:

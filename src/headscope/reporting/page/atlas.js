@@ -9,6 +9,7 @@ const [ROW_WIDTH, MIN_CELL, MAX_CELL] = [530, 22, 42];
 /** Order of the groups in the menu; groups that are not listed follow. */
 const GROUP_ORDER = [
   "Effect of disabling",
+  "Pruning",
   "Patterns",
   "Change by fine-tuning",
   "Relations",
@@ -121,7 +122,7 @@ function mountAtlas(view) {
 
   /** What the list shows of a head. */
   function listColumns() {
-    const { column, unit, diverging } = colouring;
+    const { column, diverging } = colouring;
     const rowOf = (/** @type {string} */ name) => colouring.rows.get(name);
     /** @type {{title: string, kind: string, text: (name: string) => string}[]} */
     const columns = [];
@@ -132,7 +133,7 @@ function mountAtlas(view) {
     columns.push({
       title: colouring === patterns ? "Share" : colouring.title,
       kind: "n",
-      text: (name) => formatNumber(rowOf(name)?.[column], unit, diverging),
+      text: (name) => valueText(colouring, rowOf(name)),
     });
     columns.push({
       title: "95%",
@@ -209,12 +210,13 @@ function mountAtlas(view) {
    * @param {string} name
    */
   function describe(name) {
-    const { column, unit, diverging } = colouring;
+    const { column, unit, words } = colouring;
     const row = colouring.rows.get(name);
     const mark = isMarked(name) ? `, adjusted p < ${data.significant}` : "";
     if (typeof row?.[column] !== "number") return `${name}: no value${mark}`;
+    if (words) return `${name}: ${valueText(colouring, row)}${mark}`;
     const kind = row.class ? `${row.class} ` : "";
-    const value = `${formatNumber(row[column], unit, diverging)} ${visible(unit)}`;
+    const value = `${valueText(colouring, row)} ${visible(unit)}`;
     return `${name}: ${kind}${value}, 95% ${formatInterval(row)}${mark}`;
   }
 

@@ -8,7 +8,8 @@ function mountCard(view) {
   const effects = effectsOfHeads(tables.disabled);
   const effectsByHead = groupByHead(effects.rows);
   const sharesOfHeads = sharesByHead(tables.patterns);
-  const [measures, changes, relations, groups, similar] = [
+  const [kept, measures, changes, relations, groups, similar] = [
+    tables.kept_heads,
     tables.heads,
     tables.change,
     tables.relations,
@@ -76,6 +77,7 @@ function mountCard(view) {
       });
     const group = groups.get(name)?.[0];
     const lines = [
+      ["When heads are removed together", prunedText(kept.get(name) ?? [])],
       ["Attends to", largest.join(" · ")],
       ["Above its control", excess.join(" · ")],
       ["Group", group ? visible(group.name) : ""],
@@ -83,6 +85,19 @@ function mountCard(view) {
     return lines
       .filter(([, text]) => text)
       .map(([title, text]) => element("p", {}, element("strong", {}, `${title} `), text));
+  }
+
+  /**
+   * Whether a head is in the recommended sets, and how often it is kept.
+   * @param {Row[]} rows a row per set
+   */
+  function prunedText(rows) {
+    if (!rows.length) return "";
+    const sets = rows
+      .filter(({ stays }) => typeof stays === "number")
+      .map((row) => `${STAYS.get(row.stays)} in the recommended set of ${keptCount(row)}`);
+    const [{ value, of }] = rows;
+    return [...sets, `kept at ${Math.round(value * of)} of ${of} sizes`].join(" · ");
   }
 
   /**
@@ -192,6 +207,10 @@ function mountCard(view) {
         const letter = PATTERN_LETTERS.get(most.class) ?? most.class;
         put("Pattern", `${letter} ${formatShare(most.value)}`);
       }
+      for (const row of kept.get(name) ?? []) {
+        put("Share of sizes at which it is kept", formatShare(row.value));
+        if (STAYS.has(row.stays)) put(recommendedTitle(row), STAYS.get(row.stays) ?? "");
+      }
       for (const row of effectsByHead.get(name) ?? []) {
         put(`Disabled: ${effectName(row)}`, formatNumber(row.delta, row.unit, true));
         put(`Adjusted p: ${effectName(row)}`, formatP(row.p_corrected));
@@ -222,7 +241,7 @@ function mountCard(view) {
     );
     const values = [...renderEffects(name), ...renderMeasures(name)];
     const nothing = element("p", {}, "The run has no measurement of this head.");
-    return [portrait, ...(values.length ? values : [nothing])];
+    return [portrait, ...(values.length || kept.has(name) ? values : [nothing])];
   }
 
   /** @param {string[]} names */

@@ -25,6 +25,12 @@ const GROUPS = [
   ["Attention", /^(norm_)?attention_to_/],
 ];
 
+/** Whether a head is in a recommended set of heads to keep. */
+const STAYS = new Map([
+  [1, "kept"],
+  [0, "removed"],
+]);
+
 /** @param {string} measure */
 const groupOf = (measure) =>
   GROUPS.find(([, names]) => names.test(measure))?.[0] ?? "Other measures";
@@ -67,6 +73,12 @@ function colouringsOf(tables, label, classColours) {
     const title = `${group}: ${label(row.metric)}${effects.mode(row)}`;
     add(title, row.metric, row, { group, column: "delta", diverging: true });
   }
+  for (const row of tables.kept_heads.filter(({ stays }) => typeof stays === "number")) {
+    const more = { group: "Pruning", column: "stays", words: STAYS };
+    add(recommendedTitle(row), "stays", row, more);
+  }
+  for (const row of tables.kept_heads)
+    add("Share of sizes at which a head is kept", "kept", row, { group: "Pruning" });
   const shares = [...sharesByHead(tables.patterns)];
   for (const [name, rows] of shares) {
     const [{ class: most, value, low, high, unit }] = byValue(rows);
@@ -94,6 +106,12 @@ function effectsOfHeads(disabled) {
   const several = new Set(rows.map((row) => row.mode)).size > 1;
   return { rows, mode: (/** @type {Row} */ row) => (several ? ` (${visible(row.mode)})` : "") };
 }
+
+/** @param {Row} row of the table of kept heads */
+const keptCount = ({ kept }) => `${kept} ${kept === 1 ? "head" : "heads"}`;
+
+/** @param {Row} row of the table of kept heads */
+const recommendedTitle = (row) => `Recommended set (${keptCount(row)} kept)`;
 
 /**
  * A similarity of maps before and after fine-tuning, not a difference of a measure.
@@ -178,11 +196,22 @@ const classStrength = (share, none) =>
  * @param {Colouring} colouring
  * @param {Row | undefined} row
  */
-function cellText({ column, unit, classColours }, row) {
+function cellText({ column, unit, classColours, words }, row) {
   const value = row?.[column];
   if (typeof value !== "number") return "";
+  if (words) return value ? "●" : "";
   if (classColours) return PATTERN_LETTERS.get(row?.class) ?? "";
   return formatNumber(value, unit, false, unit === "points" ? 1 : 2);
+}
+
+/**
+ * The value of a head: a number, or what it means.
+ * @param {Colouring} colouring
+ * @param {Row | undefined} row
+ */
+function valueText({ column, unit, diverging, words }, row) {
+  const value = row?.[column];
+  return words?.get(value) ?? formatNumber(value, unit, diverging);
 }
 
 /**
@@ -203,8 +232,9 @@ function colourBar(colours, ends, ...notes) {
  * @param {Scale} scale
  */
 function legendOf(colouring, { low, high }) {
-  const { title, column, diverging, classColours } = colouring;
+  const { title, column, diverging, classColours, words } = colouring;
   if (classColours) return [classLegend(classColours)];
+  if (words) return [element("p", {}, `${title}: ● kept; the other heads are removed together.`)];
   const unit = visible(colouring.unit);
   const sides =
     column === "delta" ? "orange: the score falls; blue: it rises" : "orange: below 0; blue: above";

@@ -52,7 +52,7 @@ function formatP(p) {
 
 /** @param {Row | undefined} row */
 function formatInterval(row, signed = false) {
-  if (!row || row.low === null || row.high === null) return "–";
+  if (typeof row?.low !== "number" || typeof row.high !== "number") return "–";
   const { low, high, unit } = row;
   return `${formatNumber(low, unit, signed)} to ${formatNumber(high, unit, signed)}`;
 }

@@ -15,6 +15,7 @@
  * @property {boolean} diverging whether the scale has its midpoint at 0
  * @property {string} unit
  * @property {Map<string, string>} [classColours] by class, where the value is the share of a class
+ * @property {Map<number, string>} [words] what a value means, where it is no quantity
  */
 
 /**
@@ -54,6 +55,7 @@ const TABLES = [
   "patterns",
   "heterogeneous",
   "relations",
+  "kept_heads",
   "alike",
   "examples",
 ];

@@ -1,0 +1,208 @@
+"""The path of pruning: what is left of a score as heads go, and which heads stay."""
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from headscope.figures.heatmaps import Scale, dots, panel
+from headscope.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    LIGHT_BLUE,
+    ORANGE,
+    Look,
+    headed,
+    joined,
+    label,
+    only_value,
+    source,
+)
+
+_NEEDED = ("kept", "removed", "value", "baseline", "majority", "margin")
+_RECOMMENDED = {"none": "recommended", "refit": "refitted", "fine-tuned": "trained on"}
+"""What a point is called, by what was done to make up for removed heads."""
+_SHAPES = {"recommended": "circle", "refitted": "triangle-up", "trained on": "diamond"}
+_GAP = 4
+"""Between a line and its name, in points."""
+
+
+def path_rows(pruned: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the table `pruned` that can be drawn; none where one size alone is known.
+
+    Args:
+        pruned: The table of that name.
+    """
+    rows = pruned.drop_nulls(_NEEDED)
+    return rows if rows["removed"].n_unique() > 1 else rows.clear()
+
+
+def path_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
+    """The score by the number of heads that are kept, a panel per metric.
+
+    Args:
+        rows: The rows of `path_rows`.
+        title: The title of the figure.
+        look: How it looks.
+    """
+    panels = []
+    for of_metric in rows.partition_by("metric", maintain_order=True):
+        panels.append(_path(of_metric, look))
+    n = only_value(rows, "n")
+    band = joined(", ", f"n = {n}" if n else "", "band: the change, 95%")
+    subtitle = joined(" · ", source(rows), band)
+    return headed(alt.concat(*panels, columns=2, spacing=18), title, subtitle, look)
+
+
+def _path(rows: pl.DataFrame, look: Look) -> Any:
+    every = max((rows["kept"] + rows["removed"]).to_list())
+    x = alt.X(
+        "kept:Q",
+        title=f"heads kept, of {every}",
+        scale=alt.Scale(domain=[every, 0], nice=False),
+        axis=alt.Axis(values=_ticks(every)),
+    )
+    title, scale = label(str(rows["metric"][0])), alt.Scale(zero=False)
+    y = alt.Y("value:Q", title=title, scale=scale)
+    line = rows.filter(repair="none").sort("kept")
+    # The interval is of the change, so the band lies around it from the whole model's score.
+    band = line.select(
+        "kept", low=pl.col("baseline") + pl.col("low"), high=pl.col("baseline") + pl.col("high")
+    ).drop_nulls()
+    width, height = 18 * look.cell, 11 * look.cell
+    area = alt.Chart(band).mark_area(color=LIGHT_BLUE, opacity=0.35)
+    curve = alt.Chart(line.select("kept", "value")).mark_line(color=BLUE, strokeWidth=1.4)
+    chart = alt.layer(
+        area.encode(x, alt.Y("low:Q", title=title, scale=scale), alt.Y2("high:Q")),
+        *_levels(line, y, every, look),
+        curve.encode(x, y),
+        _points(rows.filter("chosen"), x, y),
+    )
+    return chart.properties(width=width, height=height)
+
+
+def _levels(line: pl.DataFrame, y: alt.Y, every: int, look: Look) -> list[Any]:
+    """The whole model's score, the margin, and the score of always the same answer, named."""
+    whole, margin, majority = line.select("baseline", "margin", "majority").row(0)
+    # The curve falls to the right: there is room on the right above, and on the left below.
+    right, left = {"align": "right", "dx": -_GAP}, {"align": "left", "dx": _GAP}
+    above, below = {"baseline": "bottom", "dy": -1}, {"baseline": "top", "dy": 1}
+    named: list[tuple[float, str, int, str, list[int], dict[str, Any]]] = [
+        (whole, "whole model", 0, INK, [1, 0], right | above),
+        (whole - margin, "margin", 0, GREY, [3, 3], right | below),
+        (majority, "always the same answer", every, ORANGE, [1, 0], left | above),
+    ]
+    layers: list[Any] = []
+    for value, name, kept, colour, dash, place in named:
+        at = alt.Chart(pl.DataFrame({"value": [value], "kept": [kept], "name": [name]}))
+        rule = at.mark_rule(color=colour, strokeWidth=0.8, strokeDash=dash)
+        text = at.mark_text(color=colour, fontSize=look.size, **place)
+        layers += [rule.encode(y), text.encode(alt.X("kept:Q"), y, alt.Text("name:N"))]
+    return layers
+
+
+def _points(chosen: pl.DataFrame, x: alt.X, y: alt.Y) -> Any:
+    """The recommended sizes: as they are, refitted, trained on."""
+    kinds = chosen.select(
+        "kept", "value", kind=pl.col("repair").replace_strict(_RECOMMENDED, default="recommended")
+    )
+    present = [name for name in _SHAPES if name in set(kinds["kind"])]
+    shape = alt.Shape(
+        "kind:N",
+        title=None,
+        scale=alt.Scale(domain=present, range=[_SHAPES[name] for name in present]),
+        legend=alt.Legend(orient="bottom", offset=4, symbolStrokeWidth=1.2, symbolFillColor=INK),
+    )
+    marks = alt.Chart(kinds).mark_point(
+        filled=True, size=45, opacity=1, color=INK, stroke="white", strokeWidth=0.8
+    )
+    return marks.encode(x, y, shape)
+
+
+def _ticks(every: int) -> list[int]:
+    """Quarters of all heads."""
+    return sorted({round(every * quarter / 4) for quarter in range(5)})
+
+
+def kept_rows(pruned: pl.DataFrame) -> pl.DataFrame:
+    """How often every head is kept over the sizes of a path, and whether a recommended set has it.
+
+    Sets of different sizes need not hold each other, so there is no order in which heads go.
+
+    Args:
+        pruned: The table of that name.
+
+    Returns:
+        A row per recommended size and head (one per head where no size is recommended): `value` is
+        the share of the sizes at which the head is kept, those that keep all or none left out;
+        `of` how many sizes these are; `kept` the recommended size, and `stays` whether the head is
+        in its set, both null where none is recommended.
+    """
+    path = pruned.filter(repair="none", metric=pruned["metric"].first()).drop_nulls("heads")
+    sizes = path.filter(pl.col("kept") > 0, pl.col("removed") > 0)
+    every = _named(path.filter(removed=0)).select("layer", "head").unique()
+    shares = _named(sizes).group_by("layer", "head").len()
+    heads = every.join(shares, on=["layer", "head"], how="left").with_columns(
+        value=pl.col("len").fill_null(0) / max(sizes.height, 1), of=pl.lit(sizes.height)
+    )
+    chosen = sizes.filter("chosen")
+    wanted = chosen.select("kept").cast(pl.Int64)
+    if not chosen.height:
+        wanted = pl.DataFrame({"kept": [None]}, {"kept": pl.Int64})
+    staying = _named(chosen).select("layer", "head", "kept", stays=pl.lit(1))
+    rows = wanted.join(heads, how="cross")
+    rows = rows.join(staying, on=["layer", "head", "kept"], how="left")
+    stays = pl.when(pl.col("kept").is_not_null()).then(pl.col("stays").fill_null(0))
+    model, task = pruned.select("model", "task").row(0)
+    return rows.select(
+        pl.lit(model, pl.String).alias("model"),
+        pl.lit(task, pl.String).alias("task"),
+        "layer",
+        "head",
+        pl.lit("share of sizes").alias("unit"),
+        "value",
+        "of",
+        "kept",
+        stays.alias("stays"),
+    ).sort("kept", "layer", "head", descending=[True, False, False])
+
+
+def _named(path: pl.DataFrame) -> pl.DataFrame:
+    """A row per size and head that it keeps."""
+    named = path.select("kept", name=pl.col("heads").str.extract_all(r"L\d+H\d+"))
+    named = named.explode("name").drop_nulls("name")
+    place = pl.col("name").str.extract_groups(r"L(?<layer>\d+)H(?<head>\d+)")
+    return named.select("kept", place.alias("place")).unnest("place").cast(pl.Int64)
+
+
+def kept_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
+    """How often each head is kept over all sizes, with dots on a recommended set, a panel per set.
+
+    Args:
+        rows: The rows of `kept_rows`.
+        title: The title of the figure.
+        look: How it looks.
+    """
+    panels = []
+    scale = Scale.between(0.0, 1.0)
+    legend = f"share of {only_value(rows, 'of')} sizes at which a head is kept"
+    for of_size in rows.partition_by("kept", maintain_order=True):
+        kept = of_size["kept"][0]
+        named = "no set is recommended"
+        if kept is not None:
+            named = f"● in the recommended set ({kept} of {of_size.height} heads)"
+        cells = panel(of_size, "value", named, scale, legend=legend, cell=look.cell)
+        cells = _with_bar_below(cells, look)
+        marks = dots(of_size.filter(stays=1), cells, size=9, edge=0.4)
+        panels.append(alt.layer(cells, marks).properties(title=named))
+    chart = alt.concat(*panels, columns=look.columns, spacing=16)
+    return headed(chart, title, source(rows), look)
+
+
+def _with_bar_below(cells: Any, look: Look) -> Any:
+    """The same with its scale of colours below it, where its title has room."""
+    bar = cells.encoding.color["legend"]
+    bar.orient, bar.offset, bar.titleLimit = "bottom", 6, 0
+    bar.gradientLength = 10 * look.cell
+    return cells
