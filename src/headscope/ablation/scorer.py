@@ -215,7 +215,11 @@ class Scorer:
         form = partial(Stacked, states=states, stack_tokens=tokens, note=self.note)
         if self.precision == "bf16":
             tried = try_format(exact, torch.bfloat16, partial(_unchanged, form), self.note)
-            return None if tried is None else form(tried[0])
+            if tried is None:
+                return None
+            # Nothing is exact here, so that lower layers are computed in half precision as well.
+            halves_kept = KeptStates(tried[0], self.encoded, cut, self.memory, self.layers_kept)
+            return Stacked(tried[0], halves_kept, stack_tokens=tokens, note=self.note)
         halved = self._halved(exact, form)
         return form(exact) if halved is None else form(halved[0], precise=halved[1])
 

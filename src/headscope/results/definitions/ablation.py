@@ -40,8 +40,8 @@ DISABLED = Table(
                 AS_UNIT,
                 "Lower end of the 95% confidence interval of `delta`: Tango's score interval for "
                 "accuracy; for F1 and MCC a paired bootstrap to which four flips are added; for "
-                "correlations a plain one. None where every resample gives the same change, nor, but "
-                "for accuracy and F1, with fewer than 10 examples.",
+                "correlations a plain one. None where every resample gives the same change; with "
+                "fewer than 10 examples for accuracy and F1 alone.",
             )
         ),
         optional(number("high", AS_UNIT, "Upper end of the 95% confidence interval of `delta`.")),
