@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
@@ -77,7 +78,7 @@ def prune(asked: Pruning) -> Outcome:
             run.finish(session.record(request, model, notes))
         table = run.read("pruned")
         costs = () if table is None else tuple(one.sentence for one in recommended(table))
-        lines = (*costs, *size_lines(run.read("sizes")))
+        lines = (*costs, *size_lines(run.read("sizes")), *model_lines(asked.out))
     return Outcome(asked.out / "pruned.parquet", lines, report_command(asked.out))
 
 
@@ -105,6 +106,17 @@ def write_models(
     if sizes:
         run.table("sizes", sizes, **session.names)
     return tuple(dict.fromkeys(notes))
+
+
+def model_lines(out: Path) -> tuple[str, ...]:
+    """Which models were written, and what loads them."""
+    from headscope.results.contents import FULL, SMALL, TUNED
+
+    readers = {FULL: "transformers", SMALL: "headscope.load", TUNED: "headscope.load"}
+    there = [
+        f"{out / name} ({reader})" for name, reader in readers.items() if (out / name).is_dir()
+    ]
+    return (f"models: {', '.join(there)}",) if there else ()
 
 
 def check_model(session: Session, asked: Pruning) -> None:
