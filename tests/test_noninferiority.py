@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from headscope.stats.changes import change_intervals
+from headscope.stats.metrics import METRICS
 from headscope.stats.noninferiority import LEVEL, noninferiority
+from simulations.noninferiority import WORLDS, World, simulate
 
 Labels = NDArray[np.int64]
 
@@ -103,3 +106,20 @@ def test_resamples_of_fewer_than_ten_examples_give_no_interval() -> None:
         assert np.isfinite(low)
         gain = honest_gain(Outcomes("pearson", labels, before, np.stack([after, -after])), 0)
         assert np.isfinite(gain.low) == is_known
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.metric)
+def test_a_fall_that_is_not_significant_is_no_proof_of_none(world: World) -> None:
+    found = simulate(world, n=50, within=0.05, draws=60)
+    assert found.wrong.hits <= binom.ppf(0.999, found.wrong.draws, LEVEL)
+    assert found.wrong_by_silence.low > 0.2
+    many = simulate(world, n=400, within=0.1, draws=20)
+    assert many.found.low > 0.7
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.metric)
+def test_the_true_scores_of_a_simulation_are_what_it_says(world: World) -> None:
+    lower = world.score - 0.05
+    labels, before, after = world.draw(np.random.default_rng(0), 100_000, lower)
+    found = [METRICS[world.metric].score(labels, one) for one in (before, after)]
+    assert found == pytest.approx([100 * world.score, 100 * lower], abs=0.5)

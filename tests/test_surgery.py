@@ -462,3 +462,13 @@ def test_every_head_is_named_once(bert: Model) -> None:
     removal = Removal.of(bert, SETS["all but one"], "zero")
     assert removal.kept(LAYERS, HEADS) == ((), (2,), ())
     assert removal.heads | {Head(2, 3)} == frozenset(all_heads(LAYERS, HEADS))
+
+
+def test_a_folder_is_no_model_that_others_can_find(
+    bert: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bert.path, tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    model = load("tiny", device="cpu")
+    written = write_full(model, Removal.of(model, "L1H2", "zero"), TASK, tmp_path / "full")
+    assert "base_model" not in (written.folder / "README.md").read_text()

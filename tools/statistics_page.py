@@ -22,6 +22,7 @@ SECTIONS: tuple[str, ...] = (
     "selection",
     "seeds",
     "interactions",
+    "noninferiority",
     "means",
     "clusters",
     "controls",

@@ -24,6 +24,7 @@ _NEEDED = ("kept", "removed", "value", "baseline", "majority", "margin")
 _RECOMMENDED = {"none": "recommended", "refit": "refitted", "fine-tuned": "trained on"}
 """What a point is called, by what was done to make up for removed heads."""
 _SHAPES = {"recommended": "circle", "refitted": "triangle-up", "trained on": "diamond"}
+_AREAS = {"recommended": 90, "refitted": 40, "trained on": 30}
 _GAP = 4
 """Between a line and its name, in points."""
 
@@ -115,9 +116,11 @@ def _points(chosen: pl.DataFrame, x: alt.X, y: alt.Y) -> Any:
         legend=alt.Legend(orient="bottom", offset=4, symbolStrokeWidth=1.2, symbolFillColor=INK),
     )
     marks = alt.Chart(kinds).mark_point(
-        filled=True, size=45, opacity=1, color=INK, stroke="white", strokeWidth=0.8
+        filled=True, opacity=1, color=INK, stroke="white", strokeWidth=0.8
     )
-    return marks.encode(x, y, shape)
+    # One that lies on another of the same size would hide it.
+    sizes = alt.Scale(domain=present, range=[_AREAS[name] for name in present])
+    return marks.encode(x, y, shape, alt.Size("kind:N", scale=sizes, legend=None))
 
 
 def _ticks(every: int) -> list[int]:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from headscope.axes import Head
@@ -119,7 +120,8 @@ def _front_matter(subject: Subject) -> str:
     if model.has_head:
         lines.append("pipeline_tag: text-classification")
     # A folder of this machine is no model that others can find; JSON is YAML.
-    if model.path == model.name and _ON_HUB.fullmatch(model.path):
+    is_here = Path(model.path).exists()
+    if model.path == model.name and _ON_HUB.fullmatch(model.path) and not is_here:
         lines.append(f"base_model: {json.dumps(model.path)}")
     lines += ["tags:", "- headscope", "- attention-head-pruning"]
     names = [cost.metric for cost in subject.costs]

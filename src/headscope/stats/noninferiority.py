@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 from scipy.special import ndtr
 
 from headscope.stats.changes import change_statistic, resampled_changes
+from headscope.stats.paired import RESAMPLES
 
 LEVEL = 0.025
 """A one-sided p-value below this shows it: then the 95% interval of the change lies above the
@@ -23,6 +24,7 @@ def noninferiority(
     after: Shaped[np.ndarray, "set example"],
     margin: float,
     seed: int,
+    resamples: int = RESAMPLES,
 ) -> Float[np.ndarray, "set"]:
     """One-sided p-values of the null hypothesis that a score falls by a margin or more.
 
@@ -37,6 +39,7 @@ def noninferiority(
         after: Predictions of smaller ones.
         margin: In points, above 0.
         seed: Of the bootstrap.
+        resamples: How many it draws.
 
     Source: Tango (1998), Statistics in Medicine 17, equation 4.
 
@@ -54,6 +57,6 @@ def noninferiority(
         # The statistic is of a rise; a fall by the margin is a rise with both kinds exchanged.
         fallen = change_statistic(np.full(len(after), margin / 100), won, lost, n)
         return np.asarray(ndtr(fallen))
-    drawn = resampled_changes(metric, labels, before[None], after[None], seed)
+    drawn = resampled_changes(metric, labels, before[None], after[None], seed, resamples)
     shares = ((drawn <= -margin).sum(1) + 1) / (drawn.shape[1] + 1)
     return np.where(np.ptp(drawn, axis=1) > 0, shares, np.nan)
