@@ -101,6 +101,9 @@ def test_resamples_of_fewer_than_ten_examples_give_no_interval() -> None:
         before, after = labels + rng.normal(size=n), labels + rng.normal(size=n)
         ((low, _),) = change_intervals("spearman", labels, before, after[None], 0)
         assert np.isfinite(low) == is_known
+        # No p-value without an interval: it could say that a fall is small.
+        p = noninferiority("spearman", labels, before, after[None], 150.0, 0)[0]
+        assert np.isfinite(p) == is_known
         assert np.isfinite(score_interval("pearson", labels, before, 0)[0]) == is_known
         ((low, _),) = change_intervals("f1", labels > 0, before > 0, after[None] > 0, 0)
         assert np.isfinite(low)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 from scipy.special import ndtr
 
 from headscope.stats.changes import change_statistic, resampled_changes
+from headscope.stats.means import FEWEST
 from headscope.stats.paired import RESAMPLES
 
 LEVEL = 0.025
@@ -29,8 +30,8 @@ def noninferiority(
     """One-sided p-values of the null hypothesis that a score falls by a margin or more.
 
     Tango's score test for accuracy, whose interval `change_intervals` gives. For other metrics the
-    share of smoothed paired bootstrap resamples that fall so far; NaN where all resamples are
-    equal.
+    share of smoothed paired bootstrap resamples that fall so far; NaN where `change_intervals` has
+    no interval.
 
     Args:
         metric: The name of the metric.
@@ -57,6 +58,8 @@ def noninferiority(
         # The statistic is of a rise; a fall by the margin is a rise with both kinds exchanged.
         fallen = change_statistic(np.full(len(after), margin / 100), won, lost, n)
         return np.asarray(ndtr(fallen))
+    if metric != "f1" and len(labels) < FEWEST:
+        return np.full(len(after), np.nan)
     drawn = resampled_changes(metric, labels, before[None], after[None], seed, resamples)
     shares = ((drawn <= -margin).sum(1) + 1) / (drawn.shape[1] + 1)
     return np.where(np.ptp(drawn, axis=1) > 0, shares, np.nan)
