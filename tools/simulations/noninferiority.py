@@ -4,6 +4,7 @@ less than that, and how often does "not significant" do so?
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from headscope.stats.noninferiority import LEVEL, noninferiority
 from simulations.base import Rate, Section
 
-Values = npt.NDArray[np.generic]
+Values = npt.NDArray[Any]
 Drawn = tuple[Values, Values, Values]
 """True labels, predictions of the whole model, predictions of the smaller one."""
 
