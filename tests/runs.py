@@ -412,6 +412,8 @@ def hostile(folder: Path) -> Path:
         .with_columns(state=everywhere, unit=everywhere)
         .unique(["layer", "head", "class", "measure"]),
         likeness=likeness([("L1H1", "L1H2", 0.1)]).with_columns(unit=everywhere),
+        pruned=pruned(6, metric=bad, mode=bad, heads=bad + "L1H1", unit=bad),
+        sizes=sizes(6).with_columns(device=everywhere, mode=everywhere, unit=everywhere),
     )
 
 

@@ -174,6 +174,10 @@ def test_a_path_without_removed_heads_is_no_figure() -> None:
     damaged = table.with_columns(value=pl.when(removed=0).then("value"))
     assert not path_rows(damaged).height
     assert not drawings({"pruned": damaged})
+    # A file of another program.
+    assert not path_rows(table.with_columns(repair=pl.lit("glue"))).height
+    strange = kept_rows(table.with_columns(heads=pl.lit("L9999H1,L1H2"), metric=pl.lit("")))
+    assert strange.select("layer", "head").rows() == [(1, 2)]
 
 
 def test_heads_that_stay_are_counted_over_sizes_that_are_not_nested() -> None:

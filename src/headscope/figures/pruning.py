@@ -20,6 +20,8 @@ from headscope.figures.style import (
     source,
 )
 
+_NAME = r"L(?<layer>\d{1,3})H(?<head>\d{1,3})"
+"""A head in a list; a number that no model has is none."""
 _NEEDED = ("kept", "removed", "value", "baseline", "majority", "margin")
 _RECOMMENDED = {"none": "recommended", "refit": "refitted", "fine-tuned": "trained on"}
 """What a point is called, by what was done to make up for removed heads."""
@@ -35,8 +37,11 @@ def path_rows(pruned: pl.DataFrame) -> pl.DataFrame:
     Args:
         pruned: The table of that name.
     """
-    rows = pruned.drop_nulls(_NEEDED)
-    return rows if rows["removed"].n_unique() > 1 else rows.clear()
+    rows = pruned.drop_nulls(_NEEDED).filter(pl.col("repair").is_in(list(_RECOMMENDED)))
+    line = rows.filter(repair="none")
+    if line["removed"].n_unique() < 2:
+        return rows.clear()
+    return rows.join(line.select("metric").unique(), on="metric", how="semi")
 
 
 def path_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
@@ -105,9 +110,7 @@ def _levels(line: pl.DataFrame, y: alt.Y, every: int, look: Look) -> list[Any]:
 
 def _points(chosen: pl.DataFrame, x: alt.X, y: alt.Y) -> Any:
     """The recommended sizes: as they are, refitted, trained on."""
-    kinds = chosen.select(
-        "kept", "value", kind=pl.col("repair").replace_strict(_RECOMMENDED, default="recommended")
-    )
+    kinds = chosen.select("kept", "value", kind=pl.col("repair").replace_strict(_RECOMMENDED))
     present = [name for name in _SHAPES if name in set(kinds["kind"])]
     shape = alt.Shape(
         "kind:N",
@@ -143,6 +146,7 @@ def kept_rows(pruned: pl.DataFrame) -> pl.DataFrame:
         in its set, both null where none is recommended.
     """
     path = pruned.filter(repair="none", metric=pruned["metric"].first()).drop_nulls("heads")
+    path = path.unique("kept", keep="first", maintain_order=True)
     sizes = path.filter(pl.col("kept") > 0, pl.col("removed") > 0)
     every = _named(path.filter(removed=0)).select("layer", "head").unique()
     shares = _named(sizes).group_by("layer", "head").len()
@@ -173,9 +177,9 @@ def kept_rows(pruned: pl.DataFrame) -> pl.DataFrame:
 
 def _named(path: pl.DataFrame) -> pl.DataFrame:
     """A row per size and head that it keeps."""
-    named = path.select("kept", name=pl.col("heads").str.extract_all(r"L\d+H\d+"))
+    named = path.select("kept", name=pl.col("heads").str.extract_all(_NAME))
     named = named.explode("name").drop_nulls("name")
-    place = pl.col("name").str.extract_groups(r"L(?<layer>\d+)H(?<head>\d+)")
+    place = pl.col("name").str.extract_groups(_NAME)
     return named.select("kept", place.alias("place")).unnest("place").cast(pl.Int64)
 
 

@@ -43,7 +43,8 @@ def _singles(disabled: pl.DataFrame) -> Iterator[Finding]:
     text = (
         f"Effects of single heads cannot be added up: {harmless} of {heads.height} heads lower no "
         f"{label(str(heads['metric'][0]))} when disabled alone, which does not say that they can "
-        f"go together ({MEASURED_BEFORE}). --heads pairs measures it."
+        f"go together ({MEASURED_BEFORE}). headscope prune searches for heads that can, and "
+        "headscope disable --heads pairs measures pairs."
     )
     yield Finding(text, "caution")
 

@@ -234,7 +234,10 @@ function colourBar(colours, ends, ...notes) {
 function legendOf(colouring, { low, high }) {
   const { title, column, diverging, classColours, words } = colouring;
   if (classColours) return [classLegend(classColours)];
-  if (words) return [element("p", {}, `${title}: ● kept; the other heads are removed together.`)];
+  if (words) {
+    const text = `${title}: filled cells are kept, the other heads are removed together.`;
+    return [element("p", {}, text)];
+  }
   const unit = visible(colouring.unit);
   const sides =
     column === "delta" ? "orange: the score falls; blue: it rises" : "orange: below 0; blue: above";
