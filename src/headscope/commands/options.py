@@ -160,9 +160,9 @@ Within = Annotated[
     ),
 ]
 PruningMode = Annotated[
-    Literal["mean", "zero", "uniform"],
+    Literal["zero", "mean", "uniform"],
     Parameter(
-        help="What stands for a removed head. mean: its mean output; zero: nothing; uniform: "
+        help="What stands for a removed head. zero: nothing; mean: its mean output; uniform: "
         "attention to every real token alike."
     ),
 ]

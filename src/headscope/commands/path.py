@@ -28,7 +28,7 @@ class PathSettings(TaskSettings):
 
     model: options.ModelName
     within: options.Within = None
-    mode: options.PruningMode = "mean"
+    mode: options.PruningMode = "zero"
     search_examples: options.SearchExamples = FEW
     memory: options.Memory = 2.0
 
