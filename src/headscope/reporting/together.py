@@ -35,8 +35,10 @@ def adding_up(tables: Tables) -> Iterator[Finding]:
 
 def _singles(disabled: pl.DataFrame) -> Iterator[Finding]:
     """The caution of a run that disabled heads one at a time."""
-    heads = disabled.drop_nulls(["delta", "head"])
-    heads = heads.filter(metric=heads["metric"].first()).unique("set")
+    heads = disabled.drop_nulls(["delta", "head", "metric"])
+    if heads.is_empty():
+        return
+    heads = heads.filter(metric=heads["metric"][0]).unique("set")
     if heads.height < 2:
         return
     harmless = heads.filter(pl.col("delta") >= 0).height
