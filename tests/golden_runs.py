@@ -44,7 +44,7 @@ RUNS = {
     "top": f"disable --model study/checkpoint --task builtin --heads top:entropy:2 --measured measured {SMALL}",
     "scored": f"finetune --model bare --task similar {TRAINED} {SMALL}",
     "scored-heads": f"disable --model scored --task similar {SMALL}",
-    "pruned": f"prune --model tiny --task known --within 0.1 --search-examples 50 {SMALL}",
+    "pruned": f"prune --model tiny --task known --within 0.1 --mode mean --search-examples 50 {SMALL}",
     "pruned-half": f"prune --model tiny --task known --keep 0.5,0.2 --mode zero --search-examples 50 {SMALL}",
     "treebank": f"relations --model bare --corpus ud:en_made-ud-dev.conllu {SMALL}",
     "frames": "relations --model bare --corpus framenet:frames-release --precision fp32 --quiet",

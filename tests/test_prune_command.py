@@ -85,7 +85,8 @@ def pruned(model: Path, task: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def words(model: Path, task: Path, out: Path, *more: str) -> list[str]:
     named = {"--model": model, "--task": task, "--out": out}
     given = [str(word) for pair_of in named.items() for word in pair_of]
-    return ["prune", *given, *SMALL, "--quiet", *more]
+    mode = () if "--mode" in more else ("--mode", "mean")
+    return ["prune", *given, *SMALL, "--quiet", *mode, *more]
 
 
 def test_every_row_is_what_the_model_puts_out_without_these_heads(
@@ -326,7 +327,7 @@ def test_the_models_that_are_written_put_out_what_the_table_says(
 
 def test_from_python(model: Path, task: Path, pruned: Path) -> None:
     outcome = prune(
-        model=model, task=task, out=pruned, within=0.1, precision="fp32", quiet=True
+        model=model, task=task, out=pruned, within=0.1, mode="mean", precision="fp32", quiet=True
     )  # fmt: skip
     assert outcome.path == pruned / "pruned.parquet"
     assert "of 15 heads" in outcome.lines[0]

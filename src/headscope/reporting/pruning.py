@@ -193,7 +193,9 @@ def _time(seconds: float) -> str:
 
 
 def size_lines(sizes: pl.DataFrame | None) -> tuple[str, ...]:
-    """What the table `sizes` says of every small model, in a sentence each."""
+    """What the table `sizes` says of every small model, in a sentence each: its weights and, for
+    every length, its speed in the largest batch that was timed often enough for an interval.
+    """
     if sizes is None:
         return ()
     lines = []
@@ -203,10 +205,11 @@ def size_lines(sizes: pl.DataFrame | None) -> tuple[str, ...]:
             f"the model with {first['heads_kept']} heads has {first['parameters']:,} of "
             f"{first['parameters_whole']:,} weights"
         )
-        for row in rows.filter(batch=rows["batch"].max()).iter_rows(named=True):
+        timed = rows.drop_nulls(["low", "high"]).sort("tokens", "batch")
+        for row in timed.unique("tokens", keep="last", maintain_order=True).iter_rows(named=True):
             text += (
-                f"; at {row['tokens']} tokens it is {row['value']:.2f} times as fast "
-                f"({interval(row['low'], row['high'], 2)})"
+                f"; at {row['tokens']} tokens, {row['batch']} in a batch, it is "
+                f"{row['value']:.2f} times as fast ({interval(row['low'], row['high'], 2)})"
             )
         lines.append(text)
     return tuple(lines)
