@@ -45,7 +45,6 @@ RUNS = {
     "scored": f"finetune --model bare --task similar {TRAINED} {SMALL}",
     "scored-heads": f"disable --model scored --task similar {SMALL}",
     "pruned": f"prune --model tiny --task known --within 0.1 --mode mean --search-examples 50 {SMALL}",
-    "pruned-half": f"prune --model tiny --task known --keep 0.5,0.2 --mode zero --search-examples 50 {SMALL}",
     "treebank": f"relations --model bare --corpus ud:en_made-ud-dev.conllu {SMALL}",
     "frames": "relations --model bare --corpus framenet:frames-release --precision fp32 --quiet",
     "own-links": "relations --model bare --corpus tsv:own.tsv --precision fp32 --quiet",
