@@ -343,6 +343,40 @@ def test_what_is_damaged_is_named_and_made_again(
     assert "holds the result of this very command already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("called", ["small", "full", "tuned"])
+def test_a_run_that_is_called_like_a_model_loses_its_damaged_file_alone(
+    called: str, tmp_path: Path
+) -> None:
+    from headscope.results.contents import discard
+
+    run = tmp_path / called
+    files = ["scores.parquet", "disabled.parquet", "small/model_small.safetensors"]
+    files += ["small/config.json", "keep-6/full/config.json", "keep-6/full/README.md"]
+    files += ["checkpoint/config.json", "checkpoint/model.safetensors"]
+    for name in files:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("x")
+
+    def there() -> set[str]:
+        return {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+
+    discard(run, "scores.parquet")
+    assert there() == set(files) - {"scores.parquet"}
+    # A model without some heads goes as a whole, and so is made again.
+    discard(run, "small/model_small.safetensors")
+    discard(run, "keep-6/full/config.json")
+    kept = {"disabled.parquet", "checkpoint/config.json", "checkpoint/model.safetensors"}
+    assert there() == kept
+    discard(run, "checkpoint/model.safetensors")
+    assert there() == {"disabled.parquet"}
+    # What a record says of files elsewhere removes no folder.
+    beside = tmp_path / "beside" / "small"
+    beside.mkdir(parents=True)
+    (beside / "mine").write_text("x")
+    discard(run, "../beside/small/config.json")
+    assert (beside / "mine").is_file()
+
+
 def test_the_report_of_a_damaged_run_says_it(tuned: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     headscope.disable(**SMALL, model=str(tuned), heads="layers", out=out, quiet=True)

@@ -1,6 +1,7 @@
 """What a run folder may hold: which files are its own, which are leftovers, and their checksums."""
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -44,6 +45,7 @@ _CHECKPOINT = (
     "*.model",
 )
 _SMALLER = (*_CHECKPOINT, "README.md", "model.onnx")
+_SMALLER_FILE = re.compile(rf"(keep-\d+/)?({FULL}|{SMALL}|{TUNED})/[^/]+")
 _TO_COME = ("training.safetensors", "report.html", LOCK)
 _DRAWN = ("*.png", "*.svg", "*.pdf", "*.csv")
 
@@ -127,7 +129,8 @@ def discard(folder: Path, name: str) -> None:
     so that it is made again. A model without some heads is written as a whole folder, and goes so.
     """
     path = folder / name
-    if path.parent.name in (FULL, SMALL, TUNED):
+    # By its place in the run: the run's own folder may have any name.
+    if _SMALLER_FILE.fullmatch(name):
         _remove(path.parent)
         return
     if _matches(path.name, _CHECKPOINT):
