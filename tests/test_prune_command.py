@@ -1,6 +1,8 @@
 """`headscope prune` on tiny models that know their task: its labels are mostly what they say."""
 
+import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,10 @@ import families
 from golden_runs import pair
 from headscope import cli, load, open_run, prune
 from headscope.axes import all_heads, head_set
-from headscope.commands.path import LEAST
+from headscope.commands import searching
+from headscope.commands.path import LEAST, path
+from headscope.commands.prune import Pruning
+from headscope.commands.session import open_session
 from headscope.model.encoding import encode
 from headscope.model.model import Model
 from headscope.model.outputs import logits
@@ -141,10 +146,14 @@ def test_a_regression_and_sizes_that_were_asked_for(tmp_path: Path) -> None:
     folder = families.make("distilbert", tmp_path / "model", labels=1)
     task = known_task(load(folder), tmp_path / "task", regression=True)
     out = tmp_path / "run"
-    assert cli.run(words(folder, task, out, "--keep", "0.5,0.2", "--mode", "uniform")) == 0
+    assert cli.run(words(folder, task, out, "--keep", "0.2,0.5", "--mode", "uniform")) == 0
     table = open_run(out).tables["pruned"]
     chosen = table.filter("chosen", metric=table["metric"][0])
     assert chosen["kept"].to_list() == [8, 3]
+    # The run's own models are of the share that was named first.
+    for small, kept in ((out / "small", 3), (out / "keep-8" / "small", 8)):
+        says = json.loads((small / "config.json").read_text())["headscope"]
+        assert sum(len(layer) for layer in says["kept"]) == kept
     assert table["choice_value"].is_null().all()
     assert (table["choice_n"] == 0).all()
 
@@ -206,10 +215,6 @@ def test_examples_that_fine_tuning_left_out_are_taken(tmp_path: Path, task: Path
     tuned = tmp_path / "tuned"
     given = ["--model", str(bare), "--task", str(task), "--train-examples", "35", "--epochs", "1"]
     assert cli.run(["finetune", *given, "--out", str(tuned), "--seed", "3", "--quiet"]) == 0
-    from headscope.commands import searching
-    from headscope.commands.prune import Pruning
-    from headscope.commands.session import open_session
-
     asked = Pruning(model=str(tuned), task=str(task), out=tmp_path / "run", quiet=True)
     session = open_session(asked, asked.model)
     looked = searching.looked_at(session, 25, is_choosing=True)
@@ -263,18 +268,47 @@ def test_a_budget_that_no_set_meets_is_said_and_the_path_is_there(
         assert not table["chosen"].any()
 
 
-def test_a_model_that_knows_no_more_than_the_majority_is_refused(
-    model: Path, task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    wrong = tmp_path / "wrong"
+def swapped_labels(task: Path, wrong: Path) -> Path:
+    """The same task with the other label for every example."""
     wrong.mkdir()
     (wrong / "task.toml").write_text((task / "task.toml").read_text())
     for split in COUNTS:
         lines = (task / f"{split}.tsv").read_text().splitlines()
         swapped = [f"{line[:-1]}{1 - int(line[-1])}" for line in lines[1:]]
         (wrong / f"{split}.tsv").write_text("\n".join([lines[0], *swapped]) + "\n")
+    return wrong
+
+
+def test_a_model_that_knows_no_more_than_the_majority_is_refused(
+    model: Path, task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = swapped_labels(task, tmp_path / "wrong")
     assert cli.run(words(model, wrong, tmp_path / "run")) == 2
     assert "no head is needed for that" in capsys.readouterr().err
+
+
+def test_a_path_alone_says_why_there_is_none_and_which_command_repeats_it(
+    model: Path, task: Path, tmp_path: Path
+) -> None:
+    wrong = swapped_labels(task, tmp_path / "wrong")
+    out = tmp_path / "run"
+    path(model=model, task=wrong, out=out, mode="mean", precision="fp32", seed=3, quiet=True)
+    record = open_run(out).record
+    assert "no head is needed for that" in record.notes[0]
+    for words_of_it in ("headscope prune", "--mode mean", "--precision fp32", "--seed 3"):
+        assert words_of_it in record.repeat
+
+
+def test_a_file_of_another_program_says_nothing_of_training_examples(
+    model: Path, task: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(model, copy)
+    (copy / "run.json").write_text('{"of": "another program"}')
+    asked = Pruning(model=str(copy), task=str(task), out=tmp_path / "run", quiet=True)
+    session = open_session(asked, asked.model)
+    (note,) = searching.looked_at(session, 25, is_choosing=True).notes
+    assert "may have been fine-tuned on" in note
 
 
 def test_too_few_training_examples_and_shared_layers_are_refused(

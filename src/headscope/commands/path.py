@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
@@ -55,8 +55,8 @@ def path(asked: PathSettings) -> Outcome:
     request = session.request(
         mode=asked.mode, within=asked.margin, search_examples=asked.search_examples
     )
-    given = {name: getattr(asked, name) for name in ("model", "task", "out", "data", "examples")}
-    repeat = Pruning(**given, search_examples=asked.search_examples).command_line()
+    given = {field.name: getattr(asked, field.name) for field in fields(asked)}
+    repeat = Pruning(**given).command_line()
     with begin(asked, request, session.inputs) as run:
         if not run.is_complete:
             rows, outputs = score(session, model, AS_GIVEN)

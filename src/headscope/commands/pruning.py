@@ -187,16 +187,18 @@ class Tested:
         found: What is known of every set without them.
         rows: The rows of the table `pruned`.
         validation: What the sets were judged by.
+        chosen: Which sizes are recommended.
     """
 
     found: tuple[Found, ...]
     rows: tuple[PrunedRow, ...]
     validation: Validation
+    chosen: Chosen
 
     @property
     def recommended(self) -> list[Found]:
-        """The recommended sets, that with the most heads first."""
-        return [one for one in self.found if one.chosen]
+        """The recommended sets, in the order in which they were asked for."""
+        return [self.found[removed] for removed in self.chosen.removed if removed]
 
     def rows_of(self, found: Found) -> list[PrunedRow]:
         """The rows of a set, one per metric."""
@@ -243,7 +245,7 @@ def on_validation(
     outputs = np.stack([result.outputs for result in results])
     changes = [result.activation_change if result.heads else None for result in results]
     rows = pruned_rows(found, outputs, changes, validation)
-    return Tested(tuple(found), tuple(rows), validation)
+    return Tested(tuple(found), tuple(rows), validation, chosen)
 
 
 def add_path(

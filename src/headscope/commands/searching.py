@@ -122,9 +122,11 @@ def _left_out(session: Session) -> npt.NDArray[np.int64]:
     none = np.zeros(0, dtype=np.int64)
     folder = Path(session.model.path)
     run = folder.parent if folder.name == CHECKPOINT else folder
-    if not (run / DONE).is_file():
+    try:
+        record = Record.read(run / DONE)
+    except HeadscopeError:
+        # There is none, or another program wrote it.
         return none
-    record = Record.read(run / DONE)
     is_of_this = record.command in ("finetune", "study") and record.task.name == session.task.name
     if not is_of_this or record.data.hash != session.data.hash:
         return none
@@ -140,7 +142,7 @@ class Searched:
         run: Where calls are saved.
         scorer: Scores sets on the examples of the search.
         task: Says which loss.
-        labels: The true labels of those examples.
+        examples: The examples, with their true labels.
         heads: All heads of the model, in the order of a set's columns.
         quiet: Whether to be silent about damaged files.
 

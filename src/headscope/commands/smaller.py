@@ -98,7 +98,7 @@ class Workshop:
         if self.asked.finetune:
             notes += self._train(small, folder)
             trained = self._rows(found, TRAINED, self._outputs(small))
-            self._describe(small, removal, trained, folder / TUNED)
+            self._describe(small, removal, repair, trained, folder / TUNED)
             extra = [*extra, *trained]
         return Smaller(extra, sizes, notes)
 
@@ -141,7 +141,12 @@ class Workshop:
         return make_checkpoint(session, recipe, folder / TUNED, folder / TRAINING_STATE)
 
     def _describe(
-        self, small: Model, removal: Removal, rows: Sequence[PrunedRow], folder: Path
+        self,
+        small: Model,
+        removal: Removal,
+        repair: Repair | None,
+        rows: Sequence[PrunedRow],
+        folder: Path,
     ) -> None:
         """Write the model card of a model that was trained on."""
         subject = Subject(
@@ -150,6 +155,7 @@ class Workshop:
             task=self.session.task,
             form="small",
             costs=costs_of(rows),
+            repair=repair,
             epochs=self.asked.finetune,
         )
         parameters = sum(tensor.numel() for tensor in small.hf.parameters())

@@ -169,7 +169,7 @@ def _mean(
     """The mean of a layer's states over the real tokens of every text."""
     if mask is None:
         return states.mean(1)
-    real = real_tokens(mask)[..., None].float()
+    real = real_tokens(mask)[..., None].to(states.dtype)
     return (states * real).sum(1) / real.sum(1)
 
 

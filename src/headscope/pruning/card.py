@@ -170,9 +170,9 @@ def _repaired(repair: Repair | None) -> str:
     if repair is None:
         return ""
     return (
-        "\nThe output projections of the heads that stay were fitted again, by least squares, to "
-        f"what attention puts out in the whole model, on {repair.tokens:,} tokens; nothing was "
-        "trained.\n"
+        "\nThe output projections of the heads that stay were fitted again, by least squares and "
+        "without training, to what attention puts out in the whole model, on "
+        f"{repair.tokens:,} tokens.\n"
     )
 
 

@@ -13,7 +13,7 @@ def fewest_kept(scores: Float[np.ndarray, "removed"], margin: float) -> int:
 
     The scores of the path rise and fall with its examples. Taken one by one, the last that happens
     to lie within the margin would be chosen; so a falling curve is fitted first (isotonic
-    regression), and the whole model's score is that of the curve.
+    regression), and the curve is compared with the whole model's own score.
 
     Args:
         scores: On examples that the search did not see, by the number of removed heads from 0 on,

@@ -29,7 +29,8 @@ class Means:
         mean: The means.
         low: Lower ends of 95% intervals, each for its quantity alone (Student's t).
         high: Their upper ends.
-        low_all: Lower ends of intervals that hold for all quantities at once with 95% confidence.
+        low_all: Lower ends of intervals for all quantities at once, with 95% confidence where the
+            test holds its level.
         high_all: Their upper ends. An interval excludes 0 where `p_corrected` is below 0.05.
         p: Two-sided p-values that a mean is 0, not corrected (Student's t).
         p_corrected: The same, corrected for all quantities (max-T over random signs).
@@ -51,9 +52,11 @@ def means_at_once(
 
     The statistic of a quantity is the mean beside its standard error, corrected for skewness. Its
     p-value is the share of the draws of signs in which the largest statistic of all quantities, in
-    size, is as large as its own (single step). So the family-wise error is at most 5%, exactly
-    where the values of an example are as likely with the opposite signs, and nearly where they are
-    skewed; docs/statistics.md has how nearly. The intervals are the inverse of the test.
+    size, is as large as its own (single step). The family-wise error is at most 5% where the values
+    of an example are as likely with the opposite signs. Where they are very skewed it is larger:
+    with interactions of all pairs of 72 heads, centred and resampled, something is named in 53, 44
+    and 25% of draws of 100, 200 and 400 examples (docs/disabling.md). The intervals are the inverse
+    of the test.
 
     Args:
         values: What every example gives.
