@@ -14,12 +14,12 @@ from headscope.ablation.half import formats
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import HeadSet, all_heads
+from headscope.commands.ablation import device_batches
 from headscope.commands.disable import GIBIBYTE
 from headscope.commands.path import check_layers
 from headscope.commands.searching import Looked, Searched, looked_at, score_path
 from headscope.errors import HeadscopeError
-from headscope.model.budget import fitting_tokens
-from headscope.model.encoding import Encoded, batches
+from headscope.model.encoding import Encoded
 from headscope.model.precision import Precision
 from headscope.progress import progress, say
 from headscope.pruning.choice import fewest_kept
@@ -106,7 +106,11 @@ def check_worth(name: str, scores: Sequence[ScoreRow]) -> None:
 
 
 def _scorer(
-    asked: PathSettings, session: Session, encoded: Encoded, precision: Precision
+    asked: PathSettings,
+    session: Session,
+    encoded: Encoded,
+    precision: Precision,
+    unchanged: Logits | None = None,
 ) -> Scorer:
     return Scorer(
         session.model,
@@ -115,6 +119,7 @@ def _scorer(
         batch_tokens=asked.batch_tokens,
         precision=precision,
         memory=int(asked.memory * GIBIBYTE),
+        unchanged=unchanged,
         note=partial(say, quiet=asked.quiet),
     )
 
@@ -134,8 +139,7 @@ def find_path(asked: PathSettings, session: Session, looked: Looked, run: Run) -
     """Search for the best set of every size; a search that was broken off goes on."""
     model, examples = session.model, looked.search
     if asked.mode == "mean":
-        cut = batches(examples.encoded.lengths, fitting_tokens(model, asked.batch_tokens))
-        model.measure_means(examples.encoded.batch(rows, model.hf.device) for rows in cut)
+        model.measure_means(device_batches(model, examples.encoded, asked))
     heads = all_heads(model.layers, model.heads)
     scorer = _scorer(asked, session, examples.encoded, _of_search(asked, session))
     searched = Searched(run, scorer, session.task, examples, heads, quiet=asked.quiet)
@@ -160,7 +164,8 @@ def choose(
     if looked.choice is None:
         return Chosen(tuple(heads - count for count in kept), {})
     task, labels = session.task, looked.choice.split.labels
-    results = _results_of(asked, session, run, "choice", looked.choice.encoded, path)
+    scorer = _scorer(asked, session, looked.choice.encoded, asked.precision)
+    results = _results_of(asked, run, "choice", scorer, path)
     values = {}
     for metric in task.metrics:
         score = METRICS[metric].score
@@ -170,10 +175,9 @@ def choose(
 
 
 def _results_of(
-    asked: PathSettings, session: Session, run: Run, group: str, encoded: Encoded, path: Path
+    asked: PathSettings, run: Run, group: str, scorer: Scorer, path: Path
 ) -> list[SetResult]:
-    """What the model puts out for some examples with each set of a path removed."""
-    scorer = _scorer(asked, session, encoded, asked.precision)
+    """What the model puts out for a scorer's examples with each set of a path removed."""
     label = f"scoring the path ({group})"
     results = score_path(run, group, scorer, path.named, label=label, quiet=asked.quiet)
     return [results[name] for name, _ in path.named]
@@ -215,7 +219,8 @@ def on_validation(
     unchanged: Logits,
 ) -> Tested:
     """Score a path on the validation examples."""
-    results = _results_of(asked, session, run, "validation", session.encoded, path)
+    scorer = _scorer(asked, session, session.encoded, asked.precision, unchanged)
+    results = _results_of(asked, run, "validation", scorer, path)
     every = frozenset(all_heads(session.model.layers, session.model.heads))
     found = []
     for number, size in enumerate(path.sizes):

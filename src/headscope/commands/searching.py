@@ -232,11 +232,12 @@ def score_path(
     """
     shape = (len(scorer.encoded), scorer.unchanged.shape[1])
     results = saved_results(run, group, sets, shape, quiet=quiet)
-    with progress(label, len(sets), quiet=quiet, done=len(results)) as advance:
-        for name, heads in sets:
-            if not heads:
-                results[name] = SetResult(name, heads, scorer.unchanged, float("inf"))
-        wanted = [(name, heads) for name, heads in sets if heads]
+    wanted = [(name, heads) for name, heads in sets if heads]
+    for name, heads in sets:
+        if not heads:
+            results[name] = SetResult(name, heads, scorer.unchanged, float("inf"))
+    done = sum(name in results for name, _ in wanted)
+    with progress(label, len(wanted), quiet=quiet, done=done) as advance:
         for result in scorer.score(wanted, done=set(results)):
             save_result(run, group, result)
             results[result.name] = result

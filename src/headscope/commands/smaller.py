@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headscope.axes import all_heads
+from headscope.commands.ablation import device_batches
 from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
 from headscope.errors import HeadscopeError
-from headscope.model.budget import fitting_tokens
-from headscope.model.encoding import batches
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.outputs import logits
@@ -113,8 +112,7 @@ class Workshop:
 
     def _refit(self, removal: Removal) -> Repair:
         model, encoded = self.session.model, self.looked.search.encoded
-        cut = batches(encoded.lengths, fitting_tokens(model, self.asked.batch_tokens))
-        return refit(model, removal, [encoded.batch(rows, model.hf.device) for rows in cut])
+        return refit(model, removal, device_batches(model, encoded, self.asked))
 
     def _full(
         self, removal: Removal, folder: Path, costs: tuple[Cost, ...], repair: Repair | None

@@ -1,5 +1,6 @@
 """The path of pruning: what is left of a score as heads go, and which heads stay."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -92,20 +93,40 @@ def _levels(line: pl.DataFrame, y: alt.Y, every: int, look: Look) -> list[Any]:
     """The whole model's score, the margin, and the score of always the same answer, named."""
     whole, margin, majority = line.select("baseline", "margin", "majority").row(0)
     # The curve falls to the right: there is room on the right above, and on the left below.
-    right, left = {"align": "right", "dx": -_GAP}, {"align": "left", "dx": _GAP}
-    above, below = {"baseline": "bottom", "dy": -1}, {"baseline": "top", "dy": 1}
-    named: list[tuple[float, str, int, str, list[int], dict[str, Any]]] = [
-        (whole, "whole model", 0, INK, [1, 0], right | above),
-        (whole - margin, "margin", 0, GREY, [3, 3], right | below),
-        (majority, "always the same answer", every, ORANGE, [1, 0], left | above),
+    levels = [
+        _Level(whole, "whole model", INK, is_right=True),
+        _Level(whole - margin, "margin", GREY, is_right=True, is_above=False, is_dashed=True),
+        _Level(majority, "always the same answer", ORANGE, is_right=False),
     ]
     layers: list[Any] = []
-    for value, name, kept, colour, dash, place in named:
-        at = alt.Chart(pl.DataFrame({"value": [value], "kept": [kept], "name": [name]}))
-        rule = at.mark_rule(color=colour, strokeWidth=0.8, strokeDash=dash)
-        text = at.mark_text(color=colour, fontSize=look.size, **place)
+    for level in levels:
+        kept = 0 if level.is_right else every
+        row = {"value": [level.value], "kept": [kept], "name": [level.name]}
+        chart = alt.Chart(pl.DataFrame(row))
+        dash = [3, 3] if level.is_dashed else [1, 0]
+        rule = chart.mark_rule(color=level.colour, strokeWidth=0.8, strokeDash=dash)
+        text = chart.mark_text(
+            color=level.colour,
+            fontSize=look.size,
+            align="right" if level.is_right else "left",
+            dx=-_GAP if level.is_right else _GAP,
+            baseline="bottom" if level.is_above else "top",
+            dy=-1 if level.is_above else 1,
+        )
         layers += [rule.encode(y), text.encode(alt.X("kept:Q"), y, alt.Text("name:N"))]
     return layers
+
+
+@dataclass(frozen=True)
+class _Level:
+    """A line across a panel, with its name at one of its ends, above or below it."""
+
+    value: float
+    name: str
+    colour: str
+    is_right: bool
+    is_above: bool = True
+    is_dashed: bool = False
 
 
 def _points(chosen: pl.DataFrame, x: alt.X, y: alt.Y) -> Any:
