@@ -217,17 +217,17 @@ def test_examples_that_fine_tuning_left_out_are_taken(tmp_path: Path, task: Path
     assert cli.run(["finetune", *given, "--out", str(tuned), "--seed", "3", "--quiet"]) == 0
     asked = Pruning(model=str(tuned), task=str(task), out=tmp_path / "run", quiet=True)
     session = open_session(asked, asked.model)
-    looked = searching.looked_at(session, 25, is_choosing=True)
+    data = searching.draw_search_data(session, 25, is_choosing=True)
     trained = set(session.train.sample(35, 3).first)
-    assert not looked.notes
-    assert len(looked.search) == looked.choice_n == 25
-    assert looked.choice is not None
-    assert not trained & {*looked.search.split.first, *looked.choice.split.first}
+    assert not data.notes
+    assert len(data.search) == data.choice_n == 25
+    assert data.choice is not None
+    assert not trained & {*data.search.split.first, *data.choice.split.first}
     other = open_session(
         Pruning(model=str(families.make("bert", tmp_path / "b")), task=str(task), out=tmp_path),
         str(tmp_path / "b"),
     )
-    (note,) = searching.looked_at(other, 25, is_choosing=True).notes
+    (note,) = searching.draw_search_data(other, 25, is_choosing=True).notes
     assert "may have been fine-tuned on" in note
 
 
@@ -307,7 +307,7 @@ def test_a_file_of_another_program_says_nothing_of_training_examples(
     (copy / "run.json").write_text('{"of": "another program"}')
     asked = Pruning(model=str(copy), task=str(task), out=tmp_path / "run", quiet=True)
     session = open_session(asked, asked.model)
-    (note,) = searching.looked_at(session, 25, is_choosing=True).notes
+    (note,) = searching.draw_search_data(session, 25, is_choosing=True).notes
     assert "may have been fine-tuned on" in note
 
 

@@ -13,8 +13,8 @@ from headscope.commands.settings import command
 from headscope.errors import HeadscopeError
 
 if TYPE_CHECKING:
-    from headscope.commands.pruning import Tested
-    from headscope.commands.searching import Looked
+    from headscope.commands.pruning import ScoredPath
+    from headscope.commands.searching import SearchData
     from headscope.commands.session import Session
     from headscope.results.run import Run
 
@@ -39,9 +39,9 @@ def prune(asked: Pruning) -> Outcome:
     The search looks at training examples alone; the test is on the validation examples. Writes the
     model without these heads: full loads with transformers, small is smaller and faster.
     """
-    from headscope.commands.pruning import check_worth, choose, find_path, on_validation
+    from headscope.commands.pruning import check_worth, choose, find_path, score_on_validation
     from headscope.commands.scoring import score
-    from headscope.commands.searching import looked_at
+    from headscope.commands.searching import draw_search_data
     from headscope.commands.session import begin, open_session, trust_note
     from headscope.names import AS_GIVEN
     from headscope.progress import say_notes
@@ -54,15 +54,15 @@ def prune(asked: Pruning) -> Outcome:
     check_model(session, asked)
     model = session.model
     kept = kept_counts(shares, model.layers * model.heads)
-    looked = looked_at(session, asked.search_examples, is_choosing=not kept)
-    notes = (*looked.notes, *trust_note(model, session.task))
+    data = draw_search_data(session, asked.search_examples, is_choosing=not kept)
+    notes = (*data.notes, *trust_note(model, session.task))
     say_notes(notes, quiet=asked.quiet)
     request = session.request(
         keep=kept,
         within=asked.margin,
         mode=asked.mode,
-        search_examples=len(looked.search),
-        choice_examples=looked.choice_n,
+        search_examples=len(data.search),
+        choice_examples=data.choice_n,
         repair=asked.repair,
         finetune=asked.finetune,
         onnx=asked.onnx,
@@ -72,10 +72,10 @@ def prune(asked: Pruning) -> Outcome:
             rows, unchanged = score(session, model, AS_GIVEN)
             check_worth(asked.model, rows)
             run.table("scores", rows, **session.names)
-            path = find_path(asked, session, looked, run)
-            chosen = choose(asked, session, looked, run, path, kept)
-            tested = on_validation(asked, session, looked, run, path, chosen, unchanged)
-            notes = (*notes, *write_models(asked, session, looked, run, tested))
+            path = find_path(asked, session, data, run)
+            chosen = choose(asked, session, data, run, path, kept)
+            scored = score_on_validation(asked, session, data, run, path, chosen, unchanged)
+            notes = (*notes, *write_models(asked, session, data, run, scored))
             run.finish(session.record(request, model, notes))
         table = run.read("pruned")
         costs = () if table is None else tuple(one.sentence for one in recommended(table))
@@ -84,25 +84,25 @@ def prune(asked: Pruning) -> Outcome:
 
 
 def write_models(
-    asked: Pruning, session: Session, looked: Looked, run: Run, tested: Tested
+    asked: Pruning, session: Session, data: SearchData, run: Run, scored: ScoredPath
 ) -> tuple[str, ...]:
     """Write the checkpoints of the recommended sets, and the tables `pruned` and `sizes`.
 
     Returns:
         What the user must know.
     """
-    from headscope.commands.smaller import Workshop
+    from headscope.commands.smaller import ModelWriter
 
-    workshop = Workshop(asked, session, looked, tested.validation)
-    rows, sizes = list(tested.rows), []
+    writer = ModelWriter(asked, session, data, scored.validation)
+    rows, sizes = list(scored.rows), []
     notes: list[str] = []
-    for number, found in enumerate(tested.recommended):
+    for number, path_set in enumerate(scored.recommended):
         # Of several sizes, the first that was asked for is the run's own.
-        folder = run.path / f"keep-{len(found.kept)}" if number else run.path
-        smaller = workshop.make(found, tested.rows_of(found), folder)
-        rows += smaller.rows
-        sizes += smaller.sizes
-        notes += smaller.notes
+        folder = run.path / f"keep-{len(path_set.kept)}" if number else run.path
+        written = writer.write(path_set, scored.rows_of(path_set), folder)
+        rows += written.rows
+        sizes += written.sizes
+        notes += written.notes
     run.table("pruned", rows, **session.names)
     if sizes:
         run.table("sizes", sizes, **session.names)

@@ -17,7 +17,7 @@ from headscope.axes import HeadSet, all_heads
 from headscope.commands.ablation import device_batches
 from headscope.commands.disable import GIBIBYTE
 from headscope.commands.path import check_layers
-from headscope.commands.searching import Looked, Searched, looked_at, score_path
+from headscope.commands.searching import SavedLosses, SearchData, draw_search_data, score_path
 from headscope.errors import HeadscopeError
 from headscope.model.encoding import Encoded
 from headscope.model.precision import Precision
@@ -25,7 +25,7 @@ from headscope.progress import progress, say
 from headscope.pruning.choice import fewest_kept
 from headscope.pruning.rows import (
     UNREPAIRED,
-    Found,
+    PathSet,
     PrunedRow,
     Validation,
     margin_of,
@@ -124,7 +124,7 @@ def _scorer(
     )
 
 
-def _of_search(asked: PathSettings, session: Session) -> Precision:
+def _search_precision(asked: PathSettings, session: Session) -> Precision:
     """In which precision a search scores: half, where the device has it and nothing else is asked.
 
     Its error of a mean loss is far below what tells two samples of examples apart, and it takes
@@ -135,24 +135,24 @@ def _of_search(asked: PathSettings, session: Session) -> Precision:
     return "bf16" if formats(session.model.hf.device) else "fp32"
 
 
-def find_path(asked: PathSettings, session: Session, looked: Looked, run: Run) -> Path:
+def find_path(asked: PathSettings, session: Session, data: SearchData, run: Run) -> Path:
     """Search for the best set of every size; a search that was broken off goes on."""
-    model, examples = session.model, looked.search
+    model, examples = session.model, data.search
     if asked.mode == "mean":
         model.measure_means(device_batches(model, examples.encoded, asked))
     heads = all_heads(model.layers, model.heads)
-    scorer = _scorer(asked, session, examples.encoded, _of_search(asked, session))
-    searched = Searched(run, scorer, session.task, examples, heads, quiet=asked.quiet)
+    scorer = _scorer(asked, session, examples.encoded, _search_precision(asked, session))
+    search_losses = SavedLosses(run, scorer, session.task, examples, heads, quiet=asked.quiet)
     with progress("searching", steps_of(len(heads)), quiet=asked.quiet) as advance:
-        steps = search(searched, len(heads), advance=advance)
-    sizes = [Size(searched.head_set(step.removed), step.loss) for step in steps]
-    return Path(tuple(sizes), searched.count, searched.seconds)
+        steps = search(search_losses, len(heads), advance=advance)
+    sizes = [Size(search_losses.head_set(step.removed), step.loss) for step in steps]
+    return Path(tuple(sizes), search_losses.count, search_losses.seconds)
 
 
 def choose(
     asked: PathSettings,
     session: Session,
-    looked: Looked,
+    data: SearchData,
     run: Run,
     path: Path,
     kept: Sequence[int],
@@ -161,10 +161,10 @@ def choose(
     not see stays within the margin.
     """
     heads = len(path.sizes) - 1
-    if looked.choice is None:
+    if data.choice is None:
         return Chosen(tuple(heads - count for count in kept), {})
-    task, labels = session.task, looked.choice.split.labels
-    scorer = _scorer(asked, session, looked.choice.encoded, asked.precision)
+    task, labels = session.task, data.choice.split.labels
+    scorer = _scorer(asked, session, data.choice.encoded, asked.precision)
     results = _results_of(asked, run, "choice", scorer, path)
     values = {}
     for metric in task.metrics:
@@ -184,48 +184,48 @@ def _results_of(
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class ScoredPath:
     """A path that was scored on the validation examples.
 
     Attributes:
-        found: What is known of every set without them.
+        path_sets: What is known of every set without them.
         rows: The rows of the table `pruned`.
         validation: What the sets were judged by.
         chosen: Which sizes are recommended.
     """
 
-    found: tuple[Found, ...]
+    path_sets: tuple[PathSet, ...]
     rows: tuple[PrunedRow, ...]
     validation: Validation
     chosen: Chosen
 
     @property
-    def recommended(self) -> list[Found]:
+    def recommended(self) -> list[PathSet]:
         """The recommended sets, in the order in which they were asked for."""
-        return [self.found[removed] for removed in self.chosen.removed if removed]
+        return [self.path_sets[removed] for removed in self.chosen.removed if removed]
 
-    def rows_of(self, found: Found) -> list[PrunedRow]:
+    def rows_of(self, path_set: PathSet) -> list[PrunedRow]:
         """The rows of a set, one per metric."""
-        return [row for row in self.rows if row.removed == found.removed]
+        return [row for row in self.rows if row.removed == path_set.removed]
 
 
-def on_validation(
+def score_on_validation(
     asked: PathSettings,
     session: Session,
-    looked: Looked,
+    data: SearchData,
     run: Run,
     path: Path,
     chosen: Chosen,
     unchanged: Logits,
-) -> Tested:
+) -> ScoredPath:
     """Score a path on the validation examples."""
     scorer = _scorer(asked, session, session.encoded, asked.precision, unchanged)
     results = _results_of(asked, run, "validation", scorer, path)
     every = frozenset(all_heads(session.model.layers, session.model.heads))
-    found = []
+    path_sets = []
     for number, size in enumerate(path.sizes):
-        found.append(
-            Found(
+        path_sets.append(
+            PathSet(
                 kept=every - size.removed,
                 removed=number,
                 repair=UNREPAIRED,
@@ -243,14 +243,14 @@ def on_validation(
         unchanged=unchanged,
         mode=asked.mode,
         within=asked.margin,
-        search_n=len(looked.search),
-        choice_n=looked.choice_n,
+        search_n=len(data.search),
+        choice_n=data.choice_n,
         seed=asked.seed,
     )
     outputs = np.stack([result.outputs for result in results])
     changes = [result.activation_change if result.heads else None for result in results]
-    rows = pruned_rows(found, outputs, changes, validation)
-    return Tested(tuple(found), tuple(rows), validation, chosen)
+    rows = pruned_rows(path_sets, outputs, changes, validation)
+    return ScoredPath(tuple(path_sets), tuple(rows), validation, chosen)
 
 
 def add_path(
@@ -277,13 +277,13 @@ def add_path(
     try:
         check_layers(session.model)
         check_worth(session.model.name, scores)
-        looked = looked_at(session, asked.search_examples, is_choosing=True, left_out=left_out)
+        data = draw_search_data(session, asked.search_examples, is_choosing=True, left_out=left_out)
     except HeadscopeError as error:
         note = f"there is no search for heads that can go together: {error}"
         say(f"note: {note}", quiet=asked.quiet)
         return (note,)
-    path = find_path(asked, session, looked, run)
-    chosen = choose(asked, session, looked, run, path, ())
-    tested = on_validation(asked, session, looked, run, path, chosen, outputs)
-    run.table("pruned", tested.rows, **session.names)
-    return looked.notes
+    path = find_path(asked, session, data, run)
+    chosen = choose(asked, session, data, run, path, ())
+    scored = score_on_validation(asked, session, data, run, path, chosen, outputs)
+    run.table("pruned", scored.rows, **session.names)
+    return data.notes

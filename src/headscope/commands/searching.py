@@ -42,7 +42,7 @@ class Examples:
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
+class SearchData:
     """The training examples that a search looks at, and those by which a size is chosen.
 
     Attributes:
@@ -61,13 +61,13 @@ class Looked:
         return 0 if self.choice is None else len(self.choice)
 
 
-def looked_at(
+def draw_search_data(
     session: Session,
     most: int,
     *,
     is_choosing: bool,
     left_out: npt.NDArray[np.int64] | None = None,
-) -> Looked:
+) -> SearchData:
     """Draw the training examples that a search may look at.
 
     Those that the model was not fine-tuned on are taken, where its folder says which they are: of
@@ -103,7 +103,7 @@ def looked_at(
         )
     search = _examples(session, shuffled[:size])
     choice = _examples(session, shuffled[size : size + most]) if is_choosing else None
-    return Looked(search, choice, notes)
+    return SearchData(search, choice, notes)
 
 
 def _examples(session: Session, rows: npt.NDArray[np.int64]) -> Examples:
@@ -133,7 +133,7 @@ def _left_out(session: Session) -> npt.NDArray[np.int64]:
     return not_among(session, record.data.train, record.seed)
 
 
-class Searched:
+class SavedLosses:
     """Gives the loss of sets of heads, as a search asks for them, and saves every call.
 
     A search that is begun again asks the same questions, and is answered from what was saved.

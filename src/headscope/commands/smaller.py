@@ -22,7 +22,7 @@ from headscope.pruning.card import Cost, Subject, card
 from headscope.pruning.full import write_full
 from headscope.pruning.onnx import write_onnx
 from headscope.pruning.repair import Repair, refit
-from headscope.pruning.rows import REFIT, TRAINED, Found, PrunedRow, Validation, pruned_rows
+from headscope.pruning.rows import REFIT, TRAINED, PathSet, PrunedRow, Validation, pruned_rows
 from headscope.pruning.small import write_small
 from headscope.pruning.speed import SizeRow, measure_speed
 from headscope.results.contents import FULL, SMALL, TUNED
@@ -31,12 +31,12 @@ from headscope.training.recipe import Recipe, usual_lr
 
 if TYPE_CHECKING:
     from headscope.commands.prune import Pruning
-    from headscope.commands.searching import Looked
+    from headscope.commands.searching import SearchData
     from headscope.commands.session import Session
 
 
 @dataclass(frozen=True, eq=False)
-class Smaller:
+class WrittenModels:
     """What was made of a set.
 
     Attributes:
@@ -51,26 +51,26 @@ class Smaller:
 
 
 @dataclass(frozen=True, eq=False)
-class Workshop:
+class ModelWriter:
     """Makes smaller models of the sets of one run.
 
     Attributes:
         asked: What `prune` was asked.
         session: The model, its task and examples.
-        looked: The training examples that a repair may look at.
+        data: The training examples that a repair may look at.
         validation: What models are judged by.
     """
 
     asked: Pruning
     session: Session
-    looked: Looked
+    data: SearchData
     validation: Validation
 
-    def make(self, found: Found, rows: Sequence[PrunedRow], folder: Path) -> Smaller:
+    def write(self, path_set: PathSet, rows: Sequence[PrunedRow], folder: Path) -> WrittenModels:
         """Write the checkpoints of a set and measure them.
 
         Args:
-            found: The set.
+            path_set: The set.
             rows: What it costs, a row per metric.
             folder: Where the folders full, small and tuned go.
 
@@ -78,14 +78,14 @@ class Workshop:
             HeadscopeError: Heads of this family cannot be removed.
         """
         model, task = self.session.model, self.session.task
-        say(f"writing the model with {len(found.kept)} heads", quiet=self.asked.quiet)
-        removed = frozenset(all_heads(model.layers, model.heads)) - found.kept
+        say(f"writing the model with {len(path_set.kept)} heads", quiet=self.asked.quiet)
+        removed = frozenset(all_heads(model.layers, model.heads)) - path_set.kept
         removal = Removal.of(model, removed, self.asked.mode)
         made, repair = list(rows), None
         if self.asked.repair:
             repair = self._refit(removal)
             with repair.applied(model), removal.applied(model):
-                made = self._rows(found, REFIT, self._outputs(model))
+                made = self._rows(path_set, REFIT, self._outputs(model))
         costs = costs_of(made)
         notes = self._full(removal, folder / FULL, costs, repair)
         write_small(model, removal, task, folder / SMALL, costs, repair)
@@ -96,10 +96,10 @@ class Workshop:
         extra = made if self.asked.repair else []
         if self.asked.finetune:
             notes += self._train(small, folder)
-            trained = self._rows(found, TRAINED, self._outputs(small))
+            trained = self._rows(path_set, TRAINED, self._outputs(small))
             self._describe(small, removal, repair, trained, folder / TUNED)
             extra = [*extra, *trained]
-        return Smaller(extra, sizes, notes)
+        return WrittenModels(extra, sizes, notes)
 
     def _outputs(self, model: Model) -> Logits:
         asked = self.asked
@@ -107,11 +107,13 @@ class Workshop:
             model, self.session.encoded, batch_tokens=asked.batch_tokens, precision=asked.precision
         )
 
-    def _rows(self, found: Found, repair: str, outputs: Logits) -> list[PrunedRow]:
-        return pruned_rows([replace(found, repair=repair)], outputs[None], [None], self.validation)
+    def _rows(self, path_set: PathSet, repair: str, outputs: Logits) -> list[PrunedRow]:
+        return pruned_rows(
+            [replace(path_set, repair=repair)], outputs[None], [None], self.validation
+        )
 
     def _refit(self, removal: Removal) -> Repair:
-        model, encoded = self.session.model, self.looked.search.encoded
+        model, encoded = self.session.model, self.data.search.encoded
         return refit(model, removal, device_batches(model, encoded, self.asked))
 
     def _full(

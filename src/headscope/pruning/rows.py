@@ -55,7 +55,7 @@ class PrunedRow:
 
 
 @dataclass(frozen=True)
-class Found:
+class PathSet:
     """A set of the path, with what is known of it before it meets the validation examples.
 
     Attributes:
@@ -107,7 +107,7 @@ class Validation:
 
 
 def pruned_rows(
-    found: Sequence[Found],
+    path_sets: Sequence[PathSet],
     outputs: Float[np.ndarray, "set example output"],
     changes: Sequence[float | None],
     validation: Validation,
@@ -115,7 +115,7 @@ def pruned_rows(
     """The rows of sets, metric by metric.
 
     Args:
-        found: The sets.
+        path_sets: The sets.
         outputs: What the model puts out for the validation examples without each set's heads.
         changes: How far the output of the least moved of the removed heads moved, relative to its
             norm; None where no head is removed.
@@ -132,17 +132,17 @@ def pruned_rows(
         margin = margin_of(baseline, validation.within)
         intervals = change_intervals(metric, labels, base, after, seed)
         p = noninferiority(metric, labels, base, after, margin, seed)
-        for number, one in enumerate(found):
+        for number, path_set in enumerate(path_sets):
             value = METRICS[metric].score(labels, after[number])
             low, high = intervals[number]
             mean, change, loss_low, loss_high = loss[number]
             rows.append(
                 PrunedRow(
-                    kept=len(one.kept),
-                    removed=one.removed,
-                    heads=set_name(one.kept),
+                    kept=len(path_set.kept),
+                    removed=path_set.removed,
+                    heads=set_name(path_set.kept),
                     mode=validation.mode,
-                    repair=one.repair,
+                    repair=path_set.repair,
                     metric=metric,
                     baseline=baseline,
                     value=value,
@@ -159,13 +159,13 @@ def pruned_rows(
                     loss_change=change,
                     loss_low=loss_low,
                     loss_high=loss_high,
-                    search_loss=one.search_loss,
+                    search_loss=path_set.search_loss,
                     search_n=validation.search_n,
-                    choice_value=one.choice_values.get(metric, float("nan")),
+                    choice_value=path_set.choice_values.get(metric, float("nan")),
                     choice_n=validation.choice_n,
-                    scored=one.scored,
-                    seconds=one.seconds,
-                    chosen=one.chosen,
+                    scored=path_set.scored,
+                    seconds=path_set.seconds,
+                    chosen=path_set.chosen,
                 )
             )
     return rows
