@@ -280,7 +280,7 @@ def test_the_gradient_of_the_parts_is_that_of_the_whole(
     model.hf.train().double()
     encoded = encode(SPLIT, model.tokenizer)
     rows = list(range(4, 17))
-    target = torch.tensor(SPLIT.labels, dtype=torch.double if labels == 1 else torch.long)
+    target = torch.tensor(SPLIT.labels, dtype=torch.float if labels == 1 else torch.long)
     found = []
     for parts in (len(rows), size):
         model.hf.zero_grad()
