@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import families
 import zoo
 from family_checks import FIRST, SECOND
-from headscope.ablation import half, stacked
+from headscope.ablation import bert_layers, half, stacked
 from headscope.ablation.any_layers import AnyLayers
 from headscope.ablation.bert_layers import BertLayers
 from headscope.ablation.checked import depends_on_padding
@@ -31,6 +31,7 @@ from headscope.model.halved import halved
 from headscope.model.layers import layer_modules
 from headscope.model.loading import load
 from headscope.model.model import Model
+from headscope.model.precision import Precision
 from headscope.model.tap import Mode
 
 # By its own layers, with relative positions, with one module for all layers; by its own pass with
@@ -109,6 +110,38 @@ def test_half_precision_predicts_what_the_model_predicts(model: Model, mode: Mod
         apart = max(apart, float(np.abs(one.outputs - expected).max()))
     # Something was rounded, and no more than the guard allows.
     assert 1e-5 < apart <= precise.guard.bound
+
+
+@pytest.mark.usefixtures("half_precision")
+@pytest.mark.parametrize("precision", ["auto", "bf16"])
+@pytest.mark.parametrize("mode", ["uniform", "mean"])
+@pytest.mark.parametrize("family", ["bert", "mpnet"])
+def test_all_in_half_precision_as_on_a_gpu(
+    family: str, mode: Mode, precision: Precision, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is added up from layer to layer has the format of the products as well."""
+    monkeypatch.setattr(bert_layers, "stream_format", lambda _, dtype: dtype)
+    monkeypatch.setattr(half, "formats", lambda _: (torch.float16,))
+    model = load(zoo.folder_of(family, tmp_path))
+    data = encoded(model)
+    model.measure_means([data.batch(range(len(data)))])
+    notes: list[str] = []
+    scorer = Scorer(model, data, mode, batch_tokens=64, precision=precision, note=notes.append)
+    results = list(scorer.score(some_sets(model)))
+    form = scorer._stacked
+    assert form is not None
+    assert isinstance(form.layered, BertLayers)
+    half_format = torch.float16 if precision == "auto" else torch.bfloat16
+    assert form.layered.stream == half_format
+    assert notes == []
+    apart = []
+    for one in results:
+        expected = by_the_model(model, data, mode, one.heads)
+        apart.append(float(np.abs(one.outputs - expected).max()))
+        if precision == "auto":
+            np.testing.assert_array_equal(one.outputs.argmax(1), expected.argmax(1))
+    # float16 has eight times the precision of bfloat16.
+    assert 1e-5 < np.median(apart) < (0.02 if precision == "auto" else 0.3)
 
 
 def test_a_search_that_asks_again_and_again(model: Model) -> None:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from headscope.ablation.bert_parts import BertLayer, HalvedLayer
+from headscope.ablation.bert_parts import BertLayer, HalvedLayer, stream_format
 from headscope.ablation.layered import Batch, Layered, Picked, Removed, Scored
 from headscope.axes import HeadSet
 from headscope.errors import InterventionError
@@ -114,7 +114,7 @@ class BertLayers(Layered):
         """What enters layer `stop`."""
         removed = Removed.of([heads] if heads else [], self.model)
         rows = removed.each(len(batch.rows))
-        hidden = state.hidden
+        hidden = state.hidden.to(self.stream)
         mask = self._mask(state)
         for layer in range(start, stop):
             hidden = self._run(layer, hidden, state, mask, rows)
@@ -132,8 +132,9 @@ class BertLayers(Layered):
     ) -> Scored:
         """What a batch puts out under several sets."""
         layer = self.layers[start]
-        heads = self._attend(start, state.hidden, state, self._mask(state), measure)
-        attended = layer.project(heads.output, state.hidden)
+        entering = state.hidden.to(self.stream)
+        heads = self._attend(start, entering, state, self._mask(state), measure)
+        attended = layer.project(heads.output, entering)
         here = removed.heads[:, start]
         change = torch.full((len(removed),), torch.inf, device=here.device)
         difference = None
@@ -172,7 +173,7 @@ class BertLayers(Layered):
         is_padded = len({some.state.hidden.shape[1] for some in picked}) > 1
         is_padded = is_padded or any(some.state.is_padded for some in picked)
         state = _State(torch.cat(hidden), longest.state.bias, torch.cat(real), is_padded)
-        current, mask = state.hidden, self._mask(state)
+        current, mask = state.hidden.to(self.stream), self._mask(state)
         for layer in range(start, self.last + 1):
             only_first = layer == self.last
             current = self._run(layer, current, state, mask, removed, only_first=only_first)
@@ -180,10 +181,14 @@ class BertLayers(Layered):
 
     def rounded(self, dtype: torch.dtype) -> "BertLayers":
         """The same model computing in half precision."""
-        on_cpu = self.model.hf.device.type == "cpu"
-        stream = torch.float32 if on_cpu else dtype
+        stream = stream_format(self.model.hf.device, dtype)
         halves = [HalvedLayer(layer, dtype, stream) for layer in self.layers]
         return BertLayers(self.model, self.mode, halves)
+
+    @property
+    def stream(self) -> torch.dtype:
+        """The format of what is added up from layer to layer."""
+        return self.layers[0].stream
 
     def size(self, state: _State) -> int:
         """How many bytes a state takes."""

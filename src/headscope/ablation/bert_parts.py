@@ -42,6 +42,7 @@ class BertLayer:
         self.norm: Any = find(parts.norm)
         weight: Any = self.query.weight
         self.dtype: torch.dtype = weight.dtype
+        self.stream: torch.dtype = weight.dtype
 
     @staticmethod
     def fits(module: nn.Module, parts: LayerParts) -> bool:
@@ -128,9 +129,6 @@ class BertLayer:
 class HalvedLayer(BertLayer):
     """A layer whose products are in half precision.
 
-    On a processor what is added up from layer to layer stays in float32, which halves the error and
-    costs little; on a GPU it is in half precision as well.
-
     Args:
         layer: The layer in float32.
         dtype: The format of its products.
@@ -203,6 +201,15 @@ class HalvedLayer(BertLayer):
         if not (is_gelu and on_cpu):
             return plain
         return fused_with_gelu(self.first, plain)
+
+
+def stream_format(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """The format of what is added up from layer to layer where products are in half precision.
+
+    On a processor float32, which halves the error and costs little; on a GPU half precision as
+    well.
+    """
+    return torch.float32 if device.type == "cpu" else dtype
 
 
 def fused_with_gelu(
