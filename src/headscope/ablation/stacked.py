@@ -21,6 +21,7 @@ from headscope.ablation.rounding_guard import RoundingGuard
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import HeadSet
 from headscope.errors import HeadscopeError
+from headscope.model.kernels import kernels_for_any_shape
 from headscope.progress import say
 
 UNIT = 16
@@ -84,7 +85,8 @@ class Stacked(Form):
     def score(self, unit: Unit) -> list[SetResult]:
         """What every set of a unit puts out."""
         removed = Removed.of([heads for _, heads in unit.sets], self.layered.model)
-        scoring = self._scored(unit, removed)
+        with kernels_for_any_shape():
+            scoring = self._scored(unit, removed)
         # From the order of the batches to that of the examples.
         order = np.argsort(self.states.order)
         outputs = scoring.whole().cpu().numpy()[:, order]

@@ -11,6 +11,7 @@ from torch import Tensor
 from headscope.errors import HeadscopeError
 from headscope.model.budget import fitting_tokens
 from headscope.model.encoding import Encoded, batches
+from headscope.model.kernels import kernels_for_any_shape
 from headscope.model.model import Model
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.progress import Advance, silent
@@ -75,7 +76,7 @@ def logits(
     order: list[int] = []
     outputs: list[npt.NDArray[np.float32]] = []
     for rows in batches(encoded.lengths, fitting_tokens(model, batch_tokens)):
-        with scoring_autocast(precision, model.hf.device):
+        with kernels_for_any_shape(), scoring_autocast(precision, model.hf.device):
             scored = _scored(model, encoded, rows)
         order += rows
         outputs.append(scored.float().cpu().numpy())
