@@ -39,7 +39,16 @@ from headscope.stats.simultaneous import means_at_once
 from headscope.tasks import find
 from headscope.tasks.files import load_data
 from headscope.tasks.outputs import losses
-from simulations.interactions import Draw, mild, products, simulate, symmetric
+from simulations.interactions import (
+    Draw,
+    few_move,
+    mild,
+    normal,
+    products,
+    resampled,
+    simulate,
+    symmetric,
+)
 from test_resuming import cache_of
 
 A, B, C = (Head(1, number) for number in (1, 2, 3))
@@ -54,33 +63,43 @@ def test_doctests() -> None:
 # Many means at once
 
 
-def hall(values: np.ndarray) -> np.ndarray:
-    """Hall's statistic of every column, as he writes it."""
-    n, skewness = len(values), stats.skew(values)
-    ratio = values.mean(0) / values.std(0)
-    corrected = ratio + skewness * ratio**2 / 3 + skewness**2 * ratio**3 / 27 + skewness / (6 * n)
-    return np.asarray(np.sqrt(n) * corrected)
+def every_resample(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each of n examples is drawn in every resample, and how likely the resample is."""
+    drawn = list(itertools.combinations_with_replacement(range(n), n))
+    times = np.stack([(np.array(drawn) == one).sum(1) for one in range(n)], axis=1)
+    return times, stats.multinomial.pmf(times, n, np.full(n, 1 / n))
 
 
-def test_the_test_of_many_means_equals_all_signs() -> None:
-    rng = np.random.default_rng(1)
-    values = rng.exponential(1, (11, 5)) - 1 + np.array([0, 0, 0.5, 1, 2])
-    signs = itertools.product((-1.0, 1.0), repeat=11)
-    largest = np.array([np.abs(hall(values * np.array(one)[:, None])).max() for one in signs])
-    exact = [(largest >= one - 1e-9).mean() for one in np.abs(hall(values))]
-    found = means_at_once(values, seed=2, resamples=20_000)
+def test_the_test_of_many_means_equals_all_resamples() -> None:
+    n = 10
+    values = np.random.default_rng(1).exponential([1, 0.1, 1, 1], (n, 4)) + [-1, -0.1, -0.3, 2]
+    times, chance = every_resample(n)
+    assert chance.sum() == pytest.approx(1)
+    centred = values - values.mean(0)
+    mean = times @ centred / n
+    # Of values that are all alike the variance is 0, and t as good as infinite.
+    variance = np.maximum(times @ centred**2 / n - mean**2, 1e-12 * values.var(0))
+    typical = np.sqrt(values.var(0) / (n - 1)).mean()
+    p, half = [], []
+    for added in (0.0, typical):
+        error = np.sqrt(values.var(0) / (n - 1)) + added
+        observed = np.abs(values.mean(0)) / error
+        largest = (np.abs(mean) / (np.sqrt(variance / (n - 1)) + added)).max(1)
+        p.append([chance[largest >= one - 1e-9].sum() for one in observed])
+        at = np.argsort(largest)
+        half.append(largest[at][np.searchsorted(np.cumsum(chance[at]), 0.975)] * error)
+    found = means_at_once(values, seed=2, resamples=40_000)
     alone = stats.ttest_1samp(values, 0)
     # For all at once nothing is more certain than alone.
-    expected = np.maximum(exact, alone.pvalue)
-    assert found.p_corrected == pytest.approx(expected, abs=4 * 0.5 / np.sqrt(20_000))
+    expected = np.maximum(np.minimum(2 * np.min(p, axis=0), 1), alone.pvalue)
+    assert found.p_corrected == pytest.approx(expected, abs=4 * 2 * 0.5 / np.sqrt(40_000))
+    assert 0.01 < found.p_corrected[2] < 1
     assert found.p == pytest.approx(alone.pvalue)
     assert found.low == pytest.approx(alone.confidence_interval().low)
-    # At either end of the interval for all, what is left after it is taken off is just significant.
-    critical = np.quantile(largest, 0.95)
-    for ends, single, sign in ((found.low_all, found.low, 1), (found.high_all, found.high, -1)):
-        wider = ends != single
-        assert wider.any()
-        assert hall(values - ends)[wider] == pytest.approx(sign * critical, rel=0.05)
+    wider = np.min(half, axis=0)
+    assert (wider > found.high - found.mean).all()
+    assert found.high_all - found.mean == pytest.approx(wider, rel=0.1)
+    assert found.mean - found.low_all == pytest.approx(wider, rel=0.1)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -103,13 +122,57 @@ def test_what_is_not_known_has_no_interval_and_no_p_value() -> None:
     assert np.isnan([few.low, few.p, few.p_corrected, few.low_all, few.high_all]).all()
 
 
-@pytest.mark.parametrize("draw", [symmetric, mild, products])
+@pytest.mark.parametrize("draw", [normal, symmetric, mild, products])
 def test_the_test_of_many_means_holds_its_level_and_finds_what_is_there(draw: Draw) -> None:
-    """Heavy tails, skewed to either side, and dependent as interactions that share a head are."""
+    """Correlated, heavy tails, skewed to either side, and dependent as pairs of a head are."""
     found = simulate(draw, n=200, heads=8, draws=80, effect=0.5)
-    assert found.wrong.hits <= stats.binom.ppf(0.999, found.wrong.draws, 0.06)
+    assert found.wrong.hits <= stats.binom.ppf(0.999, found.wrong.draws, 0.05)
     assert found.held.hits == found.wrong.draws - found.wrong.hits
     assert found.found.low > 0.6
+
+
+def by_signs(values: np.ndarray) -> np.ndarray:
+    """p-values of random signs with a statistic that is corrected for skewness (Hall's)."""
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (399, len(values)))
+    scaled = values / np.sqrt((values**2).mean(0))
+
+    def size(mean: np.ndarray, cube: np.ndarray) -> np.ndarray:
+        deviation = np.sqrt(1 - mean**2)
+        skewness = (cube - 3 * mean + 2 * mean**3) / deviation**3
+        ratio = mean / deviation
+        cubic = skewness * ratio**2 / 3 + skewness**2 * ratio**3 / 27
+        return np.asarray(np.abs(ratio + cubic + skewness / (6 * len(values))))
+
+    n = len(values)
+    largest = size(signs @ scaled / n, signs @ scaled**3 / n).max(1)
+    observed = size(scaled.mean(0), (scaled**3).mean(0))
+    return np.asarray((1 + (largest >= observed[:, None]).sum(1)) / 400)
+
+
+def test_few_examples_that_move_a_pair_do_not_mislead_it_as_they_mislead_signs() -> None:
+    rng = np.random.default_rng(0)
+    wrong = wrong_by_signs = 0
+    for number in range(60):
+        values = few_move(rng, 200, 10)
+        wrong += bool((means_at_once(values, number, 399).p_corrected < 0.05).any())
+        wrong_by_signs += bool((by_signs(values) < 0.05).any())
+    assert wrong <= stats.binom.ppf(0.999, 60, 0.05)
+    assert wrong_by_signs > 20
+
+
+def test_real_interactions_are_drawn_again_with_means_of_0_but_for_those_that_are_planted() -> None:
+    values = few_move(np.random.default_rng(1), 100, 6)
+    planted = np.arange(values.shape[1]) < 3
+    values[:, planted] = np.random.default_rng(2).normal(1, 1, (100, 3))
+    # A mean that is no planted one is no effect, however large.
+    values[:, 5] += 10
+    rate, number, found = resampled(values, planted, n=100, draws=30)
+    assert rate.hits <= stats.binom.ppf(0.999, 30, 0.05)
+    assert number <= rate.value * 3
+    assert found >= 2
+    none, _, nothing = resampled(values, np.zeros(len(planted), bool), n=100, draws=30)
+    assert none.hits <= stats.binom.ppf(0.999, 30, 0.05)
+    assert nothing == 0
 
 
 def test_students_t_would_not_hold_it() -> None:

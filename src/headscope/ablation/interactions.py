@@ -81,6 +81,22 @@ def pair_sets(layers: int, heads: int) -> list[NamedSet]:
     return [(set_name(pair), frozenset(pair)) for pair in combinations(every, 2)]
 
 
+def interactions(
+    rises: Rises, pairs: Sequence[NamedSet]
+) -> Float[np.ndarray, "example pair"]:
+    """The interaction of every pair on every example.
+
+    Args:
+        rises: Of every pair and of every head alone.
+        pairs: The pairs.
+    """
+    columns = []
+    for _, pair in pairs:
+        by_example = rises[pair] - sum(rises[frozenset([head])] for head in pair)
+        columns.append(np.where(np.abs(by_example).max() <= ROUNDING, 0.0, by_example))
+    return np.stack(columns, axis=1)
+
+
 def interaction_rows(
     rises: Rises, pairs: Sequence[NamedSet], *, mode: Mode, unit: str, seed: int
 ) -> list[InteractionRow]:
@@ -93,11 +109,7 @@ def interaction_rows(
         unit: Of the loss.
         seed: Of the test.
     """
-    columns = []
-    for _, pair in pairs:
-        by_example = rises[pair] - sum(rises[frozenset([head])] for head in pair)
-        columns.append(np.where(np.abs(by_example).max() <= ROUNDING, 0.0, by_example))
-    found = means_at_once(np.stack(columns, axis=1), seed)
+    found = means_at_once(interactions(rises, pairs), seed)
     rows = []
     for number, (name, pair) in enumerate(pairs):
         first, second = sorted(pair)
