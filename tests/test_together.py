@@ -597,8 +597,7 @@ def test_interactions_in_sentences() -> None:
     assert first.text == (
         "Of 3 pairs of heads, 1 is redundant (disabled together they cost more than their effects "
         "alone add up to) and 1 is synergistic (they cost less), adjusted p < 0.05 for all pairs, "
-        "n = 50. Interactions are skewed, so that one or two of thousands of pairs may be named by "
-        "chance even so (docs/disabling.md). 1 was not tested."
+        "n = 50. 1 was not tested."
     )
     assert first.verdict == "1 redundant, 1 synergistic"
     assert redundant.text == (

@@ -15,15 +15,20 @@ import numpy as np
 import polars as pl
 
 import headscope
+from headscope.ablation.interactions import interactions, pair_sets
+from headscope.commands.together import kept_rises
 from headscope.figures.catalogue import drawings
 from headscope.figures.rendering import write
 from headscope.names import SIGNIFICANT
 from headscope.results.numbers import p_value
 from headscope.results.saved import SavedTables
+from headscope.stats.simultaneous import DRAWS
+from headscope.tasks import find
 from pages import PAGES, ROOT, RUNS, made_by, table
 from results import tuned
+from simulations.interactions import RESAMPLES, resampled
 
-EXAMPLES, STRONGEST = 100, 12
+EXAMPLES, STRONGEST, PLANTED = 100, 12, 40
 
 
 def main(asked: Sequence[str]) -> None:
@@ -53,6 +58,7 @@ def pairs_section(out: Path, tables: SavedTables) -> list[str]:
     draw("interactions", tables)
     header = ("set", "metric", "whole", "without it", "alone, summed", "together", "excess")
     columns = ("pair", "kind", "interaction", "for all pairs at once", "alone", "together", "p")
+    checked = ("mean of", "examples", "a false pair", "false pairs", "true pairs")
     return [
         "## Single effects do not add up",
         f"By {made(out)}.",
@@ -61,6 +67,13 @@ def pairs_section(out: Path, tables: SavedTables) -> list[str]:
         counted(tables["interactions"]),
         "![Interactions of pairs of heads](../images/interactions.svg)",
         table(columns, list(strongest(tables["interactions"]))),
+        "## Whether the test holds its level",
+        f"The interactions of the {EXAMPLES} examples are drawn again with replacement, with the "
+        "mean of every pair set to 0 but for those that are named here. *A false pair*: how often a "
+        "pair whose mean is 0 is called significant (5% at most is wanted); *false pairs* and "
+        f"*true pairs*: how many are so in a draw, of {PLANTED} true ones. {RESAMPLES} resamples "
+        f"in place of {DRAWS:,}.",
+        table(checked, list(drawn_again(out))),
     ]
 
 
@@ -117,7 +130,6 @@ def counted(pairs: pl.DataFrame) -> str:
         f"{counts.get('synergistic', 0)} synergistic, corrected for all pairs (p < {SIGNIFICANT}); "
         f"{told} of them are of heads of one layer, of {same.height} such pairs. By intervals of "
         f"each alone {each:,} pairs exclude 0, where {0.05 * pairs.height:.0f} would by chance. "
-        "Interactions are skewed, so one or two of the pairs may be named by chance even so. "
         f"The median size of an interaction is {np.median(sizes):.4f}. The largest, "
         "significant or not:"
     )
@@ -136,6 +148,28 @@ def strongest(pairs: pl.DataFrame) -> Iterator[tuple[str, ...]]:
             f"{row['together']:+.4f}",
             p_value(row["p_corrected"]),
         )
+
+
+def drawn_again(out: Path) -> Iterator[tuple[str, ...]]:
+    """A line per number of examples and choice of the true pairs."""
+    model = headscope.open_run(out).record.model
+    pairs = pair_sets(model.layers, model.heads)
+    values = interactions(kept_rises(out, find("mrpc")), pairs)
+    size = np.abs(values.mean(0))
+    # A pair that is 0 on all examples is not tested.
+    ratio = size / np.maximum(values.std(0), np.finfo(float).tiny)
+    worlds = {
+        "no pair": (np.full(len(size), np.inf), 0, 300),
+        f"the {PLANTED} largest": (-size, PLANTED, 100),
+        f"the {PLANTED} with the largest t": (-ratio, PLANTED, 100),
+    }
+    for words, (order, count, draws) in worlds.items():
+        planted = np.zeros(len(size), bool)
+        planted[np.argsort(order)[:count]] = True
+        for n in (100, 200, 400):
+            wrong, false, true = resampled(values, planted, n, draws)
+            found = f"{true:.1f}" if count else ""
+            yield words, str(n), str(wrong), f"{false:.2f}", found
 
 
 def shared(tables: SavedTables) -> str:

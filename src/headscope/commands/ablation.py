@@ -33,7 +33,7 @@ from headscope.results.run import Parts, Run
 from headscope.tasks.outputs import Logits
 
 _KEPT = "disabled"
-_OUTPUTS = "outputs"
+OUTPUTS = "outputs"
 """The arrays of what the model puts out with nothing disabled (`logits`), and the true labels."""
 
 
@@ -204,7 +204,7 @@ def disable_sets(
         The results in the order of the sets.
     """
     settings = session.settings
-    run.arrays(_OUTPUTS, {"logits": unchanged, "labels": session.validation.labels})
+    keep_outputs(run, unchanged, session.validation.labels)
     scoring = Scoring(session, model, unchanged, mode, settings.precision, memory, devices)
     scoring.measure_means()
     shape = (len(session.encoded), session.task.outputs)
@@ -241,6 +241,11 @@ def write_effects(
     return run.table("disabled", rows, **session.names)
 
 
+def keep_outputs(run: Run, unchanged: Logits, labels: Labels) -> None:
+    """Save what the model puts out with nothing disabled, and the true labels."""
+    run.arrays(OUTPUTS, {"logits": unchanged, "labels": labels})
+
+
 def kept_outputs(folder: Path, names: Sequence[str]) -> KeptOutputs:
     """What a complete run of `disable` keeps of its examples.
 
@@ -252,17 +257,22 @@ def kept_outputs(folder: Path, names: Sequence[str]) -> KeptOutputs:
         HeadscopeError: The folder does not hold all of it.
     """
     run = Run(folder)
-    outputs, parts = run.saved_arrays(_OUTPUTS), run.finished_parts(_KEPT)
+    outputs, parts = run.saved_arrays(OUTPUTS), run.finished_parts(_KEPT)
     files = [_file_name(name) for name in names]
     if outputs is None or not parts.keys() >= {*files}:
-        raise HeadscopeError(
-            f"{folder} does not hold what its model puts out for every example: remove the folder, "
-            "so that it is made again"
-        )
+        raise no_outputs(folder)
     return KeptOutputs(
         labels=outputs["labels"],
         unchanged=outputs["logits"],
         disabled=np.stack([parts[file]["logits"] for file in files]),
+    )
+
+
+def no_outputs(folder: Path) -> HeadscopeError:
+    """What is said of a run that keeps no outputs."""
+    return HeadscopeError(
+        f"{folder} does not hold what its model puts out for every example: remove the folder, "
+        "so that it is made again"
     )
 
 

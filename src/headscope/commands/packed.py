@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headscope.ablation.sets import NamedSet, SetResult
-from headscope.axes import Head, HeadSet
+from headscope.axes import Head, HeadSet, set_name
 from headscope.commands.ablation import Scoring
 from headscope.errors import HeadscopeError
 from headscope.model.resuming import SAVE_EVERY_SECONDS, Arrays, fits
@@ -97,11 +97,7 @@ class Packs:
         if not fits(arrays, self._expected(size)) or not np.isfinite(arrays["logits"]).all():
             parts.refuse(name)
             return False
-        for mask, logits, change in zip(
-            arrays["heads"], arrays["logits"], arrays["change"], strict=True
-        ):
-            heads = frozenset(Head.at(int(layer), int(head)) for layer, head in np.argwhere(mask))
-            self._results[heads] = SetResult(name, heads, logits, float(change))
+        self._results |= {result.heads: result for result in _unpacked(arrays)}
         return True
 
     def _expected(self, size: int) -> Arrays:
@@ -119,6 +115,20 @@ class Packs:
         for head in heads:
             mask[head.index] = 1
         return mask
+
+
+def packed_results(run: Run) -> list[SetResult]:
+    """The results of all sets that a run saved."""
+    files = run.finished_parts(_KEPT).values()
+    return [result for arrays in files for result in _unpacked(arrays)]
+
+
+def _unpacked(arrays: Arrays) -> Iterator[SetResult]:
+    for mask, logits, change in zip(
+        arrays["heads"], arrays["logits"], arrays["change"], strict=True
+    ):
+        heads = frozenset(Head.at(int(layer), int(head)) for layer, head in np.argwhere(mask))
+        yield SetResult(set_name(heads), heads, logits, float(change))
 
 
 def _names() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -18,12 +19,19 @@ from headscope.ablation.shapley import (
 )
 from headscope.ablation.together import loss_rises, loss_unit, many_heads, together_rows
 from headscope.axes import HeadSet, all_heads
-from headscope.commands.ablation import Scoring, write_effects
-from headscope.commands.packed import Packs
+from headscope.commands.ablation import (
+    OUTPUTS,
+    Scoring,
+    keep_outputs,
+    no_outputs,
+    write_effects,
+)
+from headscope.commands.packed import Packs, packed_results
 from headscope.errors import HeadscopeError
 from headscope.model.model import Model
 from headscope.model.tap import Mode
 from headscope.results.run import Run
+from headscope.tasks.base import Task
 
 Rises = Mapping[HeadSet, np.ndarray]
 MOST_ORDERS = 10_000
@@ -114,6 +122,23 @@ def parse_together(spec: str) -> Together | None:
     )
 
 
+def kept_rises(folder: Path, task: Task) -> Rises:
+    """By how much each set of a complete run raises the loss of every example.
+
+    Args:
+        folder: The run's.
+        task: Its task.
+
+    Raises:
+        HeadscopeError: The folder does not hold what the model puts out.
+    """
+    run = Run(folder)
+    outputs, results = run.saved_arrays(OUTPUTS), packed_results(run)
+    if outputs is None or not results:
+        raise no_outputs(folder)
+    return loss_rises(task, outputs["labels"], outputs["logits"], results)
+
+
 def write_together(scoring: Scoring, run: Run, asked: Together) -> tuple[str, ...]:
     """Score single heads and what is asked for; write `disabled`, `selection`, `together` and the
     table that is asked for.
@@ -135,6 +160,7 @@ def write_together(scoring: Scoring, run: Run, asked: Together) -> tuple[str, ..
     # A search through many depths comes back to lower layers, so that all of them are kept.
     scoring = replace(scoring, precision="fp32" if is_auto else scoring.precision, layers_kept=None)
     model = scoring.model
+    keep_outputs(run, scoring.unchanged, labels)
     scoring.measure_means()
     packs = Packs(run, scoring)
     every = all_heads(model.layers, model.heads)

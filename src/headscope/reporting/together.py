@@ -17,10 +17,6 @@ MEASURED_BEFORE = (
     "disabled, accuracy falls from 87.6 to 49.1"
 )
 """An example for runs that have none of their own."""
-_SKEWED = (
-    "Interactions are skewed, so that one or two of thousands of pairs may be named by chance even "
-    "so (docs/disabling.md)"
-)
 _NAMED = 3
 """So many pairs and heads are named."""
 
@@ -90,8 +86,6 @@ def interaction_findings(pairs: pl.DataFrame) -> Iterator[Finding]:
     )
     if not redundant + synergistic:
         text += f"; the largest is {_pair(_largest(tested).row(0, named=True))}"
-    else:
-        text += f". {_SKEWED}"
     if untested:
         text += f". {untested:,} {'was' if untested == 1 else 'were'} not tested"
     yield Finding(f"{text}.", f"{redundant:,} redundant, {synergistic:,} synergistic")

@@ -50,7 +50,7 @@ INTERACTIONS = Table(
                 "low_all",
                 AS_UNIT,
                 "Lower end of an interval of `value` that holds for all pairs at once with 95% "
-                "confidence.",
+                "confidence; it excludes 0 where `p_corrected` is below 0.05.",
             )
         ),
         optional(number("high_all", AS_UNIT, "Upper end of it.")),
@@ -63,9 +63,8 @@ INTERACTIONS = Table(
             number(
                 "p_corrected",
                 "probability",
-                "The same, corrected for all pairs of the table: max-T over random signs. Where "
-                "interactions are much skewed and examples few it is too small "
-                "(docs/disabling.md).",
+                "The same, corrected for all pairs of the table: max-T over resamples of the "
+                "examples, of t and of a moderated t (docs/disabling.md).",
             )
         ),
         text(
