@@ -23,7 +23,7 @@ from headscope.ablation.together import ALL, FREE, loss_rises, many_heads, toget
 from headscope.axes import Head, HeadSet, all_heads, head_set, set_name
 from headscope.commands import packed, session
 from headscope.commands.session import GENERATED
-from headscope.commands.together import parse_together
+from headscope.commands.together import kept_rises, parse_together
 from headscope.errors import HeadscopeError
 from headscope.figures.style import SCREEN
 from headscope.figures.together import interaction_map
@@ -72,7 +72,8 @@ def every_resample(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_test_of_many_means_equals_all_resamples() -> None:
     n = 10
-    values = np.random.default_rng(1).exponential([1, 0.1, 1, 1], (n, 4)) + [-1, -0.1, -0.3, 2]
+    values = np.random.default_rng(1).exponential([1, 0.1, 1, 1], (n, 4))
+    values += np.array([-1, -0.1, -0.3, 2])
     times, chance = every_resample(n)
     assert chance.sum() == pytest.approx(1)
     centred = values - values.mean(0)
@@ -399,6 +400,18 @@ def test_the_table_of_pairs_equals_a_plain_loop(paired: Path, checkpoint: Path) 
     alone = [*table.unique(["layer", "head"])["alone"]]
     alone += [*table.filter(layer=3, head=4)["other_alone"]]
     assert everything["alone"][0] == pytest.approx(sum(alone), abs=1e-9)
+
+
+def test_interactions_of_every_example_can_be_had_from_the_folder(
+    paired: Path, tmp_path: Path
+) -> None:
+    pairs = pair_sets(families.LAYERS, families.HEADS)
+    values = interactions.interactions(kept_rises(paired, find("builtin")), pairs)
+    table = headscope.open_run(paired).tables["interactions"]
+    assert values.shape == (table["n"][0], len(pairs))
+    assert values.mean(0) == pytest.approx(table["value"].to_numpy(), abs=1e-9)
+    with pytest.raises(HeadscopeError, match="does not hold what its model puts out"):
+        kept_rises(tmp_path, find("builtin"))
 
 
 def test_single_heads_are_those_of_each(paired: Path, checkpoint: Path, tmp_path: Path) -> None:

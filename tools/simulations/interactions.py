@@ -68,7 +68,7 @@ def _weighted(rng: np.random.Generator, values: Numbers) -> Numbers:
     """Some examples lie near the border between classes, where everything matters more, and some
     pairs do more than others. The first is an ordinary one.
     """
-    pairs = rng.lognormal(0, 1, values.shape[1])
+    pairs = rng.lognormal(0, 1, (values.shape[1],))
     pairs[0] = 1.0
     return values * rng.lognormal(0, 0.5, (len(values), 1)) * pairs
 
@@ -110,7 +110,9 @@ def _holm(values: Numbers) -> Numbers:
     return holm(stats.ttest_1samp(values, 0).pvalue)
 
 
-def resampled(values: Numbers, planted: Numbers, n: int, draws: int) -> tuple[Rate, float, float]:
+def resampled(
+    values: Numbers, planted: npt.NDArray[np.bool_], n: int, draws: int
+) -> tuple[Rate, float, float]:
     """Test real interactions, drawn again with every mean but those of planted pairs set to 0.
 
     Args:
@@ -154,8 +156,8 @@ def section() -> Section:
         "All pairs of 12 heads (66) are tested for an interaction on n examples. *Wrong*: none "
         "interacts on average, and some pair is called significant (5% at most is wanted), by "
         "Student's t with Holm's correction, and by a bootstrap of the largest t and the largest "
-        "moderated t (max-T), as in `interactions`. *Held*: the intervals for all pairs hold 0, all "
-        "of them. *Found*: one pair has an interaction of half its standard deviation, and is "
+        "moderated t (max-T), as in `interactions`. *Held*: the intervals for all pairs hold 0, "
+        "all of them. *Found*: one pair has an interaction of half its standard deviation, and is "
         f"significant. {RESAMPLES} resamples in place of 9,999. With interactions of real heads: "
         "[results/together.md](results/together.md)."
     )

@@ -81,9 +81,7 @@ def pair_sets(layers: int, heads: int) -> list[NamedSet]:
     return [(set_name(pair), frozenset(pair)) for pair in combinations(every, 2)]
 
 
-def interactions(
-    rises: Rises, pairs: Sequence[NamedSet]
-) -> Float[np.ndarray, "example pair"]:
+def interactions(rises: Rises, pairs: Sequence[NamedSet]) -> Float[np.ndarray, "example pair"]:
     """The interaction of every pair on every example.
 
     Args:
