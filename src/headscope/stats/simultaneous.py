@@ -125,7 +125,7 @@ def _tested(
         largest_moderated = (sizes / (deviations + typical)).max(1)
         drawn.append([largest_t, largest_moderated])
     half_widths, p_values = [], []
-    # Without the root of n - 1, which is the same in all of them.
+    # Statistics are without the root of n - 1, which is the same in all of them.
     for scale, largest in zip(
         (deviation, deviation + typical), np.concatenate(drawn, axis=1), strict=True
     ):
