@@ -280,12 +280,15 @@ def _time(results: Results) -> list[str]:
             seconds = [line.seconds for line in lines]
             several = f"{np.mean(seconds):,.0f} ({min(seconds):,.0f} to {max(seconds):,.0f})"
             rows.append((method, len(lines), *(f"{mean:,.0f}" for mean in means), several))
+    devices = sorted({line.made.device for line in results.lines})
     return [
         "### What the whole path costs",
         "The mean over models, with the fewest and the most: sets scored on the search examples, "
         "passes that took gradients or maps, and processor seconds, without the validation set. "
         "Processor seconds, since the machine did other work as well; a set that another method "
-        "had scored before counts with what it took then.",
+        "had scored before counts with what it took then. "
+        f"On {' and '.join(devices)}; models that shared a GPU waited for each other, and their "
+        "waiting is counted.",
         table(("", "models", "sets", "passes", "processor seconds"), rows),
     ]
 

@@ -3,15 +3,15 @@
     HEADSCOPE_DATA=DIR PYTHONPATH=benchmarks python tools/pruning_results.py [JOB]...
         [--methods NAME...] [--layers N...] [--search-examples 500] [--precision auto]
 
-A job is TASK-SEED-MODE, as in mrpc-0-mean; by default all of them, in order. It fine-tunes MiniLM
+A job is TASK-SEED-MODE, as in mrpc-0-zero; by default all of them, in order. It fine-tunes MiniLM
 on all training examples but some held out, chooses heads on those by every method, scores the sets
 on the whole validation set, and adds a line per method to docs/results/pruning.jsonl; methods that
 have one are left out. `--layers` does something else with the job's model: all sets of a layer's
 heads are scored on the search examples, compared with what the searches by the loss find among
 them, and lines added to docs/results/pruning_layers.jsonl (the last layer takes minutes, the first
 hours). The page is written anew after every line, and with `--page` alone. A job that is killed
-goes on where it was: checkpoints and scores are kept under runs/pruning. One to three hours a job
-on two cores; one process at a time for a job.
+goes on where it was: checkpoints and scores are kept under runs/pruning. Four hours a job on a
+core, most of them greedy's; one process at a time for a job.
 """
 
 import argparse
@@ -48,7 +48,7 @@ FIGURES, LAYERS = PAGES / "pruning.jsonl", PAGES / "pruning_layers.jsonl"
 KEPT = ROOT / "runs" / "pruning"
 TASKS = ("mrpc", "stsb", "sst2", "qnli", "rte")
 SEEDS = (0, 1, 2)
-MODE: Mode = "mean"
+MODE: Mode = "zero"
 JOBS = [f"{task}-{seed}-{MODE}" for seed, task in product(SEEDS, TASKS)]
 
 
