@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headscope import patterns
     from headscope.axes import Head
+    from headscope.commands.alike import alike
     from headscope.commands.annotate import annotate
     from headscope.commands.compare import compare
     from headscope.commands.disable import disable
@@ -31,6 +32,7 @@ __all__ = [
     "HeadscopeError",
     "Model",
     "SavedRun",
+    "alike",
     "annotate",
     "compare",
     "disable",
@@ -62,6 +64,7 @@ _HOME = {
     "HeadscopeError": "errors",
     "Model": "model.model",
     "SavedRun": "results.saved",
+    "alike": "commands.alike",
     "load": "model.loading",
     "open_run": "results.saved",
     "paper": "replication.run",

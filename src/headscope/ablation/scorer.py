@@ -56,7 +56,7 @@ class Scorer:
         batch_tokens: How many tokens a batch has at most; by default what fits.
         precision: "fp32" is exact to rounding, "bf16" is not; "auto" predicts what float32
             predicts, but computes in bfloat16 where the hardware has it, except for the examples
-            whose margin is within rounding, and for regressions.
+            whose margin is within rounding, and for scores and vectors.
         memory: How many bytes of the model's states are kept; what does not fit is computed again.
         layers_kept: For how many layers the states of an example are kept at most: all by default;
             1 is enough where all sets come in one call.
@@ -266,8 +266,8 @@ class Scorer:
         self, exact: Layered, form: Callable[[Layered], Stacked]
     ) -> tuple[Layered, Precise] | None:
         """Half precision with what makes its predictions exact, where it is to be used."""
-        is_regression = int(self.model.hf.config.num_labels or 0) <= 1
-        if self.precision != "auto" or is_regression or not formats(self.model.hf.device):
+        is_exact = self.precision != "auto" or not self.model.predicts_classes
+        if is_exact or not formats(self.model.hf.device):
             return None
         unchanged = torch.from_numpy(self.unchanged)
         return halves(exact, unchanged, partial(_unchanged, form), self.note)

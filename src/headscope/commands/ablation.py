@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headscope.ablation.effects import effects
+from headscope.ablation.pair_scorer import SetScorer, scorer_of
 from headscope.ablation.scorer import MEMORY, Scorer
 from headscope.ablation.selection import selection_rows
 from headscope.ablation.sets import NamedSet, SetResult, top_heads
@@ -159,10 +160,11 @@ class Scoring:
         return score_together(work, sets, model.layers, done=done)
 
     @cached_property
-    def scorer(self) -> Scorer:
+    def scorer(self) -> SetScorer:
         """What scores in this process."""
         settings = self.session.settings
-        return Scorer(
+        pairs = self.session.pairs
+        scorer = Scorer(
             self.model,
             self.session.encoded,
             self.mode,
@@ -170,9 +172,10 @@ class Scoring:
             precision=self.precision,
             memory=self.memory,
             layers_kept=self.layers_kept,
-            unchanged=self.unchanged,
+            unchanged=self.unchanged if pairs is None else None,
             note=lambda text: say(text, quiet=settings.quiet),
         )
+        return scorer_of(scorer, pairs)
 
 
 def disable_sets(
@@ -207,7 +210,7 @@ def disable_sets(
     keep_outputs(run, unchanged, session.validation.labels)
     scoring = Scoring(session, model, unchanged, mode, settings.precision, memory, devices)
     scoring.measure_means()
-    shape = (len(session.encoded), session.task.outputs)
+    shape = (len(session.validation), session.task.outputs)
     results = saved_results(run, _KEPT, sets, shape, quiet=settings.quiet)
     done = set(results)
     with progress("disabling heads", len(sets), quiet=settings.quiet, done=len(done)) as advance:

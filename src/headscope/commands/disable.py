@@ -12,7 +12,7 @@ from headscope.commands.outcome import (
     saved_score_lines,
     together_lines,
 )
-from headscope.commands.settings import TaskSettings, command
+from headscope.commands.settings import KindSettings, command
 from headscope.errors import HeadscopeError
 from headscope.names import AS_GIVEN
 from headscope.progress import say_notes
@@ -25,7 +25,7 @@ GIBIBYTE = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Disabling(TaskSettings):
+class Disabling(KindSettings):
     """What `headscope disable` is asked."""
 
     command = "disable"
@@ -50,14 +50,15 @@ def disable(asked: Disabling) -> Outcome:
         named_heads,
         write_effects,
     )
+    from headscope.commands.embedding import open_scored
     from headscope.commands.scoring import score
-    from headscope.commands.session import begin, open_session, trust_note
+    from headscope.commands.session import begin, trust_note
     from headscope.commands.together import parse_together, write_together
     from headscope.model.loading import load
 
     heads = named_heads(asked.heads, asked.measured)
     together = parse_together(heads)
-    session = open_session(asked, asked.model, part=asked.part)
+    session = open_scored(asked, asked.model, part=asked.part)
     check_head(session, asked)
     unnamed = trust_note(session.model, session.task)
     say_notes(unnamed, quiet=asked.quiet)
@@ -68,6 +69,8 @@ def disable(asked: Disabling) -> Outcome:
         heads, sets = together.spec, together.sets(model, asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     devices = () if asked.devices is None else named_devices(asked.devices)
+    if devices and session.pairs is not None:
+        raise HeadscopeError("--devices shares no work on embeddings: leave it out")
     if len(devices) == 1:
         model = load(model.path, labels=session.task.outputs, device=devices[0])
     inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))
@@ -93,13 +96,15 @@ def disable(asked: Disabling) -> Outcome:
 
 
 def check_head(session: Session, asked: Disabling | PathSettings) -> None:
-    """Check that the model has a head that was trained on this task.
+    """Check that the model has a head that was trained on this task, or is an embedder.
 
     Raises:
         HeadscopeError: It has none, or one of another task.
     """
     from headscope.commands.session import foreign_labels
 
+    if session.pairs is not None:
+        return
     if not session.model.trained_head:
         raise HeadscopeError(
             f"{asked.model} has no classification head, so there is no score to lose: fine-tune "

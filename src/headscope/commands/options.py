@@ -42,6 +42,23 @@ MaxLength = Annotated[
     int, Parameter(help="Longer examples are cut to so many tokens, and counted.")
 ]
 
+Kind = Annotated[
+    Literal["head", "embedding"] | None,
+    Parameter(
+        name="--as",
+        help="What is scored: the model's classification head, or the cosine of two texts' "
+        "vectors (embedding); by default what the model is made for.",
+    ),
+]
+Pooling = Annotated[
+    Literal["mean", "cls"] | None,
+    Parameter(help="How vectors are pooled; by default as the model's folder says."),
+]
+Prompt = Annotated[
+    str | None,
+    Parameter(help="What stands before every text of an embedding, as in 'query: '."),
+]
+
 # Where results go.
 Out = Annotated[
     Path,

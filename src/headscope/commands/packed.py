@@ -102,7 +102,7 @@ class Packs:
 
     def _expected(self, size: int) -> Arrays:
         session, model = self._scoring.session, self._scoring.model
-        shape = (size, len(session.encoded), session.task.outputs)
+        shape = (size, len(session.validation), session.task.outputs)
         return {
             "heads": np.zeros((size, model.layers, model.heads), np.uint8),
             "logits": np.zeros(shape, np.float32),

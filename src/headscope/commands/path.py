@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, report_command
-from headscope.commands.settings import TaskSettings, command
+from headscope.commands.settings import KindSettings, command
 from headscope.errors import HeadscopeError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ FEW = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathSettings(TaskSettings):
+class PathSettings(KindSettings):
     """What a search for heads that can go together is asked."""
 
     command = "path"
@@ -42,14 +42,15 @@ class PathSettings(TaskSettings):
 def path(asked: PathSettings) -> Outcome:
     """Search for the heads that can go together; where there is nothing to search, say why."""
     from headscope.commands.disable import check_head
+    from headscope.commands.embedding import open_scored
     from headscope.commands.prune import Pruning
     from headscope.commands.pruning import add_path
     from headscope.commands.scoring import score
-    from headscope.commands.session import begin, open_session, trust_note
+    from headscope.commands.session import begin, trust_note
     from headscope.names import AS_GIVEN
 
     check_count(asked.search_examples)
-    session = open_session(asked, asked.model)
+    session = open_scored(asked, asked.model)
     check_head(session, asked)
     model = session.model
     request = session.request(

@@ -39,10 +39,11 @@ def prune(asked: Pruning) -> Outcome:
     The search looks at training examples alone; the test is on the validation examples. Writes the
     model without these heads: full loads with transformers, small is smaller and faster.
     """
+    from headscope.commands.embedding import open_scored
     from headscope.commands.pruning import check_worth, choose, find_path, score_on_validation
     from headscope.commands.scoring import score
     from headscope.commands.searching import draw_search_data
-    from headscope.commands.session import begin, open_session, trust_note
+    from headscope.commands.session import begin, trust_note
     from headscope.names import AS_GIVEN
     from headscope.progress import say_notes
     from headscope.pruning.choice import kept_counts, shares_of
@@ -50,7 +51,7 @@ def prune(asked: Pruning) -> Outcome:
 
     check_count(asked.search_examples)
     shares = () if asked.keep is None else tuple(shares_of(asked.keep))
-    session = open_session(asked, asked.model)
+    session = open_scored(asked, asked.model)
     check_model(session, asked)
     model = session.model
     kept = kept_counts(shares, model.layers * model.heads)
@@ -75,7 +76,10 @@ def prune(asked: Pruning) -> Outcome:
             path = find_path(asked, session, data, run)
             chosen = choose(asked, session, data, run, path, kept)
             scored = score_on_validation(asked, session, data, run, path, chosen, unchanged)
-            notes = (*notes, *write_models(asked, session, data, run, scored))
+            if session.pairs is None:
+                notes = (*notes, *write_models(asked, session, data, run, scored))
+            else:
+                run.table("pruned", scored.rows, **session.names)
             run.finish(session.record(request, model, notes))
         table = run.read("pruned")
         costs = () if table is None else tuple(one.sentence for one in recommended(table))
@@ -133,6 +137,11 @@ def check_model(session: Session, asked: Pruning) -> None:
         raise HeadscopeError(
             "--keep says how many heads are kept, and --within by how much the score may fall: "
             "give one of the two"
+        )
+    if session.pairs is not None and (asked.repair or asked.finetune or asked.onnx):
+        raise HeadscopeError(
+            "--repair, --finetune and --onnx are of models with a classification head: leave them "
+            "out for an embedding model, of which the path and the test are written"
         )
     check_head(session, asked)
     check_layers(session.model)

@@ -11,15 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from headscope.ablation.half import formats
+from headscope.ablation.pair_scorer import SetScorer, scorer_of
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import HeadSet, all_heads
 from headscope.commands.ablation import device_batches
 from headscope.commands.disable import GIBIBYTE
 from headscope.commands.path import check_layers
-from headscope.commands.searching import SavedLosses, SearchData, draw_search_data, score_path
+from headscope.commands.searching import (
+    Examples,
+    SavedLosses,
+    SearchData,
+    draw_search_data,
+    score_path,
+)
 from headscope.errors import HeadscopeError
-from headscope.model.encoding import Encoded
 from headscope.model.precision import Precision
 from headscope.progress import progress, say
 from headscope.pruning.choice import fewest_kept
@@ -108,20 +114,21 @@ def check_worth(name: str, scores: Sequence[ScoreRow]) -> None:
 def _scorer(
     asked: PathSettings,
     session: Session,
-    encoded: Encoded,
+    examples: Examples,
     precision: Precision,
     unchanged: Logits | None = None,
-) -> Scorer:
-    return Scorer(
+) -> SetScorer:
+    scorer = Scorer(
         session.model,
-        encoded,
+        examples.encoded,
         asked.mode,
         batch_tokens=asked.batch_tokens,
         precision=precision,
         memory=int(asked.memory * GIBIBYTE),
-        unchanged=unchanged,
+        unchanged=unchanged if examples.pairs is None else None,
         note=partial(say, quiet=asked.quiet),
     )
+    return scorer_of(scorer, examples.pairs)
 
 
 def _search_precision(asked: PathSettings, session: Session) -> Precision:
@@ -141,7 +148,7 @@ def find_path(asked: PathSettings, session: Session, data: SearchData, run: Run)
     if asked.mode == "mean":
         model.measure_means(device_batches(model, examples.encoded, asked))
     heads = all_heads(model.layers, model.heads)
-    scorer = _scorer(asked, session, examples.encoded, _search_precision(asked, session))
+    scorer = _scorer(asked, session, examples, _search_precision(asked, session))
     search_losses = SavedLosses(run, scorer, session.task, examples, heads, quiet=asked.quiet)
     with progress("searching", steps_of(len(heads)), quiet=asked.quiet) as advance:
         steps = search(search_losses, len(heads), advance=advance)
@@ -164,7 +171,7 @@ def choose(
     if data.choice is None:
         return Chosen(tuple(heads - count for count in kept), {})
     task, labels = session.task, data.choice.split.labels
-    scorer = _scorer(asked, session, data.choice.encoded, asked.precision)
+    scorer = _scorer(asked, session, data.choice, asked.precision)
     results = _results_of(asked, run, "choice", scorer, path)
     values = {}
     for metric in task.metrics:
@@ -175,7 +182,7 @@ def choose(
 
 
 def _results_of(
-    asked: PathSettings, run: Run, group: str, scorer: Scorer, path: Path
+    asked: PathSettings, run: Run, group: str, scorer: SetScorer, path: Path
 ) -> list[SetResult]:
     """What the model puts out for a scorer's examples with each set of a path removed."""
     label = f"scoring the path ({group})"
@@ -219,7 +226,8 @@ def score_on_validation(
     unchanged: Logits,
 ) -> ScoredPath:
     """Score a path on the validation examples."""
-    scorer = _scorer(asked, session, session.encoded, asked.precision, unchanged)
+    examples = Examples(session.validation, session.encoded, session.pairs)
+    scorer = _scorer(asked, session, examples, asked.precision, unchanged)
     results = _results_of(asked, run, "validation", scorer, path)
     every = frozenset(all_heads(session.model.layers, session.model.heads))
     path_sets = []

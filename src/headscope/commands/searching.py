@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-from headscope.ablation.scorer import Scorer
+from headscope.ablation.pair_scorer import SetScorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import Head, HeadSet
 from headscope.commands.ablation import save_result, saved_results
@@ -18,6 +18,7 @@ from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.encoding import Encoded, encode
+from headscope.model.text_pairs import TextPairs
 from headscope.progress import progress
 from headscope.pruning.search import Heads
 from headscope.pruning.surrogate import Sets
@@ -32,10 +33,17 @@ _CALLS = "search"
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Some examples and their token ids."""
+    """Some examples and their token ids.
+
+    Attributes:
+        split: The examples.
+        encoded: The same as token ids; those of the texts for an embedder.
+        pairs: What an embedder compares; None for a head.
+    """
 
     split: Split
     encoded: Encoded
+    pairs: TextPairs | None = None
 
     def __len__(self) -> int:
         return len(self.split)
@@ -95,7 +103,8 @@ def draw_search_data(
     largest = len(pool) * 2 // 3 if is_choosing else len(pool)
     size = min(most, largest)
     notes: tuple[str, ...] = ()
-    if not is_new:
+    # An embedder was not fine-tuned on this task here, as far as anyone knows.
+    if not is_new and session.pairs is None:
         notes = (
             "the search looks at training examples that the model may have been fine-tuned on, and "
             "losses on those say less of new examples: fine-tune with --train-examples, and those "
@@ -108,7 +117,11 @@ def draw_search_data(
 
 def _examples(session: Session, rows: npt.NDArray[np.int64]) -> Examples:
     split = session.data.train.take(np.sort(rows))
-    return Examples(split, encode(split, session.model.tokenizer, session.encoded.max_length))
+    tokenizer, length = session.model.tokenizer, session.encoded.max_length
+    if session.pairs is None:
+        return Examples(split, encode(split, tokenizer, length))
+    pairs = TextPairs.of(split, tokenizer, length, session.prompt)
+    return Examples(split, pairs.encoded, pairs)
 
 
 def not_among(session: Session, count: int, seed: int) -> npt.NDArray[np.int64]:
@@ -154,7 +167,7 @@ class SavedLosses:
     def __init__(
         self,
         run: Run,
-        scorer: Scorer,
+        scorer: SetScorer,
         task: Task,
         examples: Examples,
         heads: Sequence[Head],
@@ -214,7 +227,7 @@ class SavedLosses:
 def score_path(
     run: Run,
     group: str,
-    scorer: Scorer,
+    scorer: SetScorer,
     sets: Sequence[NamedSet],
     *,
     label: str,
@@ -230,7 +243,7 @@ def score_path(
         label: What is going on, for the progress.
         quiet: Whether to show no progress.
     """
-    shape = (len(scorer.encoded), scorer.unchanged.shape[1])
+    shape = scorer.unchanged.shape
     results = saved_results(run, group, sets, shape, quiet=quiet)
     wanted = [(name, heads) for name, heads in sets if heads]
     for name, heads in sets:

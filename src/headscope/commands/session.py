@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from headscope.model.encoding import Encoded, encode, only
 from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
+from headscope.model.text_pairs import TextPairs
 from headscope.model.tokenizers import unknown_note, unplaced_note
 from headscope.progress import say, say_notes
 from headscope.results.lock import locked
@@ -52,6 +54,8 @@ class Session:
         encoded: The same as token ids.
         notes: What the user must know of the data: what was left out or cut.
         source: Who says what the words of a text are.
+        pairs: What an embedder compares, whose texts `encoded` has then; None for a head.
+        prompt: What stands before every text that it reads.
         began: When the command began, in seconds of the monotonic clock.
     """
 
@@ -65,6 +69,8 @@ class Session:
     notes: tuple[str, ...]
     source: WordSource
     began: float
+    pairs: TextPairs | None = None
+    prompt: str = ""
 
     @property
     def names(self) -> dict[str, str]:
@@ -132,8 +138,16 @@ class Session:
             "max_length": self.encoded.max_length,
             "seed": self.settings.seed,
             "precision": self.settings.precision,
+            **self._embedding,
             **asked,
         }
+
+    @property
+    def _embedding(self) -> dict[str, object]:
+        hf: Any = self.model.hf
+        if self.pairs is None:
+            return {}
+        return {"as": "embedding", "pool": hf.pool, "prompt": self.prompt}
 
     @property
     def word_request(self) -> dict[str, str]:

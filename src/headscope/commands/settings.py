@@ -99,6 +99,15 @@ class TaskSettings(RunSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KindSettings(TaskSettings):
+    """A run that scores a model's head, or the vectors of an embedder."""
+
+    kind: options.Kind = None
+    pool: options.Pooling = None
+    prompt: options.Prompt = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class WordSource:
     """Who says what the words of a text are."""
 
@@ -176,7 +185,8 @@ def flag(name: str) -> str:
     >>> flag("batch_tokens")
     '--batch-tokens'
     """
-    return "--" + name.replace("_", "-")
+    # "as" is no name in Python.
+    return "--as" if name == "kind" else "--" + name.replace("_", "-")
 
 
 def _parameter(field: "Field[object]", hint: object) -> inspect.Parameter:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -58,6 +59,7 @@ class Model:
         heads: How many heads a layer has.
         tap: Who observes its attention, and what is disabled.
         means: The heads' mean outputs, once `measure_means` has run.
+        puts_out: What its outputs are: those of a head, or the vectors of texts (`embedder`).
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Model:
         self.tapping = tapping
         self.tap = tapping.attach(hf)
         self.means: Float[Tensor, "layer head d"] | None = None
+        self.puts_out: Literal["head", "vectors"] = "head"
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}: {self.family}, {self.layers} layers x {self.heads} heads)"
@@ -96,6 +99,11 @@ class Model:
     def has_head(self) -> bool:
         """Whether a classification head sits on the encoder."""
         return self.hf.base_model is not self.hf
+
+    @property
+    def predicts_classes(self) -> bool:
+        """Whether the largest of its outputs is what it predicts."""
+        return self.puts_out == "head" and int(self.hf.config.num_labels or 0) > 1
 
     @cached_property
     def _positions(self) -> int:
@@ -119,7 +127,8 @@ class Model:
         Read once: after training, load again.
         """
         digest = hashlib.sha256()
-        trained = self.hf if self.trained_head else self.hf.base_model
+        is_whole = self.trained_head and self.puts_out == "head"
+        trained = self.hf if is_whole else self.hf.base_model
         for name, tensor in sorted(trained.state_dict().items()):
             if name in self.new:
                 continue

@@ -1,9 +1,10 @@
 """What a task is: the columns and labels of its data, its metrics, and where its rows come from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.registry import Registry
 
@@ -27,6 +28,8 @@ class Task:
         generate: For a task that makes its own data: (train, validation) from a seed and their
             sizes.
         folder: Where the files of a task of the user's own are.
+        is_similarity: Whether the score is the cosine of the two texts' vectors, not the output of
+            a head.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Task:
     tsv_label: str | None = None
     generate: Callable[[int, int, int], tuple[Split, Split]] | None = None
     folder: Path | None = None
+    is_similarity: bool = False
 
     @property
     def is_regression(self) -> bool:
@@ -52,6 +56,22 @@ class Task:
     def outputs(self) -> int:
         """How many outputs a classification head for this task has."""
         return len(self.labels) or 1
+
+    def as_similarity(self) -> "Task":
+        """The same task for an embedder.
+
+        Raises:
+            HeadscopeError: Its examples are not pairs with a score between two limits.
+        """
+        lowest, highest = self.limits
+        if len(self.columns) != 2 or not self.is_regression or not highest > lowest:
+            kind = "classes" if self.labels else "scores"
+            raise HeadscopeError(
+                f"embeddings are compared in pairs whose similarity has a score between two limits,"
+                f" as in stsb; {self.name} has {len(self.columns)} text"
+                f"{'s' * (len(self.columns) > 1)} and {kind}: name another task, or leave out --as"
+            )
+        return replace(self, is_similarity=True)
 
 
 TASKS: Registry[Task] = Registry("task")

@@ -60,6 +60,14 @@ def training_loss(
 
 
 def losses(task: Task, labels: Labels, logits: Logits) -> npt.NDArray[np.float64]:
-    """The loss of every example [example] from outputs [example, output], in double precision."""
+    """The loss of every example [example] from outputs [example, output], in double precision.
+
+    Of a similarity it is the squared difference of the cosine and the label, which is scaled to 0
+    to 1 by the task's limits: what embedders are trained with on scores of similarity.
+    """
+    if task.is_similarity:
+        lowest, highest = task.limits
+        scaled = (labels.astype(np.float64) - lowest) / (highest - lowest)
+        return np.asarray((logits[:, 0].astype(np.float64) - scaled) ** 2)
     outputs = torch.tensor(logits, dtype=torch.float64)
     return training_loss(task, outputs, torch.tensor(labels), "none").numpy()

@@ -1,0 +1,91 @@
+"""What a command that scores begins with: a model's head, or the vectors of an embedder."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from headscope.commands.session import (
+    ANY_WORDS,
+    Session,
+    chosen_part,
+    cut_note,
+    open_session,
+)
+from headscope.commands.settings import KindSettings, flag
+from headscope.errors import HeadscopeError
+from headscope.model.config import read_config
+from headscope.model.embedder import as_embedder
+from headscope.model.loading import load
+from headscope.model.pooling import pooling_of, says_pooling
+from headscope.model.source import find as find_source
+from headscope.model.text_pairs import TextPairs
+from headscope.progress import say_notes
+from headscope.tasks import find
+from headscope.tasks.base import Task
+from headscope.tasks.files import load_data
+
+
+def open_scored(settings: KindSettings, model: str, *, part: str = "validation") -> Session:
+    """As `open_session`, for a command that scores a model's head or the vectors of an embedder.
+
+    What is not said is guessed from the model, and the guess is said.
+
+    Raises:
+        HeadscopeError: Also where vectors are asked for and cannot be had.
+    """
+    task = find(settings.task)
+    note: tuple[str, ...] = ()
+    kind = settings.kind
+    if kind is None:
+        kind, note = guessed_kind(model, task)
+    if kind == "head":
+        if given := [flag(name) for name in ("pool", "prompt") if getattr(settings, name)]:
+            raise HeadscopeError(
+                f"{' and '.join(given)} are of embeddings, and a head is scored: add --as embedding"
+            )
+        return open_session(settings, model, part=part)
+    began = time.monotonic()
+    seed = settings.seed
+    task = task.as_similarity()
+    data = load_data(task, settings.data, seed=seed)
+    validation = chosen_part(data, part, seed).sample(settings.examples, seed)
+    loaded = load(model, seed=seed)
+    pooling, said = pooling_of(find_source(model).folder, model, settings.pool, settings.prompt)
+    loaded = as_embedder(loaded, pooling)
+    limit = min(settings.max_length, loaded.max_length)
+    pairs = TextPairs.of(validation, loaded.tokenizer, limit, pooling.prompt)
+    notes = (*note, *loaded.notes, *said, *data.train.notes, *validation.notes)
+    notes = (*notes, *cut_note(pairs.encoded, "validation"))
+    say_notes(notes, quiet=settings.quiet)
+    return Session(
+        settings=settings,
+        model=loaded,
+        task=task,
+        data=data,
+        train=data.train,
+        validation=validation,
+        encoded=pairs.encoded,
+        notes=notes,
+        source=ANY_WORDS,
+        began=began,
+        pairs=pairs,
+        prompt=pooling.prompt,
+    )
+
+
+def guessed_kind(model: str, task: Task) -> tuple[Literal["head", "embedding"], tuple[str, ...]]:
+    """What a model is made for, and a note where that is a guess: an embedder has no classification
+    head, and its folder says how its vectors are pooled.
+    """
+    source = find_source(model)
+    is_pair = len(task.columns) == 2 and task.is_regression
+    if not is_pair or not says_pooling(source.folder):
+        return "head", ()
+    config = read_config(source.folder, source.name)
+    if any(str(name).endswith("Classification") for name in config.architectures or ()):
+        return "head", ()
+    return "embedding", (
+        f"{model} has no classification head and its folder says how its vectors are pooled, so "
+        "the cosine of two texts' vectors is scored (--as embedding)",
+    )

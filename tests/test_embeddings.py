@@ -1,0 +1,248 @@
+"""Encoders as embedders: vectors, cosines, and what disabled heads do to them, by an explicit form."""
+
+# mypy: disable-error-code="no-untyped-call"
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel
+
+import headscope
+import zoo
+from golden_runs import pair
+from headscope import HeadscopeError, cli
+from headscope.ablation.pair_scorer import scorer_of
+from headscope.ablation.scorer import Scorer
+from headscope.axes import Head
+from headscope.examples import Split
+from headscope.model.embedder import as_embedder
+from headscope.model.loading import load
+from headscope.model.model import Model
+from headscope.model.pooling import Pool, Pooling, pooling_of
+from headscope.model.tap import Mode
+from headscope.model.text_pairs import TextPairs
+from headscope.tasks import find
+from headscope.tasks.outputs import losses
+
+SIZE = 16
+PAIRS = [pair(random.Random(number)) for number in range(12)]
+SPLIT = Split(
+    tuple(first for first, _ in PAIRS), tuple(second for _, second in PAIRS), np.zeros(12)
+)
+
+
+def embedder_folder(family: str, root: Path, pool: str | None = "mean") -> Path:
+    """A tiny encoder without a head, in the folder of a sentence-transformer."""
+    made = zoo.folder_of(family, root / "classifier")
+    folder = root / "embedder"
+    AutoModel.from_pretrained(made).save_pretrained(folder)
+    load(made).tokenizer.save_pretrained(folder)
+    if pool is not None:
+        (folder / "1_Pooling").mkdir()
+        said = {
+            "word_embedding_dimension": SIZE,
+            "pooling_mode_cls_token": pool == "cls",
+            "pooling_mode_mean_tokens": pool == "mean",
+            "pooling_mode_max_tokens": pool == "max",
+        }
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(said))
+    return folder
+
+
+def explicit_cosines(model: Model, pool: Pool, heads: frozenset[Head], mode: Mode) -> Tensor:
+    """Every text by itself through the encoder that headscope's tap edits the slow way."""
+    vectors = {}
+    for text in {*SPLIT.first, *(SPLIT.second or ())}:
+        given = model.tokenizer(text, return_tensors="pt")
+        with torch.no_grad(), model.disabled(heads, mode):
+            states = model.hf.base_model(**given)[0][0]
+        vectors[text] = states[0] if pool == "cls" else states.mean(0)
+    pairs = zip(SPLIT.first, SPLIT.second or (), strict=True)
+    return torch.stack(
+        [nn.functional.cosine_similarity(vectors[a], vectors[b], 0) for a, b in pairs]
+    )
+
+
+@pytest.mark.parametrize("pool", ["mean", "cls"])
+@pytest.mark.parametrize("family", ["bert", "mpnet", "modernbert", "distilbert"])
+def test_cosines_are_those_of_every_text_by_itself(family: str, pool: Pool, tmp_path: Path) -> None:
+    model = load(embedder_folder(family, tmp_path))
+    embedder = as_embedder(model, Pooling(pool))
+    pairs = TextPairs.of(SPLIT, model.tokenizer, 128)
+    for mode in ("uniform", "zero"):
+        scorer = scorer_of(Scorer(embedder, pairs.encoded, mode, precision="auto"), pairs)
+        sets = [("L1H2", frozenset([Head(1, 2)])), ("two", frozenset([Head(1, 1), Head(2, 3)]))]
+        for result in scorer.score(sets):
+            slow = explicit_cosines(model, pool, result.heads, mode)
+            np.testing.assert_allclose(result.outputs[:, 0], slow, atol=1e-5)
+            assert result.activation_change > 0
+            assert np.abs(result.outputs - scorer.unchanged).max() > 1e-4
+
+
+def test_vectors_are_those_of_plain_transformers(tmp_path: Path) -> None:
+    folder = embedder_folder("bert", tmp_path)
+    model, plain = load(folder), AutoModel.from_pretrained(folder).eval()
+    pairs = TextPairs.of(SPLIT, model.tokenizer, 128)
+    found = scorer_of(Scorer(as_embedder(model, Pooling("mean")), pairs.encoded), pairs).unchanged
+    for number, texts in enumerate(PAIRS):
+        batch: Any = model.tokenizer(list(texts), padding=True, return_tensors="pt")
+        with torch.no_grad():
+            states = plain(**batch)[0]
+        mask = batch["attention_mask"][..., None].float()
+        first, second = (states * mask).sum(1) / mask.sum(1)
+        expected = float(nn.functional.cosine_similarity(first, second, 0))
+        assert found[number, 0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_model_keeps_its_own_head(tmp_path: Path) -> None:
+    model = load(zoo.folder_of("bert", tmp_path))
+    before = model.hash
+    embedder = as_embedder(model, Pooling("mean"))
+    given = model.tokenizer("the nurse", return_tensors="pt")
+    assert model.hf(**given).logits.shape == (1, 3)
+    assert model.predicts_classes
+    assert not embedder.predicts_classes
+    assert model.hash == before
+
+
+def test_pooling_is_what_the_folder_says(tmp_path: Path) -> None:
+    folder = embedder_folder("bert", tmp_path, "cls")
+    assert pooling_of(folder, "m") == (Pooling("cls"), ())
+    assert pooling_of(folder, "m", "mean", "query: ")[0] == Pooling("mean", "query: ")
+    said = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(said))
+    found, notes = pooling_of(folder, "m")
+    assert found.prompt == "query: "
+    assert "stands before every text" in notes[0]
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "max"}')
+    with pytest.raises(HeadscopeError, match="pools its vectors by max .* give one of them as"):
+        pooling_of(folder, "m")
+    dense = [{"path": "", "type": "x.Transformer"}, {"path": "2_Dense", "type": "x.Dense"}]
+    (folder / "modules.json").write_text(json.dumps(dense))
+    with pytest.raises(HeadscopeError, match="go through Dense after pooling"):
+        pooling_of(folder, "m", "mean")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    found, notes = pooling_of(empty, "m")
+    assert found == Pooling("mean")
+    assert "the mean over tokens is taken" in notes[0]
+
+
+def test_the_loss_is_of_the_scaled_label() -> None:
+    task = find("stsb").as_similarity()
+    found = losses(task, np.array([0.0, 5.0, 2.5]), np.array([[0.0], [0.5], [0.5]], np.float32))
+    np.testing.assert_allclose(found, [0.0, 0.25, 0.0])
+    for name in ("mrpc", "sst2"):
+        with pytest.raises(HeadscopeError, match="compared in pairs whose similarity has a score"):
+            find(name).as_similarity()
+
+
+@pytest.fixture
+def similarities(tmp_path: Path) -> tuple[Path, Path]:
+    """An embedder, and a task that it does well."""
+    folder = embedder_folder("bert", tmp_path)
+    model = load(folder)
+    task = tmp_path / "similar"
+    task.mkdir()
+    (task / "task.toml").write_text(
+        'columns = ["one", "two"]\nlimits = [-1, 1]\nlabel = "score"\nmetrics = ["spearman"]\n'
+    )
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 160), ("validation", 40)):
+        source = random.Random(split)
+        rows = [pair(source) for _ in range(count)]
+        texts = Split(tuple(a for a, _ in rows), tuple(b for _, b in rows), np.zeros(count))
+        pairs = TextPairs.of(texts, model.tokenizer, 128)
+        scorer = scorer_of(Scorer(as_embedder(model, Pooling("mean")), pairs.encoded), pairs)
+        said = scorer.unchanged[:, 0] + rng.normal(0, 0.02, count)
+        lines = [f"{a}\t{b}\t{np.clip(s, -1, 1):.4f}" for (a, b), s in zip(rows, said, strict=True)]
+        (task / f"{split}.tsv").write_text("\n".join(["one\ttwo\tscore", *lines]) + "\n")
+    return folder, task
+
+
+def test_disable_scores_an_embedder(
+    similarities: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, task = similarities
+    out = tmp_path / "run"
+    common = ["--model", str(folder), "--task", str(task)]
+    assert cli.run(["disable", *common, "--out", str(out)]) == 0
+    assert "--as embedding" in capsys.readouterr().err
+    rows = pl.read_parquet(out / "disabled.parquet")
+    assert set(rows["metric"]) == {"spearman"}
+    assert rows.height == 15
+    assert rows["baseline"][0] > 90
+    assert (rows["activation_change"] > 0).all()
+    record = json.loads((out / "run.json").read_text())
+    assert record["options"]["as"] == "embedding"
+    assert record["options"]["pool"] == "mean"
+    # With prompts the vectors are others, and so is the run.
+    other = tmp_path / "prompted"
+    asked = ["disable", *common, "--prompt", "the pilot ", "--as", "embedding"]
+    assert 0 == cli.run([*asked, "--out", str(other)])
+    assert pl.read_parquet(other / "disabled.parquet")["baseline"][0] != rows["baseline"][0]
+    assert "--as embedding" in json.loads((other / "run.json").read_text())["repeat"]
+    # Pairs of heads, and one call after the other gives the same.
+    assert cli.run(["disable", *common, "--heads", "pairs", "--out", str(tmp_path / "pairs")]) == 0
+    assert pl.read_parquet(tmp_path / "pairs" / "interactions.parquet").height == 105
+
+
+def test_a_search_needs_no_fine_tuning(similarities: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, task = similarities
+    out = tmp_path / "path"
+    given = ["--model", str(folder), "--task", str(task), "--search-examples", "60"]
+    assert cli.run(["prune", *given, "--keep", "0.8", "--out", str(out)]) == 0
+    rows = pl.read_parquet(out / "pruned.parquet")
+    assert rows["removed"].to_list() == list(range(16))
+    assert not (out / "small").exists()
+    assert cli.run(["prune", *given, "--repair", "--out", str(tmp_path / "other")]) == 2
+
+
+def test_what_does_not_fit_is_refused(similarities: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, task = similarities
+    common = {"model": str(folder), "out": tmp_path / "run"}
+    with pytest.raises(HeadscopeError, match="--pool are of embeddings|--pool .* add --as"):
+        headscope.disable(**common, task=str(task), kind="head", pool="cls")
+    with pytest.raises(HeadscopeError, match="name another task"):
+        headscope.disable(**common, task="mrpc", kind="embedding")
+    with pytest.raises(HeadscopeError, match="leave it out"):
+        headscope.disable(**common, task=str(task), devices="cpu")
+
+
+def test_heads_that_make_two_texts_alike(similarities: tuple[Path, Path]) -> None:
+    folder, _ = similarities
+    first, second = PAIRS[0]
+    found = headscope.alike(str(folder), first, second)
+    assert found["set"].to_list() != sorted(found["set"].to_list())
+    assert found["change"].is_sorted()
+    assert found.height == 15
+    assert (found["activation_change"] > 0).all()
+    model = load(folder)
+    whole = explicit_pair(model, first, second, None)
+    for row in found.to_dicts():
+        without = explicit_pair(model, first, second, row["set"])
+        assert row["cosine"] == pytest.approx(without, abs=1e-5)
+        assert row["change"] == pytest.approx(without - whole, abs=2e-5)
+    with pytest.raises(HeadscopeError, match="a text is empty"):
+        headscope.alike(str(folder), first, " ")
+
+
+def explicit_pair(model: Model, first: str, second: str, name: str | None) -> float:
+    vectors = []
+    for text in (first, second):
+        given = model.tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            if name is None:
+                states = model.hf.base_model(**given)[0][0]
+            else:
+                with model.disabled(name, "uniform"):
+                    states = model.hf.base_model(**given)[0][0]
+        vectors.append(states.mean(0))
+    return float(nn.functional.cosine_similarity(vectors[0], vectors[1], 0))
