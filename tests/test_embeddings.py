@@ -186,7 +186,7 @@ def test_disable_scores_an_embedder(
     # With prompts the vectors are others, and so is the run.
     other = tmp_path / "prompted"
     asked = ["disable", *common, "--prompt", "the pilot ", "--as", "embedding"]
-    assert 0 == cli.run([*asked, "--out", str(other)])
+    assert cli.run([*asked, "--out", str(other)]) == 0
     assert pl.read_parquet(other / "disabled.parquet")["baseline"][0] != rows["baseline"][0]
     assert "--as embedding" in json.loads((other / "run.json").read_text())["repeat"]
     # Pairs of heads, and one call after the other gives the same.

@@ -5,13 +5,8 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from headscope.commands.session import (
-    ANY_WORDS,
-    Session,
-    chosen_part,
-    cut_note,
-    open_session,
-)
+from headscope.commands import session as sessions
+from headscope.commands.session import ANY_WORDS, Session, chosen_part, cut_note
 from headscope.commands.settings import KindSettings, flag
 from headscope.errors import HeadscopeError
 from headscope.model.config import read_config
@@ -44,7 +39,7 @@ def open_scored(settings: KindSettings, model: str, *, part: str = "validation")
             raise HeadscopeError(
                 f"{' and '.join(given)} are of embeddings, and a head is scored: add --as embedding"
             )
-        return open_session(settings, model, part=part)
+        return sessions.open_session(settings, model, part=part)
     began = time.monotonic()
     seed = settings.seed
     task = task.as_similarity()
