@@ -47,6 +47,7 @@ families: $(VENV)/dev.done
 results: $(VENV)/dev.done
 	$(BIN)/python tools/results.py
 	$(BIN)/python tools/together_results.py
+	test -z "$(HEADSCOPE_MODELS)" || $(BIN)/python tools/embedding_results.py
 	test -z "$(HEADSCOPE_UD)" || $(BIN)/python tools/relation_results.py
 	test -z "$(HEADSCOPE_MODELS)" || $(BIN)/python tools/base_size_results.py
 	PYTHONPATH=benchmarks $(BIN)/python tools/speed_results.py

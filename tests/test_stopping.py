@@ -63,6 +63,24 @@ def test_what_a_library_makes_of_a_stop_is_a_stop() -> None:
     assert (process.returncode, err) == (stopping.INTERRUPTED, STOPPED)
 
 
+def test_a_stop_within_an_import_waits_for_its_end(tmp_path: Path) -> None:
+    """A library whose code cannot be interrupted: it is whole when the sentence comes."""
+    done = tmp_path / "done"
+    (tmp_path / "slow_library.py").write_text(
+        f"import signal, pathlib\nsignal.raise_signal(signal.SIGINT)\n"
+        f"pathlib.Path({str(done)!r}).write_text('whole')\n"
+    )
+    process = begun(
+        "--version",
+        before=f"sys.path.insert(0, {str(tmp_path)!r})\nimport headscope.stopping as own\n"
+        "real = own.listen\ndef listening():\n    told()\n    import slow_library\n"
+        "    import time; time.sleep(5); sys.stdout.write('not stopped')\nown.listen = listening",
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err, out) == (stopping.INTERRUPTED, STOPPED, "")
+    assert done.read_text() == "whole"
+
+
 def test_a_pipe_that_nobody_reads_ends_without_a_word() -> None:
     for arguments in (["--help"], ["study", "--help"]):
         read, write = os.pipe()

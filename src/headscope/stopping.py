@@ -1,7 +1,8 @@
 """Ctrl-C, SIGTERM and a reader that went away, at any time from the first import to the end.
 
-An interruption is raised as Python raises Ctrl-C, so that everything on its way is closed; what
-libraries make of it, in the middle of an import, is told by `Stop.wanted`.
+An interruption is raised as Python raises Ctrl-C, so that everything on its way is closed. In the
+middle of an import it waits until that is done: raised within the start of a library's C++ code it
+would end the process without a word. Who cannot wait presses Ctrl-C again.
 """
 
 import os
@@ -11,6 +12,8 @@ from types import FrameType
 
 INTERRUPTED, TERMINATED, UNHEARD = 130, 143, 141
 """Exit codes: 128 and the number of the signal, as a shell has them."""
+_SOON = 0.02
+"""After so many seconds it is looked again whether an import is over."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -69,18 +72,43 @@ def unheard() -> int:
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    _begin_to_stop(INTERRUPTED)
-    raise KeyboardInterrupt
+    del number
+    _stop(INTERRUPTED, frame)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    _begin_to_stop(TERMINATED)
-    raise Terminated
+    del number
+    _stop(TERMINATED, frame)
 
 
-def _begin_to_stop(code: int) -> None:
+def _stop(code: int, frame: FrameType | None) -> None:
+    is_first = not Stop.code
     Stop.code = code
     # What a library cannot raise further would be written beside the sentence.
     sys.unraisablehook = lambda _: None
+    if is_first and _is_importing(frame) and hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, _look_again)
+        signal.setitimer(signal.ITIMER_REAL, _SOON)
+        return
+    _raise()
+
+
+def _look_again(number: int, frame: FrameType | None) -> None:
+    del number
+    if _is_importing(frame):
+        signal.setitimer(signal.ITIMER_REAL, _SOON)
+        return
+    _raise()
+
+
+def _raise() -> None:
+    raise Terminated if Stop.code == TERMINATED else KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether the code that was interrupted is part of an import."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
