@@ -207,7 +207,7 @@ def test_a_search_needs_no_fine_tuning(similarities: tuple[Path, Path], tmp_path
 
 def test_what_does_not_fit_is_refused(similarities: tuple[Path, Path], tmp_path: Path) -> None:
     folder, task = similarities
-    common = {"model": str(folder), "out": tmp_path / "run"}
+    common: dict[str, Any] = {"model": str(folder), "out": tmp_path / "run"}
     with pytest.raises(HeadscopeError, match="--pool are of embeddings|--pool .* add --as"):
         headscope.disable(**common, task=str(task), kind="head", pool="cls")
     with pytest.raises(HeadscopeError, match="name another task"):

@@ -95,7 +95,7 @@ def test_killed_at_any_rename_it_ends_as_if_nothing_had_happened(
         "disable": {"model": str(tiny), "heads": "layers"},
         "finetune": {"model": bare, "train_examples": 16, "epochs": 1},
     }
-    given = {**SAME, **asked[name]}
+    given: dict[str, Any] = {**SAME, **asked[name]}
     with killed_at(0) as renames:
         run(**given, out=tmp_path / "whole")
     assert renames() >= 6
@@ -112,7 +112,7 @@ def test_killed_at_any_rename_it_ends_as_if_nothing_had_happened(
 def test_a_study_killed_at_every_rename_in_turn_ends_as_if_nothing_had_happened(
     bare: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = {**SAME, "model": bare, "train_examples": 16, "epochs": 1, "lr": 0.05}
+    given: dict[str, Any] = {**SAME, "model": bare, "train_examples": 16, "epochs": 1, "lr": 0.05}
     headscope.study(**given, out=tmp_path / "whole")
     out = tmp_path / "killed"
     rename = 0
@@ -134,7 +134,7 @@ def test_a_study_whose_report_failed_is_reported_when_it_is_run_again(
 ) -> None:
     from headscope.reporting.build import Report
 
-    given = {**SAME, "model": bare, "train_examples": 16, "epochs": 1, "lr": 0.05}
+    given: dict[str, Any] = {**SAME, "model": bare, "train_examples": 16, "epochs": 1, "lr": 0.05}
     out = tmp_path / "run"
 
     def fail(*given: Any) -> None:

@@ -17,11 +17,11 @@ from safetensors.numpy import load_file
 
 import families
 from golden_runs import pair
-from headscope import cli, load, open_run, prune
+from headscope import cli, load, open_run
 from headscope.axes import all_heads, head_set
 from headscope.commands import searching
 from headscope.commands.path import LEAST, path
-from headscope.commands.prune import Pruning
+from headscope.commands.prune import Pruning, prune
 from headscope.commands.session import open_session
 from headscope.model.encoding import encode
 from headscope.model.model import Model

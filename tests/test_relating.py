@@ -14,6 +14,7 @@ from transformers import AutoModel
 import families
 import headscope
 from headscope.cli import run as command_line
+from headscope.commands.relations import relations
 from headscope.corpora import read
 from headscope.errors import HeadscopeError
 from headscope.linguistics import passes
@@ -185,10 +186,10 @@ def test_a_complete_run_says_the_same_lines_again(
     path.write_text("sentence\tsource\ttarget\trelation\nthe pilot\tthe\tpilot\tdet\n")
     for corpus, said in ((f"ud:{treebank}", "offset"), (f"tsv:{path}", "99th percentile")):
         given: dict[str, Any] = {"model": bare, "corpus": corpus, "quiet": True}
-        outcome = headscope.relations(**given, out=tmp_path / corpus[:3])
+        outcome = relations(**given, out=tmp_path / corpus[:3])
         assert said in outcome.lines[0]
         assert "beyond other words" not in outcome.lines[0]
-        assert headscope.relations(**given, out=tmp_path / corpus[:3]) == outcome
+        assert relations(**given, out=tmp_path / corpus[:3]) == outcome
 
 
 def test_ones_own_relations(bare: str, tmp_path: Path) -> None:
@@ -200,9 +201,7 @@ def test_ones_own_relations(bare: str, tmp_path: Path) -> None:
             f"The {name} thanked him.\thim\tthanked\tpatient",
         ]
     path.write_text("\n".join(lines))
-    outcome = headscope.relations(
-        model=bare, corpus=f"tsv:{path}", out=tmp_path / "run", quiet=True
-    )
+    outcome = relations(model=bare, corpus=f"tsv:{path}", out=tmp_path / "run", quiet=True)
     assert outcome.lines[0].startswith("agent: L")
     heads = pl.read_parquet(tmp_path / "run" / "heads.parquet")
     assert {"agent", "agent_control", "agent_excess", "patient"} <= set(heads["measure"])

@@ -15,7 +15,7 @@ from headscope.model.loading import load
 from headscope.reference import claims, reference
 from headscope.replication.plan import Part, Role, plan_lines, run_parts
 from headscope.replication.rows import effects_over_seeds, over_seeds, with_paper
-from headscope.replication.run import TASKS, chosen_tasks, gather
+from headscope.replication.run import TASKS, chosen_tasks, gather, paper
 from headscope.tasks import find
 from test_framenet import AIM, GOOD, release
 
@@ -183,7 +183,7 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     given |= {"train_examples": 8, "examples": 6, "out": tmp_path / "run", "seeds": 2}
     # Sentences that pass the filter, of two lengths, so that spans have room to move.
     given["framenet"] = release(tmp_path / "fn", [GOOD, AIM] * 3)
-    first = headscope.paper(**given)
+    first = paper(**given)
     assert len(first.lines) == 6
     assert "Attention from core elements to the predicate: L" in first.lines[2]
     tables = headscope.open_run(tmp_path / "run").tables
@@ -207,9 +207,9 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     signals = tables["predictors"]
     assert set(signals["task"]) <= {"rte", "mrpc"}
     assert effects["n"].unique().to_list() == [2]
-    again = headscope.paper(**given)
+    again = paper(**given)
     assert again.lines == first.lines
-    again = headscope.paper(**given)
+    again = paper(**given)
     assert again.lines == first.lines
     del given["framenet"]
     headscope.paper(

@@ -233,7 +233,7 @@ def test_models_that_number_their_tokens_differently_are_not_compared(
     pieces = content["model"]["vocab"]
     pieces["nurse"], pieces["pilot"] = pieces["pilot"], pieces["nurse"]
     path.write_text(json.dumps(content))
-    models = {"before": str(tuned), "after": str(tmp_path / "other")}
+    models: dict[str, Any] = {"before": str(tuned), "after": str(tmp_path / "other")}
     with pytest.raises(HeadscopeError, match="number their tokens differently"):
         headscope.compare(**SMALL, **models, out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()

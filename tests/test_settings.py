@@ -1,5 +1,7 @@
 """Settings of commands: their fields are the arguments, they check themselves, and say how to repeat a run."""
 
+# mypy: disable-error-code="call-arg"
+
 import inspect
 import math
 import re
@@ -16,12 +18,12 @@ from hypothesis import strategies as st
 import headscope
 from headscope import cli
 from headscope.commands import options
-from headscope.commands.annotate import Annotating
+from headscope.commands.annotate import Annotating, annotate
 from headscope.commands.compare import Comparing
-from headscope.commands.disable import Disabling
+from headscope.commands.disable import Disabling, disable
 from headscope.commands.finetune import FineTuning
 from headscope.commands.outcome import Outcome
-from headscope.commands.relations import Relations
+from headscope.commands.relations import Relations, relations
 from headscope.commands.settings import RANGES, Settings, arguments, command, flag
 from headscope.errors import HeadscopeError
 
@@ -104,8 +106,8 @@ def test_the_command_line_of_a_run_is_understood(monkeypatch: pytest.MonkeyPatch
     def caught(**given: object) -> None:
         seen.update(given)
 
-    caught.__signature__ = inspect.signature(headscope.disable)  # type: ignore[attr-defined]
-    caught.__annotations__ = headscope.disable.__annotations__
+    caught.__signature__ = inspect.signature(disable)  # type: ignore[attr-defined]
+    caught.__annotations__ = disable.__annotations__
     app = type(cli.app)(name="headscope")
     app.command(caught, name="disable")
     app(shlex.split(settings.command_line())[1:], exit_on_error=False, result_action="return_value")
@@ -229,7 +231,7 @@ def read_back(settings: Settings, kind: type[Settings], function: Any) -> Settin
 def test_the_command_line_of_any_settings_gives_them_again(**given: Any) -> None:
     given["data"] = None if given["data"] is None else Path(given["data"])
     settings = Disabling(task="t", **given | {"out": Path(given["out"])})
-    assert read_back(settings, Disabling, headscope.disable) == settings
+    assert read_back(settings, Disabling, disable) == settings
 
 
 @hypothesis.settings(max_examples=20)
@@ -238,11 +240,11 @@ def test_the_command_line_of_any_settings_gives_them_again(**given: Any) -> None
 )
 def test_switches_and_choices_come_back(**given: Any) -> None:
     settings = Annotating(**given | {"out": Path(given["out"])})
-    assert read_back(settings, Annotating, headscope.annotate) == settings
+    assert read_back(settings, Annotating, annotate) == settings
 
 
 @hypothesis.settings(max_examples=20)
 @hypothesis.given(corpus=st.lists(NAMES, min_size=1, max_size=3), lr=st.booleans())
 def test_lists_come_back(corpus: list[str], lr: bool) -> None:
     settings = Relations(model="m", corpus=tuple(corpus), out=Path("o"), faithful=lr)
-    assert read_back(settings, Relations, headscope.relations) == settings
+    assert read_back(settings, Relations, relations) == settings

@@ -17,6 +17,7 @@ import runs
 from headscope.errors import HeadscopeError
 from headscope.results import saved
 from headscope.results.run import Run
+from headscope.results.saved import open_run
 from headscope.results.schema import Table
 from headscope.results.tables import TABLES
 
@@ -164,7 +165,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert list(opened.tables) == ["corpus"]
     assert "disabled" not in opened.tables
     assert opened.tables.get("disabled") is None
-    assert repr(opened) == (
+    assert repr(open_run(tmp_path / "run")) == (
         f"<run {str(tmp_path / 'run')!r}: disable of tiny-bert on pairs; tables corpus>"
     )
 

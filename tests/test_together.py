@@ -22,6 +22,7 @@ from headscope.ablation.stacked import UNIT
 from headscope.ablation.together import ALL, FREE, loss_rises, many_heads, together_rows
 from headscope.axes import Head, HeadSet, all_heads, head_set, set_name
 from headscope.commands import packed, session
+from headscope.commands.disable import disable
 from headscope.commands.session import GENERATED
 from headscope.commands.together import kept_rises, parse_together
 from headscope.errors import HeadscopeError
@@ -416,7 +417,7 @@ def test_interactions_of_every_example_can_be_had_from_the_folder(
 
 def test_single_heads_are_those_of_each(paired: Path, checkpoint: Path, tmp_path: Path) -> None:
     each = asked(checkpoint, tmp_path / "each", "each", mode="zero", precision="fp32")
-    outcome = headscope.disable(**each)
+    outcome = disable(**each)
     assert any("Effects of single heads cannot be added up" in line for line in outcome.lines)
     for name in ("disabled", "selection"):
         one, two = (headscope.open_run(run).tables[name] for run in (paired, tmp_path / "each"))

@@ -17,6 +17,7 @@ People count layers and heads from 1 and write `L7H6`; arrays count from 0. `Hea
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from headscope.errors import HeadscopeError
 
@@ -68,18 +69,34 @@ class Head:
 HeadSet = frozenset[Head]
 """A set of heads that are disabled together."""
 
+if TYPE_CHECKING:
+    Heads: TypeAlias = str | Head | Iterable[Head | str]
+else:
+    # What is no head is answered in a sentence, not by who checks types at run time.
+    Heads = object
+"""Heads that are disabled together, as a person names them."""
 
-def head_set(heads: "str | Head | Iterable[Head | str]") -> HeadSet:
+
+def head_set(heads: Heads) -> HeadSet:
     """A set of heads from `"L1H2,L7H6"`, one head, or any mix of heads and names.
 
     >>> set_name(head_set("L7H6, l1h2"))
     'L1H2,L7H6'
 
-    Raises HeadscopeError for an empty list, a head named twice, or a name that is no head.
+    Raises HeadscopeError for an empty list, a head named twice, or what is no head.
     """
     if isinstance(heads, Head):
         return frozenset([heads])
-    parts = heads.split(",") if isinstance(heads, str) else list(heads)
+    if isinstance(heads, str):
+        parts: list[str | Head] = [*heads.split(",")]
+    else:
+        parts = list(heads) if isinstance(heads, Iterable) else [heads]
+    for part in parts:
+        if not isinstance(part, str | Head):
+            raise HeadscopeError(
+                f"heads are names such as 'L7H6' or headscope.Head(7, 6), got {part!r:.60} "
+                f"({type(part).__name__})"
+            )
     if not parts or parts == [""]:
         raise HeadscopeError("the list of heads is empty: name at least one, as in L7H6")
     parsed = [part if isinstance(part, Head) else Head.parse(part) for part in parts]

@@ -24,9 +24,9 @@ from headscope.ablation.half import formats, halves, try_format
 from headscope.ablation.kept_states import KeptStates
 from headscope.ablation.layered import Layered
 from headscope.ablation.plan import Trunk, Unit
-from headscope.ablation.sets import NamedSet, SetResult
+from headscope.ablation.sets import NamedSet, SetResult, named_set
 from headscope.ablation.stacked import Precise, Stacked
-from headscope.axes import Head, HeadSet, check_inside, head_set
+from headscope.axes import Head, Heads, HeadSet, check_inside, head_set
 from headscope.errors import InterventionError
 from headscope.model.budget import fitting_tokens
 from headscope.model.encoding import Encoded, only
@@ -67,9 +67,9 @@ class Scorer:
         HeadscopeError: An unknown mode, or the mode "mean" before `Model.measure_means`.
 
     Example:
-        >>> scorer = Scorer(model, encoded)                                # doctest: +SKIP
-        >>> [result.outputs.shape for result in scorer.score([("L1H1", head_set("L1H1"))])]
-        [(64, 2)]
+        >>> scorer = Scorer(model, model.encode(texts))                    # doctest: +SKIP
+        >>> [result.outputs.shape for result in scorer.score(["L1H1", "L1H2,L3H4"])]
+        [(64, 2), (64, 2)]
     """
 
     def __init__(
@@ -133,7 +133,12 @@ class Scorer:
         """What every set of a unit puts out."""
         return self._form.score(unit)
 
-    def score(self, sets: Sequence[NamedSet], *, done: Collection[str] = ()) -> Iterator[SetResult]:
+    def score(
+        self,
+        sets: Sequence[NamedSet | Heads],
+        *,
+        done: Collection[str] = (),
+    ) -> Iterator[SetResult]:
         """What the model puts out with each set disabled, in the order of the sets' first layers.
 
         Up to sixteen sets that begin alike are finished for all examples before the next, so save
@@ -142,7 +147,7 @@ class Scorer:
         memory.
 
         Args:
-            sets: The sets with their names, in any order.
+            sets: The sets, with names of their own or named by their heads, in any order.
             done: Names of sets that are left out. The results of the others are what they would
                 have been, to the bit ("auto": with the same predictions).
 
@@ -150,9 +155,10 @@ class Scorer:
             HeadscopeError: At once: an empty set, or heads that the model does not have.
         """
         self._forget_other_means()
-        known = [] if self.way == "whole" else self._known(sets)
+        all_named = [named_set(heads) for heads in sets]
+        known = [] if self.way == "whole" else self._known(all_named)
         names = {result.name for result in known}
-        planned = self.plan([named for named in sets if named[0] not in names])
+        planned = self.plan([named for named in all_named if named[0] not in names])
         return self._score(known, planned, done)
 
     def _score(

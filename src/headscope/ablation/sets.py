@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from headscope.axes import Head, HeadSet, all_heads, check_inside, head_set, set_name
+from headscope.axes import Head, Heads, HeadSet, all_heads, check_inside, head_set, set_name
 from headscope.errors import HeadscopeError, unknown
 
 NamedSet = tuple[str, HeadSet]
@@ -30,6 +30,22 @@ class SetResult:
     heads: HeadSet
     outputs: npt.NDArray[np.float32]
     activation_change: float
+
+
+def named_set(given: NamedSet | Heads) -> NamedSet:
+    """A set of heads with its name: as it is given, or named by its heads.
+
+    >>> named_set("L7H6,L1H2")[0], named_set(("my set", head_set("L1H2")))[0]
+    ('L1H2,L7H6', 'my set')
+
+    Raises:
+        HeadscopeError: It is empty, or holds what is no head.
+    """
+    match given:
+        case (str() as name, frozenset() as members):
+            return name, members
+    heads = head_set(given)
+    return set_name(heads), heads
 
 
 def first_layer(heads: HeadSet) -> int:

@@ -9,12 +9,13 @@ from headscope.errors import HeadscopeError
 if TYPE_CHECKING:
     import polars as pl
 
+    from headscope.commands.given import ModelLike
     from headscope.model.pooling import Pool
     from headscope.model.tap import Mode
 
 
 def alike(
-    model: str,
+    model: ModelLike,
     first: str,
     second: str,
     *,
@@ -25,7 +26,7 @@ def alike(
     """The cosine of two texts' vectors with every head disabled in turn.
 
     Args:
-        model: A hub name, a folder, or the embedded model minilm.
+        model: A hub name, a folder, the embedded model minilm, or a headscope.Model.
         first: A text.
         second: Another.
         mode: What a disabled head puts out: "uniform" or "zero".
@@ -51,6 +52,7 @@ def alike(
     from headscope.ablation.pair_scorer import scorer_of
     from headscope.ablation.scorer import Scorer
     from headscope.ablation.sets import parse_sets
+    from headscope.commands.given import asked_of
     from headscope.examples import Split
     from headscope.model.embedder import as_embedder
     from headscope.model.loading import load
@@ -59,18 +61,19 @@ def alike(
     from headscope.model.text_pairs import TextPairs
     from headscope.progress import say_notes
 
+    name = str(asked_of("alike", ["model"], {"model": model})["model"])
     if not (first.strip() and second.strip()):
         raise HeadscopeError("a text is empty: give two texts to compare")
     if mode == "mean":
         raise HeadscopeError("the mode mean is of many texts: give uniform or zero")
-    pooling, notes = pooling_of(find(model).folder, model, pool, prompt)
+    pooling, notes = pooling_of(find(name).folder, name, pool, prompt)
     say_notes(notes, quiet=False)
-    embedder = as_embedder(load(model), pooling)
+    embedder = as_embedder(load(name), pooling)
     split = Split((first,), (second,), np.zeros(1))
     pairs = TextPairs.of(split, embedder.tokenizer, embedder.max_length, pooling.prompt)
     if pairs.encoded.truncated:
         raise HeadscopeError(
-            f"a text has more than the {embedder.max_length} tokens that {model} can read: give a "
+            f"a text has more than the {embedder.max_length} tokens that {name} can read: give a "
             "shorter one"
         )
     scorer = scorer_of(Scorer(embedder, pairs.encoded, mode, precision="fp32"), pairs)

@@ -16,6 +16,7 @@ from headscope.commands import options
 from headscope.commands.checks import ArgumentError, Range, checked, located
 from headscope.commands.outcome import Outcome
 from headscope.errors import unknown
+from headscope.scratch import was_in_memory
 
 _COUNT = Range(1, 10**9)
 RANGES: Mapping[str, Range] = {
@@ -69,12 +70,18 @@ class Settings:
         return (f"{', '.join(given)} changed nothing: {why}",) if given else ()
 
     def command_line(self) -> str:
-        """The command line that repeats the run."""
+        """The command line that repeats the run; after a remark where no line does."""
         words = ["headscope", self.command]
+        in_memory = []
         for name, field in arguments(type(self)).items():
             if name not in _UNSAID:
                 words.extend(_said(field, getattr(self, name)))
-        return shlex.join(words)
+            if name in NAMES_OR_FOLDERS and was_in_memory(getattr(self, name)):
+                in_memory.append(name)
+        line = shlex.join(words)
+        if in_memory:
+            return f"{line}  # not to be repeated as it is: {', '.join(in_memory)} was in memory"
+        return line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +159,11 @@ def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..
     def decorate(function: Callable[[S], Outcome]) -> Callable[..., Outcome]:
         @wraps(function)
         def called(*unnamed: object, **given: object) -> Outcome:
-            _check_names(function.__name__, settings, unnamed, given)
+            check_names(function.__name__, settings, unnamed, given)
             asked = {name: _checked(settings, name, value) for name, value in given.items()}
             return function(settings(**asked))  # type: ignore[arg-type]
 
+        called.settings = settings  # type: ignore[attr-defined]
         # Without `__wrapped__`, which `inspect` would follow to the function of one argument.
         del called.__wrapped__
         written = get_type_hints(settings, include_extras=True)
@@ -195,7 +203,7 @@ def _parameter(field: "Field[object]", hint: object) -> inspect.Parameter:
     return inspect.Parameter(field.name, kind, default=default, annotation=hint)
 
 
-def _check_names(
+def check_names(
     name: str, settings: type[Settings], unnamed: Sequence[object], given: Mapping[str, object]
 ) -> None:
     """Raises ArgumentError unless the arguments are those of the command."""

@@ -3,44 +3,27 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
+import polars as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from headscope.axes import Head, check_inside, head_set
+from headscope.axes import Heads, check_inside, head_set
 from headscope.errors import HeadscopeError, unknown
-from headscope.examples import Split
 from headscope.model.classes import text_config
-from headscope.model.encoding import encode
+from headscope.model.encoding import Encoded, encode
 from headscope.model.families import Tapping, family_of
 from headscope.model.layers import layer_modules
 from headscope.model.projections import split
 from headscope.model.tap import MODES, Call, Edit, Mode, Observer
+from headscope.model.text_maps import TextMaps, word_numbers
+from headscope.model.texts import Texts, split_of
 
 _MOST_BYTES = 2**34
-
-
-@dataclass(frozen=True)
-class TextMaps:
-    """The attention maps of one text or pair of texts.
-
-    Attributes:
-        maps: Fraction of a row's mass on each key; rows sum to 1.
-        tokens: The pieces, [token].
-        special: Which tokens are [CLS] or [SEP], [token].
-        segments: Which text a token belongs to, 0 or 1, [token].
-    """
-
-    maps: Float[np.ndarray, "layer head query key"]
-    tokens: tuple[str, ...]
-    special: tuple[bool, ...]
-    segments: tuple[int, ...]
 
 
 class Model:
@@ -105,6 +88,13 @@ class Model:
         """Whether the largest of its outputs is what it predicts."""
         return self.puts_out == "head" and int(self.hf.config.num_labels or 0) > 1
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the outputs of its head, in their order; one for a regression."""
+        config: Any = self.hf.config
+        names = config.id2label or {}
+        return tuple(str(names.get(number, number)) for number in range(config.num_labels))
+
     @cached_property
     def _positions(self) -> int:
         return family_of(self.family).positions(self.hf, self.tap, self.tokenizer)
@@ -167,6 +157,7 @@ class Model:
         >>> maps = model.maps("The nurse thanked the pilot.")     # doctest: +SKIP
         >>> maps.maps.shape, maps.tokens[:3]                      # doctest: +SKIP
         ((6, 12, 8, 8), ('[CLS]', 'the', 'nurse'))
+        >>> maps.plot("L3H10")                                    # doctest: +SKIP
 
         Args:
             text: The text.
@@ -175,8 +166,7 @@ class Model:
         Raises:
             HeadscopeError: The model cannot read that many tokens, or their maps take over 16 GiB.
         """
-        example = Split((text,), None if second is None else (second,), np.zeros(1, np.int64))
-        encoded = encode(example, self.tokenizer, self.max_length)
+        encoded = self.encode([text] if second is None else [(text, second)])
         if encoded.truncated:
             raise HeadscopeError(
                 f"the text has more than the {self.max_length} tokens that {self.name} can read: "
@@ -196,17 +186,53 @@ class Model:
 
         with self.observed(keep):
             self.hf.base_model(**encoded.batch([0], self.hf.device))
+        words = tuple([-1] * int(encoded.lengths[0]))
+        if not encoded.unplaced:
+            words = word_numbers(encoded.offsets[0], encoded.special[0], encoded.segments[0])
         return TextMaps(
             maps=torch.stack(layers).numpy(),
             tokens=tuple(self.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][0])),
             special=tuple(encoded.special[0]),
             segments=tuple(encoded.segments[0]),
+            words=words,
         )
 
+    def encode(self, texts: Texts, max_length: int | None = None) -> Encoded:
+        """Texts as token ids, as `headscope.Scorer` takes them.
+
+        Args:
+            texts: A text, a pair of texts in a tuple, or a list of either.
+            max_length: Longer texts are cut to so many tokens, and counted in `truncated`; by
+                default what the model can read.
+
+        Raises:
+            HeadscopeError: There is none, or one of them is no text.
+        """
+        limit = self.max_length if max_length is None else min(max_length, self.max_length)
+        return encode(split_of(texts), self.tokenizer, limit)
+
+    def predict(self, texts: Texts, max_length: int | None = None) -> pl.DataFrame:
+        """What the model says of texts, a row per text.
+
+        >>> model.predict(["A fine film.", "A dull film."])        # doctest: +SKIP
+
+        Args:
+            texts: A text, a pair of texts in a tuple, or a list of either.
+            max_length: Longer texts are cut to so many tokens; by default what the model can read.
+
+        Returns:
+            `text` (and `second`), then `label`, its `probability`, and `p_<class>` of every class;
+            for a regression `score`.
+
+        Raises:
+            HeadscopeError: The model has no head for texts, or there is no text.
+        """
+        from headscope.model.predicting import predict
+
+        return predict(self, split_of(texts), self.encode(texts, max_length))
+
     @contextmanager
-    def disabled(
-        self, heads: str | Head | Iterable[Head | str], mode: Mode | str = "uniform"
-    ) -> Iterator[Edit]:
+    def disabled(self, heads: Heads, mode: Mode | str = "uniform") -> Iterator[Edit]:
         """While the context is open, these heads do not attend. Runs under SDPA; nests; restores
         after an exception.
 
@@ -231,7 +257,7 @@ class Model:
         with self.tap.edited(self.edit(heads, mode)) as edit:
             yield edit
 
-    def edit(self, heads: str | Head | Iterable[Head | str], mode: Mode | str = "uniform") -> Edit:
+    def edit(self, heads: Heads, mode: Mode | str = "uniform") -> Edit:
         """What `disabled` holds open; one may be opened for batch after batch.
 
         Raises:

@@ -10,6 +10,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationE
 from headscope.errors import HeadscopeError, refusing, unknown
 from headscope.hub import reachable
 from headscope.model.embedded import EMBEDDED, embedded_path
+from headscope.scratch import NAME
 
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
@@ -138,6 +139,13 @@ def _in_folder(name: str, path: str, folder: Path) -> Source:
             "call merge_and_unload and save_pretrained, and give that folder"
         )
     trained = _trained_modules(folder, name)
+    if (folder / NAME).is_file():
+        called = (folder / NAME).read_text(encoding="utf-8")
+        note = (
+            f"{called} was given in memory: its weights are known by the hash in run.json, and no "
+            "path leads to it again"
+        )
+        return Source(called, path, folder, (note, *trained))
     if (folder / CONFIG).is_file():
         return Source(name, path, folder, trained)
     inner = _sentence_transformer(folder)

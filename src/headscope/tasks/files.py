@@ -12,6 +12,7 @@ import numpy as np
 from headscope.errors import HeadscopeError, reason, refusing
 from headscope.examples import Split
 from headscope.hub import reachable
+from headscope.scratch import NAME
 from headscope.tasks.base import Task
 from headscope.tasks.columns import Layout, Table, Values, Wanted
 from headscope.tasks.finding import Named, split_files
@@ -114,7 +115,9 @@ def _check_one(folders: Sequence[Path], task: Task) -> None:
 def _from_folder(task: Task, folder: Path) -> Data:
     train = _read_split(task, split_files(folder, ("train",)))
     validation = _read_split(task, split_files(folder, task.validation))
-    return Data.of(train, validation, str(folder))
+    said = folder / NAME
+    source = said.read_text(encoding="utf-8") if said.is_file() else str(folder)
+    return Data.of(train, validation, source)
 
 
 def _read_split(task: Task, files: Sequence[Named]) -> Split:

@@ -1,0 +1,574 @@
+"""The signatures of the commands as functions; written by tools/signatures.py."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from headscope.commands.given import HeadsLike, ModelLike, TaskLike
+from headscope.commands.outcome import Outcome
+from headscope.runs import Page, Run
+
+def study(
+    *,
+    model: ModelLike = "minilm",
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    task: TaskLike = "builtin",
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    words: str = "auto",
+    language: str = "en",
+    epochs: int = 3,
+    batch_size: int = 32,
+    lr: float | None = None,
+    mode: Literal["uniform", "zero", "mean"] = "uniform",
+    train_examples: int | None = None,
+    search_examples: int = 100,
+    examples: int | None = None,
+    seed: int = 0,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    max_length: int = 128,
+    batch_tokens: int | None = None,
+    quiet: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Analyse one task as a whole: fine-tune, measure, disable every head in turn, report.
+
+    Without arguments it runs on the embedded model and task, with no network.
+
+    Args:
+        model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
+            headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
+            transformers, or a run that trained a model.
+        tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        task: A registered task, or a folder with task.toml, train and validation files. In
+            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
+            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
+            labels).
+        out: The run folder to write; the same command resumes what it had begun there. In
+            Python a temporary folder where it is left out, kept until the process ends.
+        data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
+            HEADSCOPE_DATA, else the hub.
+        words: Where the words of a text and their tags come from: auto, gold, spacy,
+            spacy:PIPELINE, or plain.
+        language: The language of the texts, as in en or fi.
+        epochs: Passes over the training data.
+        batch_size: Examples in a training step.
+        lr: Peak learning rate; by default one that suits the encoder's width.
+        mode: uniform: attend to every real token alike, as in the paper; zero: no output; mean:
+            the head's mean output.
+        train_examples: At most so many training examples, drawn from the seed.
+        search_examples: How many training examples the search for heads that can go together
+            looks at; 0 leaves it out. It scores about seven sets a head.
+        examples: At most so many validation examples, drawn from the seed.
+        seed: Random seed for subsampling, new weights, the order of batches and resampling.
+        precision: auto: bfloat16 to train where the hardware has it, float32 to score.
+        max_length: Longer examples are cut to so many tokens, and counted.
+        batch_tokens: Tokens in a batch when scoring and measuring, padding included; by default
+            what the device is fast with and has room for, 2,048 on a processor.
+        quiet: Show no progress.
+        overwrite: Replace another run in the folder.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def finetune(
+    *,
+    model: ModelLike,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    task: TaskLike,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    init: Literal["pretrained", "random", "none"] = "pretrained",
+    epochs: int = 3,
+    batch_size: int = 32,
+    lr: float = 2e-05,
+    train_examples: int | None = None,
+    examples: int | None = None,
+    seed: int = 0,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    max_length: int = 128,
+    batch_tokens: int | None = None,
+    quiet: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder.
+
+    Args:
+        model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
+            headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
+            transformers, or a run that trained a model.
+        tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        task: A registered task, or a folder with task.toml, train and validation files. In
+            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
+            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
+            labels).
+        out: The run folder to write; the same command resumes what it had begun there. In
+            Python a temporary folder where it is left out, kept until the process ends.
+        data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
+            HEADSCOPE_DATA, else the hub.
+        init: pretrained: fine-tune; random: train from random weights; none: a new head, no
+            training.
+        epochs: Passes over the training data.
+        batch_size: Examples in a training step.
+        lr: Peak learning rate; small encoders need more, about 1e-4.
+        train_examples: At most so many training examples, drawn from the seed.
+        examples: At most so many validation examples, drawn from the seed.
+        seed: Random seed for subsampling, new weights, the order of batches and resampling.
+        precision: auto: bfloat16 to train where the hardware has it, float32 to score.
+        max_length: Longer examples are cut to so many tokens, and counted.
+        batch_tokens: Tokens in a batch when scoring and measuring, padding included; by default
+            what the device is fast with and has room for, 2,048 on a processor.
+        quiet: Show no progress.
+        overwrite: Replace another run in the folder.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def measure(
+    *,
+    model: ModelLike,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    task: TaskLike,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    words: str = "auto",
+    language: str = "en",
+    measures: str | Sequence[str] = "all",
+    faithful: bool = False,
+    examples: int | None = None,
+    seed: int = 0,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    max_length: int = 128,
+    batch_tokens: int | None = None,
+    quiet: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Measure what every head attends to, in one pass over the validation data.
+
+    Args:
+        model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
+            headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
+            transformers, or a run that trained a model.
+        tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        task: A registered task, or a folder with task.toml, train and validation files. In
+            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
+            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
+            labels).
+        out: The run folder to write; the same command resumes what it had begun there. In
+            Python a temporary folder where it is left out, kept until the process ends.
+        data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
+            HEADSCOPE_DATA, else the hub.
+        words: Where the words of a text and their tags come from: auto, gold, spacy,
+            spacy:PIPELINE, or plain.
+        language: The language of the texts, as in en or fi.
+        measures: Names of measures joined by commas, or all.
+        faithful: Where the paper's notebook differs, compute as it does, its slips included.
+        examples: At most so many validation examples, drawn from the seed.
+        seed: Random seed for subsampling, new weights, the order of batches and resampling.
+        precision: auto: bfloat16 to train where the hardware has it, float32 to score.
+        max_length: Longer examples are cut to so many tokens, and counted.
+        batch_tokens: Tokens in a batch when scoring and measuring, padding included; by default
+            what the device is fast with and has room for, 2,048 on a processor.
+        quiet: Show no progress.
+        overwrite: Replace another run in the folder.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def compare(
+    *,
+    before: ModelLike,
+    after: ModelLike,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    task: TaskLike,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    words: str = "auto",
+    language: str = "en",
+    measures: str | Sequence[str] = "all",
+    faithful: bool = False,
+    examples: int | None = None,
+    seed: int = 0,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    max_length: int = 128,
+    batch_tokens: int | None = None,
+    quiet: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Compare every head before and after fine-tuning: its maps' cosine, and every measure.
+
+    Args:
+        before: The model before fine-tuning: a hub name, a folder, or minilm. In Python also a
+            Path, a headscope.Model, a Hugging Face model in memory (with tokenizer=), a
+            pipeline of transformers, or a run that trained a model.
+        after: The fine-tuned model. In Python also a Path, a headscope.Model, a Hugging Face
+            model in memory (with tokenizer=), a pipeline of transformers, or a run that trained
+            a model.
+        tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        task: A registered task, or a folder with task.toml, train and validation files. In
+            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
+            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
+            labels).
+        out: The run folder to write; the same command resumes what it had begun there. In
+            Python a temporary folder where it is left out, kept until the process ends.
+        data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
+            HEADSCOPE_DATA, else the hub.
+        words: Where the words of a text and their tags come from: auto, gold, spacy,
+            spacy:PIPELINE, or plain.
+        language: The language of the texts, as in en or fi.
+        measures: Names of measures joined by commas, or all.
+        faithful: Where the paper's notebook differs, compute as it does, its slips included.
+        examples: At most so many validation examples, drawn from the seed.
+        seed: Random seed for subsampling, new weights, the order of batches and resampling.
+        precision: auto: bfloat16 to train where the hardware has it, float32 to score.
+        max_length: Longer examples are cut to so many tokens, and counted.
+        batch_tokens: Tokens in a batch when scoring and measuring, padding included; by default
+            what the device is fast with and has room for, 2,048 on a processor.
+        quiet: Show no progress.
+        overwrite: Replace another run in the folder.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def relations(
+    *,
+    model: ModelLike,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    corpus: str | tuple[str, ...],
+    out: str | Path | None = None,
+    faithful: bool = False,
+    examples: int | None = None,
+    seed: int = 0,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    max_length: int = 128,
+    batch_tokens: int | None = None,
+    quiet: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Find the heads that carry relations between words, beside what distance alone explains.
+
+    The corpus is framenet:DIR (a release), ud:FILE... (treebanks), or tsv:FILE (sentence, span,
+    span, relation).
+
+    Args:
+        model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
+            headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
+            transformers, or a run that trained a model.
+        tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        corpus: framenet:DIR, a release; ud:FILE..., treebanks in CoNLL-U or their folder;
+            tsv:FILE, relations of your own.
+        out: The run folder to write; the same command resumes what it had begun there. In
+            Python a temporary folder where it is left out, kept until the process ends.
+        faithful: Where the paper's notebook differs, compute as it does, its slips included.
+        examples: At most so many validation examples, drawn from the seed.
+        seed: Random seed for subsampling, new weights, the order of batches and resampling.
+        precision: auto: bfloat16 to train where the hardware has it, float32 to score.
+        max_length: Longer examples are cut to so many tokens, and counted.
+        batch_tokens: Tokens in a batch when scoring and measuring, padding included; by default
+            what the device is fast with and has room for, 2,048 on a processor.
+        quiet: Show no progress.
+        overwrite: Replace another run in the folder.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def disable(
+    *,
+    model: ModelLike,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    task: TaskLike,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    kind: Optional[Literal["head", "embedding"]] | None = None,
+    pool: Optional[Literal["mean", "cls"]] | None = None,
+    prompt: str | None = None,
+    heads: HeadsLike = "each",
+    measured: str | Path | Run | None = None,
+    mode: Literal["uniform", "zero", "mean"] = "uniform",
+    part: str = "validation",
+    memory: float = 2.0,
+    devices: str | Sequence[str] | None = None,
+    examples: int | None = None,
+    seed: int = 0,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    max_length: int = 128,
+    batch_tokens: int | None = None,
+    quiet: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains.
+
+    Args:
+        model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
+            headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
+            transformers, or a run that trained a model.
+        tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        task: A registered task, or a folder with task.toml, train and validation files. In
+            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
+            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
+            labels).
+        out: The run folder to write; the same command resumes what it had begun there. In
+            Python a temporary folder where it is left out, kept until the process ends.
+        data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
+            HEADSCOPE_DATA, else the hub.
+        kind: What is scored: the model's classification head, or the cosine of two texts'
+            vectors (embedding); by default what the model is made for.
+        pool: How vectors are pooled; by default as the model's folder says.
+        prompt: What stands before every text of an embedding, as in 'query: '.
+        heads: each; layers; all-but-one (of a layer, in turn); random or random:5 (20 sets of
+            5); top:MEASURE:5 (the five heads with the largest value in the run --measured); or
+            sets such as L1H2,L7H6, separated by semicolons. Heads together: pairs (every pair);
+            shapley or shapley:20 (Shapley values from 20 random orders and their reverses). In
+            Python also a head or a list of heads, which are disabled together, or a list of
+            such lists, each in turn.
+        measured: The run folder whose measures --heads top:MEASURE:5 goes by.
+        mode: uniform: attend to every real token alike, as in the paper; zero: no output; mean:
+            the head's mean output.
+        part: validation; train; or K/N, the K-th of N random parts of the validation set, as in
+            1/2 and 2/2.
+        memory: GiB of the model's states to keep; what does not fit is recomputed.
+        devices: Devices that share the work, as in cuda:0,cuda:1; by default the first GPU,
+            else the processor.
+        examples: At most so many validation examples, drawn from the seed.
+        seed: Random seed for subsampling, new weights, the order of batches and resampling.
+        precision: auto: bfloat16 to train where the hardware has it, float32 to score.
+        max_length: Longer examples are cut to so many tokens, and counted.
+        batch_tokens: Tokens in a batch when scoring and measuring, padding included; by default
+            what the device is fast with and has room for, 2,048 on a processor.
+        quiet: Show no progress.
+        overwrite: Replace another run in the folder.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def prune(
+    *,
+    model: ModelLike,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    task: TaskLike,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    kind: Optional[Literal["head", "embedding"]] | None = None,
+    pool: Optional[Literal["mean", "cls"]] | None = None,
+    prompt: str | None = None,
+    within: float | None = None,
+    mode: Literal["zero", "mean", "uniform"] = "zero",
+    search_examples: int = 500,
+    memory: float = 2.0,
+    keep: str | Sequence[float] | None = None,
+    repair: bool = False,
+    finetune: int = 0,
+    onnx: bool = False,
+    examples: int | None = None,
+    seed: int = 0,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    max_length: int = 128,
+    batch_tokens: int | None = None,
+    quiet: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Search for the heads that can go together, and test once what is lost without them.
+
+    The search looks at training examples alone; the test is on the validation examples. Writes the
+    model without these heads: full loads with transformers, small is smaller and faster.
+
+    Args:
+        model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
+            headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
+            transformers, or a run that trained a model.
+        tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        task: A registered task, or a folder with task.toml, train and validation files. In
+            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
+            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
+            labels).
+        out: The run folder to write; the same command resumes what it had begun there. In
+            Python a temporary folder where it is left out, kept until the process ends.
+        data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
+            HEADSCOPE_DATA, else the hub.
+        kind: What is scored: the model's classification head, or the cosine of two texts'
+            vectors (embedding); by default what the model is made for.
+        pool: How vectors are pooled; by default as the model's folder says.
+        prompt: What stands before every text of an embedding, as in 'query: '.
+        within: Keep as few heads as the score allows: it may fall by this share of itself, 0.01
+            by default.
+        mode: What stands for a removed head. zero: nothing; mean: its mean output; uniform:
+            attention to every real token alike.
+        search_examples: How many training examples the search looks at, at most, and by how
+            many others the number of heads is chosen.
+        memory: GiB of the model's states to keep; what does not fit is recomputed.
+        keep: Shares of the heads to keep, as in 0.5,0.25; in place of --within.
+        repair: Fit the output projections of the heads that stay anew to what attention puts
+            out in the whole model; nothing is trained.
+        finetune: Train the smaller model on for so many epochs, into the folder tuned.
+        onnx: Write small/model.onnx as well (extra onnx).
+        examples: At most so many validation examples, drawn from the seed.
+        seed: Random seed for subsampling, new weights, the order of batches and resampling.
+        precision: auto: bfloat16 to train where the hardware has it, float32 to score.
+        max_length: Longer examples are cut to so many tokens, and counted.
+        batch_tokens: Tokens in a batch when scoring and measuring, padding included; by default
+            what the device is fast with and has room for, 2,048 on a processor.
+        quiet: Show no progress.
+        overwrite: Replace another run in the folder.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def paper(
+    *,
+    model: ModelLike,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    tasks: str | Sequence[str] = "all",
+    seeds: int = 1,
+    epochs: int = 3,
+    batch_size: int = 32,
+    lr: float | None = None,
+    train_examples: int | None = None,
+    framenet: str | Path | None = None,
+    workers: int = 1,
+    examples: int | None = None,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    quiet: bool = False,
+) -> Run:
+    """Run the whole paper: seven tasks in three configurations, its figures, and its six claims.
+
+    Says its plan and what it will cost first, and resumes what it had begun. Several workers do
+    several parts at once.
+
+    Args:
+        model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
+            headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
+            transformers, or a run that trained a model.
+        tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        out: The run folder to write; the same command resumes what it had begun there. In
+            Python a temporary folder where it is left out, kept until the process ends.
+        data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
+            HEADSCOPE_DATA, else the hub.
+        tasks: Tasks of the paper joined by commas, or all.
+        seeds: How many seeds to fine-tune with, from 0; the analysis takes the first.
+        epochs: Passes over the training data.
+        batch_size: Examples in a training step.
+        lr: Peak learning rate; by default one that suits the encoder's width.
+        train_examples: At most so many training examples, drawn from the seed.
+        framenet: A FrameNet release, to see which heads carry frames, and whether tasks need
+            them (claim C3).
+        workers: How many processes work on the parts at once; several can share a GPU.
+        examples: At most so many validation examples, drawn from the seed.
+        precision: auto: bfloat16 to train where the hardware has it, float32 to score.
+        quiet: Show no progress.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def annotate(
+    *,
+    model: ModelLike | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    task: TaskLike | None = None,
+    out: str | Path | None,
+    data: str | Path | None = None,
+    count: int = 100,
+    family: str | None = None,
+    annotator: str = "me",
+    round: Literal[1, 2, 3] = 1,
+    agreement: bool = False,
+    port: int = 8377,
+    browser: bool = True,
+    seed: int = 0,
+    max_length: int = 128,
+    quiet: bool = False,
+) -> Outcome:
+    """Label attention maps by looking at them, on a local page.
+
+    Maps of MODEL on TASK are added to the set in OUT; without them the set is shown as it is. Every
+    label is on the disk before the next map is shown. Ctrl-C ends the server.
+
+    Args:
+        model: Draw maps of this model; not needed where OUT holds maps. In Python also a Path,
+            a headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
+            transformers, or a run that trained a model.
+        tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        task: Draw maps on the validation examples of this task. In Python also a data frame of
+            polars or pandas, a datasets.Dataset or DatasetDict, a dictionary of columns or of
+            splits, a list of rows such as ('a text', 1), or (texts, labels).
+        out: The folder of the annotated set: maps.parquet and labels.jsonl. In Python a
+            temporary folder where it is left out, kept until the process ends.
+        data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
+            HEADSCOPE_DATA, else the hub.
+        count: How many maps to draw, in strata of length and layer.
+        family: The pre-trained model that MODEL descends from; by default MODEL itself.
+        annotator: Who labels; each annotator has an order of maps and labels of their own.
+        round: 1: first pass; 2: second, blind pass; 3: settle what two passes disagree on.
+        agreement: Print how far the passes agree, and end.
+        port: Port on 127.0.0.1; 0 takes a free one.
+        browser: Open the page in the browser.
+        seed: Random seed for subsampling, new weights, the order of batches and resampling.
+        max_length: Longer examples are cut to so many tokens, and counted.
+        quiet: Show no progress.
+
+    Returns:
+        Where the results are, and what they say.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def report(
+    *runs: str | Path | Run | Sequence[str | Path | Run],
+    out: str | Path | None = None,
+    figures: str | Path | None = None,
+    style: Literal["plain", "acl"] = "plain",
+    quiet: bool = False,
+) -> Page:
+    """Build one offline HTML file from runs, or with `figures` the figures for a paper.
+
+    >>> headscope.report(run, out="demo.html")
+
+    Args:
+        runs: Runs or their folders, one or several.
+        out: The HTML file to write; report.html by default.
+        figures: Write the figures for a paper there, as SVG, PDF and CSV; no page without `out`.
+        style: acl: the widths and the font of ACL's style, without titles.
+        quiet: Show no progress.
+
+    Returns:
+        The page, which a notebook shows; its path is `path`.
+
+    Raises:
+        HeadscopeError: A folder holds no run.
+    """
