@@ -412,7 +412,8 @@ def test_the_folder_of_the_task_itself_and_a_single_file(
     assert len(load_data(find("rte"), tmp_path / "rte").train) == 1
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(load_data(find("rte"), Path("~/rte")).train) == 1
-    with pytest.raises(HeadscopeError, match="is a file: give the folder that holds it"):
+    # A file is a task of its own, whose one row holds no two classes.
+    with pytest.raises(HeadscopeError, match="a task needs two different labels or more"):
         find(tmp_path / "rte" / "train.csv")
 
 

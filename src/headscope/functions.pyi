@@ -17,6 +17,8 @@ def study(
     task: TaskLike = "builtin",
     out: str | Path | None = None,
     data: str | Path | None = None,
+    columns: str | Sequence[str] | None = None,
+    label: str | None = None,
     words: str = "auto",
     language: str = "en",
     epochs: int = 3,
@@ -42,7 +44,8 @@ def study(
             headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
-        task: A registered task, or a folder with task.toml, train and validation files. In
+        task: A registered task; a table of your own, as in reviews.csv (csv, tsv, jsonl,
+            parquet), divided by the seed; or a folder with train and validation files. In
             Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
             dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
             labels).
@@ -50,6 +53,9 @@ def study(
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
             HEADSCOPE_DATA, else the hub.
+        columns: The one or two text columns of a table, as in text or premise,hypothesis; by
+            default they are guessed, and said.
+        label: The label column of a table; by default it is guessed, and said.
         words: Where the words of a text and their tags come from: auto, gold, spacy,
             spacy:PIPELINE, or plain.
         language: The language of the texts, as in en or fi.
@@ -84,6 +90,8 @@ def finetune(
     task: TaskLike,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    columns: str | Sequence[str] | None = None,
+    label: str | None = None,
     init: Literal["pretrained", "random", "none"] = "pretrained",
     epochs: int = 3,
     batch_size: int = 32,
@@ -99,12 +107,16 @@ def finetune(
 ) -> Run:
     """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder.
 
+    Examples: headscope finetune --model minilm --task mrpc --data glue --out CKPT;
+    headscope finetune --model minilm --task reviews.csv --columns review --label stars --out CKPT
+
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
             headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
-        task: A registered task, or a folder with task.toml, train and validation files. In
+        task: A registered task; a table of your own, as in reviews.csv (csv, tsv, jsonl,
+            parquet), divided by the seed; or a folder with train and validation files. In
             Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
             dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
             labels).
@@ -112,6 +124,9 @@ def finetune(
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
             HEADSCOPE_DATA, else the hub.
+        columns: The one or two text columns of a table, as in text or premise,hypothesis; by
+            default they are guessed, and said.
+        label: The label column of a table; by default it is guessed, and said.
         init: pretrained: fine-tune; random: train from random weights; none: a new head, no
             training.
         epochs: Passes over the training data.
@@ -138,9 +153,12 @@ def measure(
     *,
     model: ModelLike,
     tokenizer: PreTrainedTokenizerBase | None = None,
-    task: TaskLike,
+    task: TaskLike | None = None,
+    text: str | Path | None = None,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    columns: str | Sequence[str] | None = None,
+    label: str | None = None,
     words: str = "auto",
     language: str = "en",
     measures: str | Sequence[str] = "all",
@@ -153,21 +171,29 @@ def measure(
     quiet: bool = False,
     overwrite: bool = False,
 ) -> Run:
-    """Measure what every head attends to, in one pass over the validation data.
+    """Measure what every head attends to, in one pass over the validation data, or over texts.
+
+    Examples: headscope measure --model minilm --text sentences.txt --out runs/texts;
+    headscope measure --model minilm --task reviews.csv --label stars --out runs/reviews
 
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
             headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
-        task: A registered task, or a folder with task.toml, train and validation files. In
-            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
+        task: A registered task, or a table or a folder of your own; or give --text. In Python
+            also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
             dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
             labels).
+        text: In place of a task: texts without labels, a line each (.txt), or the text columns
+            of a table (csv, tsv, jsonl, parquet).
         out: The run folder to write; the same command resumes what it had begun there. In
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
             HEADSCOPE_DATA, else the hub.
+        columns: The one or two text columns of a table, as in text or premise,hypothesis; by
+            default they are guessed, and said.
+        label: The label column of a table; by default it is guessed, and said.
         words: Where the words of a text and their tags come from: auto, gold, spacy,
             spacy:PIPELINE, or plain.
         language: The language of the texts, as in en or fi.
@@ -194,9 +220,12 @@ def compare(
     before: ModelLike,
     after: ModelLike,
     tokenizer: PreTrainedTokenizerBase | None = None,
-    task: TaskLike,
+    task: TaskLike | None = None,
+    text: str | Path | None = None,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    columns: str | Sequence[str] | None = None,
+    label: str | None = None,
     words: str = "auto",
     language: str = "en",
     measures: str | Sequence[str] = "all",
@@ -211,6 +240,9 @@ def compare(
 ) -> Run:
     """Compare every head before and after fine-tuning: its maps' cosine, and every measure.
 
+    Examples: headscope compare --before minilm --after CKPT --text sentences.txt --out runs/texts;
+    headscope compare --before minilm --after CKPT --task reviews.csv --out runs/reviews
+
     Args:
         before: The model before fine-tuning: a hub name, a folder, or minilm. In Python also a
             Path, a headscope.Model, a Hugging Face model in memory (with tokenizer=), a
@@ -219,14 +251,19 @@ def compare(
             model in memory (with tokenizer=), a pipeline of transformers, or a run that trained
             a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
-        task: A registered task, or a folder with task.toml, train and validation files. In
-            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
+        task: A registered task, or a table or a folder of your own; or give --text. In Python
+            also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
             dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
             labels).
+        text: In place of a task: texts without labels, a line each (.txt), or the text columns
+            of a table (csv, tsv, jsonl, parquet).
         out: The run folder to write; the same command resumes what it had begun there. In
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
             HEADSCOPE_DATA, else the hub.
+        columns: The one or two text columns of a table, as in text or premise,hypothesis; by
+            default they are guessed, and said.
+        label: The label column of a table; by default it is guessed, and said.
         words: Where the words of a text and their tags come from: auto, gold, spacy,
             spacy:PIPELINE, or plain.
         language: The language of the texts, as in en or fi.
@@ -252,8 +289,12 @@ def relations(
     *,
     model: ModelLike,
     tokenizer: PreTrainedTokenizerBase | None = None,
-    corpus: str | tuple[str, ...],
+    text: str | Path | None = None,
+    corpus: str | tuple[str, ...] | None = None,
     out: str | Path | None = None,
+    columns: str | Sequence[str] | None = None,
+    words: str = "auto",
+    language: str = "en",
     faithful: bool = False,
     examples: int | None = None,
     seed: int = 0,
@@ -266,17 +307,27 @@ def relations(
     """Find the heads that carry relations between words, beside what distance alone explains.
 
     The corpus is framenet:DIR (a release), ud:FILE... (treebanks), or tsv:FILE (sentence, span,
-    span, relation).
+    span, relation); in place of one, --text FILE takes the relations that a parser finds.
+
+    Examples: headscope relations --model minilm --corpus ud:en_ewt-ud-dev.conllu --out runs/ewt;
+    headscope relations --model minilm --text sentences.txt --out runs/texts
 
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
             headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        text: In place of a corpus: texts, a line each (.txt), or the text columns of a table,
+            between whose words a parser (spaCy) finds the relations.
         corpus: framenet:DIR, a release; ud:FILE..., treebanks in CoNLL-U or their folder;
             tsv:FILE, relations of your own.
         out: The run folder to write; the same command resumes what it had begun there. In
             Python a temporary folder where it is left out, kept until the process ends.
+        columns: The one or two text columns of a table, as in text or premise,hypothesis; by
+            default they are guessed, and said.
+        words: Where the words of a text and their tags come from: auto, gold, spacy,
+            spacy:PIPELINE, or plain.
+        language: The language of the texts, as in en or fi.
         faithful: Where the paper's notebook differs, compute as it does, its slips included.
         examples: At most so many validation examples, drawn from the seed.
         seed: Random seed for subsampling, new weights, the order of batches and resampling.
@@ -301,6 +352,8 @@ def disable(
     task: TaskLike,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    columns: str | Sequence[str] | None = None,
+    label: str | None = None,
     kind: Optional[Literal["head", "embedding"]] | None = None,
     pool: Optional[Literal["mean", "cls"]] | None = None,
     prompt: str | None = None,
@@ -320,12 +373,16 @@ def disable(
 ) -> Run:
     """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains.
 
+    Examples: headscope disable --model CKPT --task mrpc --data glue --out runs/disabled;
+    headscope disable --model CKPT --task reviews.csv --columns review --label stars --out runs/own
+
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
             headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
-        task: A registered task, or a folder with task.toml, train and validation files. In
+        task: A registered task; a table of your own, as in reviews.csv (csv, tsv, jsonl,
+            parquet), divided by the seed; or a folder with train and validation files. In
             Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
             dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
             labels).
@@ -333,6 +390,9 @@ def disable(
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
             HEADSCOPE_DATA, else the hub.
+        columns: The one or two text columns of a table, as in text or premise,hypothesis; by
+            default they are guessed, and said.
+        label: The label column of a table; by default it is guessed, and said.
         kind: What is scored: the model's classification head, or the cosine of two texts'
             vectors (embedding); by default what the model is made for.
         pool: How vectors are pooled; by default as the model's folder says.
@@ -374,6 +434,8 @@ def prune(
     task: TaskLike,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    columns: str | Sequence[str] | None = None,
+    label: str | None = None,
     kind: Optional[Literal["head", "embedding"]] | None = None,
     pool: Optional[Literal["mean", "cls"]] | None = None,
     prompt: str | None = None,
@@ -403,7 +465,8 @@ def prune(
             headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
-        task: A registered task, or a folder with task.toml, train and validation files. In
+        task: A registered task; a table of your own, as in reviews.csv (csv, tsv, jsonl,
+            parquet), divided by the seed; or a folder with train and validation files. In
             Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
             dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
             labels).
@@ -411,6 +474,9 @@ def prune(
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
             HEADSCOPE_DATA, else the hub.
+        columns: The one or two text columns of a table, as in text or premise,hypothesis; by
+            default they are guessed, and said.
+        label: The label column of a table; by default it is guessed, and said.
         kind: What is scored: the model's classification head, or the cosine of two texts'
             vectors (embedding); by default what the model is made for.
         pool: How vectors are pooled; by default as the model's folder says.

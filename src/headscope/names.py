@@ -23,6 +23,9 @@ AFTER = "after"
 GIVEN = "given"
 """The state `AS_GIVEN` as the key of an array of maps."""
 
+NO_MAJORITY = "the majority baseline is not known, without training data"
+"""What stands in place of the majority baseline where there are no training examples."""
+
 SIGNIFICANT = 0.05
 """An adjusted p-value below this is called significant in tables, figures and sentences."""
 

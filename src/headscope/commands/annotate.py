@@ -63,7 +63,9 @@ def annotate(asked: Annotating) -> Outcome:
             max_length=asked.max_length,
             quiet=asked.quiet,
         )
-        session = open_session(settings, asked.model, at_most=STUDY_EXAMPLES, needs_head=False)
+        session = open_session(
+            settings, asked.model, at_most=STUDY_EXAMPLES, needs_head=False, needs_train=False
+        )
         labelling.add_maps(session, asked.out, asked.count, asked.family)
     again = f"headscope annotate --out {asked.out}"
     if asked.agreement:

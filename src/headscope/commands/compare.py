@@ -20,7 +20,11 @@ class Comparing(MeasureSettings):
 
 @command(Comparing)
 def compare(asked: Comparing) -> Outcome:
-    """Compare every head before and after fine-tuning: its maps' cosine, and every measure."""
+    """Compare every head before and after fine-tuning: its maps' cosine, and every measure.
+
+    Examples: headscope compare --before minilm --after CKPT --text sentences.txt --out runs/texts;
+    headscope compare --before minilm --after CKPT --task reviews.csv --out runs/reviews
+    """
     from headscope.commands.kept_examples import example_rows, kept_maps
     from headscope.commands.measuring import check_asked, compare_heads
     from headscope.commands.session import begin, open_session
@@ -30,7 +34,7 @@ def compare(asked: Comparing) -> Outcome:
     from headscope.model.loading import load
 
     names = known(asked.measures)
-    session = open_session(asked, asked.after, source=asked, needs_head=False)
+    session = open_session(asked, asked.after, source=asked, needs_head=False, needs_train=False)
     before = load(asked.before)
     after = session.model
     check_comparable(before, after, faithful=asked.faithful)

@@ -41,7 +41,11 @@ class Disabling(KindSettings):
 
 @command(Disabling)
 def disable(asked: Disabling) -> Outcome:
-    """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains."""
+    """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains.
+
+    Examples: headscope disable --model CKPT --task mrpc --data glue --out runs/disabled;
+    headscope disable --model CKPT --task reviews.csv --columns review --label stars --out runs/own
+    """
     from headscope.ablation.sets import parse_sets
     from headscope.commands.ablation import (
         Scoring,
@@ -58,7 +62,7 @@ def disable(asked: Disabling) -> Outcome:
 
     heads = named_heads(asked.heads, asked.measured)
     together = parse_together(heads)
-    session = open_scored(asked, asked.model, part=asked.part)
+    session = open_scored(asked, asked.model, part=asked.part, needs_train=False)
     check_head(session, asked)
     unnamed = trust_note(session.model, session.task)
     say_notes(unnamed, quiet=asked.quiet)

@@ -6,7 +6,8 @@ import time
 from typing import Literal
 
 from headscope.commands import session as sessions
-from headscope.commands.session import ANY_WORDS, Session, chosen_part, cut_note
+from headscope.commands.rows import check_division, chosen_part, majority_note
+from headscope.commands.session import ANY_WORDS, Session, cut_note
 from headscope.commands.settings import KindSettings, flag
 from headscope.errors import HeadscopeError
 from headscope.model.config import read_config
@@ -16,12 +17,14 @@ from headscope.model.pooling import pooling_of, says_pooling
 from headscope.model.source import find as find_source
 from headscope.model.text_pairs import TextPairs
 from headscope.progress import say_notes
-from headscope.tasks import find
+from headscope.tasks import Chosen, find
 from headscope.tasks.base import Task
 from headscope.tasks.files import load_data
 
 
-def open_scored(settings: KindSettings, model: str, *, part: str = "validation") -> Session:
+def open_scored(
+    settings: KindSettings, model: str, *, part: str = "validation", needs_train: bool = True
+) -> Session:
     """As `open_session`, for a command that scores a model's head or the vectors of an embedder.
 
     What is not said is guessed from the model, and the guess is said.
@@ -29,7 +32,7 @@ def open_scored(settings: KindSettings, model: str, *, part: str = "validation")
     Raises:
         HeadscopeError: Also where vectors are asked for and cannot be had.
     """
-    task = find(settings.task)
+    task = find(settings.task, Chosen(settings.named_columns, settings.label))
     note: tuple[str, ...] = ()
     kind = settings.kind
     if kind is None:
@@ -39,11 +42,11 @@ def open_scored(settings: KindSettings, model: str, *, part: str = "validation")
             raise HeadscopeError(
                 f"{' and '.join(given)} are of embeddings, and a head is scored: add --as embedding"
             )
-        return sessions.open_session(settings, model, part=part)
+        return sessions.open_session(settings, model, part=part, needs_train=needs_train)
     began = time.monotonic()
     seed = settings.seed
     task = task.as_similarity()
-    data = load_data(task, settings.data, seed=seed)
+    data = load_data(task, settings.data, seed=seed, needs_train=needs_train)
     validation = chosen_part(data, part, seed).sample(settings.examples, seed)
     loaded = load(model, seed=seed)
     pooling, said = pooling_of(find_source(model).folder, model, settings.pool, settings.prompt)
@@ -51,6 +54,7 @@ def open_scored(settings: KindSettings, model: str, *, part: str = "validation")
     limit = min(settings.max_length, loaded.max_length)
     pairs = TextPairs.of(validation, loaded.tokenizer, limit, pooling.prompt)
     notes = (*note, *loaded.notes, *said, *data.train.notes, *validation.notes)
+    notes += (*check_division(loaded, task, data, seed), *majority_note(task, data))
     notes = (*notes, *cut_note(pairs.encoded, "validation"))
     say_notes(notes, quiet=settings.quiet)
     return Session(

@@ -1,5 +1,6 @@
 """`headscope finetune`: train an encoder on a task and score it."""
 
+import shlex
 from dataclasses import dataclass
 
 from headscope.commands import options
@@ -25,7 +26,11 @@ class FineTuning(TaskSettings):
 
 @command(FineTuning)
 def finetune(asked: FineTuning) -> Outcome:
-    """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder."""
+    """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder.
+
+    Examples: headscope finetune --model minilm --task mrpc --data glue --out CKPT;
+    headscope finetune --model minilm --task reviews.csv --columns review --label stars --out CKPT
+    """
     from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
     from headscope.commands.scoring import score
     from headscope.commands.session import begin, open_session
@@ -60,8 +65,19 @@ def finetune(asked: FineTuning) -> Outcome:
             run.table("scores", rows, **session.names)
             run.finish(session.record(request, session.model, notes))
         lines = saved_score_lines(run)
-    following = f"headscope disable --model {asked.out} --task {asked.task} --out RUN"
-    return Outcome(asked.out, lines, following)
+    return Outcome(asked.out, lines, _following(asked))
+
+
+def _following(asked: FineTuning) -> str:
+    """The command line that disables heads of the model, on the rows that it was scored on."""
+    words = ["headscope", "disable", "--model", str(asked.out), "--task", asked.task]
+    for column in asked.named_columns or ():
+        words += ["--columns", column]
+    if asked.label is not None:
+        words += ["--label", asked.label]
+    if asked.seed:
+        words += ["--seed", str(asked.seed)]
+    return shlex.join([*words, "--out", "RUN"])
 
 
 def _ignored(asked: FineTuning) -> tuple[str, ...]:

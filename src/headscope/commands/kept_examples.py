@@ -23,7 +23,7 @@ class ExampleRow:
 
     Attributes:
         example: Its index among the validation examples.
-        label: The name of its class, or its score.
+        label: The name of its class, or its score; None for texts without labels.
         prediction: The same as the model has it; None for a model without a head for the task.
         tokens: Its subwords and special tokens; of a long example the cells of its maps, each by
             its first token and how many follow.
@@ -33,7 +33,7 @@ class ExampleRow:
     """
 
     example: int
-    label: str
+    label: str | None
     prediction: str | None
     tokens: list[str]
     segments: list[int]
@@ -72,7 +72,9 @@ def example_rows(session: Session, model: Model, outputs: Logits | None = None) 
         outputs: Its outputs for all examples, where they are known already.
     """
     rows = kept(session)
-    labels = [_label(session.task, label) for label in session.validation.labels[rows]]
+    labels: list[str | None] = [None] * len(rows)
+    if session.task.has_labels:
+        labels = [_label(session.task, label) for label in session.validation.labels[rows]]
     predicted = _predictions(session, model, outputs)
     words = session.word_numbers(rows)
     encoded = session.encoded

@@ -19,14 +19,18 @@ class Measuring(MeasureSettings):
 
 @command(Measuring)
 def measure(asked: Measuring) -> Outcome:
-    """Measure what every head attends to, in one pass over the validation data."""
+    """Measure what every head attends to, in one pass over the validation data, or over texts.
+
+    Examples: headscope measure --model minilm --text sentences.txt --out runs/texts;
+    headscope measure --model minilm --task reviews.csv --label stars --out runs/reviews
+    """
     from headscope.commands.kept_examples import example_rows, kept_maps
     from headscope.commands.measuring import check_asked, measure_heads
     from headscope.commands.session import begin, open_session
     from headscope.measures import known
 
     names = known(asked.measures)
-    session = open_session(asked, asked.model, source=asked, needs_head=False)
+    session = open_session(asked, asked.model, source=asked, needs_head=False, needs_train=False)
     check_asked(session, session.model, names, asked.measures)
     request = session.request(measures=names, faithful=asked.faithful, **session.word_request)
     with begin(asked, request, session.inputs) as run:

@@ -124,6 +124,11 @@ def check_asked(session: Session, model: Model, names: Sequence[str], spec: str)
     """
     if spec == "all":
         return
+    if IMPORTANCE in names and not session.task.has_labels:
+        raise HeadscopeError(
+            f"--measures {IMPORTANCE} needs labels, and the texts of --text have none: give "
+            "--task, or leave the measure out"
+        )
     if IMPORTANCE in names and not has_head_for(model, session.task):
         raise HeadscopeError(
             f"--measures {IMPORTANCE} needs a model with a head that was trained on "
@@ -234,7 +239,9 @@ def _tables(
         *session.word_notes(),
         *coarse_note(session.encoded, model.layers * model.heads),
     )
-    if IMPORTANCE in names and not has_head_for(model, session.task):
+    if IMPORTANCE in names and not session.task.has_labels:
+        notes += (f"{IMPORTANCE} needs labels, and texts have none, so it is left out",)
+    elif IMPORTANCE in names and not has_head_for(model, session.task):
         notes += (f"{IMPORTANCE} needs a trained head of the task, so it is left out",)
     elif IMPORTANCE in names:
         notes += trust_note(model, session.task)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter, Token
@@ -15,7 +16,40 @@ Before = Annotated[
 After = Annotated[str, Parameter(help="The fine-tuned model.")]
 TaskName = Annotated[
     str,
-    Parameter(help="A registered task, or a folder with task.toml, train and validation files."),
+    Parameter(
+        help="A registered task; a table of your own, as in reviews.csv (csv, tsv, jsonl, "
+        "parquet), divided by the seed; or a folder with train and validation files."
+    ),
+]
+AnyTask = Annotated[
+    str | None,
+    Parameter(help="A registered task, or a table or a folder of your own; or give --text."),
+]
+TextFile = Annotated[
+    Path | None,
+    Parameter(
+        help="In place of a task: texts without labels, a line each (.txt), or the text columns "
+        "of a table (csv, tsv, jsonl, parquet)."
+    ),
+]
+ParsedText = Annotated[
+    Path | None,
+    Parameter(
+        help="In place of a corpus: texts, a line each (.txt), or the text columns of a table, "
+        "between whose words a parser (spaCy) finds the relations."
+    ),
+]
+TextColumns = Annotated[
+    str | tuple[str, ...] | None,
+    Parameter(
+        help="The one or two text columns of a table, as in text or premise,hypothesis; by "
+        "default they are guessed, and said.",
+        negative="",
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    Parameter(help="The label column of a table; by default it is guessed, and said."),
 ]
 DataDir = Annotated[
     Path | None,
@@ -25,7 +59,7 @@ DataDir = Annotated[
     ),
 ]
 CorpusName = Annotated[
-    str | tuple[str, ...],
+    str | tuple[str, ...] | None,
     Parameter(
         help="framenet:DIR, a release; ud:FILE..., treebanks in CoNLL-U or their folder; "
         "tsv:FILE, relations of your own.",
@@ -280,7 +314,10 @@ def as_written(hint: Any) -> Any:
         if kind in kinds:
             return Annotated[hint, Parameter(converter=converter)]
     lists = [kind for kind in kinds if get_args(kind) == (str, ...)]
-    return Annotated[lists[0], *hint.__metadata__] if lists else hint
+    if not lists:
+        return hint
+    kind = lists[0] | None if NoneType in kinds else lists[0]
+    return Annotated[kind, *hint.__metadata__]
 
 
 def _whole(kind: object, tokens: Sequence[Token]) -> int:  # noqa: ARG001

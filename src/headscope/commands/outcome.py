@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headscope.names import NO_MAJORITY
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -33,11 +35,18 @@ def score_lines(scores: pl.DataFrame) -> tuple[str, ...]:
 
     rows = tuple(
         f"{row['metric']} {row['value']:.1f} ({interval(row['low'], row['high'], 1)}, n = "
-        f"{row['n']}); always answering the majority gives {row['majority']:.1f}"
+        f"{row['n']}); {_baseline(row['majority'])}"
         for row in scores.iter_rows(named=True)
     )
     doubts = filter(None, (one_answer(scores), below_baseline(scores)))
     return (*doubts, *rows)
+
+
+def _baseline(majority: float | None) -> str:
+    """What always answering the majority gives, or why that is not known."""
+    if majority is None:
+        return NO_MAJORITY
+    return f"always answering the majority gives {majority:.1f}"
 
 
 def saved_score_lines(run: Run) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ def check_worth(name: str, scores: Sequence[ScoreRow]) -> None:
             all examples.
     """
     first = scores[0]
-    if not first.value > first.majority:
+    if first.majority is not None and not first.value > first.majority:
         raise HeadscopeError(
             f"{name} reaches {first.metric} {first.value:.1f} on {first.n} validation examples, "
             f"and always answering the same gives {first.majority:.1f}: no head is needed for "

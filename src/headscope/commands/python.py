@@ -24,6 +24,7 @@ _TYPES: Mapping[str, str] = {
     "heads": "HeadsLike",
     "out": "str | Path | None",
     "measured": "str | Path | Run | None",
+    "columns": "str | Sequence[str] | None",
     "measures": "str | Sequence[str]",
     "tasks": "str | Sequence[str]",
     "keep": "str | Sequence[float] | None",

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, report_command
-from headscope.commands.settings import RunSettings, command
+from headscope.commands.settings import RunSettings, WordSource, command
+from headscope.errors import HeadscopeError
 from headscope.names import AS_GIVEN
 from headscope.progress import progress, say, say_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import polars as pl
 
@@ -36,14 +38,34 @@ _SHOWN_RELATIONS, _SHOWN_RANKS = 12, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Relations(RunSettings):
-    """What `headscope relations` is asked."""
+class Relations(RunSettings, WordSource):
+    """What `headscope relations` is asked.
+
+    Raises:
+        HeadscopeError: There is neither a corpus nor a text, or both.
+    """
 
     command = "relations"
 
     model: options.ModelName
-    corpus: options.CorpusName
+    corpus: options.CorpusName = None
+    text: options.ParsedText = None
+    columns: options.TextColumns = None
     faithful: options.Faithful = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.corpus is None) == (self.text is None):
+            got = "neither" if self.text is None else "both"
+            raise HeadscopeError(
+                "give --corpus for annotated relations, or --text FILE for those that a parser "
+                f"finds: they exclude each other, got {got}"
+            )
+
+    @property
+    def named_columns(self) -> tuple[str, ...] | None:
+        """The text columns that were named; None where they are to be guessed."""
+        return (self.columns,) if isinstance(self.columns, str) else self.columns
 
 
 @dataclass(frozen=True)
@@ -68,7 +90,10 @@ def relations(asked: Relations) -> Outcome:
     """Find the heads that carry relations between words, beside what distance alone explains.
 
     The corpus is framenet:DIR (a release), ud:FILE... (treebanks), or tsv:FILE (sentence, span,
-    span, relation).
+    span, relation); in place of one, --text FILE takes the relations that a parser finds.
+
+    Examples: headscope relations --model minilm --corpus ud:en_ewt-ud-dev.conllu --out runs/ewt;
+    headscope relations --model minilm --text sentences.txt --out runs/texts
     """
     from headscope.commands.session import begin
     from headscope.corpora import kind_and_paths
@@ -91,7 +116,7 @@ def relations(asked: Relations) -> Outcome:
         seed=asked.seed,
         precision=asked.precision,
     )
-    _, paths = kind_and_paths(_specs(asked))
+    paths = [asked.text] if asked.text is not None else kind_and_paths(_specs(asked))[1]
     with begin(asked, asdict(request), [model.path, *paths]) as run:
         if run.is_complete:
             lines = _saved_lines(run)
@@ -104,21 +129,47 @@ def relations(asked: Relations) -> Outcome:
 
 
 def _specs(asked: Relations) -> Sequence[str]:
-    return [asked.corpus] if isinstance(asked.corpus, str) else asked.corpus
+    return [asked.corpus] if isinstance(asked.corpus, str) else asked.corpus or ()
 
 
 def _read(asked: Relations) -> Corpus:
     from headscope.commands.session import cache_folder
     from headscope.corpora import read
 
-    cache = cache_folder() / "corpora"
-    corpus = read(_specs(asked), faithful=asked.faithful, cache=cache, quiet=asked.quiet)
+    if asked.text is not None:
+        corpus = _parsed(asked, asked.text)
+    else:
+        of_text = asked.without_effect(("columns", "words", "language"), "they are of --text")
+        say_notes(of_text, quiet=asked.quiet)
+        cache = cache_folder() / "corpora"
+        corpus = read(_specs(asked), faithful=asked.faithful, cache=cache, quiet=asked.quiet)
     if corpus.kind == "ud":
         why = "the notebook has no treebanks"
         say_notes(asked.without_effect(("faithful",), why), quiet=asked.quiet)
     for what, count in corpus.counts:
         say(f"{what}: {count:,}", quiet=asked.quiet)
     return corpus
+
+
+def _parsed(asked: Relations, path: Path) -> Corpus:
+    """The texts of a file, and the links that a parser finds between their words."""
+    from headscope.commands.session import cache_folder
+    from headscope.corpora.parsed import parsed_corpus
+    from headscope.tasks.texts import read_texts
+    from headscope.words.sources import resolved, tag
+
+    task, texts = read_texts(path, asked.named_columns)
+    # Before the costly parser: only so many texts are asked for.
+    texts = texts.sample(asked.examples, asked.seed)
+    words = tag(
+        texts,
+        asked.words,
+        language=asked.language,
+        cache=cache_folder() / "words",
+        quiet=asked.quiet,
+    )
+    parser = resolved(texts, asked.words, asked.language)
+    return parsed_corpus(texts, words, name=task.name, source=str(path.resolve()), parser=parser)
 
 
 def _link(asked: Relations, model: Model, corpus: Corpus) -> LinkedCorpus:

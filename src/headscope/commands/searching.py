@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import Head, HeadSet
 from headscope.commands.ablation import save_result, saved_results
 from headscope.commands.path import LEAST
+from headscope.commands.rows import fine_tuned_on
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
@@ -22,8 +22,6 @@ from headscope.model.text_pairs import TextPairs
 from headscope.progress import progress
 from headscope.pruning.search import Heads
 from headscope.pruning.surrogate import Sets
-from headscope.results.contents import CHECKPOINT
-from headscope.results.record import DONE, Record
 from headscope.results.run import Parts, Run
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, losses
@@ -133,15 +131,10 @@ def not_among(session: Session, count: int, seed: int) -> npt.NDArray[np.int64]:
 def _left_out(session: Session) -> npt.NDArray[np.int64]:
     """The training examples that fine-tuning left out, as far as the model's folder tells."""
     none = np.zeros(0, dtype=np.int64)
-    folder = Path(session.model.path)
-    run = folder.parent if folder.name == CHECKPOINT else folder
-    try:
-        record = Record.read(run / DONE)
-    except HeadscopeError:
-        # There is none, or another program wrote it.
+    record = fine_tuned_on(session.model)
+    if record is None or record.task.name != session.task.name:
         return none
-    is_of_this = record.command in ("finetune", "study") and record.task.name == session.task.name
-    if not is_of_this or record.data.hash != session.data.hash:
+    if record.data.hash != session.data.hash:
         return none
     return not_among(session, record.data.train, record.seed)
 

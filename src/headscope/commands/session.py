@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from headscope.commands.record import record
-from headscope.commands.settings import RunSettings, TaskSettings, WordSource
+from headscope.commands.rows import check_division, chosen_part, examples_of, majority_note
+from headscope.commands.settings import MeasureSettings, RunSettings, TaskSettings, WordSource
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures import definition
@@ -31,9 +32,8 @@ from headscope.progress import say, say_notes
 from headscope.results.lock import locked
 from headscope.results.record import DataRecord, Record, TaskRecord
 from headscope.results.run import Run
-from headscope.tasks import find
 from headscope.tasks.base import Task
-from headscope.tasks.files import Data, load_data
+from headscope.tasks.files import Data
 from headscope.words.align import Aligned, align
 from headscope.words.beginnings import CONTEXT, beginnings
 from headscope.words.sources import resolved, tag
@@ -59,7 +59,7 @@ class Session:
         began: When the command began, in seconds of the monotonic clock.
     """
 
-    settings: TaskSettings
+    settings: TaskSettings | MeasureSettings
     model: Model
     task: Task
     data: Data
@@ -199,13 +199,14 @@ class Session:
 
 
 def open_session(
-    settings: TaskSettings,
+    settings: TaskSettings | MeasureSettings,
     model: str,
     *,
     source: WordSource = ANY_WORDS,
     train_examples: int | None = None,
     init: Init = "pretrained",
     needs_head: bool = True,
+    needs_train: bool = True,
     at_most: int | None = None,
     part: str = "validation",
 ) -> Session:
@@ -220,6 +221,7 @@ def open_session(
         train_examples: At most so many training examples; None for all.
         init: Whether the weights are the checkpoint's or random.
         needs_head: Whether the model must have a head for the task; it gets a new one.
+        needs_train: Whether data without a training split are refused.
         at_most: How many validation examples to take where the settings do not say.
         part: Which examples are scored and measured; see `chosen_part`.
 
@@ -228,16 +230,18 @@ def open_session(
     """
     began = time.monotonic()
     seed = settings.seed
-    task = find(settings.task)
     sizes = (train_examples or GENERATED[0], settings.examples or GENERATED[1])
-    data = load_data(task, settings.data, seed=seed, sizes=sizes)
+    task, data = examples_of(settings, sizes, needs_train=needs_train)
     train = data.train.sample(train_examples, seed)
     validation = chosen_part(data, part, seed).sample(settings.examples or at_most, seed)
     labels = task.outputs if needs_head else None
     loaded = load(model, labels=labels, init=init, seed=seed)
+    divided_notes = check_division(loaded, task, data, seed) if needs_head else ()
     limit = min(settings.max_length, loaded.max_length)
     encoded = encode(validation, loaded.tokenizer, limit)
-    notes = (*loaded.notes, *train.notes, *validation.notes, *cut_note(encoded, "validation"))
+    notes = (*loaded.notes, *train.notes, *validation.notes, *divided_notes)
+    notes += majority_note(task, data)
+    notes += cut_note(encoded, "validation" if task.has_labels else "text")
     say_notes(notes, quiet=settings.quiet)
     return Session(
         settings=settings,
@@ -311,33 +315,6 @@ def task_hash(task: Task) -> str:
     return hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
 
 
-def chosen_part(rows: Data, part: str, seed: int) -> Split:
-    """The examples that `part` names: "validation", "train", or "K/N", the K-th of N random parts
-    of "validation".
-
-    The N parts are drawn from `seed`, of like size, share no example and hold all. Raises
-    HeadscopeError for another name, or for a part without examples.
-    """
-    if part in ("validation", "train"):
-        return rows.validation if part == "validation" else rows.train
-    number, slash, parts = part.partition("/")
-    # Python reads no number of more than 4,300 digits.
-    is_counted = number.isdecimal() and parts.isdecimal() and len(number + parts) < 100
-    if not (slash and is_counted and 1 <= int(number) <= int(parts)):
-        raise HeadscopeError(
-            f"--part {part!r} is not understood: give validation, train, or K/N, as in 1/2 and 2/2"
-        )
-    order = np.random.default_rng(seed).permutation(len(rows.validation))
-    if int(number) > len(order):
-        raise HeadscopeError(
-            f"--part {part} is empty: there are {len(rows.validation)} validation examples"
-        )
-    # Of more parts than examples, the first hold one each.
-    divided = np.array_split(order, min(int(parts), len(order)))
-    chosen = np.sort(divided[int(number) - 1])
-    return rows.validation.take(chosen)
-
-
 def foreign_labels(model: Model, task: Task) -> str:
     """What is wrong with the classes of a trained head, in a clause: it was fine-tuned on another
     task, or numbers the classes otherwise, and its outputs would be read wrongly. Empty where
@@ -351,23 +328,38 @@ def foreign_labels(model: Model, task: Task) -> str:
         return ""
     if [name.casefold() for name in named] == [name.casefold() for name in task.labels]:
         return ""
+    if numbers_its_classes(task) and len(names) == task.outputs:
+        return ""
     return (
         f"its head tells apart {', '.join(named)}, the task {task.name} has "
         f"{', '.join(task.labels)}, in this order"
     )
 
 
+def numbers_its_classes(task: Task) -> bool:
+    """Whether a table of the user's own has the indices 0, 1, ... for names of its classes."""
+    return bool(task.guessed) and task.labels == tuple(map(str, range(len(task.labels))))
+
+
 def has_head_for(model: Model, task: Task) -> bool:
     """Whether a model has a head that was trained on classes like a task's, in their order."""
+    if not task.has_labels:
+        return False
     has_outputs = model.hf.config.num_labels == task.outputs
     return model.trained_head and has_outputs and not foreign_labels(model, task)
 
 
 def trust_note(model: Model, task: Task) -> tuple[str, ...]:
     """A note that nothing says which class an output of a trained head stands for."""
-    names = (model.hf.config.id2label or {}).values()
-    is_unnamed = all(str(name).casefold().startswith("label_") for name in names)
-    if not model.trained_head or task.is_regression or not is_unnamed:
+    if not model.trained_head or task.is_regression:
+        return ()
+    names = [str(name) for name in (model.hf.config.id2label or {}).values()]
+    if numbers_its_classes(task) and names != list(task.labels):
+        return (
+            f"{task.name} numbers its classes; they are taken to be {', '.join(names)} of "
+            f"{model.name}, in this order",
+        )
+    if not all(name.casefold().startswith("label_") for name in names):
         return ()
     return (
         f"the head of {model.name} does not name its classes; they are taken to be "

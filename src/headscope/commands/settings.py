@@ -15,7 +15,7 @@ from typing import ClassVar, TypeVar, get_type_hints
 from headscope.commands import options
 from headscope.commands.checks import ArgumentError, Range, checked, located
 from headscope.commands.outcome import Outcome
-from headscope.errors import unknown
+from headscope.errors import HeadscopeError, unknown
 from headscope.scratch import was_in_memory
 
 _COUNT = Range(1, 10**9)
@@ -98,11 +98,24 @@ class RunSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSettings(RunSettings):
+class DataSettings(RunSettings):
+    """A run over examples: which of a table's columns they are."""
+
+    data: options.DataDir = None
+    columns: options.TextColumns = None
+    label: options.LabelColumn = None
+
+    @property
+    def named_columns(self) -> tuple[str, ...] | None:
+        """The text columns that were named; None where they are to be guessed."""
+        return (self.columns,) if isinstance(self.columns, str) else self.columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings(DataSettings):
     """A run over the examples of a task."""
 
     task: options.TaskName
-    data: options.DataDir = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,16 +136,62 @@ class WordSource:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureSettings(TaskSettings, WordSource):
-    """A run that measures heads."""
+class MeasureSettings(DataSettings, WordSource):
+    """A run that measures heads, on the examples of a task or on texts without labels.
 
+    Raises:
+        HeadscopeError: There is neither a task nor a text, or both, or what is of the other.
+    """
+
+    task: options.AnyTask = None
+    text: options.TextFile = None
     measures: options.Measures = "all"
     faithful: options.Faithful = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_either(self.task, self.text, {"--data": self.data, "--label": self.label})
+
+
+def check_either(task: str | None, text: Path | None, of_task: Mapping[str, object]) -> None:
+    """Check that a task or a text is given.
+
+    Args:
+        task: The task.
+        text: The file of texts.
+        of_task: Options that are of a task alone, by name.
+
+    Raises:
+        HeadscopeError: Neither is given, or both, or with texts an option of a task.
+    """
+    if (task is None) == (text is None):
+        got = "neither" if text is None else "both"
+        raise HeadscopeError(
+            "give --task for examples with labels, or --text FILE for texts without: they exclude "
+            f"each other, got {got}"
+        )
+    given = [name for name, value in of_task.items() if value is not None]
+    if text is not None and given:
+        raise HeadscopeError(
+            f"{' and '.join(given)} cannot be given with --text, whose texts have no labels and "
+            "are in one file: leave it out, or give --task"
+        )
 
 
 S = TypeVar("S", bound=Settings)
 
-FIRST = ("model", "before", "after", "task", "corpus", "out", "data")
+FIRST = (
+    "model",
+    "before",
+    "after",
+    "task",
+    "text",
+    "corpus",
+    "out",
+    "data",
+    "columns",
+    "label",
+)
 """Arguments that are named first in a help text."""
 LAST = (
     "examples",

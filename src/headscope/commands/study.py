@@ -184,6 +184,8 @@ def path_settings(asked: Study, tuned: Model) -> PathSettings:
         model=tuned.path,
         task=asked.task,
         data=asked.data,
+        columns=asked.columns,
+        label=asked.label,
         out=asked.out,
         examples=asked.examples,
         seed=asked.seed,

@@ -56,6 +56,7 @@ class Corpus:
         counts: What was read, and what each filter left out or kept, in words, with a number.
         source: The file or folder.
         hash: 16 hex digits that stand for the sentences.
+        notes: What the user must know of them.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Corpus:
     counts: tuple[tuple[str, int], ...]
     source: str
     hash: str
+    notes: tuple[str, ...] = ()
 
     @property
     def relations(self) -> dict[str, int]:

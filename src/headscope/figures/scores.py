@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from headscope.figures.style import BLUE, INK, ORANGE, Look, headed, label
-from headscope.names import FINE_TUNED, UNTRAINED
+from headscope.names import FINE_TUNED, NO_MAJORITY, UNTRAINED
 from headscope.reference import reference
 
 _SHORT = {FINE_TUNED: "fine-tuned", UNTRAINED: "not fine-tuned"}
@@ -35,6 +35,8 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
     named = rows.select(*_NUMBERS, what=pl.Series(names, dtype=pl.String))
     y = alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
     in_points = rows["unit"].eq("points").all()
+    missing = named["majority"].null_count()
+    is_unknown = missing == named.height
     span = _span(named, [0.0, 100.0] if in_points else [])
     scale = alt.Scale(domain=span, nice=False)
     base = alt.Chart(named)
@@ -46,7 +48,8 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
         majorities.encode(y, alt.X("majority:Q", title="score")),
         points.encode(y, alt.X("value:Q", title="score")),
     ]
-    subtitle = "dot: score with its 95% interval; orange: majority class"
+    orange = f"orange: majority class{', where it is known' if missing else ''}"
+    subtitle = f"dot: score with its 95% interval; {NO_MAJORITY if is_unknown else orange}"
     published = named.drop_nulls("paper")
     if published.height:
         layers.append(_diamonds(published).encode(y, alt.X("paper:Q", title="score")))

@@ -57,7 +57,7 @@ class LinkedCorpus:
         """What was left out, a sentence each."""
         lost = [f"{n} {what}" for what, n in self.counts[:2] if n]
         unplaced = unplaced_note(self.encoded, "corpus")
-        return (*lost, *unknown_note(self.encoded, "corpus"), *unplaced)
+        return (*self.corpus.notes, *lost, *unknown_note(self.encoded, "corpus"), *unplaced)
 
 
 def link(

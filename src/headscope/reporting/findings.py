@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from headscope.figures.style import label
-from headscope.names import FINE_TUNED, HETEROGENEOUS, UNTRAINED, VERTICAL
+from headscope.names import FINE_TUNED, HETEROGENEOUS, NO_MAJORITY, UNTRAINED, VERTICAL
 from headscope.reporting.doubts import below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
 from headscope.reporting.estimates import Finding, estimates, is_significant, p_text
@@ -76,6 +76,8 @@ def _score(rows: pl.DataFrame) -> Finding:
     if majority is not None:
         baseline = number(majority, first.unit)
         text += f"; always answering the majority class gives {baseline}"
+    else:
+        text += f"; {NO_MAJORITY}"
     verdict = _beside_majority(rows)
     if len(runs) == 1:
         return Finding.about(first, f"{text}.", verdict)

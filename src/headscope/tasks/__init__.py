@@ -2,33 +2,39 @@
 
 from pathlib import Path
 
-from headscope.errors import HeadscopeError, refusing
+from headscope.errors import refusing
 from headscope.examples import Split
 from headscope.tasks import builtin as _builtin  # noqa: F401  (registers itself)
 from headscope.tasks import glue as _glue  # noqa: F401
 from headscope.tasks.base import TASKS, Task
-from headscope.tasks.folder import read_task
+from headscope.tasks.folder import DEFINITION, read_task
+from headscope.tasks.own import ALL_GUESSED, Chosen, own_files, own_task
 
-__all__ = ["TASKS", "Split", "Task", "find"]
+__all__ = ["TASKS", "Chosen", "Split", "Task", "find"]
 
 
-def find(name_or_folder: str | Path) -> Task:
-    """The registered task of that name, or the one that a folder's task.toml describes.
+def find(name_or_folder: str | Path, chosen: Chosen = ALL_GUESSED) -> Task:
+    """The registered task of that name, the one that a folder's task.toml describes, or a table of
+    the user's own, or a folder of them, whose columns are guessed.
+
+    Args:
+        name_or_folder: The name, the folder or the file.
+        chosen: Columns of a table that the user named.
 
     Raises:
-        HeadscopeError: There is no such task; the message names the known ones and the nearest.
+        HeadscopeError: There is no such task; the message names the known ones and the nearest. Or
+            the columns of a table cannot be guessed, or were named for a task that knows them.
     """
     name = str(name_or_folder)
     if name in TASKS.names():
+        chosen.refuse(f"the task {name}")
         return TASKS.get(name)
     with refusing(f"the task {name[:80]!r} cannot be used"):
         path = Path(name_or_folder).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
+    if is_file or (is_folder and not (path / DEFINITION).is_file() and own_files(path)):
+        return own_task(path, chosen)
     if is_folder:
+        chosen.refuse(str(path / DEFINITION))
         return read_task(path)
-    if is_file:
-        raise HeadscopeError(
-            f"--task {name} is a file: give the folder that holds it, with a task.toml "
-            "that names its columns (see docs/tasks.md), a train and a validation file"
-        )
-    return TASKS.get(name, "or give a folder with a task.toml of your own")
+    return TASKS.get(name, "or give a table (csv, tsv, jsonl, parquet) or a folder of your own")

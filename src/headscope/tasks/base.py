@@ -30,6 +30,9 @@ class Task:
         folder: Where the files of a task of the user's own are.
         is_similarity: Whether the score is the cosine of the two texts' vectors, not the output of
             a head.
+        file: The one file of a task of the user's own, which is divided into both splits.
+        guessed: What was guessed of files of the user's own, in sentences; none where a task.toml
+            says it.
     """
 
     name: str
@@ -46,6 +49,13 @@ class Task:
     generate: Callable[[int, int, int], tuple[Split, Split]] | None = None
     folder: Path | None = None
     is_similarity: bool = False
+    file: Path | None = None
+    guessed: tuple[str, ...] = ()
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether its examples have labels; texts alone have none, and no metric."""
+        return bool(self.metrics)
 
     @property
     def is_regression(self) -> bool:

@@ -50,11 +50,24 @@ def read_delimited(text: str, file: Named, wanted: Wanted) -> Table:
     return Table(columns[:-1], columns[-1], layout.texts, rows, notes)
 
 
+def read_cells(text: str, file: Named) -> list[list[str]]:
+    """The fields of every line that is not empty, the header's first.
+
+    Raises:
+        HeadscopeError: A quote is left open.
+    """
+    mark = "\t" if file.form.startswith("tsv") else ","
+    csv.field_size_limit(sys.maxsize)
+    return [row for row in _quoted(text, mark, file) if row]
+
+
 def _halves(rows: list[list[str]], header: list[str], layout: Layout) -> set[int]:
     """The rows that look whole and may be half of one: of a text with a line break and no quotes,
     one line has all fields, if the text is in the first or the last column, and the other only one.
     """
-    halves = set()
+    halves: set[int] = set()
+    if len(header) == 1:
+        return halves
     for at, row in enumerate(rows):
         if len(row) == 1:
             if header[-1] in layout.texts:

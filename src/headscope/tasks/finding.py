@@ -45,6 +45,13 @@ class Named:
         return cls(path, match["stem"].lower(), match["form"].lower(), number, total)
 
 
+def has_split(folder: Path, stems: Sequence[str]) -> bool:
+    """Whether a folder holds something with the name of a split."""
+    with refusing(f"the folder {folder} cannot be read"):
+        entries = sorted(folder.iterdir())
+    return any(name.stem in stems for name in map(Named.of, entries) if name is not None)
+
+
 def split_files(folder: Path, stems: Sequence[str]) -> list[Named]:
     """The file of a split, or all of its parts in order.
 
@@ -95,7 +102,10 @@ def _missing(folder: Path, stems: Sequence[str], entries: Sequence[Path]) -> Hea
     there = ", ".join(names[:_SHOWN]) or "nothing"
     if len(names) > _SHOWN:
         there += f" and {len(names) - _SHOWN} more"
+    way_out = ""
+    if "train" in stems:
+        way_out = "; put one there, or give a single table in place of the folder: it is divided"
     return HeadscopeError(
         f"{folder} has no {stems[0]} file: expected {' or '.join(stems)} with one of "
-        f".{', .'.join(FORMATS)}; the folder holds {there}"
+        f".{', .'.join(FORMATS)}; the folder holds {there}{way_out}"
     )

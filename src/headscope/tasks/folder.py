@@ -16,6 +16,8 @@ from headscope.errors import HeadscopeError, reason, unknown
 from headscope.stats.metrics import metric_named
 from headscope.tasks.base import Task
 
+DEFINITION = "task.toml"
+"""The file of a folder that says what its task is."""
 _LONGEST = 200
 """The longest name of a task, in bytes."""
 _KEYS = ("name", "columns", "label", "labels", "limits", "metrics")
@@ -27,7 +29,7 @@ def read_task(folder: Path) -> Task:
     Raises:
         HeadscopeError: There is no such file, or a key of it is wrong; the message names the key.
     """
-    path = folder / "task.toml"
+    path = folder / DEFINITION
     content = _content(path)
     columns = _names(path, "columns", content.get("columns", []))
     if len(columns) not in (1, 2):

@@ -19,8 +19,9 @@ class ScoreRow:
 
     Attributes:
         answers: How many different answers the model gives: classes, or scores.
+        majority: None where there are no training examples, whose commonest class it is.
         p_majority: Whether its accuracy differs from that of the majority class; None for other
-            metrics.
+            metrics, and without the majority.
     """
 
     configuration: str
@@ -31,7 +32,7 @@ class ScoreRow:
     high: float
     n: int
     unit: str
-    majority: float
+    majority: float | None
     answers: int
     p_majority: float | None
 
@@ -43,16 +44,22 @@ def score_rows_of(
 
     Args:
         task: Its metrics are taken.
-        train: The labels of the training examples, of which the commonest is the baseline.
+        train: The labels of the training examples, of which the commonest is the baseline; without
+            any there is no baseline.
         labels: The true labels, [example].
         outputs: The model's, [example, output].
         configuration: What the model is, a word of `names`.
         seed: Of the bootstrap.
     """
     predicted = predictions(task, outputs)
-    guessed = majority(task, train, len(labels))
+    guessed = majority(task, train, len(labels)) if len(train) else None
     rows = []
     for metric in task.metrics:
+        baseline = p_majority = None
+        if guessed is not None:
+            baseline = METRICS[metric].score(labels, guessed)
+            is_tested = metric == "accuracy"
+            p_majority = mcnemar(labels, guessed, predicted) if is_tested else None
         low, high = score_interval(metric, labels, predicted, seed)
         rows.append(
             ScoreRow(
@@ -64,9 +71,9 @@ def score_rows_of(
                 high=high,
                 n=len(labels),
                 unit="points",
-                majority=METRICS[metric].score(labels, guessed),
+                majority=baseline,
                 answers=len(np.unique(predicted)),
-                p_majority=mcnemar(labels, guessed, predicted) if metric == "accuracy" else None,
+                p_majority=p_majority,
             )
         )
     return rows

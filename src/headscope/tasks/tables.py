@@ -12,7 +12,7 @@ import polars as pl
 
 from headscope.errors import HeadscopeError, reason, refusing
 from headscope.tasks.columns import Table, Values, Wanted
-from headscope.tasks.delimited import read_delimited
+from headscope.tasks.delimited import read_cells, read_delimited
 from headscope.tasks.finding import Named
 
 _POINTER = b"version https://git-lfs"
@@ -31,15 +31,10 @@ def read_table(file: Named, wanted: Wanted) -> Table:
     Raises:
         HeadscopeError: The file is damaged, lacks a column, or its rows cannot be told apart.
     """
-    with refusing(f"{file.path} cannot be read"), file.path.open("rb") as opened:
-        start = opened.read(len(_POINTER))
-    if start == _POINTER:
-        raise HeadscopeError(
-            f"{file.path} is a pointer of git-lfs in place of the file: fetch it with git lfs pull"
-        )
+    _check_whole(file)
     if file.form == "parquet":
         return _parquet(file, wanted)
-    text = _text(file)
+    text = read_text(file)
     form = file.form.removesuffix(".gz")
     if form == "jsonl":
         return _columns(_json_lines(text, file), file, wanted)
@@ -48,7 +43,53 @@ def read_table(file: Named, wanted: Wanted) -> Table:
     return read_delimited(text, file, wanted)
 
 
-def _text(file: Named) -> str:
+def read_columns(file: Named) -> dict[str, list[object]]:
+    """All columns of a file by name, their values as they are; of a file with delimiters, texts.
+
+    Rows with fewer or more fields than the header are left out here, and a key that an object lacks
+    is None.
+
+    Raises:
+        HeadscopeError: The file is damaged.
+    """
+    _check_whole(file)
+    if file.form == "parquet":
+        with refusing(f"{file.path} cannot be read as parquet", "make the file again"):
+            try:
+                frame = pl.read_parquet(file.path, glob=False, hive_partitioning=False)
+            except pl.exceptions.PanicException as error:
+                raise ValueError(reason(error)) from error
+        return {column.name: column.to_list() for column in frame}
+    text = read_text(file)
+    form = file.form.removesuffix(".gz")
+    if form in ("jsonl", "json"):
+        objects = (_json_lines if form == "jsonl" else _json)(text, file)
+        names = dict.fromkeys(chain.from_iterable(row for _, row in objects))
+        return {name: [row.get(name) for _, row in objects] for name in names}
+    header, *rows = read_cells(text, file) or [[]]
+    whole = [row for row in rows if len(row) == len(header)]
+    return {name: [row[place] for row in whole] for place, name in enumerate(header)}
+
+
+def class_names(file: Named, label: str) -> tuple[str, ...]:
+    """The names of the classes that a Parquet file itself says; none for other files."""
+    if file.form != "parquet":
+        return ()
+    with refusing(f"{file.path} cannot be read as parquet", "make the file again"):
+        return _classes(pl.read_parquet_metadata(file.path), label)
+
+
+def _check_whole(file: Named) -> None:
+    """Refuse a file that is not there, and what git-lfs left in its place."""
+    with refusing(f"{file.path} cannot be read"), file.path.open("rb") as opened:
+        start = opened.read(len(_POINTER))
+    if start == _POINTER:
+        raise HeadscopeError(
+            f"{file.path} is a pointer of git-lfs in place of the file: fetch it with git lfs pull"
+        )
+
+
+def read_text(file: Named) -> str:
     """The text of a file, of which a byte order mark tells the encoding; else it is UTF-8."""
     with refusing(f"{file.path} cannot be read", "make the file again, or unpack it"):
         data = file.path.read_bytes()
@@ -80,7 +121,7 @@ def _parquet(file: Named, wanted: Wanted) -> Table:
             layout = wanted.layout(names, file)
             # Else brackets in the path are a pattern, of which another folder's file is read.
             frame = pl.read_parquet(
-                path, columns=list(layout.names), glob=False, hive_partitioning=False
+                path, columns=list(dict.fromkeys(layout.names)), glob=False, hive_partitioning=False
             )
             classes = _classes(pl.read_parquet_metadata(path), layout.label)
         # polars panics on some damaged files, which is no Exception.

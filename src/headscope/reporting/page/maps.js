@@ -197,7 +197,9 @@ function mountMaps(view) {
     const [gold, predicted] = [label, prediction].map((text) =>
       element("strong", { dir: "auto" }, visible(text)),
     );
-    find(".outcome").replaceChildren("Label ", gold, ", predicted ", predicted, ".");
+    const outcome = ["Label ", gold, ", predicted ", predicted, "."];
+    // Texts without labels have neither.
+    find(".outcome").replaceChildren(...(label === null ? [] : outcome));
     units = unitsOfSelection();
     drawnMaps = [];
     renderTokens();

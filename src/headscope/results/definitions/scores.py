@@ -21,7 +21,14 @@ from headscope.results.schema import (
 
 METRIC = text("metric", "The metric, such as accuracy.")
 CONFIGURATION = text("configuration", "How the weights were initialised and trained.")
-MAJORITY = number("majority", "points", "The score of always answering the majority class.")
+MAJORITY = optional(
+    number(
+        "majority",
+        "points",
+        "The score of always answering the majority class of the training data; null without "
+        "training data.",
+    )
+)
 
 SCORES = Table(
     name="scores",
@@ -96,7 +103,9 @@ EXAMPLE_ROWS = Table(
     columns=(
         *SOURCE,
         count("example", "number from 0", "The example among those that were scored."),
-        text("label", "The true label, or the score of a regression."),
+        optional(
+            text("label", "The true label, or the score of a regression; null for texts alone.")
+        ),
         optional(text("prediction", "The answer of the model, if it has a trained head.")),
         Column("tokens", pl.List(TEXT), "", "The tokens of the input."),
         Column("segments", pl.List(COUNT), "", "Per token: 0 in the first text, 1 in the second."),

@@ -1,0 +1,126 @@
+"""Which rows a command works on: of a task or of texts, which part of them, and whether its model
+was trained on them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from headscope.commands.settings import MeasureSettings, TaskSettings
+from headscope.errors import HeadscopeError
+from headscope.examples import Split
+from headscope.model.model import Model
+from headscope.names import NO_MAJORITY
+from headscope.results.contents import CHECKPOINT
+from headscope.results.record import DONE, Record
+from headscope.tasks import Chosen, find
+from headscope.tasks.base import Task
+from headscope.tasks.files import Data, load_data
+from headscope.tasks.texts import read_texts, without_rows
+
+
+def examples_of(
+    settings: TaskSettings | MeasureSettings, sizes: tuple[int, int], *, needs_train: bool
+) -> tuple[Task, Data]:
+    """The task and its rows, or the texts without labels that stand in for one.
+
+    Args:
+        settings: What the command was asked.
+        sizes: How many training and validation rows a task makes that makes its own.
+        needs_train: Whether data without a training split are refused.
+
+    Raises:
+        HeadscopeError: The task, its data, or the file of texts cannot be used.
+    """
+    named = settings.named_columns
+    if settings.task is None:
+        if not isinstance(settings, MeasureSettings) or settings.text is None:
+            raise HeadscopeError("give --task, or --text FILE for texts without labels")
+        task, texts = read_texts(settings.text, named)
+        return task, Data.of(without_rows(texts), texts, str(settings.text.resolve()))
+    task = find(settings.task, Chosen(named, settings.label))
+    data = load_data(task, settings.data, seed=settings.seed, sizes=sizes, needs_train=needs_train)
+    return task, data
+
+
+def chosen_part(rows: Data, part: str, seed: int) -> Split:
+    """The examples that `part` names: "validation", "train", or "K/N", the K-th of N random parts
+    of "validation".
+
+    The N parts are drawn from `seed`, of like size, share no example and hold all. Raises
+    HeadscopeError for another name, or for a part without examples.
+    """
+    if part == "train" and not len(rows.train):
+        raise HeadscopeError(
+            f"--part train: {rows.source} has no training examples: give it a train file, or take "
+            "--part validation"
+        )
+    if part in ("validation", "train"):
+        return rows.validation if part == "validation" else rows.train
+    number, slash, parts = part.partition("/")
+    # Python reads no number of more than 4,300 digits.
+    is_counted = number.isdecimal() and parts.isdecimal() and len(number + parts) < 100
+    if not (slash and is_counted and 1 <= int(number) <= int(parts)):
+        raise HeadscopeError(
+            f"--part {part!r} is not understood: give validation, train, or K/N, as in 1/2 and 2/2"
+        )
+    order = np.random.default_rng(seed).permutation(len(rows.validation))
+    if int(number) > len(order):
+        raise HeadscopeError(
+            f"--part {part} is empty: there are {len(rows.validation)} validation examples"
+        )
+    # Of more parts than examples, the first hold one each.
+    divided = np.array_split(order, min(int(parts), len(order)))
+    chosen = np.sort(divided[int(number) - 1])
+    return rows.validation.take(chosen)
+
+
+def check_division(model: Model, task: Task, data: Data, seed: int) -> tuple[str, ...]:
+    """Check that a model was not fine-tuned on rows of a single file that are now for validation.
+
+    Args:
+        model: The model, whose folder may tell what it was fine-tuned on.
+        task: The task.
+        data: Its rows, divided by the seed.
+        seed: The seed.
+
+    Returns:
+        A note, where the file has changed since, so that nobody can tell.
+
+    Raises:
+        HeadscopeError: The model was fine-tuned on another division of the same file.
+    """
+    trained = fine_tuned_on(model) if task.file is not None else None
+    if trained is None or trained.data.source != data.source or trained.data.hash == data.hash:
+        return ()
+    if trained.seed != seed:
+        raise HeadscopeError(
+            f"{model.name} was fine-tuned on rows of {task.file} that --seed {trained.seed} chose, "
+            f"and --seed {seed} divides the file otherwise, so that rows to validate would be ones "
+            f"it was trained on: give --seed {trained.seed}"
+        )
+    return (
+        f"{task.name} or its columns are not what they were when {model.name} was fine-tuned on "
+        "it: rows to validate may be ones that it was trained on",
+    )
+
+
+def majority_note(task: Task, data: Data) -> tuple[str, ...]:
+    """A note that there are no training examples to know the majority baseline from."""
+    if not task.has_labels or len(data.train):
+        return ()
+    return (f"{data.source} has no training examples: {NO_MAJORITY}",)
+
+
+def fine_tuned_on(model: Model) -> Record | None:
+    """The record of the run that fine-tuned a model, where its folder tells of one."""
+    folder = Path(model.path)
+    run = folder.parent if folder.name == CHECKPOINT else folder
+    try:
+        record = Record.read(run / DONE)
+    except HeadscopeError:
+        # There is none, or another program wrote it.
+        return None
+    return record if record.command in ("finetune", "study") else None
