@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from headscope.commands.given import HeadsLike, ModelLike, TaskLike
 from headscope.commands.outcome import Outcome
+from headscope.model.texts import Texts
 from headscope.runs import Page, Run
 '''
 NAMES = (

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from headscope.commands.given import HeadsLike, ModelLike, TaskLike
 from headscope.commands.outcome import Outcome
+from headscope.model.texts import Texts
 from headscope.runs import Page, Run
 
 def study(
@@ -154,7 +155,7 @@ def measure(
     model: ModelLike,
     tokenizer: PreTrainedTokenizerBase | None = None,
     task: TaskLike | None = None,
-    text: str | Path | None = None,
+    text: str | Path | Texts | None = None,
     out: str | Path | None = None,
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
@@ -186,7 +187,8 @@ def measure(
             dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
             labels).
         text: In place of a task: texts without labels, a line each (.txt), or the text columns
-            of a table (csv, tsv, jsonl, parquet).
+            of a table (csv, tsv, jsonl, parquet). In Python also a list of texts, or of pairs
+            of texts in tuples.
         out: The run folder to write; the same command resumes what it had begun there. In
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
@@ -221,7 +223,7 @@ def compare(
     after: ModelLike,
     tokenizer: PreTrainedTokenizerBase | None = None,
     task: TaskLike | None = None,
-    text: str | Path | None = None,
+    text: str | Path | Texts | None = None,
     out: str | Path | None = None,
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
@@ -256,7 +258,8 @@ def compare(
             dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
             labels).
         text: In place of a task: texts without labels, a line each (.txt), or the text columns
-            of a table (csv, tsv, jsonl, parquet).
+            of a table (csv, tsv, jsonl, parquet). In Python also a list of texts, or of pairs
+            of texts in tuples.
         out: The run folder to write; the same command resumes what it had begun there. In
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
@@ -289,7 +292,7 @@ def relations(
     *,
     model: ModelLike,
     tokenizer: PreTrainedTokenizerBase | None = None,
-    text: str | Path | None = None,
+    text: str | Path | Texts | None = None,
     corpus: str | tuple[str, ...] | None = None,
     out: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
@@ -318,7 +321,8 @@ def relations(
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
         text: In place of a corpus: texts, a line each (.txt), or the text columns of a table,
-            between whose words a parser (spaCy) finds the relations.
+            between whose words a parser (spaCy) finds the relations. In Python also a list of
+            texts, or of pairs of texts in tuples.
         corpus: framenet:DIR, a release; ud:FILE..., treebanks in CoNLL-U or their folder;
             tsv:FILE, relations of your own.
         out: The run folder to write; the same command resumes what it had begun there. In

@@ -35,9 +35,6 @@ class SetResult:
 def named_set(given: NamedSet | Heads) -> NamedSet:
     """A set of heads with its name: as it is given, or named by its heads.
 
-    >>> named_set("L7H6,L1H2")[0], named_set(("my set", head_set("L1H2")))[0]
-    ('L1H2,L7H6', 'my set')
-
     Raises:
         HeadscopeError: It is empty, or holds what is no head.
     """

@@ -62,6 +62,9 @@ def asked_of(command: str, names: Iterable[str], given: Mapping[str, object]) ->
         asked[name] = _model(name, asked[name], tokenizer)
     if "task" in asked and "task" in known:
         asked["task"] = _task(asked, models)
+    text = asked.get("text")
+    if "text" in known and text is not None and not isinstance(text, str | PathLike):
+        asked["text"] = _texts(text)
     if "heads" in asked and "heads" in known:
         asked["heads"] = heads_spec(asked["heads"])
     for name in _JOINED:
@@ -126,6 +129,13 @@ def _task(asked: Mapping[str, object], models: Sequence[str]) -> object:
             quiet=quiet is True,
         )
     )
+
+
+def _texts(texts: object) -> str:
+    """The file of texts in memory."""
+    from headscope.commands.rows_in_hand import file_of_texts
+
+    return str(file_of_texts(texts))
 
 
 def _classes_of(model: object) -> tuple[str, ...]:

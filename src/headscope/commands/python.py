@@ -21,6 +21,7 @@ Command = Callable[..., Outcome]
 _TYPES: Mapping[str, str] = {
     **dict.fromkeys(MODELS, "ModelLike"),
     "task": "TaskLike",
+    "text": "str | Path | Texts | None",
     "heads": "HeadsLike",
     "out": "str | Path | None",
     "measured": "str | Path | Run | None",
@@ -40,6 +41,7 @@ _HELP: Mapping[str, str] = {
     "task": " In Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, "
     "a dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts, "
     "labels).",
+    "text": " In Python also a list of texts, or of pairs of texts in tuples.",
     "heads": " In Python also a head or a list of heads, which are disabled together, or a list of "
     "such lists, each in turn.",
     "out": " In Python a temporary folder where it is left out, kept until the process ends.",

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from headscope.errors import HeadscopeError
+from headscope.model.texts import split_of
 from headscope.progress import say_notes
 from headscope.scratch import NAME, scratch
 
@@ -125,6 +126,22 @@ def folder_of_rows(
     return folder
 
 
+def file_of_texts(texts: Any) -> Path:
+    """The table of texts without labels, or of pairs of texts.
+
+    Raises:
+        HeadscopeError: There is none, or one of them is no text.
+    """
+    split = split_of(texts)
+    columns = {"text": split.first}
+    if split.second is not None:
+        columns["second"] = split.second
+    digest = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
+    path = scratch("texts") / f"texts-{digest[:8]}.parquet"
+    pl.DataFrame(columns).write_parquet(path)
+    return path
+
+
 def _toml(roles: Roles) -> str:
     lines = [f"columns = {_quoted(roles.texts)}", f"label = {_quoted([roles.label])[1:-1]}"]
     if roles.classes:
@@ -229,8 +246,8 @@ def _of_rows(argument: str, rows: Sequence[Any]) -> dict[str, list[Any]]:
         return {str(name): [row[name] for row in rows] for name in names}
     if isinstance(first, str):
         raise HeadscopeError(
-            f"{argument} is a list of texts without labels: give rows such as ('a text', 1), or a "
-            "data frame with a column of labels"
+            f"{argument} is a list of texts without labels: give rows such as ('a text', 1), or "
+            "text=... to measure and compare, which take texts as they are"
         )
     if isinstance(first, list | tuple) and len(first) in (2, 3):
         if any(not isinstance(row, list | tuple) or len(row) != len(first) for row in rows):

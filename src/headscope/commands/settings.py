@@ -76,7 +76,7 @@ class Settings:
         for name, field in arguments(type(self)).items():
             if name not in _UNSAID:
                 words.extend(_said(field, getattr(self, name)))
-            if name in NAMES_OR_FOLDERS and was_in_memory(getattr(self, name)):
+            if name in (*NAMES_OR_FOLDERS, "text") and was_in_memory(getattr(self, name)):
                 in_memory.append(name)
         line = shlex.join(words)
         if in_memory:
