@@ -238,7 +238,8 @@ function mountMaps(view) {
   find(".maps").hidden = false;
   const options = examples.map(({ label, tokens }, i) => {
     const beginning = shorten(visible(tokens.slice(0, 12).join(" ")), 60);
-    const text = `${i + 1}. ${shorten(visible(label), 20)}: ${beginning}`;
+    const named = label === null ? "" : `${shorten(visible(label), 20)}: `;
+    const text = `${i + 1}. ${named}${beginning}`;
     return element("option", { value: String(i) }, text);
   });
   find(".example").append(...options);
