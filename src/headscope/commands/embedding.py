@@ -55,7 +55,7 @@ def open_scored(
     pairs = TextPairs.of(validation, loaded.tokenizer, limit, pooling.prompt)
     notes = (*note, *loaded.notes, *said, *data.train.notes, *validation.notes)
     notes += (*check_division(loaded, task, data, seed), *majority_note(task, data))
-    notes = (*notes, *cut_note(pairs.encoded, "validation"))
+    notes = (*notes, *cut_note(pairs.encoded, "validation", "texts"))
     say_notes(notes, quiet=settings.quiet)
     return Session(
         settings=settings,

@@ -374,7 +374,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headscope"
 
 
-def cut_note(encoded: Encoded, split: str) -> tuple[str, ...]:
+def cut_note(encoded: Encoded, split: str, unit: str = "examples") -> tuple[str, ...]:
     """Notes on the examples that were too long and on unknown tokens, if there were any.
 
     Raises HeadscopeError where most tokens are unknown.
@@ -382,7 +382,7 @@ def cut_note(encoded: Encoded, split: str) -> tuple[str, ...]:
     notes = []
     if encoded.truncated:
         notes.append(
-            f"{encoded.truncated} of {len(encoded)} {split} examples were cut to "
+            f"{encoded.truncated} of {len(encoded)} {split} {unit} were cut to "
             f"{encoded.max_length} tokens"
         )
     return (*notes, *unknown_note(encoded, split), *unplaced_note(encoded, split))
