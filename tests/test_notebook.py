@@ -23,8 +23,11 @@ import families
 import headscope
 from headscope import functions
 from headscope.commands.model_in_hand import path_of_model
+from headscope.commands.rows_in_hand import written_rows
 from headscope.errors import HeadscopeError
 from headscope.model.text_maps import word_numbers
+from headscope.tasks import Chosen, find
+from headscope.tasks.files import load_data
 
 TEXTS = ["The nurse thanked the pilot.", "The pilot was not thanked.", "Who is it?"] * 8
 LABELS = [0, 1, 1] * 8
@@ -127,9 +130,9 @@ MISTAKES: dict[str, tuple[Callable[[Hand, headscope.Run], object], str]] = {
     "rows with other columns": (lambda h, r: headscope.disable(**asked(h, task=[{"text": "a", "label": 0}, {"text": "b"}])), "the rows of task have different columns"),
     "a label that is NaN": (lambda h, r: headscope.disable(**asked(h, task=(TEXTS, [0.0, float("nan"), *LABELS[2:]]))), "row 2 of task has no label (label is nan)"),
     "a label that is None": (lambda h, r: headscope.disable(**asked(h, task=(TEXTS, [*LABELS[:-1], None]))), "row 24 of task has no label"),
-    "a label too large": (lambda h, r: headscope.disable(**asked(h, task=(TEXTS, [5, *LABELS[1:]]))), "has a classification head with 2 outputs, the task needs 6"),
-    "no label column": (lambda h, r: headscope.disable(**asked(h, task=pl.DataFrame({"a": TEXTS, "b": TEXTS}))), "task has no column that is known as the label (it has a, b)"),
-    "three texts": (lambda h, r: headscope.disable(**asked(h, task=h.task.with_columns(a=pl.lit("x"), b=pl.lit("y")))), "task has 3 text columns beside the label label (it has sentence, label, a, b)"),
+    "a label too large": (lambda h, r: headscope.disable(**asked(h, task=(TEXTS, [5, *LABELS[1:]]))), "has a classification head with 2 outputs, the task needs 3"),
+    "no label column": (lambda h, r: headscope.disable(**asked(h, task=pl.DataFrame({"a": TEXTS, "b": TEXTS}))), "rows in memory: which column is the label cannot be guessed: name one of its columns (a, b) with --label"),
+    "three texts": (lambda h, r: headscope.disable(**asked(h, task=h.task.with_columns(a=pl.lit("the first one"), b=pl.lit("the second one")))), "rows in memory: 3 columns look like texts (sentence, a, b), so they cannot be guessed: name one or two of its columns (sentence, label, a, b)"),
     "a class as a task": (lambda h, r: headscope.disable(**asked(h, task=object())), "task must be a data frame, a datasets.Dataset"),
     "no head": (lambda h, r: headscope.disable(**asked(h, heads=[])), "the list of heads is empty"),
     "an unknown head": (lambda h, r: headscope.disable(**asked(h, heads=["L9H9"])), "L9H9 does not exist"),
@@ -330,7 +333,9 @@ def test_the_same_rows_are_the_same_task(
     given = {"model": hand.folder, "measures": "entropy", "out": tmp_path / "run"}
     headscope.measure(task=(TEXTS, LABELS), **given)
     said = capsys.readouterr().err
-    assert "split by the seed 0 into 19 for training and 5 for validation" in said
+    assert "divided by --seed 0: 16 to train, 8 to validate; 21 rows repeat the texts" in said
+    assert "rows in memory: the text column is taken to be 'text', of text, label" in said
+    assert "parquet" not in said
     headscope.measure(task=pl.DataFrame({"text": TEXTS, "label": LABELS}), **given)
     assert "holds the result of this very command already" in capsys.readouterr().err
     with pytest.raises(HeadscopeError, match="holds another run"):
@@ -398,6 +403,79 @@ def test_a_data_set_names_its_classes(hand: Hand) -> None:
 
     run = headscope.disable(**asked(hand, task=Data(), heads="L1H1"))
     assert list(run.record.task.labels) == ["bad", "good"]
+
+
+def test_a_data_set_in_which_a_row_has_no_class_is_refused(hand: Hand) -> None:
+    data = SimpleNamespace(
+        column_names=("sentence", "label"),
+        features={"sentence": object(), "label": SimpleNamespace(names=["bad", "good"])},
+    )
+
+    class Data(SimpleNamespace):
+        def __getitem__(self, name: str) -> list[Any]:
+            return TEXTS if name == "sentence" else [-1, *LABELS[1:]]
+
+    with pytest.raises(HeadscopeError, match="rows in memory, row 1: the label -1 is out of range"):
+        headscope.disable(**asked(hand, task=Data(**vars(data))))
+
+
+def test_both_texts_of_a_pair_count_also_where_one_is_a_word(hand: Hand) -> None:
+    """Nothing is guessed of what stands in a place: a column of single words is no text else."""
+    pairs = [(text, "Yes") for text in TEXTS]
+    rows = [(*pair, label) for pair, label in zip(pairs, LABELS, strict=True)]
+    run = headscope.measure(**asked(hand, task=rows, measures="entropy"))
+    assert list(run.record.task.columns) == ["sentence1", "sentence2"]
+    run = headscope.measure(model=hand.model, text=pairs, measures="entropy", **QUIET)
+    assert list(run.record.task.columns) == ["text", "second"]
+
+
+def test_columns_of_rows_in_memory_can_be_named(hand: Hand) -> None:
+    task = hand.task.with_columns(other=pl.col("sentence"), y=1 - pl.col("label"))
+    named = asked(hand, task=task, columns="other", label="y", heads="L1H1")
+    record = headscope.disable(**named).record
+    assert record.data.source.startswith("24 rows in memory: texts from other, labels from y")
+    missing = task.with_columns(y=pl.lit(None))
+    assert headscope.disable(**asked(hand, task=missing, columns=["other"], heads="L1H1"))
+    with pytest.raises(HeadscopeError, match="the column 'y' holds no label"):
+        headscope.disable(**(named | {"task": missing}))
+
+
+def test_rows_divided_by_another_seed_are_refused(hand: Hand) -> None:
+    texts = [f"The nurse number {number} thanked the pilot." for number in range(24)]
+    given: dict[str, Any] = {"task": (texts, LABELS), **QUIET}
+    tuned = headscope.finetune(model=hand.folder, epochs=1, seed=1, **given)
+    sentence = "rows of rows in memory that --seed 1 chose, and --seed 0 divides"
+    with pytest.raises(HeadscopeError, match=sentence):
+        headscope.disable(model=tuned, seed=0, heads="L1H1", **given)
+    assert headscope.disable(model=tuned, seed=1, heads="L1H1", **given)
+    other = (texts, [1 - label for label in LABELS])
+    assert headscope.disable(model=tuned, seed=0, heads="L1H1", task=other, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("values", "head", "classes", "labels"),
+    [
+        ([1, 2, 1, 2], ("1", "2", "3"), ("1", "2", "3"), [0, 1, 0, 1]),
+        ([0, 2, 0, 2], ("1", "2", "3"), ("1", "2", "3"), [0, 2, 0, 2]),
+        ([0, 2, 0, 2], ("a", "b", "c"), ("a", "b", "c"), [0, 2, 0, 2]),
+        ([0.0, 2.0, 0.0, 2.0], ("a", "b", "c"), ("a", "b", "c"), [0, 2, 0, 2]),
+        ([True, False, True, False], ("a", "b"), ("a", "b"), [1, 0, 1, 0]),
+        (["B", "a", "B", "a"], ("c", "b", "A"), ("c", "B", "a"), [1, 2, 1, 2]),
+        ([0, 2, 0, 2], (), ("0", "2"), [0, 1, 0, 1]),
+        ([0, "b", 0, "b"], (), ("0", "b"), [0, 1, 0, 1]),
+        ([np.int64(4), np.float32(0.5), 1, 2], ("a", "b"), (), [4, 0.5, 1, 2]),
+    ],
+)
+def test_labels_in_memory_mean_what_they_say(
+    values: list[Any], head: tuple[str, ...], classes: tuple[str, ...], labels: list[float]
+) -> None:
+    texts = [f"the text number {number}" for number in range(4)]
+    rows = {"sentence": texts, "when": [np.datetime64("2020-01-01")] * 4, "label": values}
+    task = find(written_rows("task", {"train": rows, "test": rows}, Chosen(), head).path)
+    assert (task.labels, task.name[:5]) == (classes, "rows-")
+    data = load_data(task)
+    assert data.validation.labels.tolist() == data.train.labels.tolist() == labels
+    assert data.source.startswith("8 rows in memory: texts from sentence, labels from label")
 
 
 # ---- what an editor and a notebook are told

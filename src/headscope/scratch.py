@@ -33,3 +33,18 @@ def was_in_memory(path: object) -> bool:
     (True, False)
     """
     return _PREFIX in str(path)
+
+
+def in_words(path: Path) -> str | None:
+    """What was in memory and is now in a folder of this process, or in a file there.
+
+    Args:
+        path: The folder or the file.
+
+    Returns:
+        What the folder's file `NAME` says; None where nothing says that it was in memory.
+    """
+    said = (path if path.is_dir() else path.parent) / NAME
+    if was_in_memory(path) and said.is_file():
+        return said.read_text(encoding="utf-8")
+    return None

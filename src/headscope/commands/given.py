@@ -5,7 +5,7 @@ models, rows, heads and folders to names and paths.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,6 +18,7 @@ from headscope.scratch import scratch
 if TYPE_CHECKING:
     from transformers import Pipeline, PreTrainedModel
 
+    from headscope.commands.rows_in_hand import Written
     from headscope.model.model import Model
 
     ModelLike: TypeAlias = str | Path | Model | PreTrainedModel | Pipeline | Run
@@ -61,10 +62,10 @@ def asked_of(command: str, names: Iterable[str], given: Mapping[str, object]) ->
     for name in in_memory:
         asked[name] = _model(name, asked[name], tokenizer)
     if "task" in asked and "task" in known:
-        asked["task"] = _task(asked, models)
+        _take(asked, "task", _rows(asked, models), known)
     text = asked.get("text")
     if "text" in known and text is not None and not isinstance(text, str | PathLike):
-        asked["text"] = _texts(text)
+        _take(asked, "text", _texts(text), known)
     if "heads" in asked and "heads" in known:
         asked["heads"] = heads_spec(asked["heads"])
     for name in _JOINED:
@@ -110,32 +111,41 @@ def _model(name: str, value: object, tokenizer: object) -> object:
     return path_of_model(name, value, tokenizer)
 
 
-def _task(asked: Mapping[str, object], models: Sequence[str]) -> object:
-    """The name or the folder of a task."""
+def _take(
+    asked: dict[str, object], name: str, written: Written | None, known: Collection[str]
+) -> None:
+    """Put a file in the place of what was in memory; its text columns too, where known."""
+    if written is None:
+        return
+    asked[name] = str(written.path)
+    if "columns" in known and asked.get("columns") is None and written.texts is not None:
+        asked["columns"] = written.texts
+
+
+def _rows(asked: Mapping[str, object], models: Sequence[str]) -> Written | None:
+    """The file or the folder of rows in memory; None for a name or a path."""
     task = asked["task"]
     if task is None or isinstance(task, str | PathLike | bool | int | float):
-        return task
-    from headscope.commands.rows_in_hand import folder_of_rows
+        return None
+    from headscope.commands.rows_in_hand import written_rows
+    from headscope.tasks import Chosen
 
-    seed, quiet = asked.get("seed", 0), asked.get("quiet", False)
-    head = _classes_of(asked[models[-1]]) if models else ()
-    return str(
-        folder_of_rows(
-            "task",
-            task,
-            # The settings refuse a seed that is none.
-            seed=seed if isinstance(seed, int) and seed >= 0 else 0,
-            head=head,
-            quiet=quiet is True,
-        )
+    columns, label = asked.get("columns"), asked.get("label")
+    if isinstance(columns, str):
+        columns = (columns,)
+    # The settings refuse what is none of these.
+    chosen = Chosen(
+        tuple(map(str, columns)) if isinstance(columns, list | tuple) else None,
+        label if isinstance(label, str) else None,
     )
+    return written_rows("task", task, chosen, _classes_of(asked[models[-1]]) if models else ())
 
 
-def _texts(texts: object) -> str:
+def _texts(texts: object) -> Written:
     """The file of texts in memory."""
-    from headscope.commands.rows_in_hand import file_of_texts
+    from headscope.commands.rows_in_hand import written_texts
 
-    return str(file_of_texts(texts))
+    return written_texts(texts)
 
 
 def _classes_of(model: object) -> tuple[str, ...]:

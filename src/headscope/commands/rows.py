@@ -18,6 +18,7 @@ from headscope.results.record import DONE, Record
 from headscope.tasks import Chosen, find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
+from headscope.tasks.finding import where
 from headscope.tasks.texts import read_texts, without_rows
 
 
@@ -92,14 +93,16 @@ def check_division(model: Model, task: Task, data: Data, seed: int) -> tuple[str
     Raises:
         HeadscopeError: The model was fine-tuned on another division of the same file.
     """
-    trained = fine_tuned_on(model) if task.file is not None else None
+    if task.file is None:
+        return ()
+    trained = fine_tuned_on(model)
     if trained is None or trained.data.source != data.source or trained.data.hash == data.hash:
         return ()
     if trained.seed != seed:
         raise HeadscopeError(
-            f"{model.name} was fine-tuned on rows of {task.file} that --seed {trained.seed} chose, "
-            f"and --seed {seed} divides the file otherwise, so that rows to validate would be ones "
-            f"it was trained on: give --seed {trained.seed}"
+            f"{model.name} was fine-tuned on rows of {where(task.file)} that --seed {trained.seed} "
+            f"chose, and --seed {seed} divides them otherwise, so that rows to validate would be "
+            f"ones it was trained on: give --seed {trained.seed}"
         )
     return (
         f"{task.name} or its columns are not what they were when {model.name} was fine-tuned on "

@@ -1,14 +1,14 @@
-"""Rows in hand as a task: a data frame, a data set, a dictionary of columns, a list of rows.
+"""Rows in hand as a file: a data frame, a data set, a dictionary of columns, a list of rows.
 
-They are written as a task folder of this process, named by the hash of their content, and read as
-every other task is. Which columns are the texts and which is the label is guessed, and said.
+They are written into a folder of this process that is named by the hash of their content, and are
+guessed and divided there as every table of the user's own (`tasks.own`).
 """
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,118 +16,95 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from headscope.errors import HeadscopeError
+from headscope.errors import HeadscopeError, refusing
 from headscope.model.texts import split_of
-from headscope.progress import say_notes
 from headscope.scratch import NAME, scratch
+from headscope.tasks import Chosen
+from headscope.tasks.guessing import is_missing
+from headscope.tasks.labels import word
+from headscope.tasks.own import VALIDATION, own_task
 
-LABELS = (
-    "label", "labels", "y", "target", "class", "category", "score", "similarity", "rating",
-    "gold_label",
-)  # fmt: skip
-"""What a column of labels is called, the likeliest first."""
-_NO_TEXTS = ("id", "idx", "index", "guid", "uid")
-_VALIDATION = ("validation", "dev", "valid", "val", "test")
+_VALIDATION = (*VALIDATION, "test")
 _SHAPES = "a data frame, a datasets.Dataset, a dictionary of columns, or rows such as ('a text', 1)"
-_MOST_CLASSES = 50
-"""More whole numbers than these are scores."""
-_VALIDATION_SHARE = 0.2
+_PAIR = ("sentence1", "sentence2")
 
 
 @dataclass(frozen=True)
-class Columns:
+class Rows:
     """Rows by column.
 
     Attributes:
         called: What the user gave, for messages.
         values: The values of every column by its name.
         classes: The names of classes by column, where the data set itself says them.
+        texts: The text columns, where it is not to be guessed which they are.
     """
 
     called: str
     values: dict[str, list[Any]]
-    classes: Mapping[str, Sequence[str]]
+    classes: dict[str, Sequence[str]]
+    texts: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values()), []))
 
-    def take(self, rows: Iterable[int]) -> "Columns":
-        """The rows with these indices."""
-        chosen = list(rows)
-        return replace(self, values={k: [v[i] for i in chosen] for k, v in self.values.items()})
-
 
 @dataclass(frozen=True)
-class Roles:
-    """Which columns are the texts and which is the label.
+class Written:
+    """A file of what was in memory, or a folder with a file for each split.
 
     Attributes:
-        texts: The one or two text columns.
-        label: The label column.
-        classes: The names of the classes in their order; none for a regression.
-        limits: The lowest and the highest score of a regression.
+        path: The file or the folder.
+        texts: The text columns, where it is not to be guessed which they are.
     """
 
-    texts: tuple[str, ...]
-    label: str
-    classes: tuple[str, ...]
-    limits: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def said(self) -> str:
-        """What was taken for what, in a clause."""
-        kind = f"classes {', '.join(self.classes)}" if self.classes else "scores"
-        return f"texts from {' and '.join(self.texts)}, labels from {self.label} ({kind})"
+    path: Path
+    texts: tuple[str, ...] | None
 
 
-def folder_of_rows(
-    argument: str, given: object, *, seed: int, head: Sequence[str] = (), quiet: bool = False
-) -> Path:
-    """The folder of a task that holds these rows.
+def written_rows(argument: str, given: object, chosen: Chosen, head: Sequence[str] = ()) -> Written:
+    """Write rows as a table of the user's own.
 
     Args:
         argument: The name of the argument, for messages.
         given: A table, or a dictionary of splits.
-        seed: Splits rows that come without a split of their own.
+        chosen: The columns that the user named.
         head: The classes that the model's head tells apart, in their order, where they are known.
-        quiet: Whether to be silent about what was guessed.
 
     Raises:
-        HeadscopeError: It holds no rows with texts and labels.
+        HeadscopeError: It holds no rows with texts and labels, or a row has no label.
     """
     tables = _splits(argument, given)
     if len(tables) == 1 and len(tables[0]) < 2:
         raise HeadscopeError(
             f"{argument} holds one row, and some are kept for validation: give at least two"
         )
-    roles = _roles(argument, tables, head)
-    note = ""
-    if len(tables) == 1:
-        (table,) = tables
-        order = np.random.default_rng(seed).permutation(len(table)).tolist()
-        kept = max(1, round(_VALIDATION_SHARE * len(table)))
-        tables = [table.take(sorted(order[kept:])), table.take(sorted(order[:kept]))]
-        note = (
-            f", split by the seed {seed} into {len(tables[0])} for training and {len(tables[1])} "
-            "for validation"
-        )
-    frames = [_frame(argument, table, roles) for table in tables]
-    digest = hashlib.sha256(repr(roles).encode())
-    for frame in frames:
-        digest.update(json.dumps(frame.to_dict(as_series=False)).encode())
-    said = f"{sum(map(len, frames)):,} rows in memory: {roles.said}{note}"
-    say_notes([f"{argument}: {said}"], quiet=quiet)
-    folder = scratch("tasks") / f"rows-{digest.hexdigest()[:8]}"
-    folder.mkdir(exist_ok=True)
-    for name, frame in zip(("train", "validation"), frames, strict=True):
-        frame.write_parquet(folder / f"{name}.parquet")
-    (folder / NAME).write_text(said, encoding="utf-8")
-    (folder / "task.toml").write_text(_toml(roles), encoding="utf-8")
-    return folder
+    texts = chosen.columns or tables[0].texts
+    frames = [_frame(table) for table in tables]
+    content = [frame.to_dict(as_series=False) for frame in frames]
+    names = _class_names(tables, head)
+    # The same rows have the same name, whatever is read from them.
+    reading = _hash([names, texts, chosen.label])
+    folder = scratch("tasks") / reading / f"rows-{_hash(content)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / NAME).write_text(f"{sum(map(len, tables)):,} rows in memory", encoding="utf-8")
+    files = ("rows",) if len(frames) == 1 else ("train", "validation")
+    for file, frame in zip(files, frames, strict=True):
+        known = {name: {"names": names[name]} for name in frame.columns if name in names}
+        # As `datasets` writes them.
+        said = json.dumps({"info": {"features": known}})
+        with refusing(f"{argument} cannot be written as a table"):
+            path = folder / f"{file}.parquet"
+            _in_classes(frame, names).write_parquet(path, metadata={"huggingface": said})
+    written = path if len(frames) == 1 else folder
+    label = own_task(written, Chosen(texts, chosen.label)).label
+    for table in tables:
+        _check_labels(table, label)
+    return Written(written, texts)
 
 
-def file_of_texts(texts: Any) -> Path:
-    """The table of texts without labels, or of pairs of texts.
+def written_texts(texts: Any) -> Written:
+    """Write texts without labels, or pairs of texts.
 
     Raises:
         HeadscopeError: There is none, or one of them is no text.
@@ -136,26 +113,16 @@ def file_of_texts(texts: Any) -> Path:
     columns = {"text": split.first}
     if split.second is not None:
         columns["second"] = split.second
-    digest = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
-    path = scratch("texts") / f"texts-{digest[:8]}.parquet"
+    path = scratch("texts") / f"texts-{_hash(columns)}.parquet"
     pl.DataFrame(columns).write_parquet(path)
-    return path
+    return Written(path, tuple(columns))
 
 
-def _toml(roles: Roles) -> str:
-    lines = [f"columns = {_quoted(roles.texts)}", f"label = {_quoted([roles.label])[1:-1]}"]
-    if roles.classes:
-        lines.append(f"labels = {_quoted(roles.classes)}")
-    else:
-        lines.append(f"limits = [{roles.limits[0]!r}, {roles.limits[1]!r}]")
-    return "\n".join(lines) + "\n"
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
 
 
-def _quoted(names: Sequence[str]) -> str:
-    return json.dumps(list(names), ensure_ascii=False)
-
-
-def _splits(argument: str, given: object) -> list[Columns]:
+def _splits(argument: str, given: object) -> list[Rows]:
     """The training and the validation rows, or all rows where they are not split."""
     if not isinstance(given, Mapping) or not any(map(_is_table, given.values())):
         return [_columns(argument, given)]
@@ -169,14 +136,7 @@ def _splits(argument: str, given: object) -> list[Columns]:
     for wanted in _VALIDATION:
         for name in names:
             if str(name).startswith(wanted):
-                validation = _columns(f"{argument}[{name!r}]", given[name])
-                missing = [column for column in train.values if column not in validation.values]
-                if missing:
-                    raise HeadscopeError(
-                        f"{argument}[{name!r}] lacks {', '.join(missing)}, which "
-                        f"{argument}['train'] has: give both the same columns"
-                    )
-                return [train, validation]
+                return [train, _columns(f"{argument}[{name!r}]", given[name])]
     return [train]
 
 
@@ -189,7 +149,7 @@ def _is_table(value: object) -> bool:
     return isinstance(value, list) and any(isinstance(row, Mapping | tuple) for row in value[:1])
 
 
-def _columns(argument: str, given: Any) -> Columns:
+def _columns(argument: str, given: Any) -> Rows:
     """A table by column. Raises HeadscopeError for what is no table, or an empty one."""
     values: dict[str, list[Any]]
     classes: dict[str, Sequence[str]] = {}
@@ -216,7 +176,9 @@ def _columns(argument: str, given: Any) -> Columns:
         raise HeadscopeError(f"the columns of {argument} differ in length: {counted}")
     if not sum(lengths.values()):
         raise HeadscopeError(f"{argument} is empty: give at least two rows, as {_SHAPES}")
-    return Columns(argument, values, classes)
+    # The places of three values say which are the texts.
+    is_pair = isinstance(given, list | tuple) and tuple(values) == (*_PAIR, "label")
+    return Rows(argument, values, classes, _PAIR if is_pair else None)
 
 
 def _listed(argument: str, name: object, column: Any) -> list[Any]:
@@ -254,127 +216,93 @@ def _of_rows(argument: str, rows: Sequence[Any]) -> dict[str, list[Any]]:
             raise HeadscopeError(
                 f"the rows of {argument} differ in length: the first holds {len(first)} values"
             )
-        names = ["text", "label"] if len(first) == 2 else ["sentence1", "sentence2", "label"]
+        names = ["text", "label"] if len(first) == 2 else [*_PAIR, "label"]
         return {name: [row[number] for row in rows] for number, name in enumerate(names)}
     raise HeadscopeError(f"{argument} must be {_SHAPES}; its first row is a {type(first).__name__}")
 
 
-def _roles(argument: str, tables: Sequence[Columns], head: Sequence[str]) -> Roles:
-    """Guess which columns are what, from all rows."""
-    first = tables[0]
-    values = {
-        name: list(chain.from_iterable(one.values[name] for one in tables)) for name in first.values
-    }
-    table = replace(first, called=argument, values=values)
-    usable = [name for name in table.values if name.lower() not in _NO_TEXTS]
-    listed = ", ".join(table.values)
-    named = [name for known in LABELS for name in usable if name.lower() == known]
-    others = [name for name in usable if not _is_text(table.values[name])]
-    label = named[0] if named else (others[0] if len(others) == 1 else None)
-    texts = [name for name in usable if name != label and _is_text(table.values[name])]
-    if label is None:
-        raise HeadscopeError(
-            f"{argument} has no column that is known as the label (it has {listed}): call it label"
-        )
-    if len(texts) not in (1, 2):
-        raise HeadscopeError(
-            f"{argument} has {len(texts) or 'no'} text columns beside the label {label} (it has "
-            f"{listed}): keep the one or two that are the texts, and {label}"
-        )
-    for one in tables:
-        _check_labels(one, label)
-    classes, limits = _classes(argument, table, label, head)
-    return Roles(tuple(texts), label, classes, limits)
+def _frame(rows: Rows) -> pl.DataFrame:
+    """The rows as a table that can be written."""
+    with refusing(f"{rows.called} cannot be written as a table"):
+        return pl.DataFrame([_series(name, values) for name, values in rows.values.items()])
 
 
-def _check_labels(table: Columns, label: str) -> None:
+def _series(name: str, values: Sequence[object]) -> pl.Series:
+    """A column of one type: truth values, numbers, or texts.
+
+    Texts and numbers in one column are texts. What is neither becomes a list, which is taken for
+    neither a text nor a label.
+    """
+    plain = [_plain(value) for value in values]
+    known = [value for value in plain if not _is_nothing(value)]
+    if not all(isinstance(value, str | bool | int | float) for value in known):
+        return pl.Series(name, [[str(value)] for value in plain], dtype=pl.List(pl.String))
+    if not any(isinstance(value, str) for value in known):
+        if any(isinstance(value, float) for value in plain):
+            return pl.Series(name, plain, dtype=pl.Float64, strict=False)
+        kind = pl.Boolean if all(isinstance(value, bool) for value in known) else pl.Int64
+        return pl.Series(name, plain, dtype=kind if known else pl.Null)
+    texts = [None if _is_nothing(value) else str(value) for value in plain]
+    return pl.Series(name, texts, dtype=pl.String)
+
+
+def _plain(value: object) -> object:
+    """A value of Python for one of numpy's or pandas'."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Decimal):
+        return float(value)
+    # pandas has a missing value of its own.
+    return None if type(value).__name__ in ("NAType", "NaTType") else value
+
+
+def _is_nothing(value: object) -> bool:
+    """Whether a value is none of its column's type: None or NaN."""
+    return value is None or (isinstance(value, float) and is_missing(value))
+
+
+def _check_labels(rows: Rows, label: str) -> None:
     """Raises HeadscopeError where a row has no label."""
-    for row, value in enumerate(table.values[label], start=1):
-        if _is_missing(value):
+    for row, value in enumerate(rows.values[label], start=1):
+        if is_missing(_plain(value)):
             raise HeadscopeError(
-                f"row {row} of {table.called} has no label ({label} is {value}): give every row "
+                f"row {row} of {rows.called} has no label ({label} is {value}): give every row "
                 "one, or leave it out"
             )
 
 
-def _is_text(values: Sequence[Any]) -> bool:
-    known = [value for value in values if not _is_missing(value)]
-    return bool(known) and all(isinstance(value, str) for value in known)
+def _class_names(tables: Sequence[Rows], head: Sequence[str]) -> dict[str, list[str]]:
+    """The names of classes by column: those of a data set, else those of the model's head where
+    every value of the column is one of them, or the index of one.
+    """
+    names = {name: list(map(str, found)) for name, found in tables[0].classes.items()}
+    for name in tables[0].values:
+        columns = [table.values.get(name, []) for table in tables]
+        values = [_plain(value) for value in chain.from_iterable(columns)]
+        known = [value for value in values if not is_missing(value)]
+        if name not in names and known and (found := _of_head(known, head)):
+            names[name] = found
+    return names
 
 
-def _is_missing(value: object) -> bool:
-    # pandas has a missing value of its own.
-    is_nan = isinstance(value, float | np.floating) and math.isnan(value)
-    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
-
-
-def _classes(
-    argument: str, table: Columns, label: str, head: Sequence[str]
-) -> tuple[tuple[str, ...], tuple[float, float]]:
-    """The names of the classes, or the limits of scores."""
-    values = table.values[label]
-    if label in table.classes:
-        return tuple(map(str, table.classes[label])), (0.0, 0.0)
+def _of_head(values: Sequence[object], head: Sequence[str]) -> list[str]:
+    """The classes of a head in its order and in the spelling of the values; none for others."""
+    folded = {name.casefold() for name in head}
     if all(isinstance(value, str) for value in values):
-        names = sorted(set(values))
-        by_fold = {name.casefold(): name for name in names}
-        # The order of the model's head, where it is of these classes.
-        if len(head) >= len(names) and by_fold.keys() <= {name.casefold() for name in head}:
-            return tuple(by_fold.get(name.casefold(), name) for name in head), (0.0, 0.0)
-        return _two(argument, label, names), (0.0, 0.0)
-    numbers = [_number(argument, label, value) for value in values]
-    distinct = set(numbers)
-    is_whole = all(number.is_integer() for number in distinct)
-    if is_whole and min(distinct) >= 0 and max(distinct) < max(_MOST_CLASSES, len(head)):
-        count = int(max(distinct)) + 1
-        if len(head) >= count:
-            return tuple(head), (0.0, 0.0)
-        return _two(argument, label, [str(number) for number in range(count)]), (0.0, 0.0)
-    if len(distinct) < 2:
-        raise HeadscopeError(f"every label of {argument} is {values[0]}: nothing can be told apart")
-    return (), (min(numbers), max(numbers))
+        spelled = {str(value).strip().casefold(): str(value).strip() for value in values}
+        if spelled.keys() <= folded:
+            return [spelled.get(name.casefold(), name) for name in head]
+        return []
+    words = set(map(word, values))
+    indices = set(map(str, range(len(head))))
+    return list(head) if words <= indices or words <= folded else []
 
 
-def _two(argument: str, label: str, names: Sequence[str]) -> tuple[str, ...]:
-    if len(names) < 2:
-        raise HeadscopeError(
-            f"{argument} has one class in {label} ({', '.join(names)}): give rows of at least two"
-        )
-    return tuple(names)
-
-
-def _number(argument: str, label: str, value: object) -> float:
-    if not isinstance(value, bool | int | float | np.number | np.bool_):
-        raise HeadscopeError(
-            f"the labels of {argument} in {label} must be names of classes or numbers, got "
-            f"{value!r} ({type(value).__name__})"
-        )
-    return float(value)
-
-
-def _frame(argument: str, table: Columns, roles: Roles) -> pl.DataFrame:
-    """The rows as they are written: texts, and class names or scores."""
-    columns: dict[str, list[str | None] | list[str] | list[float]] = {}
-    for name in roles.texts:
-        values = table.values[name]
-        columns[name] = [None if _is_missing(value) else str(value) for value in values]
-    labels = table.values[roles.label]
-    if not roles.classes:
-        columns[roles.label] = [float(value) for value in labels]
-    elif isinstance(labels[0], str) and roles.label not in table.classes:
-        columns[roles.label] = [str(value) for value in labels]
-    else:
-        columns[roles.label] = [_class_name(argument, roles, value) for value in labels]
+def _in_classes(frame: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """The rows with the names of classes where these are numbers: an index would be taken first."""
+    columns = []
+    for column in frame:
+        words = list(map(word, column))
+        is_named = column.dtype.is_numeric() and set(words) <= set(names.get(column.name, ()))
+        columns.append(pl.Series(column.name, words) if is_named else column)
     return pl.DataFrame(columns)
-
-
-def _class_name(argument: str, roles: Roles, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    index: int = int(value)  # type: ignore[call-overload]
-    if not 0 <= index < len(roles.classes):
-        raise HeadscopeError(
-            f"the label {value} of {argument} is none of {', '.join(roles.classes)}: -1 marks rows "
-            "without a label, which cannot be used"
-        )
-    return roles.classes[index]

@@ -68,13 +68,13 @@ class Wanted:
             first = self.layouts[0].names
             missing = [repr(name) for name in first if name not in names]
             raise HeadscopeError(
-                f"{file.path} has no column {', '.join(missing)}: {self.task} needs "
+                f"{file.where} has no column {', '.join(missing)}: {self.task} needs "
                 f"{', '.join(first)}; the file has {', '.join(names) or 'none'}"
                 f"{' (is its delimiter another one?)' if len(names) == 1 else ''}"
             )
         for name in layout.names:
             if list(names).count(name) > 1:
                 raise HeadscopeError(
-                    f"{file.path} has more than one column {name!r}: rename or remove the others"
+                    f"{file.where} has more than one column {name!r}: rename or remove the others"
                 )
         return layout

@@ -12,7 +12,7 @@ import numpy as np
 from headscope.errors import HeadscopeError, reason, refusing
 from headscope.examples import Split
 from headscope.hub import reachable
-from headscope.scratch import NAME
+from headscope.scratch import in_words
 from headscope.tasks.base import Task
 from headscope.tasks.columns import Layout, Table, Values, Wanted
 from headscope.tasks.finding import Named, has_split, split_files
@@ -126,7 +126,9 @@ def _from_file(task: Task, file: Path, seed: int) -> Data:
     rows = _read_split(task, [named_file(file)])
     train, validation = divided(rows, task, seed)
     notes = (*task.guessed, *rows.notes, division_note(train, validation, task, seed))
-    return Data.of(replace(train, notes=()), replace(validation, notes=notes), str(file.resolve()))
+    return Data.of(
+        replace(train, notes=()), replace(validation, notes=notes), _source(task, file.resolve())
+    )
 
 
 def _from_folder(task: Task, folder: Path, *, needs_train: bool) -> Data:
@@ -137,15 +139,23 @@ def _from_folder(task: Task, folder: Path, *, needs_train: bool) -> Data:
     validation = replace(validation, notes=(*task.guessed, *validation.notes))
     if train is None:
         train = without_rows(validation)
-    said = folder / NAME
-    source = said.read_text(encoding="utf-8") if said.is_file() else str(folder)
-    return Data.of(train, validation, source)
+    return Data.of(train, validation, _source(task, folder))
+
+
+def _source(task: Task, path: Path) -> str:
+    """Where rows came from: a path; of rows in memory, what they were taken for and their hash."""
+    said = in_words(path)
+    if said is None:
+        return str(path)
+    texts = " and ".join(task.columns)
+    kind = f"classes {', '.join(task.labels)}" if task.labels else "scores"
+    return f"{said}: texts from {texts}, labels from {task.label} ({kind}), {task.name}"
 
 
 def _read_split(task: Task, files: Sequence[Named]) -> Split:
     """The rows of a split, from all of its files."""
     wanted = _wanted(task)
-    parts = [_split(task, read_table(file, wanted), str(file.path)) for file in files]
+    parts = [_split(task, read_table(file, wanted), file.where, file.called) for file in files]
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
@@ -162,8 +172,14 @@ def _wanted(task: Task) -> Wanted:
     )
 
 
-def _split(task: Task, table: Table, where: str) -> Split:
+def _split(task: Task, table: Table, where: str, called: str) -> Split:
     """The rows of a table, checked: no text empty, labels in range.
+
+    Args:
+        task: Its columns and labels.
+        table: What was read.
+        where: What an error calls the table.
+        called: What a note calls it.
 
     Raises:
         HeadscopeError: A label is wrong, or no row is left.
@@ -192,7 +208,7 @@ def _split(task: Task, table: Table, where: str) -> Split:
     ):
         if count:
             left_out = f"{count} of {len(table.rows)} rows left out"
-            notes += (f"{Path(where).name}: {left_out}, {why}",)
+            notes += (f"{called}: {left_out}, {why}",)
     labels = named_by_file([table.label[row] for row in kept], table.classes, task)
     return Split(
         first=tuple(texts[0][row] for row in kept),
@@ -258,7 +274,7 @@ def _from_hub(task: Task) -> Data:
         columns = [tables[stem][column][:] for column in names]
         rows = range(1, len(columns[-1]) + 1)
         table = Table(columns[:-1], columns[-1], task.columns, rows)
-        return _split(task, table, f"{source}/{stem}")
+        return _split(task, table, f"{source}/{stem}", stem)
 
     validation = next(stem for stem in task.validation if stem in tables)
     return Data.of(split("train"), split(validation), f"hub: {source}")

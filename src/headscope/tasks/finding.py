@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headscope.errors import HeadscopeError, refusing
+from headscope.scratch import in_words
 
 FORMATS = ("parquet", "jsonl", "json", "tsv", "csv")
 _SHOWN = 8
@@ -43,6 +44,24 @@ class Named:
         total = int(match["total"] or 0)
         number = int(match["number"] or 0)
         return cls(path, match["stem"].lower(), match["form"].lower(), number, total)
+
+    @property
+    def called(self) -> str:
+        """What a note calls it."""
+        return self.path.name if in_words(self.path) is None else where(self.path)
+
+    @property
+    def where(self) -> str:
+        """What an error calls it."""
+        return where(self.path)
+
+
+def where(path: Path) -> str:
+    """What an error calls a file or a folder: its path, unless it holds rows in memory."""
+    if in_words(path) is None:
+        return str(path)
+    split = f"{path.stem} " if path.stem in ("train", "validation") else ""
+    return f"{split}rows in memory"
 
 
 def has_split(folder: Path, stems: Sequence[str]) -> bool:

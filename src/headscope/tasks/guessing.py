@@ -26,6 +26,7 @@ LABELS = (
     "similarity",
     "rating",
     "stars",
+    "y",
 )
 """Names of columns that are taken for the label, in small letters, the likeliest first."""
 TEXTS = ("text", "sentence", "review", "question", "content", "comment", "title", "document")

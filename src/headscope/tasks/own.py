@@ -1,4 +1,6 @@
-"""Data of the user's own without a task.toml: a file, or a folder with a file for each split."""
+"""Data of the user's own without a task.toml: a file, or a folder with a file for each split. Rows
+in memory come as such a file or folder too.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +12,9 @@ import numpy.typing as npt
 
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
+from headscope.scratch import in_words
 from headscope.tasks.base import Task
-from headscope.tasks.finding import FORMATS, Named, has_split, split_files
+from headscope.tasks.finding import FORMATS, Named, has_split, split_files, where
 from headscope.tasks.guessing import (
     Columns,
     guessed_label,
@@ -89,21 +92,25 @@ def own_task(path: Path, chosen: Chosen = ALL_GUESSED) -> Task:
     is_folder = path.is_dir()
     files = own_files(path) if is_folder else [named_file(path)]
     columns = _joined_columns(files)
-    where = str(path)
+    called = where(path)
     if not any(columns.values()):
-        raise HeadscopeError(f"{where} is empty: a task needs at least one row, below a header")
+        raise HeadscopeError(f"{called} is empty: a task needs at least one row, below a header")
     label = chosen.label
-    texts = chosen.columns and named_columns(chosen.columns, columns, where)
+    texts = chosen.columns and named_columns(chosen.columns, columns, called)
     if label is None:
-        label = guessed_label(columns, texts or (), where)
-    found = label_of(label, columns, where, class_names(files[0], label))
-    texts = texts or guessed_texts(columns, label, where)
+        label = guessed_label(columns, texts or (), called)
+    found = label_of(label, columns, called, class_names(files[0], label))
+    texts = texts or guessed_texts(columns, label, called)
     if label in texts:
         raise HeadscopeError(
-            f"{where}: a column can be only one of the texts or the label, got "
+            f"{called}: a column can be only one of the texts or the label, got "
             f"{', '.join((*texts, label))}"
         )
+    is_in_memory = in_words(path) is not None
     name = path.resolve().name
+    if is_in_memory and not is_folder:
+        # The folder is named by the hash of the rows.
+        name = path.parent.name
     return Task(
         name=name,
         columns=texts,
@@ -113,7 +120,7 @@ def own_task(path: Path, chosen: Chosen = ALL_GUESSED) -> Task:
         limits=found.limits,
         folder=path if is_folder else None,
         file=None if is_folder else path,
-        guessed=_guesses(name, chosen, texts, found.sentence, columns),
+        guessed=_guesses(called if is_in_memory else name, chosen, texts, found.sentence, columns),
     )
 
 
@@ -158,9 +165,10 @@ def divided(split: Split, task: Task, seed: int) -> tuple[Split, Split]:
     numbers: dict[tuple[str, str], int] = {}
     groups = np.array([numbers.setdefault(pair, len(numbers)) for pair in texts])
     if len(numbers) < 2:
+        called = task.name if task.file is None else where(task.file)
         raise HeadscopeError(
-            f"{task.file} has only one text, and a single file is divided into training and "
-            "validation rows: give a file with more, or a folder with a validation file"
+            f"{called}: what has only one text cannot be divided into training and validation "
+            "rows: give more texts, or train and validation rows apart"
         )
     in_validation = _drawn(groups, len(numbers), seed)
     validation = split.take(np.flatnonzero(in_validation[groups]))
@@ -170,9 +178,12 @@ def divided(split: Split, task: Task, seed: int) -> tuple[Split, Split]:
 
 def division_note(train: Split, validation: Split, task: Task, seed: int) -> str:
     """How many rows a single file gave to each split, and how many were kept together."""
+    called = f"{task.name} is a single file, so its rows"
+    if task.file is not None and in_words(task.file) is not None:
+        called = "rows in memory: they come without splits, so they"
     note = (
-        f"{task.name} is a single file, so its rows were divided by --seed {seed}: {len(train)} to "
-        f"train, {len(validation)} to validate"
+        f"{called} were divided by --seed {seed}: {len(train)} to train, {len(validation)} to "
+        "validate"
     )
     rows = len(train) + len(validation)
     different = _different(train) + _different(validation)

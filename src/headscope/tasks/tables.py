@@ -54,7 +54,7 @@ def read_columns(file: Named) -> dict[str, list[object]]:
     """
     _check_whole(file)
     if file.form == "parquet":
-        with refusing(f"{file.path} cannot be read as parquet", "make the file again"):
+        with refusing(f"{file.where} cannot be read as parquet", "make the file again"):
             try:
                 frame = pl.read_parquet(file.path, glob=False, hive_partitioning=False)
             except pl.exceptions.PanicException as error:
@@ -75,23 +75,23 @@ def class_names(file: Named, label: str) -> tuple[str, ...]:
     """The names of the classes that a Parquet file itself says; none for other files."""
     if file.form != "parquet":
         return ()
-    with refusing(f"{file.path} cannot be read as parquet", "make the file again"):
+    with refusing(f"{file.where} cannot be read as parquet", "make the file again"):
         return _classes(pl.read_parquet_metadata(file.path), label)
 
 
 def _check_whole(file: Named) -> None:
     """Refuse a file that is not there, and what git-lfs left in its place."""
-    with refusing(f"{file.path} cannot be read"), file.path.open("rb") as opened:
+    with refusing(f"{file.where} cannot be read"), file.path.open("rb") as opened:
         start = opened.read(len(_POINTER))
     if start == _POINTER:
         raise HeadscopeError(
-            f"{file.path} is a pointer of git-lfs in place of the file: fetch it with git lfs pull"
+            f"{file.where} is a pointer of git-lfs in place of the file: fetch it with git lfs pull"
         )
 
 
 def read_text(file: Named) -> str:
     """The text of a file, of which a byte order mark tells the encoding; else it is UTF-8."""
-    with refusing(f"{file.path} cannot be read", "make the file again, or unpack it"):
+    with refusing(f"{file.where} cannot be read", "make the file again, or unpack it"):
         data = file.path.read_bytes()
         if file.form.endswith(".gz"):
             try:
@@ -103,12 +103,12 @@ def read_text(file: Named) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise HeadscopeError(
-            f"{file.path} cannot be read as {file.form}: it is not UTF-8 (byte {error.start}): "
+            f"{file.where} cannot be read as {file.form}: it is not UTF-8 (byte {error.start}): "
             "save it as UTF-8"
         ) from error
     if "\0" in text:
         raise HeadscopeError(
-            f"{file.path} holds NUL characters, so it is damaged or not UTF-8: save it as UTF-8"
+            f"{file.where} holds NUL characters, so it is damaged or not UTF-8: save it as UTF-8"
         )
     return text
 
@@ -131,8 +131,8 @@ def _parquet(file: Named, wanted: Wanted) -> Table:
     label = frame[layout.label]
     if label.dtype.is_nested() or label.dtype.is_temporal() or label.dtype == pl.Binary:
         raise HeadscopeError(
-            f"{path}: the label column {layout.label!r} is of type {label.dtype}: expected a class "
-            "name, its index, or a number in every row"
+            f"{file.where}: the label column {layout.label!r} is of type {label.dtype}: expected a "
+            "class name, its index, or a number in every row"
         )
     notes = [note for _, note in texts if note]
     rows = range(1, len(frame) + 1)
@@ -146,10 +146,10 @@ def _text_column(column: pl.Series, file: Named) -> tuple[Values, str]:
     if kind in (pl.String, pl.Categorical, pl.Enum, pl.Null):
         return column.cast(pl.String).to_list(), ""
     if kind.is_numeric():
-        note = f"{file.path.name}: the column {column.name!r} holds numbers, taken as texts"
+        note = f"{file.called}: the column {column.name!r} holds numbers, taken as texts"
         return column.cast(pl.String).to_list(), note
     raise HeadscopeError(
-        f"{file.path}: the column {column.name!r} is of type {kind}: expected a text in every row"
+        f"{file.where}: the column {column.name!r} is of type {kind}: expected a text in every row"
     )
 
 
@@ -178,7 +178,7 @@ def _json(text: str, file: Named) -> list[tuple[int, dict[str, object]]]:
         return _json_lines(text, file)
     rows = _parsed(text, file, "")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise HeadscopeError(f"{file.path} is not an array of objects, one for every row")
+        raise HeadscopeError(f"{file.where} is not an array of objects, one for every row")
     return list(enumerate(rows, start=1))
 
 
@@ -186,7 +186,7 @@ def _object(line: str, file: Named, where: str) -> dict[str, object]:
     value = _parsed(line, file, where)
     if not isinstance(value, dict):
         raise HeadscopeError(
-            f'{file.path}{where}: expected an object such as {{"text": ..., "label": ...}}, got '
+            f'{file.where}{where}: expected an object such as {{"text": ..., "label": ...}}, got '
             f"{line.strip()[:40]}"
         )
     return value
@@ -204,7 +204,7 @@ def _parsed(text: str, file: Named, where: str) -> object:
         if where and isinstance(error, json.JSONDecodeError):
             why = f"{error.msg} (column {error.colno})"
         raise HeadscopeError(
-            f"{file.path} cannot be read as {file.form}{where}: {why}; correct it"
+            f"{file.where} cannot be read as {file.form}{where}: {why}; correct it"
         ) from error
     return value
 
@@ -242,13 +242,12 @@ def _number_note(values: Values, rows: Sequence[int], name: str, file: Named) ->
     for number, value in zip(rows, values, strict=True):
         if isinstance(value, list | dict | bool):
             raise HeadscopeError(
-                f"{file.path}, row {number}: the text in {name!r} is {str(value)[:40]!r}: expected "
-                "a text"
+                f"{file.where}, row {number}: the text in {name!r} is {str(value)[:40]!r}: "
+                "expected a text"
             )
     numbers = sum(isinstance(value, int | float) for value in values)
     return (
-        f"{file.path.name}: {numbers} of {len(values)} texts in {name!r} are numbers, taken as "
-        "texts"
+        f"{file.called}: {numbers} of {len(values)} texts in {name!r} are numbers, taken as texts"
     )
 
 
@@ -258,5 +257,5 @@ def _check_characters(column: Sequence[str | None], rows: Sequence[int], file: N
         "".join(filter(None, column)).encode()
     except UnicodeEncodeError:
         for number, text in zip(rows, column, strict=True):
-            with refusing(f"{file.path}, row {number}: a text is no Unicode", "mend its \\u"):
+            with refusing(f"{file.where}, row {number}: a text is no Unicode", "mend its \\u"):
                 (text or "").encode()

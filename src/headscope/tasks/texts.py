@@ -97,7 +97,7 @@ def _columns(
     notes: tuple[str, ...] = ()
     if given is None:
         names = guessed_texts(columns, None, where)
-        notes = (texts_note(file.path.name, names, columns),)
+        notes = (texts_note(file.called, names, columns),)
     else:
         names = named_columns(given, columns, where)
     # A table is read with a label: a text stands in for it.
