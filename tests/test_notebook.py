@@ -419,6 +419,29 @@ def test_a_data_set_in_which_a_row_has_no_class_is_refused(hand: Hand) -> None:
         headscope.disable(**asked(hand, task=Data(**vars(data))))
 
 
+def test_a_data_set_numbers_its_classes_by_their_index() -> None:
+    texts = [f"the text number {number}" for number in range(4)]
+
+    class Data(SimpleNamespace):
+        column_names = ("text", "label")
+
+        def __getitem__(self, name: str) -> list[Any]:
+            return texts if name == "text" else [1, 2, 0, 1]
+
+    def data(*names: str) -> Data:
+        return Data(features={"text": object(), "label": SimpleNamespace(names=list(names))})
+
+    def labels(train: Data, validation: Data) -> list[int]:
+        given = {"train": train, "validation": validation}
+        path = written_rows("task", given, Chosen(), ("3", "2", "1")).path
+        found: list[int] = load_data(find(path)).validation.labels.tolist()
+        return found
+
+    assert labels(data("1", "2", "3"), data("1", "2", "3")) == [1, 2, 0, 1]
+    with pytest.raises(HeadscopeError, match="validation rows in memory says that its classes are"):
+        labels(data("1", "2", "3"), data("3", "2", "1"))
+
+
 def test_both_texts_of_a_pair_count_also_where_one_is_a_word(hand: Hand) -> None:
     """Nothing is guessed of what stands in a place: a column of single words is no text else."""
     pairs = [(text, "Yes") for text in TEXTS]
@@ -464,6 +487,7 @@ def test_rows_divided_by_another_seed_are_refused(hand: Hand) -> None:
         ([0, 2, 0, 2], (), ("0", "2"), [0, 1, 0, 1]),
         ([0, "b", 0, "b"], (), ("0", "b"), [0, 1, 0, 1]),
         ([np.int64(4), np.float32(0.5), 1, 2], ("a", "b"), (), [4, 0.5, 1, 2]),
+        ([2**70, 1, 2**70, 1], ("a", "b"), ("1", str(2**70)), [1, 0, 1, 0]),
     ],
 )
 def test_labels_in_memory_mean_what_they_say(

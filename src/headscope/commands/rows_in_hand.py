@@ -27,6 +27,7 @@ from headscope.tasks.own import VALIDATION, own_task
 _VALIDATION = (*VALIDATION, "test")
 _SHAPES = "a data frame, a datasets.Dataset, a dictionary of columns, or rows such as ('a text', 1)"
 _PAIR = ("sentence1", "sentence2")
+_MOST = 2**63
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Rows:
 
     called: str
     values: dict[str, list[Any]]
-    classes: dict[str, Sequence[str]]
+    classes: dict[str, list[str]]
     texts: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
@@ -82,20 +83,21 @@ def written_rows(argument: str, given: object, chosen: Chosen, head: Sequence[st
     texts = chosen.columns or tables[0].texts
     frames = [_frame(table) for table in tables]
     content = [frame.to_dict(as_series=False) for frame in frames]
-    names = _class_names(tables, head)
+    of_head = _of_head(tables, head)
+    classes = [of_head | table.classes for table in tables]
     # The same rows have the same name, whatever is read from them.
-    reading = _hash([names, texts, chosen.label])
+    reading = _hash([classes, texts, chosen.label])
     folder = scratch("tasks") / reading / f"rows-{_hash(content)}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NAME).write_text(f"{sum(map(len, tables)):,} rows in memory", encoding="utf-8")
     files = ("rows",) if len(frames) == 1 else ("train", "validation")
-    for file, frame in zip(files, frames, strict=True):
-        known = {name: {"names": names[name]} for name in frame.columns if name in names}
+    for file, frame, known in zip(files, frames, classes, strict=True):
         # As `datasets` writes them.
-        said = json.dumps({"info": {"features": known}})
+        features = {name: {"names": names} for name, names in known.items()}
+        said = json.dumps({"info": {"features": features}})
         with refusing(f"{argument} cannot be written as a table"):
             path = folder / f"{file}.parquet"
-            _in_classes(frame, names).write_parquet(path, metadata={"huggingface": said})
+            _in_classes(frame, of_head).write_parquet(path, metadata={"huggingface": said})
     written = path if len(frames) == 1 else folder
     label = own_task(written, Chosen(texts, chosen.label)).label
     for table in tables:
@@ -152,7 +154,7 @@ def _is_table(value: object) -> bool:
 def _columns(argument: str, given: Any) -> Rows:
     """A table by column. Raises HeadscopeError for what is no table, or an empty one."""
     values: dict[str, list[Any]]
-    classes: dict[str, Sequence[str]] = {}
+    classes: dict[str, list[str]] = {}
     if isinstance(given, pl.LazyFrame):
         given = given.collect()
     if isinstance(given, pl.DataFrame):
@@ -163,7 +165,7 @@ def _columns(argument: str, given: Any) -> Rows:
         values = {str(name): list(given[name]) for name in given.column_names}
         features = given.features or {}
         named = {name: getattr(feature, "names", None) for name, feature in features.items()}
-        classes = {name: names for name, names in named.items() if names}
+        classes = {str(name): list(map(str, names)) for name, names in named.items() if names}
     elif isinstance(given, Mapping):
         values = {str(name): _listed(argument, name, column) for name, column in given.items()}
     elif isinstance(given, list | tuple):
@@ -237,7 +239,9 @@ def _series(name: str, values: Sequence[object]) -> pl.Series:
     known = [value for value in plain if not _is_nothing(value)]
     if not all(isinstance(value, str | bool | int | float) for value in known):
         return pl.Series(name, [[str(value)] for value in plain], dtype=pl.List(pl.String))
-    if not any(isinstance(value, str) for value in known):
+    # An integer that 64 bits do not hold is written as a text.
+    too_large = any(isinstance(value, int) and abs(value) >= _MOST for value in known)
+    if not too_large and not any(isinstance(value, str) for value in known):
         if any(isinstance(value, float) for value in plain):
             return pl.Series(name, plain, dtype=pl.Float64, strict=False)
         kind = pl.Boolean if all(isinstance(value, bool) for value in known) else pl.Int64
@@ -271,35 +275,35 @@ def _check_labels(rows: Rows, label: str) -> None:
             )
 
 
-def _class_names(tables: Sequence[Rows], head: Sequence[str]) -> dict[str, list[str]]:
-    """The names of classes by column: those of a data set, else those of the model's head where
-    every value of the column is one of them, or the index of one.
+def _of_head(tables: Sequence[Rows], head: Sequence[str]) -> dict[str, list[str]]:
+    """The classes of the model's head by the columns whose every value is one of them, or the index
+    of one. What a data set says itself counts before.
     """
-    names = {name: list(map(str, found)) for name, found in tables[0].classes.items()}
+    found = {}
     for name in tables[0].values:
         columns = [table.values.get(name, []) for table in tables]
         values = [_plain(value) for value in chain.from_iterable(columns)]
         known = [value for value in values if not is_missing(value)]
-        if name not in names and known and (found := _of_head(known, head)):
-            names[name] = found
-    return names
+        is_said = any(name in table.classes for table in tables)
+        if known and not is_said and (names := _in_order(known, head)):
+            found[name] = names
+    return found
 
 
-def _of_head(values: Sequence[object], head: Sequence[str]) -> list[str]:
+def _in_order(values: Sequence[object], head: Sequence[str]) -> list[str]:
     """The classes of a head in its order and in the spelling of the values; none for others."""
     folded = {name.casefold() for name in head}
     if all(isinstance(value, str) for value in values):
         spelled = {str(value).strip().casefold(): str(value).strip() for value in values}
-        if spelled.keys() <= folded:
-            return [spelled.get(name.casefold(), name) for name in head]
-        return []
+        is_of_head = spelled.keys() <= folded
+        return [spelled.get(name.casefold(), name) for name in head] if is_of_head else []
     words = set(map(word, values))
     indices = set(map(str, range(len(head))))
     return list(head) if words <= indices or words <= folded else []
 
 
 def _in_classes(frame: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """The rows with the names of classes where these are numbers: an index would be taken first."""
+    """The rows with a head's classes as texts where these are numbers: else they were indices."""
     columns = []
     for column in frame:
         words = list(map(word, column))
