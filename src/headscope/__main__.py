@@ -11,7 +11,7 @@ def main() -> None:
         stopping.listen()
         from headscope.cli import run
 
-        code = run()
+        code = stopping.ended(run())
     except BaseException as error:
         # In the middle of an import Ctrl-C can come out as any exception.
         if not stopping.Stop.code and not isinstance(error, KeyboardInterrupt):

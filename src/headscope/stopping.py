@@ -25,9 +25,11 @@ class Stop:
 
     Attributes:
         code: The exit code; 0 while nothing has.
+        is_waiting: Whether it waits for the end of an import.
     """
 
     code = 0
+    is_waiting = False
 
 
 def listen() -> None:
@@ -60,6 +62,18 @@ def say(error: BaseException | None = None) -> int:
     return code
 
 
+def ended(code: int) -> int:
+    """The exit code of a command that came to its end: of a stop, where one still waited.
+
+    Python takes its answers to signals back as it ends, and an alarm without one kills.
+    """
+    if not Stop.is_waiting:
+        return code
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    Stop.is_waiting = False
+    return say()
+
+
 def unheard() -> int:
     """Let nothing more be written to a pipe that nobody reads; returns the exit code."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -87,6 +101,7 @@ def _stop(code: int, frame: FrameType | None) -> None:
     # What a library cannot raise further would be written beside the sentence.
     sys.unraisablehook = lambda _: None
     if is_first and _is_importing(frame) and hasattr(signal, "setitimer"):
+        Stop.is_waiting = True
         signal.signal(signal.SIGALRM, _look_again)
         signal.setitimer(signal.ITIMER_REAL, _SOON)
         return
@@ -102,6 +117,7 @@ def _look_again(number: int, frame: FrameType | None) -> None:
 
 
 def _raise() -> None:
+    Stop.is_waiting = False
     raise Terminated if Stop.code == TERMINATED else KeyboardInterrupt
 
 
