@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 import headscope
+from headscope.names import SIGNIFICANT
 from headscope.replication.claims.frames import MARGIN, frame_heads
 from headscope.results.numbers import p_value
 from language_results import languages
