@@ -135,6 +135,39 @@ def test_pooling_is_what_the_folder_says(tmp_path: Path) -> None:
     assert "the mean over tokens is taken" in notes[0]
 
 
+class Letters:
+    """Stands for a tokenizer of single letters."""
+
+    def __init__(self, ids: dict[str, int]) -> None:
+        self.ids = ids
+
+    def __call__(self, text: str) -> dict[str, list[int]]:
+        return {"input_ids": [self.ids[text]]}
+
+
+def test_what_else_a_folder_says_is_followed_or_refused(tmp_path: Path) -> None:
+    folder = embedder_folder("bert", tmp_path)
+    said = {"pooling_mode": "mean", "include_prompt": False}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(said))
+    assert pooling_of(folder, "m")[0] == Pooling("mean")
+    with pytest.raises(HeadscopeError, match="leaves the tokens of its prompt out of the mean"):
+        pooling_of(folder, "m", prompt="query: ")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 8}')
+    assert pooling_of(folder, "m")[0].longest == 8
+    with pytest.raises(HeadscopeError, match="more than the 8 tokens"):
+        headscope.alike(str(folder), "the nurse thanked the pilot " * 3, "the pilot")
+    model = load(folder)
+    lower = Pooling("mean", is_lower=True)
+    for letters, is_refused in (({"A": 5, "a": 6}, True), ({"A": 6, "a": 6}, False)):
+        tokenizer: Any = Letters(letters)
+        model.tokenizer = tokenizer
+        if is_refused:
+            with pytest.raises(HeadscopeError, match="puts texts into small letters first"):
+                as_embedder(model, lower)
+        else:
+            assert as_embedder(model, lower).puts_out == "vectors"
+
+
 def test_the_loss_is_of_the_scaled_label() -> None:
     task = find("stsb").as_similarity()
     found = losses(task, np.array([0.0, 5.0, 2.5]), np.array([[0.0], [0.5], [0.5]], np.float32))

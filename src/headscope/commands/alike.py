@@ -70,11 +70,11 @@ def alike(
     say_notes(notes, quiet=False)
     embedder = as_embedder(load(name), pooling)
     split = Split((first,), (second,), np.zeros(1))
-    pairs = TextPairs.of(split, embedder.tokenizer, embedder.max_length, pooling.prompt)
+    limit = min(embedder.max_length, pooling.longest or embedder.max_length)
+    pairs = TextPairs.of(split, embedder.tokenizer, limit, pooling.prompt)
     if pairs.encoded.truncated:
         raise HeadscopeError(
-            f"a text has more than the {embedder.max_length} tokens that {name} can read: give a "
-            "shorter one"
+            f"a text has more than the {limit} tokens that {name} can read: give a shorter one"
         )
     scorer = scorer_of(Scorer(embedder, pairs.encoded, mode, precision="fp32"), pairs)
     whole = float(scorer.unchanged[0, 0])

@@ -51,7 +51,7 @@ def open_scored(
     loaded = load(model, seed=seed)
     pooling, said = pooling_of(find_source(model).folder, model, settings.pool, settings.prompt)
     loaded = as_embedder(loaded, pooling)
-    limit = min(settings.max_length, loaded.max_length)
+    limit = min(settings.max_length, loaded.max_length, pooling.longest or loaded.max_length)
     pairs = TextPairs.of(validation, loaded.tokenizer, limit, pooling.prompt)
     notes = (*note, *loaded.notes, *said, *data.train.notes, *validation.notes)
     notes += (*check_division(loaded, task, data, seed), *majority_note(task, data))

@@ -79,6 +79,11 @@ def as_embedder(model: Model, pooling: Pooling) -> Model:
         raise HeadscopeError(
             f"--pool cls: a text of {model.name} does not begin with [CLS]: give --pool mean"
         )
+    if pooling.is_lower and tokenizer("A")["input_ids"] != tokenizer("a")["input_ids"]:
+        raise HeadscopeError(
+            f"{model.name} puts texts into small letters first (do_lower_case in "
+            "sentence_bert_config.json) and its tokenizer does not: that is not done here"
+        )
     encoder: Any = model.hf.base_model
     embedder = copy.copy(model)
     hf: Any = Embedder(encoder, pooling.pool)

@@ -22,10 +22,14 @@ class Pooling:
         pool: "mean": the mean of the last layer's states over all tokens, special ones included;
             "cls": the state of [CLS].
         prompt: What stands before every text, as in "query: ".
+        longest: How many tokens of a text are read at most; None for all that the encoder can read.
+        is_lower: Whether texts are put into small letters first.
     """
 
     pool: Pool
     prompt: str = ""
+    longest: int | None = None
+    is_lower: bool = False
 
 
 def says_pooling(folder: Path) -> bool:
@@ -48,8 +52,8 @@ def pooling_of(
         The pooling, and what the user must know of it.
 
     Raises:
-        HeadscopeError: The folder says something that cannot be followed: another pooling, or
-            layers behind it.
+        HeadscopeError: The folder says something that cannot be followed: another pooling, layers
+            behind it, or a prompt that is left out of the mean.
     """
     notes = []
     if behind := [kind for kind in _kinds(folder) if kind not in _HARMLESS]:
@@ -69,7 +73,21 @@ def pooling_of(
         prompt = _default_prompt(folder)
         if prompt:
             notes.append(f"{prompt!r} stands before every text, as the folder of {name} says")
-    return Pooling(pool, prompt), tuple(notes)
+    file = _pooling_file(folder)
+    said = {} if file is None else _object(file)
+    if prompt and pool == "mean" and said.get("include_prompt") is False:
+        raise HeadscopeError(
+            f"{name} leaves the tokens of its prompt out of the mean (include_prompt in "
+            "1_Pooling), which is not done here: give --prompt '' for texts without a prompt"
+        )
+    texts = _object(folder / "sentence_bert_config.json")
+    longest = texts.get("max_seq_length")
+    return Pooling(
+        pool,
+        prompt,
+        longest if isinstance(longest, int) and longest > 0 else None,
+        texts.get("do_lower_case") is True,
+    ), tuple(notes)
 
 
 def _pooling_file(folder: Path) -> Path | None:
@@ -125,6 +143,12 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
     file = folder / "modules.json"
     listed = _json(file) if file.is_file() else []
     return [module for module in listed if isinstance(module, dict)]
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """What a file of settings holds; nothing where there is none."""
+    said = _json(file) if file.is_file() else {}
+    return said if isinstance(said, dict) else {}
 
 
 def _json(file: Path) -> Any:
