@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModel
 
@@ -25,7 +26,8 @@ from headscope.examples import Split
 from headscope.model.embedder import as_embedder
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.pooling import Pool, Pooling, pooling_of
+from headscope.model.pooling import Pool, Pooling, pooling_of, says_pooling
+from headscope.model.source import find as find_source
 from headscope.model.tap import Mode
 from headscope.model.text_pairs import TextPairs
 from headscope.tasks import find
@@ -114,25 +116,55 @@ def test_a_model_keeps_its_own_head(tmp_path: Path) -> None:
 
 def test_pooling_is_what_the_folder_says(tmp_path: Path) -> None:
     folder = embedder_folder("bert", tmp_path, "cls")
-    assert pooling_of(folder, "m") == (Pooling("cls"), ())
-    assert pooling_of(folder, "m", "mean", "query: ")[0] == Pooling("mean", "query: ")
+    assert pooling_of(find_source(folder)) == (Pooling("cls"), ())
+    assert pooling_of(find_source(folder), "mean", "query: ")[0] == Pooling("mean", "query: ")
     said = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
     (folder / "config_sentence_transformers.json").write_text(json.dumps(said))
-    found, notes = pooling_of(folder, "m")
+    found, notes = pooling_of(find_source(folder))
     assert found.prompt == "query: "
     assert "stands before every text" in notes[0]
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "max"}')
     with pytest.raises(HeadscopeError, match="pools its vectors by max .* give one of them as"):
-        pooling_of(folder, "m")
+        pooling_of(find_source(folder))
     dense = [{"path": "", "type": "x.Transformer"}, {"path": "2_Dense", "type": "x.Dense"}]
     (folder / "modules.json").write_text(json.dumps(dense))
     with pytest.raises(HeadscopeError, match="go through Dense after pooling"):
-        pooling_of(folder, "m", "mean")
+        pooling_of(find_source(folder), "mean")
     empty = tmp_path / "empty"
     empty.mkdir()
-    found, notes = pooling_of(empty, "m")
+    (empty / "config.json").write_text("{}")
+    found, notes = pooling_of(find_source(empty))
     assert found == Pooling("mean")
     assert "the mean over tokens is taken" in notes[0]
+
+
+def test_the_folders_of_a_whole_sentence_transformer(tmp_path: Path) -> None:
+    """Older ones keep the encoder in a folder beside the pooling's."""
+    inner = embedder_folder("bert", tmp_path, None)
+    folder = tmp_path / "whole"
+    (folder / "1_Pooling").mkdir(parents=True)
+    inner.rename(folder / "0_Transformer")
+    listed = [
+        {"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    (folder / "0_Transformer" / "sentence_bert_config.json").write_text('{"max_seq_length": 9}')
+    source = find_source(folder)
+    assert says_pooling(source)
+    assert pooling_of(source) == (Pooling("cls", longest=9), ())
+    general = {"similarity_fn_name": "dot"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(general))
+    _, notes = pooling_of(source)
+    assert "compares vectors by dot; their cosine is scored" in notes[0]
+
+
+def test_a_folder_cannot_pass_for_a_model_in_memory(tmp_path: Path) -> None:
+    folder = embedder_folder("bert", tmp_path)
+    (folder / "in-memory.txt").write_text("another model")
+    source = find_source(folder)
+    assert (source.name, source.notes) == (str(folder), ())
 
 
 class Letters:
@@ -149,11 +181,11 @@ def test_what_else_a_folder_says_is_followed_or_refused(tmp_path: Path) -> None:
     folder = embedder_folder("bert", tmp_path)
     said = {"pooling_mode": "mean", "include_prompt": False}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(said))
-    assert pooling_of(folder, "m")[0] == Pooling("mean")
+    assert pooling_of(find_source(folder))[0] == Pooling("mean")
     with pytest.raises(HeadscopeError, match="leaves the tokens of its prompt out of the mean"):
-        pooling_of(folder, "m", prompt="query: ")
+        pooling_of(find_source(folder), prompt="query: ")
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 8}')
-    assert pooling_of(folder, "m")[0].longest == 8
+    assert pooling_of(find_source(folder))[0].longest == 8
     with pytest.raises(HeadscopeError, match="more than the 8 tokens"):
         headscope.alike(str(folder), "the nurse thanked the pilot " * 3, "the pilot")
     model = load(folder)
@@ -265,6 +297,63 @@ def test_heads_that_make_two_texts_alike(similarities: tuple[Path, Path]) -> Non
         assert row["change"] == pytest.approx(without - whole, abs=2e-5)
     with pytest.raises(HeadscopeError, match="a text is empty"):
         headscope.alike(str(folder), first, " ")
+    wrong: Any = "max"
+    with pytest.raises(HeadscopeError, match="unknown pooling 'max'"):
+        headscope.alike(str(folder), first, second, pool=wrong)
+
+
+REAL = [
+    ("A man is playing a guitar.", "A man plays an instrument."),
+    ("The cat sleeps.", "Stock prices fell sharply on Tuesday."),
+    ("Two dogs run across a wide, snowy field.", "Dogs are running through the snow."),
+]
+
+
+def real_cosines() -> tuple[Model, NDArray[np.float32]]:
+    model = load("minilm")
+    pooling, _ = pooling_of(find_source("minilm"))
+    split = Split(tuple(a for a, _ in REAL), tuple(b for _, b in REAL), np.zeros(len(REAL)))
+    pairs = TextPairs.of(split, model.tokenizer, 128, pooling.prompt)
+    embedder = as_embedder(model, pooling)
+    return model, scorer_of(Scorer(embedder, pairs.encoded), pairs).unchanged[:, 0]
+
+
+def test_a_real_embedder_without_a_head_is_that_of_a_hook() -> None:
+    """all-MiniLM-L6-v2 by plain transformers, the head zeroed where the output projection reads it."""
+    model, whole = real_cosines()
+    pooling, _ = pooling_of(find_source("minilm"))
+    plain: Any = AutoModel.from_pretrained(model.path).eval()
+    split = Split(tuple(a for a, _ in REAL), tuple(b for _, b in REAL), np.zeros(len(REAL)))
+    pairs = TextPairs.of(split, model.tokenizer, 128)
+    scorer = scorer_of(Scorer(as_embedder(model, pooling), pairs.encoded, "zero"), pairs)
+    (without,) = scorer.score([("L3H8", frozenset([Head(3, 8)]))])
+
+    def cosine(texts: tuple[str, str]) -> float:
+        states = [plain(**model.tokenizer(text, return_tensors="pt"))[0][0] for text in texts]
+        first, second = (of_text.mean(0) for of_text in states)
+        return float(nn.functional.cosine_similarity(first, second, 0))
+
+    def zeroed(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor]:
+        states = given[0].clone()
+        states[..., 7 * 32 : 8 * 32] = 0
+        return (states,)
+
+    with torch.no_grad():
+        np.testing.assert_allclose(whole, [cosine(texts) for texts in REAL], atol=1e-5)
+        dense = plain.encoder.layer[2].attention.output.dense
+        dense.register_forward_pre_hook(zeroed)
+        slow = [cosine(texts) for texts in REAL]
+    np.testing.assert_allclose(without.outputs[:, 0], slow, atol=1e-5)
+    assert np.abs(without.outputs[:, 0] - whole).max() > 1e-3
+
+
+def test_cosines_are_those_of_sentence_transformers() -> None:
+    library = pytest.importorskip("sentence_transformers")
+    model, whole = real_cosines()
+    own = library.SentenceTransformer(model.path, device="cpu")
+    first, second = (own.encode([pair[place] for pair in REAL]) for place in (0, 1))
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    np.testing.assert_allclose(whole, (first * second).sum(1) / norms, atol=1e-5)
 
 
 def explicit_pair(model: Model, first: str, second: str, name: str | None) -> float:

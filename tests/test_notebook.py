@@ -499,7 +499,9 @@ def test_labels_in_memory_mean_what_they_say(
     assert (task.labels, task.name[:5]) == (classes, "rows-")
     data = load_data(task)
     assert data.validation.labels.tolist() == data.train.labels.tolist() == labels
-    assert data.source.startswith("8 rows in memory: texts from sentence, labels from label")
+    assert data.source.startswith(
+        "8 rows in memory (validation rows are those of 'test'): texts from sentence, labels from"
+    )
 
 
 # ---- what an editor and a notebook are told

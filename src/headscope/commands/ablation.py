@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from headscope.ablation.effects import effects
 from headscope.ablation.pair_scorer import SetScorer, scorer_of
@@ -20,11 +19,9 @@ from headscope.ablation.sets import NamedSet, SetResult, top_heads
 from headscope.ablation.workers import Work, score_together
 from headscope.axes import set_name
 from headscope.commands.session import Session
-from headscope.commands.settings import RunSettings
 from headscope.errors import HeadscopeError, refusing
 from headscope.examples import Labels
-from headscope.model.budget import fitting_tokens
-from headscope.model.encoding import Encoded, batches
+from headscope.model.budget import device_batches
 from headscope.model.model import Model
 from headscope.model.precision import Precision
 from headscope.model.resuming import Arrays, fits
@@ -102,14 +99,6 @@ def named_devices(devices: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def device_batches(
-    model: Model, encoded: Encoded, settings: RunSettings
-) -> Iterator[dict[str, Tensor]]:
-    """Examples in batches that fit the model's device, as it is called with them."""
-    for rows in batches(encoded.lengths, fitting_tokens(model, settings.batch_tokens)):
-        yield encoded.batch(rows, model.hf.device)
-
-
 @dataclass(frozen=True)
 class Scoring:
     """A model, its examples, and how its heads are disabled.
@@ -137,8 +126,8 @@ class Scoring:
     def measure_means(self) -> None:
         """In the mode mean, measure what the heads put out on average."""
         if self.mode == "mean":
-            cut = device_batches(self.model, self.session.encoded, self.session.settings)
-            self.model.measure_means(cut)
+            tokens = self.session.settings.batch_tokens
+            self.model.measure_means(device_batches(self.model, self.session.encoded, tokens))
 
     def score(self, sets: Sequence[NamedSet], done: Collection[str] = ()) -> Iterator[SetResult]:
         """The results of sets as they come, from this process or from one for every device."""

@@ -46,30 +46,29 @@ def alike(
         >>> import headscope
         >>> headscope.alike("minilm", "A man sleeps.", "A man naps.").head(3)     # doctest: +SKIP
     """
-    import numpy as np
     import polars as pl
 
     from headscope.ablation.pair_scorer import scorer_of
     from headscope.ablation.scorer import Scorer
     from headscope.ablation.sets import parse_sets
     from headscope.commands.given import asked_of
-    from headscope.examples import Split
     from headscope.model.embedder import as_embedder
     from headscope.model.loading import load
     from headscope.model.pooling import pooling_of
     from headscope.model.source import find
     from headscope.model.text_pairs import TextPairs
+    from headscope.model.texts import split_of
     from headscope.progress import say_notes
 
     name = str(asked_of("alike", ["model"], {"model": model})["model"])
-    if not (first.strip() and second.strip()):
-        raise HeadscopeError("a text is empty: give two texts to compare")
+    if not all(isinstance(text, str) and text.strip() for text in (first, second)):
+        raise HeadscopeError("a text is empty, or is none: give two texts to compare")
+    split = split_of((first, second))
     if mode == "mean":
         raise HeadscopeError("the mode mean is of many texts: give uniform or zero")
-    pooling, notes = pooling_of(find(name).folder, name, pool, prompt)
+    pooling, notes = pooling_of(find(name), pool, prompt)
     say_notes(notes, quiet=False)
     embedder = as_embedder(load(name), pooling)
-    split = Split((first,), (second,), np.zeros(1))
     limit = min(embedder.max_length, pooling.longest or embedder.max_length)
     pairs = TextPairs.of(split, embedder.tokenizer, limit, pooling.prompt)
     if pairs.encoded.truncated:

@@ -12,6 +12,7 @@ from headscope.commands.settings import KindSettings, flag
 from headscope.errors import HeadscopeError
 from headscope.model.config import read_config
 from headscope.model.embedder import as_embedder
+from headscope.model.heads import CLASSIFIER, architecture
 from headscope.model.loading import load
 from headscope.model.pooling import pooling_of, says_pooling
 from headscope.model.source import find as find_source
@@ -32,24 +33,25 @@ def open_scored(
     Raises:
         HeadscopeError: Also where vectors are asked for and cannot be had.
     """
+    began = time.monotonic()
     task = find(settings.task, Chosen(settings.named_columns, settings.label))
     note: tuple[str, ...] = ()
     kind = settings.kind
     if kind is None:
         kind, note = guessed_kind(model, task)
     if kind == "head":
-        if given := [flag(name) for name in ("pool", "prompt") if getattr(settings, name)]:
+        given = [flag(name) for name in ("pool", "prompt") if getattr(settings, name) is not None]
+        if given:
             raise HeadscopeError(
                 f"{' and '.join(given)} are of embeddings, and a head is scored: add --as embedding"
             )
-        return sessions.open_session(settings, model, part=part, needs_train=needs_train)
-    began = time.monotonic()
+        return sessions.open_session(settings, model, part=part, needs_train=needs_train, task=task)
     seed = settings.seed
     task = task.as_similarity()
     data = load_data(task, settings.data, seed=seed, needs_train=needs_train)
     validation = chosen_part(data, part, seed).sample(settings.examples, seed)
     loaded = load(model, seed=seed)
-    pooling, said = pooling_of(find_source(model).folder, model, settings.pool, settings.prompt)
+    pooling, said = pooling_of(find_source(model), settings.pool, settings.prompt)
     loaded = as_embedder(loaded, pooling)
     limit = min(settings.max_length, loaded.max_length, pooling.longest or loaded.max_length)
     pairs = TextPairs.of(validation, loaded.tokenizer, limit, pooling.prompt)
@@ -77,12 +79,11 @@ def guessed_kind(model: str, task: Task) -> tuple[Literal["head", "embedding"], 
     """What a model is made for, and a note where that is a guess: an embedder has no classification
     head, and its folder says how its vectors are pooled.
     """
-    source = find_source(model)
-    is_pair = len(task.columns) == 2 and task.is_regression
-    if not is_pair or not says_pooling(source.folder):
+    if len(task.columns) != 2 or not task.is_regression:
         return "head", ()
+    source = find_source(model)
     config = read_config(source.folder, source.name)
-    if any(str(name).endswith("Classification") for name in config.architectures or ()):
+    if not says_pooling(source) or architecture(config).endswith(CLASSIFIER):
         return "head", ()
     return "embedding", (
         f"{model} has no classification head and its folder says how its vectors are pooled, so "

@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headscope.axes import Head, Heads, head_set, set_name
 from headscope.errors import HeadscopeError
@@ -174,10 +174,11 @@ def _temporary(command: str) -> Path:
 
 def report_folders(runs: Sequence[object]) -> list[str]:
     """The folders of runs that are given as runs or as paths, alone or in lists."""
-    folders = []
+    folders: list[Any] = []
     for run in runs:
         if isinstance(run, list | tuple):
             folders += report_folders(run)
         else:
-            folders.append(fspath(run) if isinstance(run, PathLike) else run)  # type: ignore[arg-type]
+            # The command refuses what is neither.
+            folders.append(fspath(run) if isinstance(run, PathLike) else run)
     return folders

@@ -15,7 +15,6 @@ from headscope.ablation.pair_scorer import SetScorer, scorer_of
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import HeadSet, all_heads
-from headscope.commands.ablation import device_batches
 from headscope.commands.disable import GIBIBYTE
 from headscope.commands.path import check_layers
 from headscope.commands.searching import (
@@ -26,6 +25,7 @@ from headscope.commands.searching import (
     score_path,
 )
 from headscope.errors import HeadscopeError
+from headscope.model.budget import device_batches
 from headscope.model.precision import Precision
 from headscope.progress import progress, say
 from headscope.pruning.choice import fewest_kept
@@ -146,7 +146,7 @@ def find_path(asked: PathSettings, session: Session, data: SearchData, run: Run)
     """Search for the best set of every size; a search that was broken off goes on."""
     model, examples = session.model, data.search
     if asked.mode == "mean":
-        model.measure_means(device_batches(model, examples.encoded, asked))
+        model.measure_means(device_batches(model, examples.encoded, asked.batch_tokens))
     heads = all_heads(model.layers, model.heads)
     scorer = _scorer(asked, session, examples, _search_precision(asked, session))
     search_losses = SavedLosses(run, scorer, session.task, examples, heads, quiet=asked.quiet)

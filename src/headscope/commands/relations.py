@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, report_command
-from headscope.commands.settings import RunSettings, WordSource, command
+from headscope.commands.settings import TextSettings, WordSource, command
 from headscope.errors import HeadscopeError
 from headscope.names import AS_GIVEN
 from headscope.progress import progress, say, say_notes
@@ -38,7 +38,7 @@ _SHOWN_RELATIONS, _SHOWN_RANKS = 12, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Relations(RunSettings, WordSource):
+class Relations(TextSettings, WordSource):
     """What `headscope relations` is asked.
 
     Raises:
@@ -50,7 +50,6 @@ class Relations(RunSettings, WordSource):
     model: options.ModelName
     corpus: options.CorpusName = None
     text: options.ParsedText = None
-    columns: options.TextColumns = None
     faithful: options.Faithful = False
 
     def __post_init__(self) -> None:
@@ -61,11 +60,6 @@ class Relations(RunSettings, WordSource):
                 "give --corpus for annotated relations, or --text FILE for those that a parser "
                 f"finds: they exclude each other, got {got}"
             )
-
-    @property
-    def named_columns(self) -> tuple[str, ...] | None:
-        """The text columns that were named; None where they are to be guessed."""
-        return (self.columns,) if isinstance(self.columns, str) else self.columns
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,11 @@ from headscope.tasks.texts import read_texts, without_rows
 
 
 def examples_of(
-    settings: TaskSettings | MeasureSettings, sizes: tuple[int, int], *, needs_train: bool
+    settings: TaskSettings | MeasureSettings,
+    sizes: tuple[int, int],
+    *,
+    needs_train: bool,
+    task: Task | None = None,
 ) -> tuple[Task, Data]:
     """The task and its rows, or the texts without labels that stand in for one.
 
@@ -31,6 +35,7 @@ def examples_of(
         settings: What the command was asked.
         sizes: How many training and validation rows a task makes that makes its own.
         needs_train: Whether data without a training split are refused.
+        task: The task, where it was found already: a table of the user's own is read for that.
 
     Raises:
         HeadscopeError: The task, its data, or the file of texts cannot be used.
@@ -41,7 +46,8 @@ def examples_of(
             raise HeadscopeError("give --task, or --text FILE for texts without labels")
         task, texts = read_texts(settings.text, named)
         return task, Data.of(without_rows(texts), texts, str(settings.text.resolve()))
-    task = find(settings.task, Chosen(named, settings.label))
+    if task is None:
+        task = find(settings.task, Chosen(named, settings.label))
     data = load_data(task, settings.data, seed=settings.seed, sizes=sizes, needs_train=needs_train)
     return task, data
 

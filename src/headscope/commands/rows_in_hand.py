@@ -75,7 +75,7 @@ def written_rows(argument: str, given: object, chosen: Chosen, head: Sequence[st
     Raises:
         HeadscopeError: It holds no rows with texts and labels, or a row has no label.
     """
-    tables = _splits(argument, given)
+    tables, held_out = _splits(argument, given)
     if len(tables) == 1 and len(tables[0]) < 2:
         raise HeadscopeError(
             f"{argument} holds one row, and some are kept for validation: give at least two"
@@ -89,15 +89,16 @@ def written_rows(argument: str, given: object, chosen: Chosen, head: Sequence[st
     reading = _hash([classes, texts, chosen.label])
     folder = scratch("tasks") / reading / f"rows-{_hash(content)}"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / NAME).write_text(f"{sum(map(len, tables)):,} rows in memory", encoding="utf-8")
+    said = f"{sum(map(len, tables)):,} rows in memory{held_out}"
+    (folder / NAME).write_text(said, encoding="utf-8")
     files = ("rows",) if len(frames) == 1 else ("train", "validation")
     for file, frame, known in zip(files, frames, classes, strict=True):
         # As `datasets` writes them.
         features = {name: {"names": names} for name, names in known.items()}
-        said = json.dumps({"info": {"features": features}})
+        info = json.dumps({"info": {"features": features}})
         with refusing(f"{argument} cannot be written as a table"):
             path = folder / f"{file}.parquet"
-            _in_classes(frame, of_head).write_parquet(path, metadata={"huggingface": said})
+            _in_classes(frame, of_head).write_parquet(path, metadata={"huggingface": info})
     written = path if len(frames) == 1 else folder
     label = own_task(written, Chosen(texts, chosen.label)).label
     for table in tables:
@@ -124,10 +125,12 @@ def _hash(content: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
 
 
-def _splits(argument: str, given: object) -> list[Rows]:
-    """The training and the validation rows, or all rows where they are not split."""
+def _splits(argument: str, given: object) -> tuple[list[Rows], str]:
+    """The training and the validation rows, or all rows where they are not split; and what is said
+    of validation rows that stand under another name.
+    """
     if not isinstance(given, Mapping) or not any(map(_is_table, given.values())):
-        return [_columns(argument, given)]
+        return [_columns(argument, given)], ""
     names = list(given)
     if "train" not in names:
         raise HeadscopeError(
@@ -138,8 +141,9 @@ def _splits(argument: str, given: object) -> list[Rows]:
     for wanted in _VALIDATION:
         for name in names:
             if str(name).startswith(wanted):
-                return [train, _columns(f"{argument}[{name!r}]", given[name])]
-    return [train]
+                said = "" if name in VALIDATION else f" (validation rows are those of {name!r})"
+                return [train, _columns(f"{argument}[{name!r}]", given[name])], said
+    return [train], ""
 
 
 def _is_table(value: object) -> bool:

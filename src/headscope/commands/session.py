@@ -112,16 +112,7 @@ class Session:
         )
 
     def _aligned(self, encoded: Encoded, split: Split) -> list[Aligned]:
-        """The words of a split. What a parser finds is kept for other runs."""
-        read, _ = beginnings(encoded, split)
-        tagged = tag(
-            read,
-            self.source.words,
-            language=self.source.language,
-            cache=cache_folder() / "words",
-            quiet=self.settings.quiet,
-        )
-        return align(encoded, read, tagged)
+        return aligned_words(encoded, split, self.source, quiet=self.settings.quiet)
 
     def request(self, **asked: object) -> dict[str, object]:
         """What was asked, as the run folder keeps it to know its own request again."""
@@ -209,6 +200,7 @@ def open_session(
     needs_train: bool = True,
     at_most: int | None = None,
     part: str = "validation",
+    task: Task | None = None,
 ) -> Session:
     """Load everything, and say what the user must know of it.
 
@@ -224,6 +216,7 @@ def open_session(
         needs_train: Whether data without a training split are refused.
         at_most: How many validation examples to take where the settings do not say.
         part: Which examples are scored and measured; see `chosen_part`.
+        task: The task of the settings, where it was found already.
 
     Raises:
         HeadscopeError: The task, its data, or the model cannot be used.
@@ -231,7 +224,7 @@ def open_session(
     began = time.monotonic()
     seed = settings.seed
     sizes = (train_examples or GENERATED[0], settings.examples or GENERATED[1])
-    task, data = examples_of(settings, sizes, needs_train=needs_train)
+    task, data = examples_of(settings, sizes, needs_train=needs_train, task=task)
     train = data.train.sample(train_examples, seed)
     validation = chosen_part(data, part, seed).sample(settings.examples or at_most, seed)
     labels = task.outputs if needs_head else None
@@ -365,6 +358,24 @@ def trust_note(model: Model, task: Task) -> tuple[str, ...]:
         f"the head of {model.name} does not name its classes; they are taken to be "
         f"{', '.join(task.labels)}, in this order",
     )
+
+
+def aligned_words(
+    encoded: Encoded, split: Split, source: WordSource, *, quiet: bool
+) -> list[Aligned]:
+    """The tagged words of every example, with their tokens. What a parser finds is kept for other
+    runs.
+
+    Args:
+        encoded: The examples as token ids.
+        split: The examples.
+        source: Who says what the words are.
+        quiet: Whether to show no progress.
+    """
+    read, _ = beginnings(encoded, split)
+    cache = cache_folder() / "words"
+    tagged = tag(read, source.words, language=source.language, cache=cache, quiet=quiet)
+    return align(encoded, read, tagged)
 
 
 def cache_folder() -> Path:

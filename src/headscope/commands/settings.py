@@ -98,17 +98,23 @@ class RunSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSettings(RunSettings):
-    """A run over examples: which of a table's columns they are."""
+class TextSettings(RunSettings):
+    """A run over texts: which of a table's columns they are."""
 
-    data: options.DataDir = None
     columns: options.TextColumns = None
-    label: options.LabelColumn = None
 
     @property
     def named_columns(self) -> tuple[str, ...] | None:
         """The text columns that were named; None where they are to be guessed."""
         return (self.columns,) if isinstance(self.columns, str) else self.columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(TextSettings):
+    """A run over examples: where they are, and which of a table's columns."""
+
+    data: options.DataDir = None
+    label: options.LabelColumn = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headscope.axes import all_heads
-from headscope.commands.ablation import device_batches
 from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
 from headscope.errors import HeadscopeError
+from headscope.model.budget import device_batches
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.outputs import logits
@@ -114,7 +114,7 @@ class ModelWriter:
 
     def _refit(self, removal: Removal) -> Repair:
         model, encoded = self.session.model, self.data.search.encoded
-        return refit(model, removal, device_batches(model, encoded, self.asked))
+        return refit(model, removal, device_batches(model, encoded, self.asked.batch_tokens))
 
     def _full(
         self, removal: Removal, folder: Path, costs: tuple[Cost, ...], repair: Repair | None

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import polars as pl
 
 from headscope.commands.given import ModelLike
-from headscope.commands.session import cache_folder
+from headscope.commands.session import aligned_words
+from headscope.commands.settings import WordSource
 from headscope.errors import HeadscopeError
-from headscope.examples import Split
 from headscope.in_memory.shared import encoded_texts, frame, model_of
 from headscope.measures import OWN_PASS, known
 from headscope.measures.base import MeasureObserver, Measures, Moments
 from headscope.measures.comparison import ComparisonObserver, check_comparable
 from headscope.measures.rows import change_rows, head_rows
-from headscope.model.encoding import MAX_LENGTH, Encoded
+from headscope.model.encoding import MAX_LENGTH
 from headscope.model.passes import run_pair_pass, run_pass
 from headscope.model.precision import Precision
 from headscope.model.texts import Texts
@@ -22,9 +22,6 @@ from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
 from headscope.patterns.rows import pattern_rows
 from headscope.progress import say_notes
-from headscope.words.align import Aligned, align
-from headscope.words.beginnings import beginnings
-from headscope.words.sources import tag
 
 
 def head_measures(
@@ -63,7 +60,7 @@ def head_measures(
     names = _names(measures)
     model = model_of("model", model)
     split, encoded = encoded_texts(model, texts, max_length)
-    of_words = _words(split, encoded, words, language)
+    of_words = aligned_words(encoded, split, WordSource(words=words, language=language), quiet=True)
     observer = MeasureObserver(Measures(names, of_words), model.layers, model.heads)
     run_pass(model, encoded, [observer], batch_tokens=batch_tokens, precision=precision)
     moments = observer.moments()
@@ -143,7 +140,7 @@ def head_changes(
     before, after = model_of("before", before), model_of("after", after)
     check_comparable(before, after)
     split, encoded = encoded_texts(after, texts, max_length)
-    of_words = _words(split, encoded, words, language)
+    of_words = aligned_words(encoded, split, WordSource(words=words, language=language), quiet=True)
     observer = ComparisonObserver(Measures(names, of_words), after.layers, after.heads)
     run_pair_pass(
         before, after, encoded, [observer], batch_tokens=batch_tokens, precision=precision
@@ -168,13 +165,6 @@ def _names(measures: str | Sequence[str]) -> list[str]:
                 "headscope.head_patterns the patterns"
             )
     return names
-
-
-def _words(split: Split, encoded: Encoded, source: str, language: str) -> list[Aligned]:
-    """The tagged words of every text, with their tokens."""
-    read, _ = beginnings(encoded, split)
-    tagged = tag(read, source, language=language, cache=cache_folder() / "words", quiet=True)
-    return align(encoded, read, tagged)
 
 
 def _say_empty(moments: dict[str, Moments]) -> None:

@@ -18,8 +18,8 @@ from headscope.commands.given import HeadsLike, ModelLike, heads_spec
 from headscope.errors import HeadscopeError
 from headscope.examples import Labels
 from headscope.in_memory.shared import encoded_texts, frame, model_of
-from headscope.model.budget import fitting_tokens
-from headscope.model.encoding import MAX_LENGTH, batches
+from headscope.model.budget import device_batches
+from headscope.model.encoding import MAX_LENGTH
 from headscope.model.model import Model
 from headscope.model.precision import Precision
 from headscope.model.tap import Mode
@@ -178,8 +178,7 @@ class _Scored:
         self.task = _task(model)
         self.labels = _labels(self.task, labels, len(split))
         if mode == "mean":
-            cut = batches(encoded.lengths, fitting_tokens(model, batch_tokens))
-            model.measure_means(encoded.batch(rows, model.hf.device) for rows in cut)
+            model.measure_means(device_batches(model, encoded, batch_tokens))
         self._scorer = Scorer(model, encoded, mode, batch_tokens=batch_tokens, precision=precision)
 
     @property

@@ -2,12 +2,14 @@
 and has room for.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from headscope.model.classes import text_config
-from headscope.model.encoding import BATCH_TOKENS
+from headscope.model.encoding import BATCH_TOKENS, Encoded, batches
 from headscope.model.model import Model
 
 MOST_TOKENS = 65_536
@@ -37,6 +39,20 @@ def fitting_tokens(model: Model, given: int | None = None, most: int = MOST_TOKE
         return BATCH_TOKENS
     memory = torch.cuda.get_device_properties(device).total_memory
     return min(most, tokens_in(model, memory))
+
+
+def device_batches(
+    model: Model, encoded: Encoded, batch_tokens: int | None = None
+) -> Iterator[dict[str, Tensor]]:
+    """Examples in batches that fit the model's device, as the model is called with them.
+
+    Args:
+        model: The model, on its device.
+        encoded: The examples.
+        batch_tokens: The most tokens of a batch; by default what fits.
+    """
+    for rows in batches(encoded.lengths, fitting_tokens(model, batch_tokens)):
+        yield encoded.batch(rows, model.hf.device)
 
 
 def tokens_in(model: Model, memory: int) -> int:

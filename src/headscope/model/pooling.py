@@ -1,17 +1,19 @@
 """How an encoder's states become one vector of a text, as sentence-transformers' folders say."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from headscope.errors import HeadscopeError, refusing
+from headscope.errors import HeadscopeError, refusing, unknown
+from headscope.model.source import Source
 
 Pool = Literal["mean", "cls"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
 _OLD_NAMES: dict[str, Pool] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-_HARMLESS = ("Transformer", "Pooling", "Normalize", "Dropout")
-"""Modules that are the encoder, the pooling, or leave cosines as they are."""
+_COSINES = ("", "cosine", "cos_sim")
+"""What a folder says where cosines are how its vectors are compared."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +34,18 @@ class Pooling:
     is_lower: bool = False
 
 
-def says_pooling(folder: Path) -> bool:
+def says_pooling(source: Source) -> bool:
     """Whether a model's folder says how its vectors are pooled."""
-    return _pooling_file(folder) is not None
+    return _pooling_file(source) is not None
 
 
 def pooling_of(
-    folder: Path, name: str, pool: Pool | None = None, prompt: str | None = None
+    source: Source, pool: str | None = None, prompt: str | None = None
 ) -> tuple[Pooling, tuple[str, ...]]:
     """How a model's vectors are pooled.
 
     Args:
-        folder: The model's folder.
-        name: The model as the user named it.
+        source: The model's files.
         pool: What the user asks for; by default what the folder says, else the mean.
         prompt: What is to stand before every text; by default what the folder says.
 
@@ -52,71 +53,76 @@ def pooling_of(
         The pooling, and what the user must know of it.
 
     Raises:
-        HeadscopeError: The folder says something that cannot be followed: another pooling, layers
-            behind it, or a prompt that is left out of the mean.
+        HeadscopeError: The pooling is unknown; or the folder says something that cannot be
+            followed: another pooling, layers behind it, a prompt that is left out of the mean.
     """
-    notes = []
-    if behind := [kind for kind in _kinds(folder) if kind not in _HARMLESS]:
+    name = source.name
+    if behind := source.trained_behind:
         raise HeadscopeError(
             f"the vectors of {name} go through {' and '.join(behind)} after pooling (modules.json),"
             " which is not read here: give an encoder whose vectors are pooled states"
         )
+    file = _pooling_file(source)
+    said = {} if file is None else _object(file)
+    notes = []
     if pool is None:
-        pool = _pool_in(folder, name)
+        pool = None if file is None else _said_pool(said, file, name)
     if pool is None:
         pool = "mean"
         notes.append(
             f"nothing says how the vectors of {name} are pooled: the mean over tokens is taken; "
             "--pool cls takes [CLS]"
         )
+    known = _known_pool(pool)
+    general = _object(source.root / "config_sentence_transformers.json")
     if prompt is None:
-        prompt = _default_prompt(folder)
+        prompt = _default_prompt(general)
         if prompt:
             notes.append(f"{prompt!r} stands before every text, as the folder of {name} says")
-    file = _pooling_file(folder)
-    said = {} if file is None else _object(file)
-    if prompt and pool == "mean" and said.get("include_prompt") is False:
+    if prompt and known == "mean" and said.get("include_prompt") is False:
         raise HeadscopeError(
             f"{name} leaves the tokens of its prompt out of the mean (include_prompt in "
-            "1_Pooling), which is not done here: give --prompt '' for texts without a prompt"
+            f"{file}), which is not done here: give --prompt '' for texts without a prompt"
         )
-    texts = _object(folder / "sentence_bert_config.json")
-    longest = texts.get("max_seq_length")
-    return Pooling(
-        pool,
-        prompt,
-        longest if isinstance(longest, int) and longest > 0 else None,
-        texts.get("do_lower_case") is True,
-    ), tuple(notes)
+    compared = str(general.get("similarity_fn_name") or "")
+    if compared not in _COSINES:
+        notes.append(f"the folder of {name} compares vectors by {compared}; their cosine is scored")
+    of_texts = _object(source.folder / "sentence_bert_config.json")
+    longest = of_texts.get("max_seq_length")
+    pooling = Pooling(
+        pool=known,
+        prompt=prompt,
+        longest=longest if isinstance(longest, int) and longest > 0 else None,
+        is_lower=of_texts.get("do_lower_case") is True,
+    )
+    return pooling, tuple(notes)
 
 
-def _pooling_file(folder: Path) -> Path | None:
-    for module in _modules(folder):
-        if str(module.get("type", "")).endswith("Pooling"):
-            path = str(module.get("path", ""))
-            file = folder / path / "config.json"
-            # Only plain names count: nothing outside of the folder is read.
-            if path and Path(path).name == path and file.is_file():
-                return file
-    file = folder / "1_Pooling" / "config.json"
-    return file if file.is_file() else None
+def _known_pool(pool: str) -> Pool:
+    for known in POOLS:
+        if pool == known:
+            return known
+    raise unknown("pooling", pool, POOLS)
 
 
-def _pool_in(folder: Path, name: str) -> Pool | None:
-    """What the folder says; None where it says nothing."""
-    file = _pooling_file(folder)
-    if file is None:
-        return None
-    said = _json(file)
-    if not isinstance(said, dict):
-        raise HeadscopeError(f"{file} is not a pooling of sentence-transformers: give --pool")
+def _pooling_file(source: Source) -> Path | None:
+    named = [module.folder_name for module in source.modules if module.kind == "Pooling"]
+    for name in (*named, "1_Pooling"):
+        file = source.root / name / "config.json"
+        if name and file.is_file():
+            return file
+    return None
+
+
+def _said_pool(said: Mapping[str, object], file: Path, name: str) -> str:
+    """What a folder says."""
     if "pooling_mode" in said:
         chosen = [str(said["pooling_mode"])]
     else:
         chosen = [key for key, value in said.items() if key.startswith("pooling_mode") and value]
         chosen = [_OLD_NAMES.get(key, key) for key in chosen]
     if len(chosen) == 1 and chosen[0] in POOLS:
-        return POOLS[POOLS.index(chosen[0])]
+        return chosen[0]
     raise HeadscopeError(
         f"{name} pools its vectors by {' and '.join(chosen) or 'nothing'} ({file.name} in "
         f"{file.parent.name}), and headscope knows {' and '.join(POOLS)}: give one of them as "
@@ -124,33 +130,22 @@ def _pool_in(folder: Path, name: str) -> Pool | None:
     )
 
 
-def _default_prompt(folder: Path) -> str:
-    file = folder / "config_sentence_transformers.json"
-    if not file.is_file():
-        return ""
-    said = _json(file)
-    prompts = said.get("prompts") if isinstance(said, dict) else None
-    default = said.get("default_prompt_name") if isinstance(said, dict) else None
+def _default_prompt(general: Mapping[str, object]) -> str:
+    prompts, default = general.get("prompts"), general.get("default_prompt_name")
     found = prompts.get(default, "") if isinstance(prompts, dict) and default else ""
     return str(found or "")
 
 
-def _kinds(folder: Path) -> list[str]:
-    return [str(module.get("type", "")).split(".")[-1] for module in _modules(folder)]
+def _object(file: Path) -> Mapping[str, object]:
+    """What a file of settings holds; nothing where there is none.
 
-
-def _modules(folder: Path) -> list[dict[str, Any]]:
-    file = folder / "modules.json"
-    listed = _json(file) if file.is_file() else []
-    return [module for module in listed if isinstance(module, dict)]
-
-
-def _object(file: Path) -> dict[str, Any]:
-    """What a file of settings holds; nothing where there is none."""
-    said = _json(file) if file.is_file() else {}
-    return said if isinstance(said, dict) else {}
-
-
-def _json(file: Path) -> Any:
+    Raises:
+        HeadscopeError: It is damaged, or holds something else.
+    """
+    if not file.is_file():
+        return {}
     with refusing(f"{file} cannot be read"):
-        return json.loads(file.read_text(encoding="utf-8"))
+        said = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(said, dict):
+        raise HeadscopeError(f"{file} holds no settings of sentence-transformers: mend it")
+    return said

@@ -10,7 +10,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationE
 from headscope.errors import HeadscopeError, refusing, unknown
 from headscope.hub import reachable
 from headscope.model.embedded import EMBEDDED, embedded_path
-from headscope.scratch import NAME
+from headscope.scratch import in_words
 
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
@@ -44,20 +44,51 @@ _WITHOUT_WEIGHTS = ("Transformer", "Pooling", "Normalize", "Dropout")
 
 
 @dataclass(frozen=True)
+class Module:
+    """A module that sentence-transformers runs.
+
+    Attributes:
+        path: Its folder, within the model's.
+        kind: The name of its class.
+    """
+
+    path: str
+    kind: str
+
+    @property
+    def folder_name(self) -> str:
+        """Its folder by name; "" for a path that may lead out of the model's."""
+        return self.path if Path(self.path).name == self.path else ""
+
+
+@dataclass(frozen=True)
 class Source:
     """The files of a model.
 
     Attributes:
         name: The model as the user named it.
         path: The folder or hub name, as `load` takes it again.
-        folder: Where the files are on this machine.
+        folder: Where the files of the encoder are on this machine.
+        root: The folder that was named or fetched, in which sentence-transformers may keep the
+            encoder's as one of several.
         notes: What the user must know of how they were found.
     """
 
     name: str
     path: str
     folder: Path
+    root: Path
     notes: tuple[str, ...] = ()
+
+    @property
+    def modules(self) -> list[Module]:
+        """What sentence-transformers runs one after the other."""
+        return _modules(self.root)
+
+    @property
+    def trained_behind(self) -> list[str]:
+        """The kinds of modules behind the encoder that have weights of their own."""
+        return _trained(self.root)
 
 
 def find(name_or_dir: str | Path) -> Source:
@@ -72,7 +103,7 @@ def find(name_or_dir: str | Path) -> Source:
     name = str(name_or_dir)
     if name in EMBEDDED:
         folder = embedded_path(name)
-        return Source(name, str(folder), folder)
+        return Source(name, str(folder), folder, folder)
     with refusing(f"the path {name!r} cannot be used"):
         path = Path(name).expanduser()
         is_folder, exists = path.is_dir(), path.exists()
@@ -139,19 +170,19 @@ def _in_folder(name: str, path: str, folder: Path) -> Source:
             "call merge_and_unload and save_pretrained, and give that folder"
         )
     trained = _trained_modules(folder, name)
-    if (folder / NAME).is_file():
-        called = (folder / NAME).read_text(encoding="utf-8")
+    called = in_words(folder)
+    if called is not None:
         note = (
             f"{called} was given in memory: its weights are known by the hash in run.json, and no "
             "path leads to it again"
         )
-        return Source(called, path, folder, (note, *trained))
+        return Source(called, path, folder, folder, (note, *trained))
     if (folder / CONFIG).is_file():
-        return Source(name, path, folder, trained)
+        return Source(name, path, folder, folder, trained)
     inner = _sentence_transformer(folder)
     if inner is not None:
         note = f"the encoder of {name} is read from its folder {inner.name}"
-        return Source(name, path, inner, (note, *trained))
+        return Source(name, path, inner, folder, (note, *trained))
     forms = other_forms(folder)
     holds = f" (it holds {' and '.join(forms)})" if forms else ""
     raise HeadscopeError(
@@ -165,35 +196,39 @@ def _sentence_transformer(folder: Path) -> Path | None:
     nothing outside of the folder is read.
     """
     for module in _modules(folder):
-        name = module["path"]
-        if name and Path(name).name == name and (folder / name / CONFIG).is_file():
+        name = module.folder_name
+        if name and (folder / name / CONFIG).is_file():
             return folder / name
     return None
 
 
-def _modules(folder: Path) -> list[dict[str, str]]:
-    """What sentence-transformers runs one after the other: path and kind of each."""
+def _modules(folder: Path) -> list[Module]:
+    """What sentence-transformers runs one after the other, as modules.json says."""
     path = folder / "modules.json"
     if not path.is_file():
         return []
     with refusing(f"{path} cannot be read"):
         listed = json.loads(path.read_text(encoding="utf-8"))
         return [
-            {"path": str(module["path"]), "kind": str(module.get("type", "")).split(".")[-1]}
+            Module(str(module["path"]), str(module.get("type", "")).split(".")[-1])
             for module in listed
         ]
 
 
 def _trained_modules(folder: Path, name: str) -> tuple[str, ...]:
     """A note on modules behind the encoder that have weights of their own."""
-    kinds = [module["kind"] for module in _modules(folder)]
-    trained = [kind for kind in kinds if kind and kind not in _WITHOUT_WEIGHTS]
+    trained = _trained(folder)
     if not trained:
         return ()
     return (
         f"of {name}, an embedder of sentences, the encoder is used and not what was trained on "
         f"it: {', '.join(trained)} (modules.json)",
     )
+
+
+def _trained(folder: Path) -> list[str]:
+    kinds = [module.kind for module in _modules(folder)]
+    return [kind for kind in kinds if kind and kind not in _WITHOUT_WEIGHTS]
 
 
 def other_forms(folder: Path) -> list[str]:

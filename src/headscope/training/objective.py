@@ -53,13 +53,12 @@ class Objective:
         total = 0.0
         for start in range(0, len(rows), part_size):
             part_rows = rows[start : start + part_size]
-            with kernels_for_any_shape():
-                with training_autocast(self.precision, device):
-                    logits = self.model.hf(**self.examples.batch(part_rows, device)).logits
-                loss = training_loss(self.task, logits.float(), self.targets[part_rows], "mean")
-                # The mean over all rows is the sum of the parts' means, each by its share of them.
-                loss = loss * (len(part_rows) / len(rows))
-                loss.backward()  # type: ignore[no-untyped-call]
+            with kernels_for_any_shape(), training_autocast(self.precision, device):
+                logits = self.model.hf(**self.examples.batch(part_rows, device)).logits
+            loss = training_loss(self.task, logits.float(), self.targets[part_rows], "mean")
+            # The mean over all rows is the sum of the parts' means, each by its share of the rows.
+            loss = loss * (len(part_rows) / len(rows))
+            loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         return total
 
