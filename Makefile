@@ -49,6 +49,7 @@ results: $(VENV)/dev.done
 	$(BIN)/python tools/together_results.py
 	test -z "$(HEADSCOPE_MODELS)" || $(BIN)/python tools/embedding_results.py
 	test -z "$(HEADSCOPE_UD)" || $(BIN)/python tools/relation_results.py
+	test -z "$(HEADSCOPE_UD)" || $(BIN)/python tools/token_results.py
 	test -z "$(HEADSCOPE_MODELS)" || $(BIN)/python tools/base_size_results.py
 	PYTHONPATH=benchmarks $(BIN)/python tools/speed_results.py
 	PYTHONPATH=benchmarks $(BIN)/python tools/pruning_results.py --page
@@ -76,7 +77,7 @@ $(VENV)/demo.done: $(VENV)/torch.done pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev.done: $(VENV)/torch.done pyproject.toml constraints.txt
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[offline,words,framenet,onnx,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[offline,words,framenet,onnx,data,dev]'
 	touch $@
 
 clean:

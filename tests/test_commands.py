@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 
 import families
 import headscope
+from headscope.commands.class_names import foreign_labels
 from headscope.commands.rows import chosen_part
-from headscope.commands.session import foreign_labels
 from headscope.errors import HeadscopeError
 from headscope.model.loading import load
 from headscope.results.run import Run

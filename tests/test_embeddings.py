@@ -274,7 +274,7 @@ def test_what_does_not_fit_is_refused(similarities: tuple[Path, Path], tmp_path:
     folder, task = similarities
     common: dict[str, Any] = {"model": str(folder), "out": tmp_path / "run"}
     with pytest.raises(HeadscopeError, match="--pool are of embeddings|--pool .* add --as"):
-        headscope.disable(**common, task=str(task), kind="head", pool="cls")
+        headscope.disable(**common, task=str(task), kind="regression", pool="cls")
     with pytest.raises(HeadscopeError, match="name another task"):
         headscope.disable(**common, task="mrpc", kind="embedding")
     with pytest.raises(HeadscopeError, match="leave it out"):

@@ -18,10 +18,10 @@ from polars.testing import assert_frame_equal
 
 import families
 import headscope
+from headscope.commands.class_names import foreign_labels, has_head_for, trust_note
 from headscope.commands.disable import disable
 from headscope.commands.finetune import finetune
 from headscope.commands.rows import check_division
-from headscope.commands.session import foreign_labels, has_head_for, trust_note
 from headscope.corpora.parsed import parsed_corpus
 from headscope.errors import HeadscopeError
 from headscope.examples import Split, Word

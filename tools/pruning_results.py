@@ -164,7 +164,7 @@ class Job:
         scorer = setting.scorer(setting.validation, "fp32")
         whole, labels = scorer.unchanged, setting.validation.labels
         trained = parts(self.task, data.train, self.seed).trained.labels
-        guess = majority(self.task, trained, len(labels))
+        guess = majority(self.task, trained, labels)
         metric = self.task.metrics[0]
         return Cell(
             job=self.name,

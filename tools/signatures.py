@@ -4,6 +4,7 @@ An editor learns from it what each function takes, and shows the docstring that 
 """
 
 import inspect
+import re
 import textwrap
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def _function(name: str) -> str:
 
 def _parameter(parameter: inspect.Parameter) -> str:
     annotation = parameter.annotation.replace("'", '"')
+    # What may be left out says so once.
+    annotation = re.sub(r"Optional\[(.+)\] \| None$", r"\1 | None", annotation)
     if parameter.default is inspect.Parameter.empty:
         return f"{parameter.name}: {annotation}"
     default = parameter.default

@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.float64]
-"""Class indices, or scores for a regression, [example]."""
+"""Class indices, or scores for a regression, [example]; class indices of tokens, [example, token],
+filled up with -1.
+"""
 
 Role = Literal["", "predicate", "agent", "patient", "place", "time"]
 
@@ -57,6 +59,8 @@ class Split:
         first: The first texts.
         second: The second texts; None for single sentences.
         labels: Class indices, or scores for a regression.
+        spans: For every example, where each of its words begins and ends in the text, where every
+            word has a label; labels are then [example, word].
         words: For every example, the tagged words of each of its texts, where there is a gold
             annotation.
         notes: What was left out on the way, for the run's record.
@@ -66,6 +70,7 @@ class Split:
     second: tuple[str, ...] | None
     labels: Labels
     words: tuple[tuple[tuple[Word, ...], ...], ...] | None = None
+    spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -79,6 +84,7 @@ class Split:
             second=None if self.second is None else tuple(self.second[i] for i in rows),
             labels=self.labels[rows],
             words=None if self.words is None else tuple(self.words[i] for i in rows),
+            spans=None if self.spans is None else tuple(self.spans[i] for i in rows),
         )
 
     def sample(self, n: int | None, seed: int) -> "Split":

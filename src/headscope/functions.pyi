@@ -93,6 +93,7 @@ def finetune(
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
+    kind: Literal["classification", "regression", "embedding", "tokens", "mlm"] | None = None,
     init: Literal["pretrained", "random", "none"] = "pretrained",
     epochs: int = 3,
     batch_size: int = 32,
@@ -128,6 +129,9 @@ def finetune(
         columns: The one or two text columns of a table, as in text or premise,hypothesis; by
             default they are guessed, and said.
         label: The label column of a table; by default it is guessed, and said.
+        kind: What is scored: the model's head for texts (classification, regression), the
+            cosine of two texts' vectors (embedding), a tag for every word (tokens), or tokens
+            that are masked (mlm); by default what the model and the data are made for.
         init: pretrained: fine-tune; random: train from random weights; none: a new head, no
             training.
         epochs: Passes over the training data.
@@ -358,8 +362,8 @@ def disable(
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
-    kind: Optional[Literal["head", "embedding"]] | None = None,
-    pool: Optional[Literal["mean", "cls"]] | None = None,
+    kind: Literal["classification", "regression", "embedding", "tokens", "mlm"] | None = None,
+    pool: Literal["mean", "cls"] | None = None,
     prompt: str | None = None,
     heads: HeadsLike = "each",
     measured: str | Path | Run | None = None,
@@ -397,8 +401,9 @@ def disable(
         columns: The one or two text columns of a table, as in text or premise,hypothesis; by
             default they are guessed, and said.
         label: The label column of a table; by default it is guessed, and said.
-        kind: What is scored: the model's classification head, or the cosine of two texts'
-            vectors (embedding); by default what the model is made for.
+        kind: What is scored: the model's head for texts (classification, regression), the
+            cosine of two texts' vectors (embedding), a tag for every word (tokens), or tokens
+            that are masked (mlm); by default what the model and the data are made for.
         pool: How vectors are pooled; by default as the model's folder says.
         prompt: What stands before every text of an embedding, as in 'query: '.
         heads: each; layers; all-but-one (of a layer, in turn); random or random:5 (20 sets of
@@ -440,8 +445,8 @@ def prune(
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
-    kind: Optional[Literal["head", "embedding"]] | None = None,
-    pool: Optional[Literal["mean", "cls"]] | None = None,
+    kind: Literal["classification", "regression", "embedding", "tokens", "mlm"] | None = None,
+    pool: Literal["mean", "cls"] | None = None,
     prompt: str | None = None,
     within: float | None = None,
     mode: Literal["zero", "mean", "uniform"] = "zero",
@@ -481,8 +486,9 @@ def prune(
         columns: The one or two text columns of a table, as in text or premise,hypothesis; by
             default they are guessed, and said.
         label: The label column of a table; by default it is guessed, and said.
-        kind: What is scored: the model's classification head, or the cosine of two texts'
-            vectors (embedding); by default what the model is made for.
+        kind: What is scored: the model's head for texts (classification, regression), the
+            cosine of two texts' vectors (embedding), a tag for every word (tokens), or tokens
+            that are masked (mlm); by default what the model and the data are made for.
         pool: How vectors are pooled; by default as the model's folder says.
         prompt: What stands before every text of an embedding, as in 'query: '.
         within: Keep as few heads as the score allows: it may fall by this share of itself, 0.01

@@ -199,8 +199,7 @@ def disable_sets(
     keep_outputs(run, unchanged, session.validation.labels)
     scoring = Scoring(session, model, unchanged, mode, settings.precision, memory, devices)
     scoring.measure_means()
-    shape = (len(session.validation), session.task.outputs)
-    results = saved_results(run, _KEPT, sets, shape, quiet=settings.quiet)
+    results = saved_results(run, _KEPT, sets, unchanged.shape, quiet=settings.quiet)
     done = set(results)
     with progress("disabling heads", len(sets), quiet=settings.quiet, done=len(done)) as advance:
         for result in scoring.score(sets, done):
@@ -275,7 +274,7 @@ def save_result(run: Run, group: str, result: SetResult) -> None:
 
 
 def saved_results(
-    run: Run, group: str, sets: Sequence[NamedSet], shape: tuple[int, int], *, quiet: bool
+    run: Run, group: str, sets: Sequence[NamedSet], shape: tuple[int, ...], *, quiet: bool
 ) -> dict[str, SetResult]:
     """The results that an earlier run saved, by the set's name.
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from headscope.commands.session import Session, cut_note
 from headscope.errors import HeadscopeError
-from headscope.model.encoding import Encoded, encode
 from headscope.model.loading import load
+from headscope.model.token_marks import Marked
 from headscope.progress import progress, say
 from headscope.results.contents import CHECKPOINT_DONE
 from headscope.training.checkpoint import save_checkpoint
@@ -31,14 +31,15 @@ def make_checkpoint(
     Returns:
         What the user must know: examples that were cut, a batch that was computed in parts.
     """
-    encoded = encode(session.train, session.model.tokenizer, session.encoded.max_length)
-    notes = cut_note(encoded, "training")
+    read = session.read(session.train, "training sentences")
+    encoded = read.encoded
+    notes = (*cut_note(encoded, "training"), *read.notes)
     if (checkpoint / CHECKPOINT_DONE).is_file() and _take_up(session, checkpoint):
         # A run that was killed just after the checkpoint was whole left it.
         state.unlink(missing_ok=True)
         return notes
     if recipe is not None:
-        notes += _train(session, recipe, encoded, state)
+        notes += _train(session, recipe, read, state)
     save_checkpoint(session.model, session.task, checkpoint)
     state.unlink(missing_ok=True)
     return notes
@@ -48,7 +49,7 @@ def _take_up(session: Session, checkpoint: Path) -> bool:
     """Take up the weights of a checkpoint; whether it could be loaded."""
     device = str(session.model.hf.device)
     try:
-        trained = load(checkpoint, labels=session.task.outputs, device=device)
+        trained = load(checkpoint, labels=session.task.outputs, device=device, head=session.head)
     except HeadscopeError as error:
         say(f"the checkpoint is made again: {error}", quiet=session.settings.quiet)
         (checkpoint / CHECKPOINT_DONE).unlink()
@@ -57,10 +58,10 @@ def _take_up(session: Session, checkpoint: Path) -> bool:
     return True
 
 
-def _train(session: Session, recipe: Recipe, encoded: Encoded, state: Path) -> tuple[str, ...]:
+def _train(session: Session, recipe: Recipe, read: Marked, state: Path) -> tuple[str, ...]:
     """Train; returns a note if the GPU's memory was too small for a batch."""
     quiet = session.settings.quiet
-    steps = recipe.epochs * -(-len(encoded) // recipe.batch_size)
+    steps = recipe.epochs * -(-len(read.encoded) // recipe.batch_size)
     notes: list[str] = []
 
     def note_split(size: int) -> None:
@@ -79,8 +80,8 @@ def _train(session: Session, recipe: Recipe, encoded: Encoded, state: Path) -> t
             train(
                 session.model,
                 session.task,
-                encoded,
-                session.train.labels,
+                read.encoded,
+                read.split.labels,
                 recipe,
                 state=state,
                 advance=advance,

@@ -54,9 +54,10 @@ def disable(asked: Disabling) -> Outcome:
         named_heads,
         write_effects,
     )
+    from headscope.commands.class_names import trust_note
     from headscope.commands.embedding import open_scored
     from headscope.commands.scoring import score
-    from headscope.commands.session import begin, trust_note
+    from headscope.commands.session import begin
     from headscope.commands.together import parse_together, write_together
     from headscope.model.loading import load
 
@@ -64,7 +65,7 @@ def disable(asked: Disabling) -> Outcome:
     together = parse_together(heads)
     session = open_scored(asked, asked.model, part=asked.part, needs_train=False)
     check_head(session, asked)
-    unnamed = trust_note(session.model, session.task)
+    unnamed = () if session.marker else trust_note(session.model, session.task)
     say_notes(unnamed, quiet=asked.quiet)
     model = session.model
     if together is None:
@@ -73,8 +74,8 @@ def disable(asked: Disabling) -> Outcome:
         heads, sets = together.spec, together.sets(model, asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     devices = () if asked.devices is None else named_devices(asked.devices)
-    if devices and session.pairs is not None:
-        raise HeadscopeError("--devices shares no work on embeddings: leave it out")
+    if devices and (session.pairs is not None or session.marker is not None):
+        raise HeadscopeError("--devices shares no work on embeddings or tokens: leave it out")
     if len(devices) == 1:
         model = load(model.path, labels=session.task.outputs, device=devices[0])
     inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))
@@ -105,9 +106,9 @@ def check_head(session: Session, asked: Disabling | PathSettings) -> None:
     Raises:
         HeadscopeError: It has none, or one of another task.
     """
-    from headscope.commands.session import foreign_labels
+    from headscope.commands.class_names import foreign_labels
 
-    if session.pairs is not None:
+    if session.pairs is not None or session.marker is not None:
         return
     if not session.model.trained_head:
         raise HeadscopeError(

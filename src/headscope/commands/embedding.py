@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Literal
 
 from headscope.commands import session as sessions
 from headscope.commands.rows import check_division, chosen_part, majority_note
 from headscope.commands.session import ANY_WORDS, Session, cut_note
-from headscope.commands.settings import KindSettings, flag
+from headscope.commands.settings import HeadSettings, KindSettings, flag
+from headscope.commands.tokens import open_masked, open_tags
 from headscope.errors import HeadscopeError
+from headscope.model.classes import OF_TEXTS, OF_TOKENS
 from headscope.model.config import read_config
 from headscope.model.embedder import as_embedder
-from headscope.model.heads import CLASSIFIER, architecture
+from headscope.model.heads import architecture, claims
 from headscope.model.loading import load
 from headscope.model.pooling import pooling_of, says_pooling
 from headscope.model.source import find as find_source
 from headscope.model.text_pairs import TextPairs
 from headscope.progress import say_notes
-from headscope.tasks import Chosen, find
+from headscope.tasks import TASKS, Chosen, find
 from headscope.tasks.base import Task
 from headscope.tasks.files import load_data
+from headscope.tasks.tagging import is_tagging
 
 
 def open_scored(
@@ -33,29 +37,76 @@ def open_scored(
     Raises:
         HeadscopeError: Also where vectors are asked for and cannot be had.
     """
-    began = time.monotonic()
+    kind, note = _kind(settings, model)
+    if kind in ("tokens", "mlm"):
+        _refuse_pooling(settings)
+    if kind == "tokens":
+        tagged = open_tags(settings, model, part=part, needs_train=needs_train, said=note)
+        return replace(tagged, model=tagged.scoring(tagged.model))
+    if kind == "mlm":
+        masked = open_masked(settings, model, part=part, needs_train=needs_train)
+        return replace(masked, model=masked.scoring(masked.model))
     task = find(settings.task, Chosen(settings.named_columns, settings.label))
-    note: tuple[str, ...] = ()
-    kind = settings.kind
+    check_kind(task, kind)
     if kind is None:
         kind, note = guessed_kind(model, task)
-    if kind == "head":
-        given = [flag(name) for name in ("pool", "prompt") if getattr(settings, name) is not None]
-        if given:
-            raise HeadscopeError(
-                f"{' and '.join(given)} are of embeddings, and a head is scored: add --as embedding"
-            )
+    if kind != "embedding":
+        _refuse_pooling(settings)
         return sessions.open_session(settings, model, part=part, needs_train=needs_train, task=task)
+    return _open_embedder(settings, model, task, part=part, needs_train=needs_train, said=note)
+
+
+def _kind(settings: HeadSettings, model: str) -> tuple[str | None, tuple[str, ...]]:
+    """What was asked to be scored, or tokens where the data or the model say so."""
+    if settings.kind is not None:
+        return settings.kind, ()
+    if is_tagging(settings.task):
+        return "tokens", (f"words of {settings.task} have tags: they are scored (--as tokens)",)
+    if settings.task not in TASKS.names():
+        source = find_source(model)
+        if claims(read_config(source.folder, source.name), OF_TOKENS):
+            return "tokens", (f"{model} tags words: they are scored (--as tokens)",)
+    return None, ()
+
+
+def check_kind(task: Task, kind: str | None) -> None:
+    """Raises HeadscopeError where classes are asked for and a task has scores, or the reverse."""
+    found = "regression" if task.is_regression else "classification"
+    if kind in ("classification", "regression") and kind != found:
+        raise HeadscopeError(
+            f"--as {kind}: the labels of {task.name} make it a {found}; leave --as out, or name "
+            "another --label"
+        )
+
+
+def _refuse_pooling(settings: KindSettings) -> None:
+    given = [flag(name) for name in ("pool", "prompt") if getattr(settings, name) is not None]
+    if given:
+        raise HeadscopeError(
+            f"{' and '.join(given)} are of embeddings, and a head is scored: add --as embedding"
+        )
+
+
+def _open_embedder(
+    settings: KindSettings,
+    model: str,
+    task: Task,
+    *,
+    part: str,
+    needs_train: bool,
+    said: tuple[str, ...],
+) -> Session:
+    began = time.monotonic()
     seed = settings.seed
     task = task.as_similarity()
     data = load_data(task, settings.data, seed=seed, needs_train=needs_train)
     validation = chosen_part(data, part, seed).sample(settings.examples, seed)
     loaded = load(model, seed=seed)
-    pooling, said = pooling_of(find_source(model), settings.pool, settings.prompt)
+    pooling, pooled = pooling_of(find_source(model), settings.pool, settings.prompt)
     loaded = as_embedder(loaded, pooling)
     limit = min(settings.max_length, loaded.max_length, pooling.longest or loaded.max_length)
     pairs = TextPairs.of(validation, loaded.tokenizer, limit, pooling.prompt)
-    notes = (*note, *loaded.notes, *said, *data.train.notes, *validation.notes)
+    notes = (*said, *loaded.notes, *pooled, *data.train.notes, *validation.notes)
     notes += (*check_division(loaded, task, data, seed), *majority_note(task, data))
     notes = (*notes, *cut_note(pairs.encoded, "validation", "texts"))
     say_notes(notes, quiet=settings.quiet)
@@ -83,7 +134,7 @@ def guessed_kind(model: str, task: Task) -> tuple[Literal["head", "embedding"], 
         return "head", ()
     source = find_source(model)
     config = read_config(source.folder, source.name)
-    if not says_pooling(source) or architecture(config).endswith(CLASSIFIER):
+    if not says_pooling(source) or OF_TEXTS.is_of(architecture(config)):
         return "head", ()
     return "embedding", (
         f"{model} has no classification head and its folder says how its vectors are pooled, so "

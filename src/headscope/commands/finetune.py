@@ -1,17 +1,25 @@
 """`headscope finetune`: train an encoder on a task and score it."""
 
+from __future__ import annotations
+
 import shlex
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, saved_score_lines
-from headscope.commands.settings import TaskSettings, command
+from headscope.commands.settings import HeadSettings, command
+from headscope.errors import HeadscopeError
 from headscope.names import CONFIGURATIONS
 from headscope.progress import say_notes
 
+if TYPE_CHECKING:
+    from headscope.commands.session import Session
+    from headscope.model.loading import Init
+
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuning(TaskSettings):
+class FineTuning(HeadSettings):
     """What `headscope finetune` is asked."""
 
     command = "finetune"
@@ -33,7 +41,7 @@ def finetune(asked: FineTuning) -> Outcome:
     """
     from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
     from headscope.commands.scoring import score
-    from headscope.commands.session import begin, open_session
+    from headscope.commands.session import begin
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe
 
@@ -44,12 +52,7 @@ def finetune(asked: FineTuning) -> Outcome:
         seed=asked.seed,
         precision=asked.precision,
     )
-    session = open_session(
-        asked,
-        asked.model,
-        train_examples=asked.train_examples,
-        init="random" if asked.init == "random" else "pretrained",
-    )
+    session = _open(asked)
     is_trained = asked.init != "none"
     if is_trained:
         check_labels(session.task, session.train.labels)
@@ -61,11 +64,36 @@ def finetune(asked: FineTuning) -> Outcome:
             state = run.path / TRAINING_STATE
             notes = () if is_trained else _ignored(asked)
             notes += make_checkpoint(session, recipe if is_trained else None, run.path, state)
-            rows, _ = score(session, session.model, CONFIGURATIONS[asked.init])
+            rows, _ = score(session, session.scoring(session.model), CONFIGURATIONS[asked.init])
             run.table("scores", rows, **session.names)
             run.finish(session.record(request, session.model, notes))
         lines = saved_score_lines(run)
     return Outcome(asked.out, lines, _following(asked))
+
+
+def _open(asked: FineTuning) -> Session:
+    """The model and the training examples, of texts or of tokens."""
+    from headscope.commands.embedding import check_kind
+    from headscope.commands.session import open_session
+    from headscope.commands.tokens import open_tags
+    from headscope.tasks import Chosen, find
+    from headscope.tasks.tagging import is_tagging
+
+    init: Init = "random" if asked.init == "random" else "pretrained"
+    if asked.kind in ("embedding", "mlm"):
+        raise HeadscopeError(
+            f"--as {asked.kind}: finetune trains a head for texts or for tags (--as tokens); "
+            "embeddings and masked tokens are scored as the model comes, with headscope disable"
+        )
+    if asked.kind == "tokens" or (asked.kind is None and is_tagging(asked.task)):
+        return open_tags(
+            asked, asked.model, train_examples=asked.train_examples, init=init, needs_head=True
+        )
+    task = find(asked.task, Chosen(asked.named_columns, asked.label))
+    check_kind(task, asked.kind)
+    return open_session(
+        asked, asked.model, train_examples=asked.train_examples, init=init, task=task
+    )
 
 
 def _following(asked: FineTuning) -> str:
@@ -75,6 +103,8 @@ def _following(asked: FineTuning) -> str:
         words += ["--columns", column]
     if asked.label is not None:
         words += ["--label", asked.label]
+    if asked.kind is not None:
+        words += ["--as", asked.kind]
     if asked.seed:
         words += ["--seed", str(asked.seed)]
     return shlex.join([*words, "--out", "RUN"])

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from headscope.commands.session import Session, has_head_for
+from headscope.commands.class_names import has_head_for
+from headscope.commands.session import Session
 from headscope.model.encoding import Encoded, only
 from headscope.model.example_maps import KEPT, WHOLE, cell_size, example_maps
 from headscope.model.model import Model

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from headscope.axes import all_heads
+from headscope.commands.class_names import has_head_for, trust_note
 from headscope.commands.kept_examples import coarse_note
-from headscope.commands.session import Session, has_head_for, trust_note
+from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.measures import OWN_PASS, needs_tags
 from headscope.measures.base import MeasureObserver, Measures, Moments

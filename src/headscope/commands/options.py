@@ -77,11 +77,12 @@ MaxLength = Annotated[
 ]
 
 Kind = Annotated[
-    Literal["head", "embedding"] | None,
+    Literal["classification", "regression", "embedding", "tokens", "mlm"] | None,
     Parameter(
         name="--as",
-        help="What is scored: the model's classification head, or the cosine of two texts' "
-        "vectors (embedding); by default what the model is made for.",
+        help="What is scored: the model's head for texts (classification, regression), the cosine "
+        "of two texts' vectors (embedding), a tag for every word (tokens), or tokens that are "
+        "masked (mlm); by default what the model and the data are made for.",
     ),
 ]
 Pooling = Annotated[

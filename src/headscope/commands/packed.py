@@ -101,8 +101,8 @@ class Packs:
         return True
 
     def _expected(self, size: int) -> Arrays:
-        session, model = self._scoring.session, self._scoring.model
-        shape = (size, len(session.validation), session.task.outputs)
+        model = self._scoring.model
+        shape = (size, *self._scoring.unchanged.shape)
         return {
             "heads": np.zeros((size, model.layers, model.heads), np.uint8),
             "logits": np.zeros(shape, np.float32),

@@ -41,12 +41,13 @@ class PathSettings(KindSettings):
 @command(PathSettings)
 def path(asked: PathSettings) -> Outcome:
     """Search for the heads that can go together; where there is nothing to search, say why."""
+    from headscope.commands.class_names import trust_note
     from headscope.commands.disable import check_head
     from headscope.commands.embedding import open_scored
     from headscope.commands.prune import Pruning
     from headscope.commands.pruning import add_path
     from headscope.commands.scoring import score
-    from headscope.commands.session import begin, trust_note
+    from headscope.commands.session import begin
     from headscope.names import AS_GIVEN
 
     check_count(asked.search_examples)
@@ -63,7 +64,8 @@ def path(asked: PathSettings) -> Outcome:
             rows, outputs = score(session, model, AS_GIVEN)
             run.table("scores", rows, **session.names)
             notes = add_path(asked, session, run, rows, outputs)
-            notes = (*notes, *trust_note(model, session.task))
+            if session.marker is None:
+                notes = (*notes, *trust_note(model, session.task))
             run.finish(session.record(request, model, notes, repeat=repeat))
     return Outcome(asked.out / "pruned.parquet", (), report_command(asked.out))
 

@@ -39,11 +39,12 @@ def prune(asked: Pruning) -> Outcome:
     The search looks at training examples alone; the test is on the validation examples. Writes the
     model without these heads: full loads with transformers, small is smaller and faster.
     """
+    from headscope.commands.class_names import trust_note
     from headscope.commands.embedding import open_scored
     from headscope.commands.pruning import check_worth, choose, find_path, score_on_validation
     from headscope.commands.scoring import score
     from headscope.commands.searching import draw_search_data
-    from headscope.commands.session import begin, trust_note
+    from headscope.commands.session import begin
     from headscope.names import AS_GIVEN
     from headscope.progress import say_notes
     from headscope.pruning.choice import kept_counts, shares_of
@@ -56,7 +57,7 @@ def prune(asked: Pruning) -> Outcome:
     model = session.model
     kept = kept_counts(shares, model.layers * model.heads)
     data = draw_search_data(session, asked.search_examples, is_choosing=not kept)
-    notes = (*data.notes, *trust_note(model, session.task))
+    notes = data.notes if session.marker else (*data.notes, *trust_note(model, session.task))
     say_notes(notes, quiet=asked.quiet)
     request = session.request(
         keep=kept,
@@ -76,7 +77,7 @@ def prune(asked: Pruning) -> Outcome:
             path = find_path(asked, session, data, run)
             chosen = choose(asked, session, data, run, path, kept)
             scored = score_on_validation(asked, session, data, run, path, chosen, unchanged)
-            if session.pairs is None:
+            if session.pairs is None and session.marker is None:
                 notes = (*notes, *write_models(asked, session, data, run, scored))
             else:
                 run.table("pruned", scored.rows, **session.names)
@@ -138,10 +139,11 @@ def check_model(session: Session, asked: Pruning) -> None:
             "--keep says how many heads are kept, and --within by how much the score may fall: "
             "give one of the two"
         )
-    if session.pairs is not None and (asked.repair or asked.finetune or asked.onnx):
+    is_of_texts = session.pairs is None and session.marker is None
+    if not is_of_texts and (asked.repair or asked.finetune or asked.onnx):
         raise HeadscopeError(
             "--repair, --finetune and --onnx are of models with a classification head: leave them "
-            "out for an embedding model, of which the path and the test are written"
+            "out for embeddings and tokens, of which the path and the test are written"
         )
     check_head(session, asked)
     check_layers(session.model)

@@ -100,6 +100,9 @@ def written_rows(argument: str, given: object, chosen: Chosen, head: Sequence[st
             path = folder / f"{file}.parquet"
             _in_classes(frame, of_head).write_parquet(path, metadata={"huggingface": info})
     written = path if len(frames) == 1 else folder
+    if sum(map(_is_list, frames[0])) > 1:
+        # Lists of words and of their tags, which are checked where they are read.
+        return Written(written, texts)
     label = own_task(written, Chosen(texts, chosen.label)).label
     for table in tables:
         _check_labels(table, label)
@@ -168,7 +171,9 @@ def _columns(argument: str, given: Any) -> Rows:
     elif hasattr(given, "column_names") and hasattr(given, "features"):
         values = {str(name): list(given[name]) for name in given.column_names}
         features = given.features or {}
-        named = {name: getattr(feature, "names", None) for name, feature in features.items()}
+        # Of a column of lists, the classes are those of what the lists hold.
+        inner = {name: getattr(feature, "feature", feature) for name, feature in features.items()}
+        named = {name: getattr(feature, "names", None) for name, feature in inner.items()}
         classes = {str(name): list(map(str, names)) for name, names in named.items() if names}
     elif isinstance(given, Mapping):
         values = {str(name): _listed(argument, name, column) for name, column in given.items()}
@@ -240,6 +245,8 @@ def _series(name: str, values: Sequence[object]) -> pl.Series:
     neither a text nor a label.
     """
     plain = [_plain(value) for value in values]
+    if lists := _lists(plain):
+        return pl.Series(name, lists)
     known = [value for value in plain if not _is_nothing(value)]
     if not all(isinstance(value, str | bool | int | float) for value in known):
         return pl.Series(name, [[str(value)] for value in plain], dtype=pl.List(pl.String))
@@ -252,6 +259,21 @@ def _series(name: str, values: Sequence[object]) -> pl.Series:
         return pl.Series(name, plain, dtype=kind if known else pl.Null)
     texts = [None if _is_nothing(value) else str(value) for value in plain]
     return pl.Series(name, texts, dtype=pl.String)
+
+
+def _lists(values: Sequence[object]) -> list[list[object]]:
+    """Values that are all lists of texts, or all lists of numbers; nothing for others."""
+    if not values or not all(isinstance(value, list | tuple | np.ndarray) for value in values):
+        return []
+    lists = [[_plain(one) for one in value] for value in values if isinstance(value, Iterable)]
+    kinds = {type(one) for value in lists for one in value}
+    return lists if kinds in ({str}, {int}) else []
+
+
+def _is_list(column: pl.Series) -> bool:
+    """Whether a column holds lists of texts or of numbers."""
+    kind = column.dtype
+    return isinstance(kind, pl.List) and kind.inner in (pl.String, pl.Int64)
 
 
 def _plain(value: object) -> object:
@@ -310,6 +332,9 @@ def _in_classes(frame: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.D
     """The rows with a head's classes as texts where these are numbers: else they were indices."""
     columns = []
     for column in frame:
+        if column.dtype.is_nested():
+            columns.append(column)
+            continue
         words = list(map(word, column))
         is_named = column.dtype.is_numeric() and set(words) <= set(names.get(column.name, ()))
         columns.append(pl.Series(column.name, words) if is_named else column)

@@ -17,7 +17,7 @@ from headscope.commands.rows import fine_tuned_on
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
-from headscope.model.encoding import Encoded, encode
+from headscope.model.encoding import Encoded
 from headscope.model.text_pairs import TextPairs
 from headscope.progress import progress
 from headscope.pruning.search import Heads
@@ -115,10 +115,11 @@ def draw_search_data(
 
 def _examples(session: Session, rows: npt.NDArray[np.int64]) -> Examples:
     split = session.data.train.take(np.sort(rows))
-    tokenizer, length = session.model.tokenizer, session.encoded.max_length
     if session.pairs is None:
-        return Examples(split, encode(split, tokenizer, length))
-    pairs = TextPairs.of(split, tokenizer, length, session.prompt)
+        read = session.read(split, "training sentences")
+        return Examples(read.split, read.encoded)
+    length = session.encoded.max_length
+    pairs = TextPairs.of(split, session.model.tokenizer, length, session.prompt)
     return Examples(split, pairs.encoded, pairs)
 
 

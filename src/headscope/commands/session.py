@@ -22,11 +22,14 @@ from headscope.commands.settings import MeasureSettings, RunSettings, TaskSettin
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures import definition
+from headscope.model.classes import OF_TEXTS, OF_TOKENS, Head
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
 from headscope.model.text_pairs import TextPairs
+from headscope.model.token_marks import Marked, Marker
+from headscope.model.token_scores import as_token_scores
 from headscope.model.tokenizers import unknown_note, unplaced_note
 from headscope.progress import say, say_notes
 from headscope.results.lock import locked
@@ -56,6 +59,7 @@ class Session:
         source: Who says what the words of a text are.
         pairs: What an embedder compares, whose texts `encoded` has then; None for a head.
         prompt: What stands before every text that it reads.
+        marker: Says which tokens are scored; None where texts are.
         began: When the command began, in seconds of the monotonic clock.
     """
 
@@ -71,6 +75,7 @@ class Session:
     began: float
     pairs: TextPairs | None = None
     prompt: str = ""
+    marker: Marker | None = None
 
     @property
     def names(self) -> dict[str, str]:
@@ -129,16 +134,41 @@ class Session:
             "max_length": self.encoded.max_length,
             "seed": self.settings.seed,
             "precision": self.settings.precision,
-            **self._embedding,
+            **self._kind,
             **asked,
         }
 
     @property
-    def _embedding(self) -> dict[str, object]:
+    def _kind(self) -> dict[str, object]:
         hf: Any = self.model.hf
-        if self.pairs is None:
-            return {}
-        return {"as": "embedding", "pool": hf.pool, "prompt": self.prompt}
+        if self.pairs is not None:
+            return {"as": "embedding", "pool": hf.pool, "prompt": self.prompt}
+        if self.marker is not None:
+            return {"as": "tokens" if self.task.labels else "mlm"}
+        return {}
+
+    def read(self, split: Split, called: str) -> Marked:
+        """Examples as the model reads them.
+
+        Args:
+            split: The examples.
+            called: What a note calls them.
+        """
+        encoded = encode(split, self.model.tokenizer, self.encoded.max_length)
+        if self.marker is None:
+            return Marked(split, encoded)
+        return self.marker.mark(split, encoded, called)
+
+    def scoring(self, model: Model) -> Model:
+        """A model as it is scored: of tokens, one that puts out their losses and classes."""
+        if self.marker is None or model.puts_out == "tokens":
+            return model
+        return as_token_scores(model, self.marker.width, self.marker.classes)
+
+    @property
+    def head(self) -> Head:
+        """The kind of head that the model has for the task."""
+        return OF_TEXTS if self.marker is None else OF_TOKENS
 
     @property
     def word_request(self) -> dict[str, str]:
@@ -306,58 +336,6 @@ def task_hash(task: Task) -> str:
     """16 hex digits that stand for what a task asks: its columns, classes, metrics and limits."""
     asked = (task.columns, task.labels, task.metrics, task.label, task.limits)
     return hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
-
-
-def foreign_labels(model: Model, task: Task) -> str:
-    """What is wrong with the classes of a trained head, in a clause: it was fine-tuned on another
-    task, or numbers the classes otherwise, and its outputs would be read wrongly. Empty where
-    nothing is known to be wrong.
-    """
-    if not model.trained_head or task.is_regression:
-        return ""
-    names = {int(number): str(name) for number, name in (model.hf.config.id2label or {}).items()}
-    named = [names.get(number, "") for number in range(task.outputs)]
-    if all(name.casefold() == f"label_{i}" for i, name in enumerate(named)):
-        return ""
-    if [name.casefold() for name in named] == [name.casefold() for name in task.labels]:
-        return ""
-    if numbers_its_classes(task) and len(names) == task.outputs:
-        return ""
-    return (
-        f"its head tells apart {', '.join(named)}, the task {task.name} has "
-        f"{', '.join(task.labels)}, in this order"
-    )
-
-
-def numbers_its_classes(task: Task) -> bool:
-    """Whether a table of the user's own has the indices 0, 1, ... for names of its classes."""
-    return bool(task.guessed) and task.labels == tuple(map(str, range(len(task.labels))))
-
-
-def has_head_for(model: Model, task: Task) -> bool:
-    """Whether a model has a head that was trained on classes like a task's, in their order."""
-    if not task.has_labels:
-        return False
-    has_outputs = model.hf.config.num_labels == task.outputs
-    return model.trained_head and has_outputs and not foreign_labels(model, task)
-
-
-def trust_note(model: Model, task: Task) -> tuple[str, ...]:
-    """A note that nothing says which class an output of a trained head stands for."""
-    if not model.trained_head or task.is_regression:
-        return ()
-    names = [str(name) for name in (model.hf.config.id2label or {}).values()]
-    if numbers_its_classes(task) and names != list(task.labels):
-        return (
-            f"{task.name} numbers its classes; they are taken to be {', '.join(names)} of "
-            f"{model.name}, in this order",
-        )
-    if not all(name.casefold().startswith("label_") for name in names):
-        return ()
-    return (
-        f"the head of {model.name} does not name its classes; they are taken to be "
-        f"{', '.join(task.labels)}, in this order",
-    )
 
 
 def aligned_words(

@@ -125,10 +125,16 @@ class TaskSettings(DataSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KindSettings(TaskSettings):
-    """A run that scores a model's head, or the vectors of an embedder."""
+class HeadSettings(TaskSettings):
+    """A run that scores a model: its head for texts or for tokens, or something else."""
 
     kind: options.Kind = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindSettings(HeadSettings):
+    """A run that scores a model's head, or the vectors of an embedder."""
+
     pool: options.Pooling = None
     prompt: options.Prompt = None
 

@@ -23,7 +23,7 @@ from headscope.figures.style import (
 
 _NAME = r"L(?<layer>\d{1,3})H(?<head>\d{1,3})"
 """A head in a list; a number that no model has is none."""
-_NEEDED = ("kept", "removed", "value", "baseline", "majority", "margin")
+_NEEDED = ("kept", "removed", "value", "baseline", "margin")
 _RECOMMENDED = {"none": "recommended", "refit": "refitted", "fine-tuned": "trained on"}
 """What a point is called, by what was done to make up for removed heads."""
 _SHAPES = {"recommended": "circle", "refitted": "triangle-up", "trained on": "diamond"}
@@ -96,8 +96,9 @@ def _levels(line: pl.DataFrame, y: alt.Y, every: int, look: Look) -> list[Any]:
     levels = [
         _Level(whole, "whole model", INK, is_right=True),
         _Level(whole - margin, "margin", GREY, is_right=True, is_above=False, is_dashed=True),
-        _Level(majority, "always the same answer", ORANGE, is_right=False),
     ]
+    if majority is not None:
+        levels.append(_Level(majority, "always the same answer", ORANGE, is_right=False))
     layers: list[Any] = []
     for level in levels:
         kept = 0 if level.is_right else every

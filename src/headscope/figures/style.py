@@ -95,6 +95,8 @@ def styled(chart: Any, look: Look = SCREEN) -> Any:
 
 _LABELS = {
     "f1": "F1",
+    "token_accuracy": "accuracy of tokens",
+    "entity_f1": "F1 of entities",
     "entropy": "Entropy",
     "distance": "Attention distance",
     "attention_to_cls": "Attention to [CLS]",

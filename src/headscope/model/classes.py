@@ -1,12 +1,18 @@
 """Which class of transformers a checkpoint is loaded with, and where its layers are described."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import (
     CONFIG_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
     AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
     AutoModelForTextEncoding,
+    AutoModelForTokenClassification,
     PretrainedConfig,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
@@ -25,6 +31,50 @@ _SENSES = {
 
 # Their classifiers read the last token of a row: padding, where a text is padded at its end.
 _READ_THE_LAST_TOKEN = ("xlnet",)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A kind of head that transformers puts on encoders.
+
+    Attributes:
+        called: What a message calls it.
+        endings: How the classes end that have it, in the config.json of a checkpoint.
+        auto: The class of transformers that builds encoders with it.
+        families: For which configurations it does.
+    """
+
+    called: str
+    endings: tuple[str, ...]
+    auto: Any
+    families: Any
+
+    def is_of(self, claimed: str) -> bool:
+        """Whether a class has such a head."""
+        return claimed.endswith(self.endings)
+
+
+OF_TEXTS = Head(
+    "classification head",
+    ("ForSequenceClassification",),
+    AutoModelForSequenceClassification,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+)
+"""Classes or scores of whole texts."""
+OF_TOKENS = Head(
+    "token classification head",
+    ("ForTokenClassification",),
+    AutoModelForTokenClassification,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+)
+"""A class for every token."""
+OF_MASKED_TOKENS = Head(
+    "head for masked language modelling",
+    ("ForMaskedLM", "ForPreTraining"),
+    AutoModelForMaskedLM,
+    MODEL_FOR_MASKED_LM_MAPPING,
+)
+"""Which token stood where [MASK] stands."""
 
 
 def has_decoder(config: PretrainedConfig) -> bool:
@@ -59,26 +109,25 @@ def encoder_class(config: PretrainedConfig) -> Any:
     return AutoModelForTextEncoding if is_taken_alone(config) else AutoModel
 
 
-def has_classifier(config: PretrainedConfig) -> bool:
-    """Whether transformers can put a classifier of texts on the encoder that reads texts padded at
-    their end.
-    """
+def has_classifier(config: PretrainedConfig, head: Head = OF_TEXTS) -> bool:
+    """Whether transformers can put a head on the encoder that reads texts padded at their end."""
     if is_taken_alone(config) or config.model_type in _READ_THE_LAST_TOKEN:
         return False
-    return type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    return type(config) in head.families
 
 
-def refuse_classifier(config: PretrainedConfig, name: str) -> None:
-    """Refuse to put a classifier on an encoder for which transformers has none.
+def refuse_classifier(config: PretrainedConfig, name: str, head: Head = OF_TEXTS) -> None:
+    """Refuse to put a head on an encoder for which transformers has none.
 
     Raises:
-        HeadscopeError: The encoder is that of an encoder-decoder, or the family has no classifier.
+        HeadscopeError: The encoder is that of an encoder-decoder, or the family has no such head.
     """
-    if has_classifier(config):
+    if has_classifier(config, head):
         return
-    why = "is of a family on which transformers puts no classifier"
+    kind = "classifier" if head is OF_TEXTS else head.called
+    why = f"is of a family on which transformers puts no {kind}"
     if is_taken_alone(config):
-        why = "is the encoder of an encoder-decoder on which transformers puts no classifier"
+        why = f"is the encoder of an encoder-decoder on which transformers puts no {kind}"
     elif config.model_type in _READ_THE_LAST_TOKEN:
         why = "is of a family whose classifier reads the last token, which here may be padding"
     raise HeadscopeError(

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from headscope.errors import HeadscopeError
-from headscope.model.classes import has_classifier
+from headscope.model.classes import OF_TEXTS, Head, has_classifier
 from headscope.model.compared import Names, in_order
 
-CLASSIFIER = "ForSequenceClassification"
 # Heads of pre-training, of which a new classifier may take up a layer (ModernBERT's does). What
 # any other head learned must not pass for a classifier of texts.
 _PRE_TRAINING = ("ForMaskedLM", "ForPreTraining")
 _TASKS = {
-    CLASSIFIER: "classification",
+    "ForSequenceClassification": "classification",
     "ForMaskedLM": "masked language modelling",
     "LMHeadModel": "language modelling",
     "ForCausalLM": "language modelling",
@@ -30,11 +29,18 @@ _TASKS = {
 }
 
 
-def architecture(config: PretrainedConfig) -> str:
-    """The class that saved the checkpoint; "" if config.json does not say."""
+def architecture(config: PretrainedConfig, head: Head = OF_TEXTS) -> str:
+    """The class that saved the checkpoint, one with such a head before others; "" if config.json
+    does not say.
+    """
     architectures = [str(kind) for kind in config.architectures or ()]
-    classifiers = [kind for kind in architectures if kind.endswith(CLASSIFIER)]
-    return (classifiers or architectures or [""])[0]
+    with_head = [kind for kind in architectures if head.is_of(kind)]
+    return (with_head or architectures or [""])[0]
+
+
+def claims(config: PretrainedConfig, head: Head = OF_TEXTS) -> bool:
+    """Whether config.json says that the checkpoint has such a head, and transformers builds it."""
+    return head.is_of(architecture(config, head)) and has_classifier(config, head)
 
 
 def is_encoder(claimed: str) -> bool:
@@ -47,7 +53,9 @@ def is_pre_training(claimed: str) -> bool:
     return claimed.endswith(_PRE_TRAINING)
 
 
-def check_outputs(config: PretrainedConfig, labels: int | None, name: str) -> None:
+def check_outputs(
+    config: PretrainedConfig, labels: int | None, name: str, head: Head = OF_TEXTS
+) -> None:
     """Refuse a trained head that has another number of outputs than the task needs.
 
     Raises:
@@ -55,9 +63,9 @@ def check_outputs(config: PretrainedConfig, labels: int | None, name: str) -> No
     """
     if labels is not None and config.num_labels != labels:
         raise HeadscopeError(
-            f"the checkpoint {name} has a classification head with {config.num_labels} outputs, "
-            f"the task needs {labels}: use a checkpoint fine-tuned on this task, or fine-tune one "
-            "with headscope finetune"
+            f"the checkpoint {name} has a {head.called} with {config.num_labels} outputs, the task "
+            f"needs {labels}: use a checkpoint fine-tuned on this task, or fine-tune one with "
+            "headscope finetune"
         )
     if labels is not None and labels > 1 and config.problem_type == "regression":
         raise HeadscopeError(

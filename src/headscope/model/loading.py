@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import torch
 from transformers import (
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedTokenizerBase,
@@ -16,15 +15,16 @@ from transformers.utils import logging as hf_logging
 from headscope.errors import HeadscopeError, InterventionError, refusing
 from headscope.model.check import check
 from headscope.model.classes import (
+    OF_TEXTS,
+    Head,
     encoder_class,
-    has_classifier,
     refuse_classifier,
     texts_alone,
     without_decoder,
 )
 from headscope.model.config import language_note, read_config
 from headscope.model.families import family_of, refuse
-from headscope.model.heads import CLASSIFIER, architecture, check_outputs
+from headscope.model.heads import check_outputs, claims
 from headscope.model.model import Model
 from headscope.model.reduced_files import (
     UNTAPPED,
@@ -47,6 +47,7 @@ def load(
     init: Init = "pretrained",
     seed: int = 0,
     device: str | None = None,
+    head: Head = OF_TEXTS,
 ) -> Model:
     """Load an encoder and check that its heads can be tapped.
 
@@ -61,6 +62,8 @@ def load(
         init: "random" builds the same architecture with random weights.
         seed: Random seed of new weights.
         device: Where the model goes; by default a GPU, if there is one.
+        head: Which kind of head the checkpoint may have, or gets: of `model.classes`. One of
+            another kind is left out.
 
     Raises:
         HeadscopeError: An unknown name, a family that cannot be tapped, a head for another number
@@ -76,14 +79,14 @@ def load(
     parts += folded_note(config, source.name)
     without_decoder(config)
     if labels is not None:
-        refuse_classifier(config, source.name)
+        refuse_classifier(config, source.name, head)
     tokenizer = _tokenizer(source, config)
     if is_reduced(config):
         loaded = _reduced(source, config, labels, init)
     elif init == "random":
-        loaded = _random(source, config, labels, seed)
+        loaded = _random(source, config, labels, seed, head)
     else:
-        loaded = pretrained(source, config, labels, seed)
+        loaded = pretrained(source, config, labels, seed, head)
     hf: Any = loaded.hf
     hf.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     marks = check_tokenizer(source.name, tokenizer, hf, source.folder)
@@ -160,14 +163,16 @@ def _reduced(source: Source, config: PretrainedConfig, labels: int | None, init:
     return load_reduced(source, config, labels)
 
 
-def _random(source: Source, config: PretrainedConfig, labels: int | None, seed: int) -> Loaded:
+def _random(
+    source: Source, config: PretrainedConfig, labels: int | None, seed: int, head: Head
+) -> Loaded:
     """The same architecture with random weights; no weights are read."""
-    is_classifier = architecture(config).endswith(CLASSIFIER) and has_classifier(config)
-    if is_classifier:
-        check_outputs(config, labels, source.name)
+    has_head = claims(config, head)
+    if has_head:
+        check_outputs(config, labels, source.name, head)
     auto: Any = encoder_class(config)
-    if is_classifier or labels is not None:
-        auto = AutoModelForSequenceClassification
+    if has_head or labels is not None:
+        auto = head.auto
     if labels is not None:
         config.num_labels = labels
     torch.manual_seed(seed)

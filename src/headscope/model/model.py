@@ -42,7 +42,8 @@ class Model:
         heads: How many heads a layer has.
         tap: Who observes its attention, and what is disabled.
         means: The heads' mean outputs, once `measure_means` has run.
-        puts_out: What its outputs are: those of a head, or the vectors of texts (`embedder`).
+        puts_out: What its outputs are: those of a head, the vectors of texts (`embedder`), or
+            losses and classes of tokens (`token_scores`).
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Model:
         self.tapping = tapping
         self.tap = tapping.attach(hf)
         self.means: Float[Tensor, "layer head d"] | None = None
-        self.puts_out: Literal["head", "vectors"] = "head"
+        self.puts_out: Literal["head", "vectors", "tokens"] = "head"
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}: {self.family}, {self.layers} layers x {self.heads} heads)"
@@ -117,7 +118,7 @@ class Model:
         Read once: after training, load again.
         """
         digest = hashlib.sha256()
-        is_whole = self.trained_head and self.puts_out == "head"
+        is_whole = self.trained_head and self.puts_out != "vectors"
         trained = self.hf if is_whole else self.hf.base_model
         for name, tensor in sorted(trained.state_dict().items()):
             if name in self.new:

@@ -16,8 +16,8 @@ from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from headscope.errors import HeadscopeError, refusing
-from headscope.model.classes import encoder_class, has_classifier, text_config
-from headscope.model.heads import CLASSIFIER, architecture
+from headscope.model.classes import encoder_class, text_config
+from headscope.model.heads import claims
 from headscope.model.tap import Mode
 
 Kept = Sequence[Sequence[int]]
@@ -251,7 +251,7 @@ def build(config: PretrainedConfig, kept: Kept, mode: Mode, name: str) -> PreTra
         HeadscopeError: Heads of this family are not removed.
     """
     parts = parts_of(config, name)
-    is_classifier = architecture(config).endswith(CLASSIFIER) and has_classifier(config)
+    is_classifier = claims(config)
     auto: Any = AutoModelForSequenceClassification if is_classifier else encoder_class(config)
     with (
         refusing(f"no model can be built from the config.json of {name!r}", "correct it"),

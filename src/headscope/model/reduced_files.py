@@ -20,9 +20,9 @@ from transformers import PretrainedConfig, PreTrainedModel
 from headscope.axes import Head
 from headscope.errors import HeadscopeError, InterventionError, refusing
 from headscope.files import written
-from headscope.model.classes import text_config
+from headscope.model.classes import OF_TEXTS, text_config
 from headscope.model.families import Tapping
-from headscope.model.heads import CLASSIFIER, architecture, check_outputs, kind_note
+from headscope.model.heads import architecture, check_outputs, kind_note
 from headscope.model.model import Model
 from headscope.model.reduced import Kept, build
 from headscope.model.source import CONFIG, Source
@@ -185,7 +185,7 @@ def load_reduced(source: Source, config: PretrainedConfig, labels: int | None) -
     """
     name = source.name
     reduced = read_reduced(config, name)
-    is_classifier = architecture(config).endswith(CLASSIFIER)
+    is_classifier = OF_TEXTS.is_of(architecture(config))
     if labels is not None and not is_classifier:
         raise HeadscopeError(
             f"{name} has no classification head, and some of its heads are removed: fine-tune the "

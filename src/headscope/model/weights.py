@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from headscope.errors import HeadscopeError, refusing
-from headscope.model.classes import encoder_class, has_classifier
+from headscope.model.classes import OF_TEXTS, Head, encoder_class
 from headscope.model.compared import (
     Differences,
     Names,
@@ -20,10 +20,10 @@ from headscope.model.compared import (
     unused_note,
 )
 from headscope.model.heads import (
-    CLASSIFIER,
     architecture,
     beside_the_encoder,
     check_outputs,
+    claims,
     expect,
     is_pre_training,
     kind_note,
@@ -72,7 +72,9 @@ class _Attempt:
         return sorted(key for key in self.found.missing if self.names.is_heads(key))
 
 
-def pretrained(source: Source, config: PretrainedConfig, labels: int | None, seed: int) -> Loaded:
+def pretrained(
+    source: Source, config: PretrainedConfig, labels: int | None, seed: int, head: Head = OF_TEXTS
+) -> Loaded:
     """A model with the weights of its files.
 
     Args:
@@ -80,6 +82,7 @@ def pretrained(source: Source, config: PretrainedConfig, labels: int | None, see
         config: The model's configuration.
         labels: How many outputs a classification head must have; None takes what there is.
         seed: Random seed of new weights.
+        head: Which kind of head it may have, or gets.
 
     Raises:
         HeadscopeError: The weights are not those of the encoder that the configuration describes,
@@ -89,12 +92,12 @@ def pretrained(source: Source, config: PretrainedConfig, labels: int | None, see
         _check_forms(tensors, source.name)
         encoder = _shell(encoder_class(config), config, source.name)
         tensors, notes = _without_prefix(encoder.names, tensors, source.name)
-        claimed = architecture(config)
-        if claimed.endswith(CLASSIFIER) and has_classifier(config):
-            shell = _shell(AutoModelForSequenceClassification, config, source.name)
+        claimed = architecture(config, head)
+        if claims(config, head):
+            shell = _shell(head.auto, config, source.name)
             attempt = _load(shell, source, config, tensors, seed)
             if not attempt.missing_head:
-                check_outputs(config, labels, source.name)
+                check_outputs(config, labels, source.name, head)
                 notes += unused_note(shell.names, attempt.found, source.name)
                 return Loaded(attempt.hf, True, notes + kind_note(config, source.name))
             notes += (
@@ -104,7 +107,7 @@ def pretrained(source: Source, config: PretrainedConfig, labels: int | None, see
         shell = encoder
         if labels is not None:
             expect(config, labels)
-            shell = _shell(AutoModelForSequenceClassification, config, source.name)
+            shell = _shell(head.auto, config, source.name)
         unused = beside_the_encoder(encoder.names, tensors)
         if is_pre_training(claimed):
             taken = [key for key in unused.head if shell.names.is_own_heads(key)]
@@ -113,8 +116,7 @@ def pretrained(source: Source, config: PretrainedConfig, labels: int | None, see
         kept = {key: tensor for key, tensor in tensors.items() if key not in left_out}
         attempt = _load(shell, source, config, kept, seed)
         new = frozenset(map(shell.names.bare, attempt.found.missing)) & shell.names.encoder
-        is_said = claimed.endswith(CLASSIFIER) and has_classifier(config)
-        if not is_said:
+        if not claims(config, head):
             notes += unused_notes(unused, config, new, labels, source.name)
         return Loaded(attempt.hf, False, notes, new)
 

@@ -37,7 +37,7 @@ class PrunedRow:
     high: float
     n: int
     unit: str
-    majority: float
+    majority: float | None
     margin: float
     p: float
     activation_change: float | None
@@ -124,7 +124,7 @@ def pruned_rows(
     task, labels, seed = validation.task, validation.labels, validation.seed
     base = predictions(task, validation.unchanged)
     after = np.stack([predictions(task, of_set) for of_set in outputs])
-    guessed = majority(task, validation.train, len(labels))
+    guessed = majority(task, validation.train, labels) if task.has_majority else None
     loss = [_loss_change(validation, of_set) for of_set in outputs]
     rows = []
     for metric in task.metrics:
@@ -151,7 +151,7 @@ def pruned_rows(
                     high=high,
                     n=len(labels),
                     unit="points",
-                    majority=METRICS[metric].score(labels, guessed),
+                    majority=None if guessed is None else METRICS[metric].score(labels, guessed),
                     margin=margin,
                     p=float(p[number]),
                     activation_change=changes[number],

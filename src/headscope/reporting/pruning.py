@@ -15,7 +15,7 @@ _COLUMNS = (
     "kept", "removed", "repair", "metric", "baseline", "value", "delta", "low", "high", "n",
     "majority", "margin", "p",
 )  # fmt: skip
-_KNOWN = [name for name in _COLUMNS if name not in ("low", "high", "p")]
+_KNOWN = [name for name in _COLUMNS if name not in ("low", "high", "majority", "p")]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Pruned:
     low: float | None
     high: float | None
     n: int
-    majority: float
+    majority: float | None
     margin: float
     p: float | None
 
@@ -97,7 +97,7 @@ class Pruned:
             f"{self.removed} of {self.heads} heads ({share}) removed together"
             f"{repaired.get(self.repair, '')}: {self.cost}; {self.verdict}"
         )
-        if self.value <= self.majority:
+        if self.majority is not None and self.value <= self.majority:
             text += (
                 f"; always answering the same gives {number(self.majority, 'points')}, so what is "
                 "left knows nothing of the task"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from jaxtyping import Float, Shaped
 
 from headscope.stats.means import FEWEST
-from headscope.stats.metrics import Tally, metric_named
+from headscope.stats.metrics import NO_LABEL, Labels, Predictions, Tally, metric_named
 from headscope.stats.paired import RESAMPLES, Z, chunks, interval
 
 Array = npt.NDArray[Any]
@@ -77,9 +77,9 @@ def change_statistic(change: Array, lost: Array, won: Array, n: Array) -> Array:
 
 def resampled_changes(
     metric: str,
-    labels: Shaped[np.ndarray, "example"],
-    before: Shaped[np.ndarray, "model example"],
-    after: Shaped[np.ndarray, "model set example"],
+    labels: Labels,
+    before: Shaped[np.ndarray, "model example *token"],
+    after: Shaped[np.ndarray, "model set example *token"],
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Float[np.ndarray, "set resample"]:
@@ -88,7 +88,8 @@ def resampled_changes(
     Four examples are added before resampling in which the prediction flips, two from right to wrong
     and two back, spread over all classes and models: as Agresti and Coull (1998) add two hits and
     two misses. So flips that happened not to occur are not taken for impossible. Scores of a
-    regression change without flips, and nothing is added.
+    regression change without flips, and nothing is added. Where tokens are scored, examples are
+    resampled with all their tokens, and an added example has one.
 
     Args:
         metric: The name of the metric.
@@ -101,19 +102,22 @@ def resampled_changes(
     Returns:
         The mean over the models.
     """
-    models, sets, n = after.shape
+    models, sets, n = after.shape[:3]
     flips = np.empty((0, 3), dtype=np.int64)
     if not metric_named(metric).regression:
-        flips = _flips(np.unique(np.concatenate([labels, before.ravel(), after.ravel()])))
+        flips = _flips(np.unique(np.concatenate([labels, before, after], axis=None)))
     added = len(flips)
+    was, then, now = (_one_token(column, labels) for column in flips.T)
     # The added examples of one model are unchanged in the others: predicted as before.
-    labels = np.concatenate([labels, np.tile(flips[:, 0], models)])
-    before = np.concatenate([before, np.tile(flips[:, 1], (models, models))], 1)
-    after = np.concatenate([after, np.tile(flips[:, 1], (models, sets, models))], 2)
+    labels = np.concatenate([labels, *[was] * models])
+    unchanged = np.concatenate([then] * models)
+    before = np.concatenate([before, np.broadcast_to(unchanged, (models, *unchanged.shape))], 1)
+    of_sets = np.broadcast_to(unchanged, (models, sets, *unchanged.shape))
+    after = np.concatenate([after, of_sets], 2)
     for model in range(models):
         start = n + model * added
-        after[model, :, start : start + added] = flips[:, 2]
-    predictions = np.concatenate([before, after.reshape(-1, len(labels))])
+        after[model, :, start : start + added] = now
+    predictions = np.concatenate([before, after.reshape(-1, *labels.shape)])
     tally = Tally(metric_named(metric), labels, predictions)
     rng = np.random.default_rng(seed)
     changes = []
@@ -125,9 +129,21 @@ def resampled_changes(
     return np.concatenate(changes).T
 
 
+def _one_token(
+    values: Shaped[np.ndarray, "flip"], labels: Labels
+) -> Shaped[np.ndarray, "flip *token"]:
+    """Values as examples like others: where those have tokens, each is one token's."""
+    if labels.ndim == 1:
+        return values
+    rows = np.full((len(values), labels.shape[1]), NO_LABEL, dtype=labels.dtype)
+    rows[:, 0] = values
+    return rows
+
+
 def _flips(classes: Shaped[np.ndarray, "class"]) -> Shaped[np.ndarray, "flip 3"]:
     """Every flip between right and wrong as (label, before, after)."""
     flips = []
+    classes = classes[classes != NO_LABEL]
     for label in classes.tolist():
         for other in classes.tolist():
             if other != label:
@@ -151,9 +167,9 @@ def _times_drawn(
 
 def change_intervals(
     metric: str,
-    labels: Shaped[np.ndarray, "example"],
-    before: Shaped[np.ndarray, "example"],
-    after: Shaped[np.ndarray, "set example"],
+    labels: Labels,
+    before: Labels,
+    after: Predictions,
     seed: int,
 ) -> list[tuple[float, float]]:
     """The 95% interval of the change of a score by each set, in points.

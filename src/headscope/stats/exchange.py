@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
 from headscope.errors import HeadscopeError
@@ -51,7 +51,7 @@ class Outcomes:
 
     metric: str
     labels: Labels
-    before: Shaped[np.ndarray, "example"]
+    before: Labels
     after: Predictions
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class Outcomes:
             )
 
     @cached_property
-    def _columns(self) -> tuple[Labels, Shaped[np.ndarray, "example"], Predictions]:
+    def _columns(self) -> tuple[Labels, Labels, Predictions]:
         """Labels and predictions before and after, in which examples may change places."""
         metric = metric_named(self.metric)
         if not metric.regression:
@@ -83,7 +83,7 @@ class Outcomes:
         labels, before, after = self._columns
         # Both sides at once, so that they share their classes and their mean.
         both = np.concatenate([np.broadcast_to(before, after.shape), after], axis=1)
-        terms = metric_named(self.metric).terms(np.tile(labels, 2), both)
+        terms = metric_named(self.metric).terms(np.concatenate([labels, labels]), both)
         first = {name: term[..., :n] for name, term in terms.items()}
         second = {name: term[..., n:] for name, term in terms.items()}
         return first, second
@@ -97,7 +97,7 @@ class Outcomes:
     def moved(self) -> Int[np.ndarray, "moved"]:
         """The examples whose prediction changes in any set, as far as the metric sees it."""
         _, before, after = self._columns
-        return np.flatnonzero((after != before).any(0))
+        return np.flatnonzero((after != before).any(0).reshape(len(before), -1).any(1))
 
     def exchanged(self, which: Float[np.ndarray, "draw moved"]) -> Points:
         """The changes in points if the predictions of some of the moved examples are exchanged."""
@@ -136,8 +136,8 @@ class Outcomes:
 def permutation(
     metric: str,
     labels: Labels,
-    before: Shaped[np.ndarray, "example"],
-    after: Shaped[np.ndarray, "example"],
+    before: Labels,
+    after: Labels,
     seed: int,
     resamples: int = RESAMPLES,
 ) -> float:

@@ -17,9 +17,9 @@ from jaxtyping import Float, Shaped
 from headscope.errors import unknown
 
 Array = npt.NDArray[Any]
-Labels = Shaped[np.ndarray, "example"]
-"""Classes or scores."""
-Predictions = Shaped[np.ndarray, "set example"]
+Labels = Shaped[np.ndarray, "example *token"]
+"""Classes or scores; of an example's tokens a row of classes, filled up with `NO_LABEL`."""
+Predictions = Shaped[np.ndarray, "set example *token"]
 """Those of several models, or of one with several sets of heads disabled."""
 Weights = Float[np.ndarray, "draw example"]
 """How many times every example counts."""
@@ -31,6 +31,8 @@ Sums = Mapping[str, npt.NDArray[np.float64]]
 What examples add to them is [set, example]. Where predictions do not matter there is 1 set.
 """
 
+NO_LABEL = -1
+"""Stands where an example has no further tokens to score."""
 _ROUNDING = 1e-12
 """What may be left, relative to its mean square, of the variance of a constant."""
 
@@ -43,9 +45,10 @@ class Metric:
         title: The metric's name in a sentence.
         regression: Whether labels and predictions are scores, not classes.
         added: What every example adds to the sums, from labels [example] and predictions
-            [set, example]; truth values count as 0 and 1.
+            [set, example], or both with an axis of tokens behind; truth values count as 0 and 1.
         points: The score from the sums, 0 where it is not defined.
         ranked: Whether the score is of ranks, which depend on the weights of all examples.
+        of_tokens: Whether every example has a row of labels, one a token.
     """
 
     title: str
@@ -53,10 +56,13 @@ class Metric:
     added: Callable[[Array, Array], Mapping[str, Array]]
     points: Callable[[Sums], Array]
     ranked: bool = False
+    of_tokens: bool = False
 
     @property
     def fits(self) -> str:
         """What kind of label it is for, in words."""
+        if self.of_tokens:
+            return "tags of words"
         return "a regression" if self.regression else "classes"
 
     def terms(self, labels: Labels, predictions: Predictions) -> Sums:
@@ -64,7 +70,7 @@ class Metric:
         added = self.added(labels, predictions)
         return {name: np.atleast_2d(term).astype(np.float64) for name, term in added.items()}
 
-    def score(self, labels: Labels, predictions: Shaped[np.ndarray, "example"]) -> float:
+    def score(self, labels: Labels, predictions: Labels) -> float:
         """The score of some predictions, in points.
 
         >>> METRICS["f1"].score(np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0]))
@@ -122,6 +128,43 @@ def _accuracy_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
 
 def _accuracy(sums: Sums) -> Array:
     return 100 * _ratio(sums["right"], sums["n"])
+
+
+def _of_tokens_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
+    is_scored = labels != NO_LABEL
+    right = (predictions == labels) & is_scored
+    return {"n": is_scored.sum(-1), "right": right.sum(-1)}
+
+
+def _entities_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
+    true, predicted = _entities(labels), _entities(predictions)
+    both = (true == predicted) & (true != 0)
+    return {
+        "true": (true != 0).sum(-1),
+        "predicted": (predicted != 0).sum(-1),
+        "both": both.sum(-1),
+    }
+
+
+def _entities(tags: Array) -> Array:
+    """For the first token of every entity a number that stands for its type and its end, else 0.
+
+    An entity begins at a B- tag, and at an I- tag that does not go on one of its type; it goes on
+    over I- tags of its type. So conlleval and seqeval read tags.
+
+    Source: Tjong Kim Sang & De Meulder (2003), CoNLL.
+    """
+    inside = tags > OUTSIDE
+    kinds = np.where(inside, (tags + 1) // 2, 0)
+    before = np.pad(kinds[..., :-1], [(0, 0)] * (tags.ndim - 1) + [(1, 0)])
+    begins = inside & ((tags % 2 == 1) | (kinds != before))
+    width = tags.shape[-1]
+    places = np.arange(width)
+    # Where the next entity begins, or this one's tags end, from right to left.
+    stops = np.where(begins | ~inside, places, width)
+    after = np.minimum.accumulate(stops[..., ::-1], -1)[..., ::-1]
+    ends = np.concatenate([after[..., 1:], np.full((*tags.shape[:-1], 1), width)], -1)
+    return np.asarray(np.where(begins, kinds * (width + 1) + ends, 0))
 
 
 def _f1_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
@@ -202,11 +245,19 @@ def _rank_sums(labels: Weights, predictions: Weights, weights: Weights) -> Sums:
     }
 
 
+OUTSIDE = 0
+"""The tag of a token that is in no entity; those of the n-th type are 2n - 1 (its beginning, B-)
+and 2n (inside, I-).
+"""
 METRICS = {
     "accuracy": Metric("accuracy", False, _accuracy_added, _accuracy),
     "f1": Metric("F1", False, _f1_added, _f1),
     "matthews": Metric("MCC", False, _matthews_added, _matthews),
     "pearson": Metric("Pearson's r", True, _pearson_added, _correlation),
     "spearman": Metric("Spearman's rho", True, _pearson_added, _correlation, ranked=True),
+    "token_accuracy": Metric(
+        "accuracy of tokens", False, _of_tokens_added, _accuracy, of_tokens=True
+    ),
+    "entity_f1": Metric("F1 of entities", False, _entities_added, _f1, of_tokens=True),
 }
-"""GLUE's metrics by name. F1 is that of class 1."""
+"""Metrics by name: GLUE's, and those of tokens. F1 is that of class 1."""

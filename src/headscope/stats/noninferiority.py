@@ -5,11 +5,12 @@ other one: that the score falls by the margin or more.
 """
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from scipy.special import ndtr
 
 from headscope.stats.changes import change_statistic, resampled_changes
 from headscope.stats.means import FEWEST
+from headscope.stats.metrics import Labels, Predictions
 from headscope.stats.paired import RESAMPLES
 
 LEVEL = 0.025
@@ -20,9 +21,9 @@ margin.
 
 def noninferiority(
     metric: str,
-    labels: Shaped[np.ndarray, "example"],
-    before: Shaped[np.ndarray, "example"],
-    after: Shaped[np.ndarray, "set example"],
+    labels: Labels,
+    before: Labels,
+    after: Predictions,
     margin: float,
     seed: int,
     resamples: int = RESAMPLES,

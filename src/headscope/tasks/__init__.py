@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from headscope.errors import refusing
+from headscope.errors import HeadscopeError, refusing
 from headscope.examples import Split
 from headscope.tasks import builtin as _builtin  # noqa: F401  (registers itself)
 from headscope.tasks import glue as _glue  # noqa: F401
 from headscope.tasks.base import TASKS, Task
+from headscope.tasks.finding import COLUMNS, TREEBANKS, UD
 from headscope.tasks.folder import DEFINITION, read_task
 from headscope.tasks.own import ALL_GUESSED, Chosen, own_files, own_task
 
@@ -29,6 +30,11 @@ def find(name_or_folder: str | Path, chosen: Chosen = ALL_GUESSED) -> Task:
     if name in TASKS.names():
         chosen.refuse(f"the task {name}")
         return TASKS.get(name)
+    if name.startswith(UD) or name.endswith((*TREEBANKS, *COLUMNS)):
+        raise HeadscopeError(
+            f"{name} has tags of words, which finetune, disable and prune score (--as tokens): "
+            "measure and compare take sentences by --text FILE, relations a treebank by --corpus"
+        )
     with refusing(f"the task {name[:80]!r} cannot be used"):
         path = Path(name_or_folder).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()

@@ -30,6 +30,8 @@ class Task:
         folder: Where the files of a task of the user's own are.
         is_similarity: Whether the score is the cosine of the two texts' vectors, not the output of
             a head.
+        of_tokens: Whether every token has a label, or every word, not the whole text.
+        tags: Of tokens, the labels that rows have, where `labels` holds more.
         file: The one file of a task of the user's own, which is divided into both splits.
         guessed: What was guessed of files of the user's own, in sentences; none where a task.toml
             says it.
@@ -49,6 +51,8 @@ class Task:
     generate: Callable[[int, int, int], tuple[Split, Split]] | None = None
     folder: Path | None = None
     is_similarity: bool = False
+    of_tokens: bool = False
+    tags: tuple[str, ...] = ()
     file: Path | None = None
     guessed: tuple[str, ...] = ()
 
@@ -60,7 +64,14 @@ class Task:
     @property
     def is_regression(self) -> bool:
         """Whether the label is a score, not a class."""
-        return not self.labels
+        return not self.labels and not self.of_tokens
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether training labels say what always the same answer would be; of masked tokens there
+        are none.
+        """
+        return bool(self.labels) or self.is_regression
 
     @property
     def outputs(self) -> int:

@@ -9,6 +9,11 @@ from headscope.errors import HeadscopeError, refusing
 from headscope.scratch import in_words
 
 FORMATS = ("parquet", "jsonl", "json", "tsv", "csv")
+UD = "ud:"
+"""How a task is named whose words are tagged in a treebank."""
+TREEBANKS = (".conllu", ".conllu.gz")
+COLUMNS = (".conll", ".iob", ".iob2", ".bio")
+"""How files end that have a word a line, with its tag."""
 _SHOWN = 8
 _NAME = re.compile(
     r"(?P<stem>.+?)(-(?P<number>\d{1,6})-of-(?P<total>\d{1,6}))?"

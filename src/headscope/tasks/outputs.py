@@ -9,26 +9,39 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headscope.examples import Labels
+from headscope.model.token_marks import IGNORED
+from headscope.model.token_scores import classes_of_tokens, mean_losses
+from headscope.stats.metrics import NO_LABEL
 from headscope.tasks.base import Task
 
 Logits = npt.NDArray[np.float32]
 
 
 def predictions(task: Task, logits: Logits) -> Labels:
-    """The class with the largest of the outputs [example, output], or the score."""
+    """The class with the largest of the outputs [example, output], or the score; of tokens the
+    classes that the outputs themselves say (`model.token_scores`), [example, token].
+    """
+    if task.of_tokens:
+        return classes_of_tokens(logits)
     if task.is_regression:
         return np.asarray(logits[:, 0], dtype=np.float64)
     return np.asarray(logits.argmax(1), dtype=np.int64)
 
 
-def majority(task: Task, train: Labels, n: int) -> Labels:
-    """`n` predictions of a model that has learnt nothing but the labels of the training data.
+def majority(task: Task, train: Labels, labels: Labels) -> Labels:
+    """Predictions of a model that has learnt nothing but the labels of the training data: the
+    commonest class, or the mean score.
 
-    They are the commonest class, or the mean score.
+    Args:
+        task: Says which of the two.
+        train: The labels of the training data.
+        labels: The true labels of what is predicted: where tokens are scored, they say where.
     """
     if task.is_regression:
-        return np.full(n, train.mean())
-    return np.full(n, np.bincount(train.astype(np.int64)).argmax())
+        return np.full(len(labels), train.mean())
+    known = train[train != NO_LABEL].astype(np.int64)
+    commonest = np.bincount(known).argmax()
+    return np.where(labels == NO_LABEL, NO_LABEL, commonest)
 
 
 def targets(task: Task, labels: Labels, device: torch.device) -> Tensor:
@@ -39,7 +52,7 @@ def targets(task: Task, labels: Labels, device: torch.device) -> Tensor:
 
 def training_loss(
     task: Task,
-    logits: Float[Tensor, "example output"],
+    logits: Float[Tensor, "example *token output"],
     target: Tensor,
     reduction: Literal["none", "mean", "sum"],
 ) -> Tensor:
@@ -48,14 +61,20 @@ def training_loss(
     Args:
         task: Says which of the two.
         logits: Outputs in the precision in which the loss is to be computed.
-        target: What `targets` gives, [example].
+        target: What `targets` gives, [example]; of tokens [example, token], `IGNORED` where none is
+            scored.
         reduction: Of the losses of the examples.
 
     Returns:
-        [example] without a reduction, else a scalar.
+        [example] without a reduction (of tokens, all of them in a row), else a scalar.
     """
     if task.is_regression:
         return torch.nn.functional.mse_loss(logits[:, 0], target, reduction=reduction)
+    if task.of_tokens:
+        by_token = logits.flatten(0, 1)
+        return torch.nn.functional.cross_entropy(
+            by_token, target.flatten(), ignore_index=IGNORED, reduction=reduction
+        )
     return torch.nn.functional.cross_entropy(logits, target, reduction=reduction)
 
 
@@ -63,8 +82,11 @@ def losses(task: Task, labels: Labels, logits: Logits) -> npt.NDArray[np.float64
     """The loss of every example [example] from outputs [example, output], in double precision.
 
     Of a similarity it is the squared difference of the cosine and the label, which is scaled to 0
-    to 1 by the task's limits: what embedders are trained with on scores of similarity.
+    to 1 by the task's limits: what embedders are trained with on scores of similarity. Of tokens it
+    is the mean over those of the example.
     """
+    if task.of_tokens:
+        return mean_losses(logits)
     if task.is_similarity:
         lowest, highest = task.limits
         scaled = (labels.astype(np.float64) - lowest) / (highest - lowest)

@@ -7,7 +7,7 @@ import numpy as np
 
 from headscope.examples import Labels
 from headscope.stats.means import FEWEST
-from headscope.stats.metrics import METRICS
+from headscope.stats.metrics import METRICS, NO_LABEL
 from headscope.stats.paired import bootstrap, f1_interval, interval, mcnemar, wilson
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, majority, predictions
@@ -52,7 +52,8 @@ def score_rows_of(
         seed: Of the bootstrap.
     """
     predicted = predictions(task, outputs)
-    guessed = majority(task, train, len(labels)) if len(train) else None
+    is_known = task.has_majority and len(train)
+    guessed = majority(task, train, labels) if is_known else None
     rows = []
     for metric in task.metrics:
         baseline = p_majority = None
@@ -72,7 +73,7 @@ def score_rows_of(
                 n=len(labels),
                 unit="points",
                 majority=baseline,
-                answers=len(np.unique(predicted)),
+                answers=len(np.unique(predicted[predicted != NO_LABEL])),
                 p_majority=p_majority,
             )
         )

@@ -157,8 +157,10 @@ def _classes(metadata: dict[str, str], label: str) -> tuple[str, ...]:
     """The names of the classes that `datasets` wrote into a Parquet file."""
     try:
         features = json.loads(metadata["huggingface"])["info"]["features"]
-        return tuple(map(str, features[label]["names"]))
-    except (KeyError, TypeError, ValueError):
+        feature = features[label]
+        # Of a column of lists they are in what the lists hold.
+        return tuple(map(str, feature.get("feature", feature)["names"]))
+    except (AttributeError, KeyError, TypeError, ValueError):
         return ()
 
 

@@ -14,6 +14,7 @@ from headscope.examples import Labels
 from headscope.model.encoding import Encoded
 from headscope.model.model import Model
 from headscope.progress import Advance, silent
+from headscope.stats.metrics import NO_LABEL
 from headscope.tasks.base import Task
 from headscope.training.checkpoint import not_finite
 from headscope.training.objective import Objective
@@ -30,8 +31,9 @@ def check_labels(task: Task, labels: Labels) -> None:
     Raises:
         HeadscopeError: They all have the same label.
     """
-    if len(labels) and bool((labels == labels[0]).all()):
-        label = f"{labels[0]:g}" if task.is_regression else repr(task.labels[int(labels[0])])
+    known = labels[labels != NO_LABEL] if task.of_tokens else labels
+    if len(known) and bool((known == known[0]).all()):
+        label = f"{known[0]:g}" if task.is_regression else repr(task.labels[int(known[0])])
         raise HeadscopeError(
             f"all {len(labels)} training examples of {task.name} have the label {label}, so there "
             "is nothing to learn: give training data with at least two labels, or more of it "

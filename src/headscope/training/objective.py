@@ -1,5 +1,6 @@
 """The loss of a model on a task's training examples, and its gradient."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from headscope.model.encoding import Encoded
 from headscope.model.kernels import kernels_for_any_shape
 from headscope.model.model import Model
 from headscope.model.precision import Precision, training_autocast
+from headscope.model.token_marks import IGNORED, LABELS
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import targets, training_loss
 from headscope.training.state import random_state, set_random_state
@@ -24,14 +26,15 @@ class Objective:
     Attributes:
         model: Its gradients are added up in its parameters.
         examples: The training examples.
-        targets: Class indices, or scores for a regression, on the model's device.
+        targets: Class indices, or scores for a regression, on the model's device. Not read where
+            the examples have labels of their tokens.
         task: Its loss is taken.
         precision: Which number format to compute in.
     """
 
     model: Model
     examples: Encoded
-    targets: Shaped[Tensor, "example"]
+    targets: Shaped[Tensor, "example *token"]
     task: Task
     precision: Precision
 
@@ -51,16 +54,27 @@ class Objective:
         """
         device = self.model.hf.device
         total = 0.0
+        every = self._scored(rows)
         for start in range(0, len(rows), part_size):
             part_rows = rows[start : start + part_size]
             with kernels_for_any_shape(), training_autocast(self.precision, device):
-                logits = self.model.hf(**self.examples.batch(part_rows, device)).logits
-            loss = training_loss(self.task, logits.float(), self.targets[part_rows], "mean")
-            # The mean over all rows is the sum of the parts' means, each by its share of the rows.
-            loss = loss * (len(part_rows) / len(rows))
+                inputs = self.examples.batch(part_rows, device)
+                of_tokens = inputs.pop(LABELS, None)
+                logits = self.model.hf(**inputs).logits
+            target = self.targets[part_rows] if of_tokens is None else of_tokens
+            loss = training_loss(self.task, logits.float(), target, "mean")
+            # The mean over all is the sum of the parts' means, each by its share.
+            loss = loss * (self._scored(part_rows) / every)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         return total
+
+    def _scored(self, rows: Sequence[int]) -> int:
+        """Over how many examples, or tokens of them, the mean is taken."""
+        labels = self.examples.columns.get(LABELS)
+        if labels is None:
+            return len(rows)
+        return sum(label != IGNORED for row in rows for label in labels[row])
 
     def add_fitting_gradients(self, rows: list[int], part_size: int) -> tuple[float, int]:
         """As `add_gradients`, in parts of half the size as often as a GPU's memory is too small.

@@ -1,0 +1,188 @@
+"""What a command that scores tokens begins with: tags of words, or tokens that are masked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from headscope.commands.rows import check_division, chosen_part, majority_note
+from headscope.commands.session import ANY_WORDS, Session, cut_note
+from headscope.commands.settings import HeadSettings
+from headscope.errors import HeadscopeError
+from headscope.examples import Split
+from headscope.model.classes import OF_MASKED_TOKENS, OF_TOKENS
+from headscope.model.config import read_config
+from headscope.model.encoding import encode
+from headscope.model.heads import claims
+from headscope.model.loading import Init, load
+from headscope.model.model import Model
+from headscope.model.source import find as find_source
+from headscope.model.token_marks import IGNORED, Marker, Masker, WordMarker, most_masked
+from headscope.progress import say_notes
+from headscope.tasks import TASKS, Chosen, find
+from headscope.tasks.base import Task
+from headscope.tasks.files import Data, load_data
+from headscope.tasks.folder import DEFINITION
+from headscope.tasks.tagging import of_head, read_tagging
+from headscope.tasks.texts import read_texts, without_rows
+
+
+def open_tags(
+    settings: HeadSettings,
+    model: str,
+    *,
+    part: str = "validation",
+    needs_train: bool = True,
+    train_examples: int | None = None,
+    init: Init = "pretrained",
+    needs_head: bool = False,
+    said: tuple[str, ...] = (),
+) -> Session:
+    """A model and sentences whose every word has a tag.
+
+    Args:
+        settings: What the command was asked.
+        model: A hub name, a folder, or the embedded model.
+        part: Which sentences are scored; see `chosen_part`.
+        needs_train: Whether data without a training split are refused.
+        train_examples: At most so many training sentences; None for all.
+        init: Whether the weights are the checkpoint's or random.
+        needs_head: Whether a model without a head for tags gets a new one; else it is refused.
+        said: Notes of how it was found that words have tags.
+
+    Raises:
+        HeadscopeError: The data or the model cannot be used, or the model knows other tags.
+    """
+    began = time.monotonic()
+    chosen = Chosen(settings.named_columns, settings.label)
+    task, data = read_tagging(settings.task, chosen, seed=settings.seed, needs_train=needs_train)
+    source = find_source(model)
+    has_head = claims(read_config(source.folder, source.name), OF_TOKENS)
+    labels = task.outputs if needs_head and not has_head else None
+    loaded = load(model, labels=labels, init=init, seed=settings.seed, head=OF_TOKENS)
+    if labels is None and not loaded.trained_head:
+        raise HeadscopeError(
+            f"{model} has no head that tags tokens, so there is no score to lose: fine-tune it "
+            f"first with headscope finetune --model {model} --task {settings.task} --as tokens "
+            "--out CKPT"
+        )
+    classes = list(range(task.outputs))
+    if loaded.trained_head:
+        before = task.labels
+        task, classes = of_head(task, loaded.classes)
+        data = _renumbered(data, before, task.labels)
+    marker = WordMarker(_inverse(classes, task.outputs), tuple(classes), _width(data))
+    notes = (*said, *task.guessed, *check_division(loaded, task, data, settings.seed))
+    notes += majority_note(task, data)
+    return _session(settings, loaded, task, data, marker, part, train_examples, began, notes)
+
+
+def open_masked(
+    settings: HeadSettings, model: str, *, part: str = "validation", needs_train: bool = True
+) -> Session:
+    """A model and texts of which some tokens are masked; no label is needed.
+
+    Args:
+        settings: What the command was asked; the task is one that has texts, or a file of texts.
+        model: A hub name or a folder.
+        part: Which texts are scored; see `chosen_part`.
+        needs_train: Whether data without a training split are refused.
+
+    Raises:
+        HeadscopeError: The data or the model cannot be used.
+    """
+    began = time.monotonic()
+    task, data = _texts(settings, needs_train=needs_train)
+    loaded = load(model, seed=settings.seed, head=OF_MASKED_TOKENS)
+    if not loaded.trained_head:
+        raise HeadscopeError(
+            f"{model} has no head for masked language modelling, so it does not say which token is "
+            "masked: take a pre-trained model that kept it, as bert-base-uncased"
+        )
+    limit = min(settings.max_length, loaded.max_length)
+    marker = Masker(loaded.tokenizer, settings.seed, most_masked(limit))
+    task = replace(task, labels=(), metrics=("token_accuracy",), of_tokens=True)
+    return _session(settings, loaded, task, data, marker, part, None, began, task.guessed)
+
+
+def _texts(settings: HeadSettings, *, needs_train: bool) -> tuple[Task, Data]:
+    """The texts of a task, or of a file that need not have labels."""
+    path = Path(settings.task).expanduser()
+    if settings.task in TASKS.names() or (path / DEFINITION).is_file() or path.is_dir():
+        task = find(settings.task, Chosen(settings.named_columns, settings.label))
+        data = load_data(task, settings.data, seed=settings.seed, needs_train=needs_train)
+        return task, data
+    if needs_train:
+        raise HeadscopeError(
+            f"{settings.task} is one file of texts, and a search needs training texts beside those "
+            "that it is judged by: give a folder with train and validation files"
+        )
+    task, texts = read_texts(path, settings.named_columns)
+    return task, Data.of(without_rows(texts), texts, str(path.resolve()))
+
+
+def _session(
+    settings: HeadSettings,
+    model: Model,
+    task: Task,
+    data: Data,
+    marker: Marker,
+    part: str,
+    train_examples: int | None,
+    began: float,
+    notes: tuple[str, ...],
+) -> Session:
+    train = data.train.sample(train_examples, settings.seed)
+    validation = chosen_part(data, part, settings.seed).sample(settings.examples, settings.seed)
+    encoded = encode(validation, model.tokenizer, min(settings.max_length, model.max_length))
+    unit = "sentences" if isinstance(marker, WordMarker) else "texts"
+    read = marker.mark(validation, encoded, f"validation {unit}")
+    what = "words" if isinstance(marker, WordMarker) else "masked tokens"
+    scored = (
+        f"scored are {read.tokens:,} {what} of {len(validation)} validation {unit}; tests and "
+        f"intervals take {unit}, which are drawn as wholes",
+    )
+    notes = (*model.notes, *notes, *data.train.notes, *validation.notes, *read.notes, *scored)
+    notes += cut_note(encoded, "validation", unit)
+    say_notes(notes, quiet=settings.quiet)
+    return Session(
+        settings=settings,
+        model=model,
+        task=task,
+        data=data,
+        train=train,
+        validation=read.split,
+        encoded=read.encoded,
+        notes=notes,
+        source=ANY_WORDS,
+        began=began,
+        marker=marker,
+    )
+
+
+def _inverse(classes: list[int], count: int) -> tuple[int, ...]:
+    """For every label of the task its number among the head's outputs."""
+    of_head = [IGNORED] * count
+    for output, label in enumerate(classes):
+        of_head[label] = output
+    return tuple(of_head)
+
+
+def _width(data: Data) -> int:
+    return max(int(split.labels.shape[1]) for split in (data.train, data.validation))
+
+
+def _renumbered(data: Data, before: tuple[str, ...], after: tuple[str, ...]) -> Data:
+    """The rows with their tags as indices of another list."""
+    if before == after:
+        return data
+    import numpy as np
+
+    numbers = np.array([*(after.index(label) for label in before), -1])
+
+    def of(split: Split) -> Split:
+        # -1, for no label, is the last.
+        return replace(split, labels=numbers[split.labels])
+
+    return Data.of(of(data.train), of(data.validation), data.source)

@@ -1,0 +1,218 @@
+"""Which tokens of an example are scored, and what the truth is of each: a label a word, or the
+token itself where it is masked.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headscope.errors import HeadscopeError
+from headscope.examples import Split
+from headscope.model.encoding import Encoded
+from headscope.stats.metrics import NO_LABEL
+
+LABELS = "labels"
+"""The column of the true labels, under the name that transformers gives it."""
+IGNORED = -100
+"""Stands there for a token that is not scored, as in transformers."""
+MASKED = 0.15
+"""The share of a text's tokens that are masked (Devlin et al. 2019)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """Examples whose tokens are scored.
+
+    Attributes:
+        split: The examples; their labels are [example, width], one for each scored token and then
+            `NO_LABEL`.
+        encoded: The same with a column of labels, as the model's head counts them.
+        notes: What is not scored.
+    """
+
+    split: Split
+    encoded: Encoded
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are scored."""
+        return int((self.split.labels != NO_LABEL).sum())
+
+
+@dataclass(frozen=True)
+class WordMarker:
+    """Marks the first token of every word with the word's label.
+
+    Attributes:
+        of_head: For every label of the task its number among the head's outputs.
+        classes: For every output of the head the label of the task.
+        width: The most words of an example.
+    """
+
+    of_head: tuple[int, ...]
+    classes: tuple[int, ...]
+    width: int
+
+    def mark(self, split: Split, encoded: Encoded, called: str) -> Marked:
+        """As `mark_words`."""
+        return mark_words(split, encoded, self.of_head, called)
+
+
+@dataclass(frozen=True)
+class Masker:
+    """Masks tokens, whose labels are the tokens themselves.
+
+    Attributes:
+        tokenizer: The model's.
+        seed: Of the draws.
+        width: The most tokens of an example that are masked.
+    """
+
+    tokenizer: Any
+    seed: int
+    width: int
+
+    @property
+    def classes(self) -> None:
+        """What counts as the class is whether the head is right."""
+        return None
+
+    def mark(self, split: Split, encoded: Encoded, called: str) -> Marked:  # noqa: ARG002
+        """As `mask_tokens`."""
+        return mask_tokens(split, encoded, self.tokenizer, self.seed, self.width)
+
+
+Marker = WordMarker | Masker
+
+
+def mark_words(split: Split, encoded: Encoded, of_head: Sequence[int], called: str) -> Marked:
+    """Mark the first token of every word with the word's label.
+
+    Args:
+        split: The examples, with the places and the labels of their words.
+        encoded: The same as token ids.
+        of_head: For every label of the task its number among the head's outputs; `IGNORED` where it
+            has none.
+        called: What a note calls the examples.
+
+    Raises:
+        HeadscopeError: No word has a token.
+    """
+    if split.spans is None:
+        raise HeadscopeError("tags are of words, and nothing says where the words are")
+    labels = np.full(split.labels.shape, NO_LABEL, dtype=np.int64)
+    column = []
+    words = cut = 0
+    for row, spans in enumerate(split.spans):
+        marks = [IGNORED] * len(encoded.segments[row])
+        firsts = _first_tokens(encoded, row, split.first[row], spans)
+        words += len(spans)
+        cut += len(spans) - len(firsts)
+        for place, (word, token) in enumerate(firsts):
+            label = int(split.labels[row, word])
+            labels[row, place] = label
+            marks[token] = of_head[label]
+        column.append(marks)
+    if words == cut:
+        raise HeadscopeError(
+            f"no word of the {len(split)} {called} has a token of the tokenizer's own: it does not "
+            "say where its tokens stand in a text, so take a model with a fast tokenizer"
+        )
+    notes: tuple[str, ...] = ()
+    if cut:
+        notes = (
+            f"{cut:,} of {words:,} words of the {len(split)} {called} have no token of their own "
+            "(their sentence was cut, or the tokenizer drops them) and are not scored",
+        )
+    return Marked(replace(split, labels=labels), _with_labels(encoded, column), notes)
+
+
+def _first_tokens(
+    encoded: Encoded, row: int, text: str, spans: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """The words of an example that have a token of their own, each with its first, in order."""
+    if row in encoded.unplaced:
+        return []
+    places = []
+    pairs = zip(encoded.offsets[row], encoded.special[row], strict=True)
+    for token, ((start, end), special) in enumerate(pairs):
+        # Some tokenizers count the space before a word to its first token.
+        start += len(text[start:end]) - len(text[start:end].lstrip())
+        if not special and end > start:
+            places.append((start, token))
+    firsts = []
+    at = 0
+    for word, (start, end) in enumerate(spans):
+        at = bisect_left(places, (start, -1), lo=at)
+        if at < len(places) and places[at][0] < end:
+            firsts.append((word, places[at][1]))
+            # No token is of two words, also where words share characters ("au" is "à" and "le").
+            at += 1
+    return firsts
+
+
+def most_masked(length: int) -> int:
+    """How many tokens of a text of so many tokens are masked.
+
+    >>> most_masked(2), most_masked(100)
+    (1, 15)
+    """
+    return min(length, max(1, round(MASKED * length)))
+
+
+def mask_tokens(split: Split, encoded: Encoded, tokenizer: Any, seed: int, width: int) -> Marked:
+    """Put [MASK] in place of some tokens of every text, drawn from the seed; at least one of each.
+
+    The label of a masked token is the token itself. That the head is right is the class 1, so the
+    labels of the split are all 1.
+
+    Args:
+        split: The texts.
+        encoded: The same as token ids.
+        tokenizer: The model's.
+        seed: Of the draws.
+        width: The most tokens of an example that are masked.
+
+    Raises:
+        HeadscopeError: The tokenizer has no [MASK].
+    """
+    mask = tokenizer.mask_token_id
+    if mask is None:
+        raise HeadscopeError(
+            "the tokenizer has no mask token, so no token can be masked: take a model that was "
+            "trained by masking tokens, as bert-base-uncased"
+        )
+    rng = np.random.default_rng(seed)
+    ids, column, counts = [], [], []
+    for given, special in zip(encoded.columns["input_ids"], encoded.special, strict=True):
+        words = np.flatnonzero(~np.array(special, dtype=bool))
+        count = most_masked(len(words))
+        chosen = rng.choice(words, count, replace=False)
+        tokens, marks = np.array(given), np.full(len(given), IGNORED)
+        marks[chosen] = tokens[chosen]
+        tokens[chosen] = mask
+        ids.append(tokens.tolist())
+        column.append(marks.tolist())
+        counts.append(count)
+    labels = _ones(counts, width)
+    masked = replace(encoded, columns={**encoded.columns, "input_ids": ids})
+    return Marked(replace(split, labels=labels), _with_labels(masked, column))
+
+
+def _ones(counts: Sequence[int], width: int) -> npt.NDArray[np.int64]:
+    """A row of so many ones for every example."""
+    numbers = np.array(counts, dtype=np.int64)
+    return np.where(np.arange(width) < numbers[:, None], 1, NO_LABEL)
+
+
+def _with_labels(encoded: Encoded, column: list[list[int]]) -> Encoded:
+    return replace(
+        encoded,
+        columns={**encoded.columns, LABELS: column},
+        pad={**encoded.pad, LABELS: IGNORED},
+    )
