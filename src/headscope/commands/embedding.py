@@ -6,7 +6,7 @@ import time
 from typing import Literal
 
 from headscope.commands import session as sessions
-from headscope.commands.rows import check_division, chosen_part, majority_note
+from headscope.commands.rows import check_division, chosen_part
 from headscope.commands.session import ANY_WORDS, Session, cut_note
 from headscope.commands.settings import KindSettings, flag
 from headscope.errors import HeadscopeError
@@ -19,6 +19,7 @@ from headscope.model.source import find as find_source
 from headscope.model.text_pairs import TextPairs
 from headscope.progress import say_notes
 from headscope.tasks import Chosen, find
+from headscope.tasks.alike import alike_note, check_both, shared_note, with_scores
 from headscope.tasks.base import Task
 from headscope.tasks.files import load_data
 
@@ -47,22 +48,28 @@ def open_scored(
             )
         return sessions.open_session(settings, model, part=part, needs_train=needs_train, task=task)
     seed = settings.seed
-    task = task.as_similarity()
+    similarity = task.as_similarity()
     data = load_data(task, settings.data, seed=seed, needs_train=needs_train)
+    alike: tuple[str, ...] = ()
+    if not task.is_regression:
+        data, alike = with_scores(data, task), (alike_note(task),)
     validation = chosen_part(data, part, seed).sample(settings.examples, seed)
+    if not task.is_regression:
+        check_both(validation, task)
+        alike += shared_note(validation)
     loaded = load(model, seed=seed)
     pooling, said = pooling_of(find_source(model), settings.pool, settings.prompt)
     loaded = as_embedder(loaded, pooling)
     limit = min(settings.max_length, loaded.max_length, pooling.longest or loaded.max_length)
     pairs = TextPairs.of(validation, loaded.tokenizer, limit, pooling.prompt)
     notes = (*note, *loaded.notes, *said, *data.train.notes, *validation.notes)
-    notes += (*check_division(loaded, task, data, seed), *majority_note(task, data))
+    notes += (*check_division(loaded, task, data, seed), *alike)
     notes = (*notes, *cut_note(pairs.encoded, "validation", "texts"))
     say_notes(notes, quiet=settings.quiet)
     return Session(
         settings=settings,
         model=loaded,
-        task=task,
+        task=similarity,
         data=data,
         train=data.train,
         validation=validation,

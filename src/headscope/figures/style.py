@@ -95,6 +95,8 @@ def styled(chart: Any, look: Look = SCREEN) -> Any:
 
 _LABELS = {
     "f1": "F1",
+    "average_precision": "average precision",
+    "roc_auc": "ROC AUC",
     "entropy": "Entropy",
     "distance": "Attention distance",
     "attention_to_cls": "Attention to [CLS]",

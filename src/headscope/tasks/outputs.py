@@ -24,8 +24,11 @@ def predictions(task: Task, logits: Logits) -> Labels:
 def majority(task: Task, train: Labels, n: int) -> Labels:
     """`n` predictions of a model that has learnt nothing but the labels of the training data.
 
-    They are the commonest class, or the mean score.
+    They are the commonest class, or the mean score. The metrics of cosines see only that all are
+    the same, for which no training data are needed.
     """
+    if task.is_similarity:
+        return np.zeros(n)
     if task.is_regression:
         return np.full(n, train.mean())
     return np.full(n, np.bincount(train.astype(np.int64)).argmax())
@@ -63,7 +66,9 @@ def losses(task: Task, labels: Labels, logits: Logits) -> npt.NDArray[np.float64
     """The loss of every example [example] from outputs [example, output], in double precision.
 
     Of a similarity it is the squared difference of the cosine and the label, which is scaled to 0
-    to 1 by the task's limits: what embedders are trained with on scores of similarity.
+    to 1 by the task's limits: what embedders are trained with on scores of similarity. It is the
+    same for two classes, of which one is 1: a cosine is no probability, so that a cross entropy
+    would need a scale and a threshold of its own.
     """
     if task.is_similarity:
         lowest, highest = task.limits
