@@ -78,7 +78,7 @@ def open_scored(
         source=ANY_WORDS,
         began=began,
         pairs=pairs,
-        prompt=pooling.prompt,
+        pooling=pooling,
     )
 
 

@@ -76,10 +76,7 @@ def prune(asked: Pruning) -> Outcome:
             path = find_path(asked, session, data, run)
             chosen = choose(asked, session, data, run, path, kept)
             scored = score_on_validation(asked, session, data, run, path, chosen, unchanged)
-            if session.pairs is None:
-                notes = (*notes, *write_models(asked, session, data, run, scored))
-            else:
-                run.table("pruned", scored.rows, **session.names)
+            notes = (*notes, *write_models(asked, session, data, run, scored))
             run.finish(session.record(request, model, notes))
         table = run.read("pruned")
         costs = () if table is None else tuple(one.sentence for one in recommended(table))
@@ -115,9 +112,12 @@ def write_models(
 
 def model_lines(out: Path) -> tuple[str, ...]:
     """Which models were written, and what loads them."""
+    from headscope.model.source import MODULES
     from headscope.results.contents import FULL, SMALL, TUNED
 
-    readers = {FULL: "transformers", SMALL: "headscope.load", TUNED: "headscope.load"}
+    is_embedder = (out / FULL / MODULES).is_file()
+    of_full = "sentence-transformers" if is_embedder else "transformers"
+    readers = {FULL: of_full, SMALL: "headscope.load", TUNED: "headscope.load"}
     there = [
         f"{out / name} ({reader})" for name, reader in readers.items() if (out / name).is_dir()
     ]
@@ -141,7 +141,7 @@ def check_model(session: Session, asked: Pruning) -> None:
     if session.pairs is not None and (asked.repair or asked.finetune or asked.onnx):
         raise HeadscopeError(
             "--repair, --finetune and --onnx are of models with a classification head: leave them "
-            "out for an embedding model, of which the path and the test are written"
+            "out for an embedding model"
         )
     check_head(session, asked)
     check_layers(session.model)

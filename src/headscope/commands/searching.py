@@ -116,9 +116,9 @@ def draw_search_data(
 def _examples(session: Session, rows: npt.NDArray[np.int64]) -> Examples:
     split = session.data.train.take(np.sort(rows))
     tokenizer, length = session.model.tokenizer, session.encoded.max_length
-    if session.pairs is None:
+    if session.pooling is None:
         return Examples(split, encode(split, tokenizer, length))
-    pairs = TextPairs.of(split, tokenizer, length, session.prompt)
+    pairs = TextPairs.of(split, tokenizer, length, session.pooling.prompt)
     return Examples(split, pairs.encoded, pairs)
 
 

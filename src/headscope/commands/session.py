@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from headscope.model.encoding import Encoded, encode, only
 from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
+from headscope.model.pooling import Pooling
 from headscope.model.text_pairs import TextPairs
 from headscope.model.tokenizers import unknown_note, unplaced_note
 from headscope.progress import say, say_notes
@@ -55,7 +55,7 @@ class Session:
         notes: What the user must know of the data: what was left out or cut.
         source: Who says what the words of a text are.
         pairs: What an embedder compares, whose texts `encoded` has then; None for a head.
-        prompt: What stands before every text that it reads.
+        pooling: How the states of an embedder become vectors; None for a head.
         began: When the command began, in seconds of the monotonic clock.
     """
 
@@ -70,7 +70,7 @@ class Session:
     source: WordSource
     began: float
     pairs: TextPairs | None = None
-    prompt: str = ""
+    pooling: Pooling | None = None
 
     @property
     def names(self) -> dict[str, str]:
@@ -135,10 +135,9 @@ class Session:
 
     @property
     def _embedding(self) -> dict[str, object]:
-        hf: Any = self.model.hf
-        if self.pairs is None:
+        if self.pooling is None:
             return {}
-        return {"as": "embedding", "pool": hf.pool, "prompt": self.prompt}
+        return {"as": "embedding", "pool": self.pooling.pool, "prompt": self.pooling.prompt}
 
     @property
     def word_request(self) -> dict[str, str]:
