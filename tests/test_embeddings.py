@@ -4,6 +4,8 @@
 
 import json
 import random
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import polars as pl
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 from transformers import AutoModel
 
@@ -21,17 +24,36 @@ from golden_runs import pair
 from headscope import HeadscopeError, cli
 from headscope.ablation.pair_scorer import scorer_of
 from headscope.ablation.scorer import Scorer
-from headscope.axes import Head
+from headscope.axes import Head, all_heads, head_set
+from headscope.commands.ablation import OUTPUTS
+from headscope.errors import InterventionError
 from headscope.examples import Split
-from headscope.model.embedder import as_embedder
+from headscope.model.embedder import as_embedder, encoder_of
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.pooling import Pool, Pooling, pooling_of, says_pooling
+from headscope.model.outputs import logits
+from headscope.model.pooling import Pool, Pooling, pooling_of, save_pooling, says_pooling
+from headscope.model.removal import Removal
 from headscope.model.source import find as find_source
 from headscope.model.tap import Mode
 from headscope.model.text_pairs import TextPairs
+from headscope.pruning import speed
+from headscope.pruning.checkpoint import check_pooling
+from headscope.pruning.full import write_full
+from headscope.pruning.small import write_small
+from headscope.results.contents import discard, foreign_file
+from headscope.results.run import Run
 from headscope.tasks import find
-from headscope.tasks.outputs import losses
+from headscope.tasks.alike import (
+    alike_class,
+    alike_note,
+    check_both,
+    shared_note,
+    with_scores,
+)
+from headscope.tasks.files import Data
+from headscope.tasks.folder import read_task
+from headscope.tasks.outputs import losses, majority
 
 SIZE = 16
 PAIRS = [pair(random.Random(number)) for number in range(12)]
@@ -63,7 +85,7 @@ def explicit_cosines(model: Model, pool: Pool, heads: frozenset[Head], mode: Mod
     vectors = {}
     for text in {*SPLIT.first, *(SPLIT.second or ())}:
         given = model.tokenizer(text, return_tensors="pt")
-        with torch.no_grad(), model.disabled(heads, mode):
+        with torch.no_grad(), model.disabled(heads, mode) if heads else nullcontext():
             states = model.hf.base_model(**given)[0][0]
         vectors[text] = states[0] if pool == "cls" else states.mean(0)
     pairs = zip(SPLIT.first, SPLIT.second or (), strict=True)
@@ -204,9 +226,114 @@ def test_the_loss_is_of_the_scaled_label() -> None:
     task = find("stsb").as_similarity()
     found = losses(task, np.array([0.0, 5.0, 2.5]), np.array([[0.0], [0.5], [0.5]], np.float32))
     np.testing.assert_allclose(found, [0.0, 0.25, 0.0])
-    for name in ("mrpc", "sst2"):
+    for name in ("mnli", "sst2"):
         with pytest.raises(HeadscopeError, match="compared in pairs whose similarity has a score"):
             find(name).as_similarity()
+
+
+def test_pairs_of_two_classes_become_scores() -> None:
+    task = find("qqp").as_similarity()
+    assert task.metrics == ("average_precision", "roc_auc")
+    found = losses(task, np.array([0.0, 1.0, 1.0]), np.array([[0.0], [0.5], [1.0]], np.float32))
+    np.testing.assert_allclose(found, [0.0, 0.25, 0.0])
+    assert (majority(task, np.zeros(0), np.zeros(3)) == 0).all()
+
+
+@pytest.mark.parametrize("kind", ['labels = ["no", "yes"]', "limits = [0, 1]"])
+def test_a_ranking_is_no_metric_of_a_head(kind: str, tmp_path: Path) -> None:
+    asked = f'columns = ["one", "two"]\n{kind}\nmetrics = ["average_precision"]\n'
+    (tmp_path / "task.toml").write_text(asked)
+    with pytest.raises(HeadscopeError, match="average_precision does not fit.*--as embedding"):
+        read_task(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "number", "is_said"),
+    [
+        (("not_duplicate", "duplicate"), 1, True),
+        (("entailment", "not_entailment"), 0, True),
+        (("relevant", "irrelevant"), 0, True),
+        (("yes", "no"), 0, True),
+        (("0", "1"), 1, False),
+        (("same", "similar"), 1, False),
+        (("a", "b"), 1, False),
+    ],
+)
+def test_the_class_of_pairs_that_are_alike(
+    labels: tuple[str, str], number: int, is_said: bool
+) -> None:
+    task = replace(find("qqp"), labels=labels)
+    assert alike_class(task) == number
+    assert repr(labels[number]) in alike_note(task).split(",")[0]
+    assert ("as its name says" in alike_note(task)) == is_said
+    split = Split(("a", "b"), ("c", "d"), np.array([0, 1]))
+    scored = with_scores(Data.of(split, split, "here"), task)
+    assert scored.train.labels.tolist() == [1 - number, number]
+    assert scored.validation.labels.tolist() == [1 - number, number]
+    assert scored.hash == Data.of(split, split, "here").hash
+
+
+def test_pairs_of_one_class_and_pairs_that_share_texts() -> None:
+    task = find("qqp")
+    split = Split(("a", "b"), ("c", "d"), np.array([1.0, 1.0]))
+    with pytest.raises(HeadscopeError, match="all 2 pairs of qqp .* are of the class 'duplicate'"):
+        check_both(split, task)
+    assert shared_note(split) == ()
+    assert shared_note(Split(("a", "a"), ("a", "d"), np.zeros(2)))[0].startswith("2 of the 2 pairs")
+    assert shared_note(Split(("a", "b"), ("a", "d"), np.zeros(2))) == ()
+    many = Split(tuple("abcdefg"), ("h", "i", "j", "k", "l", "m", "a"), np.zeros(7))
+    assert "2 of the 7 pairs have a text that is in other pairs too" in shared_note(many)[0]
+
+
+@pytest.fixture
+def retrieval(similarities: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """The same embedder, and a table of queries and documents: relevant where cosines are high."""
+    folder, task = similarities
+    table = tmp_path / "pairs.tsv"
+    frame = pl.read_csv(task / "train.tsv", separator="\t")
+    noise = np.random.default_rng(1).normal(0, frame["score"].to_numpy().std(), frame.height)
+    scores = frame["score"] + pl.Series(noise)
+    is_high = scores > scores.median()
+    words = ["relevant" if high else "irrelevant" for high in is_high]
+    frame = frame.select(query="one", document="two").with_columns(verdict=pl.Series(words))
+    frame.write_csv(table, separator="\t")
+    return folder, table
+
+
+def test_retrieval_from_a_table_is_scored_by_average_precision(
+    retrieval: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, table = retrieval
+    out = tmp_path / "run"
+    asked = ["disable", "--model", str(folder), "--task", str(table), "--as", "embedding"]
+    asked += ["--columns", "query,document", "--label", "verdict"]
+    assert cli.run([*asked, "--out", str(out)]) == 0
+    said = "".join(capsys.readouterr())
+    assert "pairs of the class 'relevant' are taken to be alike, as its name says" in said
+    assert "cosines that are all the same give 50.0" in said  # of ROC AUC
+    rows = pl.read_parquet(out / "disabled.parquet")
+    assert rows["metric"].unique(maintain_order=True).to_list() == ["average_precision", "roc_auc"]
+    kept = Run(out).saved_arrays(OUTPUTS)
+    assert kept is not None
+    expected = average_precision_score(kept["labels"], kept["logits"][:, 0])
+    assert rows["baseline"][0] == pytest.approx(100 * expected)
+    area = roc_auc_score(kept["labels"], kept["logits"][:, 0])
+    assert rows.filter(metric="roc_auc")["baseline"][0] == pytest.approx(100 * area)
+    assert 55 < rows["baseline"][0] < 100
+    scores = pl.read_parquet(out / "scores.parquet")
+    share = 100 * kept["labels"].mean()
+    assert scores["majority"].to_list() == pytest.approx([share, 50])
+    assert scores["low"][0] < scores["value"][0] < scores["high"][0]
+    selection = pl.read_parquet(out / "selection.parquet")
+    assert selection["metric"].to_list() == ["average_precision", "roc_auc"]
+    assert "average precision" in selection["text"][0]
+    # The class that is not alike, by its name, is told at once.
+    words = {"relevant": "unlike", "irrelevant": "match"}
+    frame = pl.read_csv(table, separator="\t").with_columns(pl.col("verdict").replace(words))
+    frame.write_csv(table, separator="\t")
+    assert cli.run([*asked, "--out", str(tmp_path / "wrong")]) == 0
+    said = "".join(capsys.readouterr())
+    assert "the class that was taken for pairs that are alike may be the other one" in said
 
 
 @pytest.fixture
@@ -259,14 +386,131 @@ def test_disable_scores_an_embedder(
     assert pl.read_parquet(tmp_path / "pairs" / "interactions.parquet").height == 105
 
 
-def test_a_search_needs_no_fine_tuning(similarities: tuple[Path, Path], tmp_path: Path) -> None:
+def check_smaller(out: Path, folder: Path, kept: str) -> None:
+    """Both checkpoints give the cosines of the whole model with the other heads zeroed."""
+    model = load(folder)
+    gone = frozenset(all_heads(model.layers, model.heads)) - head_set(kept)
+    assert len(gone) == 3
+    expected = explicit_cosines(model, "mean", gone, "zero")
+    whole = explicit_cosines(model, "mean", frozenset(), "zero")
+    assert float((expected - whole).abs().max()) > 1e-3
+    for name in ("full", "small"):
+        found = find_source(out / name)
+        pooling, notes = pooling_of(found)
+        assert (pooling, notes) == (Pooling("mean"), ())
+        written = load(out / name)
+        pairs = TextPairs.of(SPLIT, written.tokenizer, 128)
+        vectors = logits(as_embedder(written, pooling), pairs.encoded)
+        np.testing.assert_allclose(pairs.cosines(vectors)[:, 0], expected, atol=1e-5)
+    # The files are those of plain transformers.
+    plain, tokenizer = AutoModel.from_pretrained(out / "full").eval(), model.tokenizer
+    for (first, second), cosine in zip(PAIRS, expected, strict=True):
+        with torch.no_grad():
+            states = [plain(**tokenizer(t, return_tensors="pt"))[0][0] for t in (first, second)]
+        alike = nn.functional.cosine_similarity(states[0].mean(0), states[1].mean(0), 0)
+        assert float(alike) == pytest.approx(float(cosine), abs=1e-5)
+    for name, words in (("full", "SentenceTransformer"), ("small", "headscope.load")):
+        card = (out / name / "README.md").read_text()
+        assert words in card
+        assert "3 of 15 heads, mode zero" in card
+        assert "pipeline_tag: sentence-similarity" in card
+        assert "spearman" in card
+
+
+@pytest.mark.parametrize("pool", ["mean", "cls"])
+def test_the_files_beside_an_embedder_say_how_it_was_scored(pool: Pool, tmp_path: Path) -> None:
+    folder = embedder_folder("bert", tmp_path, "mean")
+    listed = [
+        {"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 24}')
+    general = {"similarity_fn_name": "cosine", "prompts": {"q": "the "}, "default_prompt_name": "q"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(general))
+    source = find_source(folder)
+    for prompt in (None, "a pilot ", ""):
+        pooling, _ = pooling_of(source, pool, prompt)
+        out = tmp_path / f"prompt {prompt}"
+        out.mkdir()
+        save_pooling(pooling, source, SIZE, out)
+        (out / "config.json").write_text("{}")
+        again, _ = pooling_of(find_source(out))
+        assert again == pooling == Pooling(pool, "the " if prompt is None else prompt, 24)
+        kinds = [module.kind for module in find_source(out).modules]
+        assert kinds == ["Transformer", "Pooling", "Normalize"]
+        check_pooling(pooling, out, "full")
+        with pytest.raises(InterventionError, match="says of its vectors"):
+            check_pooling(replace(pooling, prompt="another"), out, "full")
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "mpnet"])
+def test_the_encoder_of_a_classifier_is_written(family: str, tmp_path: Path) -> None:
+    """Some of them have no pooler, which AutoModel builds."""
+    model = load(zoo.folder_of(family, tmp_path / "classifier"))
+    pooling = Pooling("mean")
+    encoder = encoder_of(as_embedder(model, pooling))
+    removal = Removal.of(model, "L1H2,L3H1", "zero")
+    task = find("stsb").as_similarity()
+    expected = explicit_cosines(model, "mean", removal.heads, "zero")
+    for write in (write_full, write_small):
+        folder = tmp_path / write.__name__
+        assert write(encoder, removal, task, folder, pooling=pooling).difference < 1e-5
+        written = as_embedder(load(folder), pooling)
+        pairs = TextPairs.of(SPLIT, written.tokenizer, 128)
+        found = pairs.cosines(logits(written, pairs.encoded))[:, 0]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    config = json.loads((tmp_path / "write_full" / "config.json").read_text())
+    assert "ForSequenceClassification" not in config["architectures"][0]
+
+
+def test_a_written_embedder_is_one_of_sentence_transformers(tmp_path: Path) -> None:
+    library = pytest.importorskip("sentence_transformers")
+    model = load("minilm")
+    pooling, _ = pooling_of(find_source("minilm"))
+    removal = Removal.of(model, "L1H2,L3H8,L6H1", "zero")
+    encoder = encoder_of(as_embedder(model, pooling))
+    task = find("stsb").as_similarity()
+    write_full(encoder, removal, task, tmp_path / "full", pooling=pooling)
+    own = library.SentenceTransformer(str(tmp_path / "full"), device="cpu")
+    assert own.max_seq_length == pooling.longest
+    split = Split(tuple(a for a, _ in REAL), tuple(b for _, b in REAL), np.zeros(len(REAL)))
+    pairs = TextPairs.of(split, model.tokenizer, 128, pooling.prompt)
+    scorer = scorer_of(Scorer(as_embedder(model, pooling), pairs.encoded, "zero"), pairs)
+    (expected,) = scorer.score([("gone", removal.heads)])
+    first, second = (own.encode([pair[place] for pair in REAL]) for place in (0, 1))
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    cosines = (first * second).sum(1) / norms
+    np.testing.assert_allclose(expected.outputs[:, 0], cosines, atol=1e-5)
+    assert np.abs(scorer.unchanged[:, 0] - cosines).max() > 1e-3
+
+
+def test_a_search_needs_no_fine_tuning(
+    similarities: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(speed, "_MOST", 2)
     folder, task = similarities
     out = tmp_path / "path"
     given = ["--model", str(folder), "--task", str(task), "--search-examples", "60"]
     assert cli.run(["prune", *given, "--keep", "0.8", "--out", str(out)]) == 0
     rows = pl.read_parquet(out / "pruned.parquet")
     assert rows["removed"].to_list() == list(range(16))
+    assert "sentence-transformers" in capsys.readouterr().out
+    check_smaller(out, folder, rows.filter(removed=3)["heads"][0])
+    # What says how the vectors are pooled is part of the run: damaged, the folder is made again.
+    record = json.loads((out / "run.json").read_text())["files"]
+    assert {"full/modules.json", "full/1_Pooling/config.json"} <= {*record}
+    (out / "small" / "1_Pooling" / "config.json").write_text("{}")
+    discard(out, "small/1_Pooling/config.json")
     assert not (out / "small").exists()
+    assert (out / "full" / "1_Pooling").is_dir()
+    assert foreign_file(out) is None
+    (out / "full" / "notes.txt").write_text("mine")
+    assert foreign_file(out) == out / "full" / "notes.txt"
     assert cli.run(["prune", *given, "--repair", "--out", str(tmp_path / "other")]) == 2
 
 
@@ -276,9 +520,22 @@ def test_what_does_not_fit_is_refused(similarities: tuple[Path, Path], tmp_path:
     with pytest.raises(HeadscopeError, match="--pool are of embeddings|--pool .* add --as"):
         headscope.disable(**common, task=str(task), kind="regression", pool="cls")
     with pytest.raises(HeadscopeError, match="name another task"):
-        headscope.disable(**common, task="mrpc", kind="embedding")
-    with pytest.raises(HeadscopeError, match="leave it out"):
-        headscope.disable(**common, task=str(task), devices="cpu")
+        headscope.disable(**common, task="mnli", kind="embedding")
+
+
+def test_devices_share_the_work_on_an_embedder(
+    similarities: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, task = similarities
+    given: dict[str, Any] = {"model": str(folder), "task": str(task), "quiet": True, "mode": "mean"}
+    tables = []
+    for name, devices in (("alone", None), ("one", "cpu"), ("two", "cpu,cpu")):
+        headscope.disable(**given, out=tmp_path / name, devices=devices)
+        tables.append(pl.read_parquet(tmp_path / name / "disabled.parquet"))
+    alone, one, two = tables
+    assert alone.equals(one)
+    assert alone.equals(two)
+    assert (alone["activation_change"] > 0).all()
 
 
 def test_heads_that_make_two_texts_alike(similarities: tuple[Path, Path]) -> None:
