@@ -4,6 +4,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 from transformers import AutoModel
 
@@ -22,6 +24,7 @@ from headscope import HeadscopeError, cli
 from headscope.ablation.pair_scorer import scorer_of
 from headscope.ablation.scorer import Scorer
 from headscope.axes import Head
+from headscope.commands.ablation import OUTPUTS
 from headscope.examples import Split
 from headscope.model.embedder import as_embedder
 from headscope.model.loading import load
@@ -30,8 +33,17 @@ from headscope.model.pooling import Pool, Pooling, pooling_of, says_pooling
 from headscope.model.source import find as find_source
 from headscope.model.tap import Mode
 from headscope.model.text_pairs import TextPairs
+from headscope.results.run import Run
 from headscope.tasks import find
-from headscope.tasks.outputs import losses
+from headscope.tasks.alike import (
+    alike_class,
+    alike_note,
+    check_both,
+    shared_note,
+    with_scores,
+)
+from headscope.tasks.files import Data
+from headscope.tasks.outputs import losses, majority
 
 SIZE = 16
 PAIRS = [pair(random.Random(number)) for number in range(12)]
@@ -204,9 +216,106 @@ def test_the_loss_is_of_the_scaled_label() -> None:
     task = find("stsb").as_similarity()
     found = losses(task, np.array([0.0, 5.0, 2.5]), np.array([[0.0], [0.5], [0.5]], np.float32))
     np.testing.assert_allclose(found, [0.0, 0.25, 0.0])
-    for name in ("mrpc", "sst2"):
+    for name in ("mnli", "sst2"):
         with pytest.raises(HeadscopeError, match="compared in pairs whose similarity has a score"):
             find(name).as_similarity()
+
+
+def test_pairs_of_two_classes_become_scores() -> None:
+    task = find("qqp").as_similarity()
+    assert task.metrics == ("average_precision", "roc_auc")
+    found = losses(task, np.array([0.0, 1.0, 1.0]), np.array([[0.0], [0.5], [1.0]], np.float32))
+    np.testing.assert_allclose(found, [0.0, 0.25, 0.0])
+    assert (majority(task, np.zeros(0), 3) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "number", "is_said"),
+    [
+        (("not_duplicate", "duplicate"), 1, True),
+        (("entailment", "not_entailment"), 0, True),
+        (("relevant", "irrelevant"), 0, True),
+        (("yes", "no"), 0, True),
+        (("0", "1"), 1, False),
+        (("same", "similar"), 1, False),
+        (("a", "b"), 1, False),
+    ],
+)
+def test_the_class_of_pairs_that_are_alike(
+    labels: tuple[str, str], number: int, is_said: bool
+) -> None:
+    task = replace(find("qqp"), labels=labels)
+    assert alike_class(task) == number
+    assert repr(labels[number]) in alike_note(task).split(",")[0]
+    assert ("as its name says" in alike_note(task)) == is_said
+    split = Split(("a", "b"), ("c", "d"), np.array([0, 1]))
+    scored = with_scores(Data.of(split, split, "here"), task)
+    assert scored.train.labels.tolist() == [1 - number, number]
+    assert scored.validation.labels.tolist() == [1 - number, number]
+    assert scored.hash == Data.of(split, split, "here").hash
+
+
+def test_pairs_of_one_class_and_pairs_that_share_texts() -> None:
+    task = find("qqp")
+    split = Split(("a", "b"), ("c", "d"), np.array([1.0, 1.0]))
+    with pytest.raises(HeadscopeError, match="all 2 pairs of qqp .* are of the class 'duplicate'"):
+        check_both(split, task)
+    assert shared_note(split) == ()
+    assert shared_note(Split(("a", "a"), ("a", "d"), np.zeros(2)))[0].startswith("2 of the 2 pairs")
+    assert shared_note(Split(("a", "b"), ("a", "d"), np.zeros(2))) == ()
+    many = Split(tuple("abcdefg"), ("h", "i", "j", "k", "l", "m", "a"), np.zeros(7))
+    assert "2 of the 7 pairs have a text that is in other pairs too" in shared_note(many)[0]
+
+
+@pytest.fixture
+def retrieval(similarities: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """The same embedder, and a table of queries and documents: relevant where cosines are high."""
+    folder, task = similarities
+    table = tmp_path / "pairs.tsv"
+    frame = pl.read_csv(task / "train.tsv", separator="\t")
+    noise = np.random.default_rng(1).normal(0, frame["score"].to_numpy().std(), frame.height)
+    scores = frame["score"] + pl.Series(noise)
+    is_high = scores > scores.median()
+    words = ["relevant" if high else "irrelevant" for high in is_high]
+    frame = frame.select(query="one", document="two").with_columns(verdict=pl.Series(words))
+    frame.write_csv(table, separator="\t")
+    return folder, table
+
+
+def test_retrieval_from_a_table_is_scored_by_average_precision(
+    retrieval: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, table = retrieval
+    out = tmp_path / "run"
+    asked = ["disable", "--model", str(folder), "--task", str(table), "--as", "embedding"]
+    asked += ["--columns", "query,document", "--label", "verdict"]
+    assert cli.run([*asked, "--out", str(out)]) == 0
+    said = "".join(capsys.readouterr())
+    assert "pairs of the class 'relevant' are taken to be alike, as its name says" in said
+    assert "cosines that are all the same give 50.0" in said  # of ROC AUC
+    rows = pl.read_parquet(out / "disabled.parquet")
+    assert rows["metric"].unique(maintain_order=True).to_list() == ["average_precision", "roc_auc"]
+    kept = Run(out).saved_arrays(OUTPUTS)
+    assert kept is not None
+    expected = average_precision_score(kept["labels"], kept["logits"][:, 0])
+    assert rows["baseline"][0] == pytest.approx(100 * expected)
+    area = roc_auc_score(kept["labels"], kept["logits"][:, 0])
+    assert rows.filter(metric="roc_auc")["baseline"][0] == pytest.approx(100 * area)
+    assert 55 < rows["baseline"][0] < 100
+    scores = pl.read_parquet(out / "scores.parquet")
+    share = 100 * kept["labels"].mean()
+    assert scores["majority"].to_list() == pytest.approx([share, 50])
+    assert scores["low"][0] < scores["value"][0] < scores["high"][0]
+    selection = pl.read_parquet(out / "selection.parquet")
+    assert selection["metric"].to_list() == ["average_precision", "roc_auc"]
+    assert "average precision" in selection["text"][0]
+    # The class that is not alike, by its name, is told at once.
+    words = {"relevant": "unlike", "irrelevant": "match"}
+    frame = pl.read_csv(table, separator="\t").with_columns(pl.col("verdict").replace(words))
+    frame.write_csv(table, separator="\t")
+    assert cli.run([*asked, "--out", str(tmp_path / "wrong")]) == 0
+    said = "".join(capsys.readouterr())
+    assert "the class that was taken for pairs that are alike may be the other one" in said
 
 
 @pytest.fixture
@@ -276,7 +385,7 @@ def test_what_does_not_fit_is_refused(similarities: tuple[Path, Path], tmp_path:
     with pytest.raises(HeadscopeError, match="--pool are of embeddings|--pool .* add --as"):
         headscope.disable(**common, task=str(task), kind="regression", pool="cls")
     with pytest.raises(HeadscopeError, match="name another task"):
-        headscope.disable(**common, task="mrpc", kind="embedding")
+        headscope.disable(**common, task="mnli", kind="embedding")
     with pytest.raises(HeadscopeError, match="leave it out"):
         headscope.disable(**common, task=str(task), devices="cpu")
 

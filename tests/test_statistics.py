@@ -8,12 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from headscope.stats.exchange import permutation
+from headscope.stats.best_of_many import honest_gain
+from headscope.stats.changes import change_intervals
+from headscope.stats.exchange import Outcomes, permutation
 from headscope.stats.means import mean_interval
-from headscope.stats.metrics import METRICS
+from headscope.stats.noninferiority import noninferiority
 from headscope.stats.paired import bootstrap, holm, interval, mcnemar, wilson
+from headscope.tasks.scores import score_interval
+from simulations import rankings
 from simulations.correlations import Change, simulate
-from test_metrics import comparable, slow_score, some
+from test_metrics import RANKINGS, comparable, slow_exchanged, slow_score, some
 
 
 def accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -134,7 +138,7 @@ def test_bootstrap_is_paired_and_does_not_depend_on_chunks(monkeypatch: pytest.M
     assert (bootstrap("accuracy", labels, [one, one], seed=2, resamples=500) == drawn).all()
 
 
-@pytest.mark.parametrize("metric", ["f1", "matthews", "pearson", "spearman"])
+@pytest.mark.parametrize("metric", ["f1", "matthews", "pearson", "spearman", *RANKINGS])
 def test_bootstrap_equals_the_slow_form(metric: str) -> None:
     labels, predicted = some(metric, 31, 2, np.random.default_rng(5))
     drawn = bootstrap(metric, labels, list(predicted), seed=2, resamples=20)
@@ -147,18 +151,15 @@ def test_bootstrap_equals_the_slow_form(metric: str) -> None:
 def test_permutation_equals_the_slow_form(metric: str) -> None:
     labels, (before, after) = some(metric, 31, 2, np.random.default_rng(6))
     after[:9] = before[:9]
-    was, will = comparable(metric, before), comparable(metric, after)
+    was, will = comparable(metric, labels, before), comparable(metric, labels, after)
     differ = np.flatnonzero(was != will)
-    # Ranks are exchanged, and not ranked again.
-    is_ranked = METRICS[metric].ranked
-    exchanged, truth = ("pearson", stats.rankdata(labels)) if is_ranked else (metric, labels)
     observed = abs(slow_score(metric, labels, after) - slow_score(metric, labels, before))
     extreme = 1
     for swap in np.random.default_rng(3).random((99, len(differ))) < 0.5:
         first, second = was.copy(), will.copy()
         first[differ] = np.where(swap, will[differ], was[differ])
         second[differ] = np.where(swap, was[differ], will[differ])
-        change = slow_score(exchanged, truth, second) - slow_score(exchanged, truth, first)
+        change = slow_exchanged(metric, labels, second) - slow_exchanged(metric, labels, first)
         extreme += abs(change) >= observed - 1e-9
     assert 1 < extreme < 100
     assert permutation(metric, labels, before, after, seed=3, resamples=99) == extreme / 100
@@ -187,3 +188,41 @@ def test_no_interval_from_one_value_and_no_mean_from_none() -> None:
     )
     assert mean[0] == 3.0
     assert np.isnan([low[0], high[0], mean[1]]).all()
+
+
+@pytest.mark.parametrize("metric", RANKINGS)
+def test_pairs_of_two_classes_keep_the_level_and_hold_the_truth(metric: str) -> None:
+    # Ten or so positive ones.
+    found = rankings.simulate(rankings.World(metric, 120, 0.1, 1.0), 60)
+    assert found.rejected.hits <= stats.binom.ppf(0.999, 60, 0.05)
+    for held in (found.held, found.score):
+        assert held.draws > 30
+        assert held.hits >= stats.binom.ppf(0.001, held.draws, 0.95)
+    # The rate can fall short: a plain bootstrap holds the true average precision too seldom.
+    if metric == "average_precision":
+        assert found.plain.hits < stats.binom.ppf(0.05, found.plain.draws, 0.95)
+    loss = rankings.World(metric, 277, 0.5, 1.0, 0.3)
+    assert rankings.simulate(loss, 10).rejected.value > 0.7
+
+
+def test_of_many_heads_none_is_named_by_chance() -> None:
+    named, held = rankings.many(rankings.World("average_precision", 211, 0.3, 1.0), 17, 100)
+    assert named.hits <= stats.binom.ppf(0.999, 100, 0.05)
+    assert held.hits >= stats.binom.ppf(0.001, 100, 0.95)
+
+
+def test_a_ranking_of_few_of_a_class_has_no_interval() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.zeros(200)
+    labels[:9] = 1
+    said = labels + rng.normal(size=200)
+    after = said + rng.normal(size=(2, 200))
+    for metric in RANKINGS:
+        assert np.isnan(score_interval(metric, labels, said, 0)).all()
+        assert np.isnan(change_intervals(metric, labels, said, after, 0)).all()
+        assert np.isnan(noninferiority(metric, labels, said, after, 5.0, 0)).all()
+        assert np.isnan(honest_gain(Outcomes(metric, labels, said, after), 0, 20).low)
+        labels[9] = 1
+        low, high = score_interval(metric, labels, said, 0)
+        assert low < slow_score(metric, labels, said) < high
+        labels[9] = 0

@@ -19,6 +19,7 @@ PAGE = ROOT / "docs" / "statistics.md"
 SECTIONS: tuple[str, ...] = (
     "paired",
     "correlations",
+    "rankings",
     "selection",
     "seeds",
     "interactions",

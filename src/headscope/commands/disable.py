@@ -111,9 +111,12 @@ def check_head(session: Session, asked: Disabling | PathSettings) -> None:
     if session.pairs is not None or session.marker is not None:
         return
     if not session.model.trained_head:
+        are_pairs = len(session.task.columns) == 2 and session.task.outputs <= 2
+        vectors = ", or score the cosine of its vectors (--as embedding)" if are_pairs else ""
         raise HeadscopeError(
-            f"{asked.model} has no classification head, so there is no score to lose: fine-tune "
-            f"it first with headscope finetune --model {asked.model} --task {asked.task} --out CKPT"
+            f"{asked.model} has no classification head, so there is no score to lose: fine-tune it "
+            f"first with headscope finetune --model {asked.model} --task {asked.task} --out CKPT"
+            f"{vectors}"
         )
     if wrong := foreign_labels(session.model, session.task):
         raise HeadscopeError(

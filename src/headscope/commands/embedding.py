@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from headscope.commands import session as sessions
-from headscope.commands.rows import check_division, chosen_part, majority_note
+from headscope.commands.rows import check_division, chosen_part
 from headscope.commands.session import ANY_WORDS, Session, cut_note
 from headscope.commands.settings import HeadSettings, KindSettings, flag
 from headscope.commands.tokens import open_masked, open_tags
@@ -22,6 +22,7 @@ from headscope.model.source import find as find_source
 from headscope.model.text_pairs import TextPairs
 from headscope.progress import say_notes
 from headscope.tasks import TASKS, Chosen, find
+from headscope.tasks.alike import alike_note, check_both, shared_note, with_scores
 from headscope.tasks.base import Task
 from headscope.tasks.files import load_data
 from headscope.tasks.tagging import is_tagging
@@ -98,22 +99,28 @@ def _open_embedder(
 ) -> Session:
     began = time.monotonic()
     seed = settings.seed
-    task = task.as_similarity()
+    similarity = task.as_similarity()
     data = load_data(task, settings.data, seed=seed, needs_train=needs_train)
+    alike: tuple[str, ...] = ()
+    if not task.is_regression:
+        data, alike = with_scores(data, task), (alike_note(task),)
     validation = chosen_part(data, part, seed).sample(settings.examples, seed)
+    if not task.is_regression:
+        check_both(validation, task)
+        alike += shared_note(validation)
     loaded = load(model, seed=seed)
     pooling, pooled = pooling_of(find_source(model), settings.pool, settings.prompt)
     loaded = as_embedder(loaded, pooling)
     limit = min(settings.max_length, loaded.max_length, pooling.longest or loaded.max_length)
     pairs = TextPairs.of(validation, loaded.tokenizer, limit, pooling.prompt)
     notes = (*said, *loaded.notes, *pooled, *data.train.notes, *validation.notes)
-    notes += (*check_division(loaded, task, data, seed), *majority_note(task, data))
+    notes += (*check_division(loaded, task, data, seed), *alike)
     notes = (*notes, *cut_note(pairs.encoded, "validation", "texts"))
     say_notes(notes, quiet=settings.quiet)
     return Session(
         settings=settings,
         model=loaded,
-        task=task,
+        task=similarity,
         data=data,
         train=data.train,
         validation=validation,

@@ -30,22 +30,24 @@ def report_command(run: Path) -> str:
 
 def score_lines(scores: pl.DataFrame) -> tuple[str, ...]:
     """The table `scores` in a line per row, after what is doubtful of them."""
-    from headscope.reporting.doubts import below_baseline, one_answer
+    from headscope.reporting.doubts import RANKINGS, below_baseline, one_answer
     from headscope.results.numbers import interval
 
     rows = tuple(
         f"{row['metric']} {row['value']:.1f} ({interval(row['low'], row['high'], 1)}, n = "
-        f"{row['n']}); {_baseline(row['majority'])}"
+        f"{row['n']}); {_baseline(row['majority'], are_cosines=row['metric'] in RANKINGS)}"
         for row in scores.iter_rows(named=True)
     )
     doubts = filter(None, (one_answer(scores), below_baseline(scores)))
     return (*doubts, *rows)
 
 
-def _baseline(majority: float | None) -> str:
+def _baseline(majority: float | None, *, are_cosines: bool) -> str:
     """What always answering the majority gives, or why that is not known."""
     if majority is None:
         return NO_MAJORITY
+    if are_cosines:
+        return f"cosines that are all the same give {majority:.1f}"
     return f"always answering the majority gives {majority:.1f}"
 
 

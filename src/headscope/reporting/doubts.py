@@ -10,10 +10,16 @@ from headscope.reporting.estimates import p_text
 
 CORRELATIONS = ("spearman", "pearson", "matthews")
 """Metrics that are 0 for a model that knows nothing."""
+RANKINGS = ("average_precision", "roc_auc")
+"""Metrics of the cosines of two classes of pairs."""
 _COLUMNS = ("metric", "value", "high", "n", "majority", "answers", "p_majority")
 _WHY = (
     "its classes may be numbered in another order than the task's, or it was trained on another "
     "task; what is said of its heads holds for these answers alone"
+)
+_WHY_PAIRS = (
+    "the class that was taken for pairs that are alike may be the other one, or the model's "
+    "vectors are not made for this; what is said of its heads holds for these cosines alone"
 )
 
 
@@ -49,7 +55,8 @@ def below_baseline(scores: pl.DataFrame) -> str:
     """
     for score in _of_trained(scores):
         if baseline := _missed_baseline(score):
-            return f"The model's {score.metric} of {score.value:.1f} is below {baseline}: {_WHY}."
+            why = _WHY_PAIRS if score.metric in RANKINGS else _WHY
+            return f"The model's {score.metric} of {score.value:.1f} is below {baseline}: {why}."
     return ""
 
 
@@ -57,6 +64,10 @@ def _missed_baseline(score: Score) -> str:
     if score.metric in CORRELATIONS:
         is_below = score.high is not None and score.high < 0
         return "0, with an interval that excludes it" if is_below else ""
+    if score.metric in RANKINGS and score.majority is not None:
+        is_below = score.high is not None and score.high < score.majority
+        of_same = f"the {score.majority:.1f} of cosines that are all the same"
+        return f"{of_same}, with an interval that excludes it" if is_below else ""
     if score.majority is None or score.p_majority is None:
         return ""
     if score.value >= score.majority or score.p_majority >= SIGNIFICANT:

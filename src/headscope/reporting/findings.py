@@ -10,7 +10,7 @@ import polars as pl
 
 from headscope.figures.style import label
 from headscope.names import FINE_TUNED, HETEROGENEOUS, NO_MAJORITY, UNTRAINED, VERTICAL
-from headscope.reporting.doubts import below_baseline, one_answer
+from headscope.reporting.doubts import RANKINGS, below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
 from headscope.reporting.estimates import Finding, estimates, is_significant, p_text
 from headscope.reporting.pruning import pruning_findings
@@ -75,7 +75,10 @@ def _score(rows: pl.DataFrame) -> Finding:
         text += f" lies between {runs[0]} and {runs[-1]} over {len(runs)} runs"
     if majority is not None:
         baseline = number(majority, first.unit)
-        text += f"; always answering the majority class gives {baseline}"
+        gives = "always answering the majority class gives"
+        if metric in RANKINGS:
+            gives = "cosines that are all the same give"
+        text += f"; {gives} {baseline}"
     else:
         text += f"; {NO_MAJORITY}"
     verdict = _beside_majority(rows)
@@ -96,13 +99,14 @@ def _beside_majority(rows: pl.DataFrame) -> str:
     if rows["majority"][0] is None:
         return "no baseline"
     every = " every time" if rows.height > 1 else ""
+    guess = "equal cosines" if rows["metric"][0] in RANKINGS else "the majority class"
     if (rows["low"] > rows["majority"]).all(ignore_nulls=False):
-        return f"above the majority class{every}"
+        return f"above {guess}{every}"
     if (rows["high"] < rows["majority"]).all(ignore_nulls=False):
-        return f"below the majority class{every}"
+        return f"below {guess}{every}"
     if rows["low"].null_count() or rows["high"].null_count():
         return "no interval"
-    return f"not told apart from the majority class{every}"
+    return f"not told apart from {guess}{every}"
 
 
 def _selections(selection: pl.DataFrame) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from headscope.errors import HeadscopeError
 from headscope.names import SIGNIFICANT
 from headscope.stats.exchange import TIE, Exchange, Outcomes, max_t
 from headscope.stats.means import FEWEST
+from headscope.stats.metrics import metric_named
 from headscope.stats.paired import Z, chunks
 
 SPLITS = 1000
@@ -149,7 +150,8 @@ def honest_gain(outcomes: Outcomes, seed: int, splits: int = SPLITS) -> HonestGa
         chosen.append(shares)
     gain = np.concatenate(gains)
     spread = float(gain.std(ddof=1))
-    is_known = spread > TIE and len(outcomes.labels) >= FEWEST
+    cases = metric_named(outcomes.metric).cases(outcomes.labels)
+    is_known = spread > TIE and cases >= FEWEST
     half_width = Z * spread * math.sqrt(1 / splits + 1) if is_known else math.nan
     mean = float(gain.mean())
     return HonestGain(

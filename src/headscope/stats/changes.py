@@ -176,7 +176,7 @@ def change_intervals(
 
     Tango's score interval for accuracy, the percentiles of `resampled_changes` for other metrics;
     NaN where all resamples are equal, and for a metric other than accuracy and F1 on fewer than
-    `FEWEST` examples, of which resamples say too little.
+    `FEWEST` examples (of a ranking, of either class), of which resamples say too little.
 
     Args:
         metric: The name of the metric.
@@ -191,7 +191,7 @@ def change_intervals(
         won = (~was_right & is_right).sum(1)
         low, high = share_change(lost, won, np.full(len(after), len(labels)))
         return list(zip((100 * low).tolist(), (100 * high).tolist(), strict=True))
-    if metric != "f1" and len(labels) < FEWEST:
+    if metric != "f1" and metric_named(metric).cases(labels) < FEWEST:
         return [(math.nan, math.nan)] * len(after)
     drawn = resampled_changes(metric, labels, before[None], after[None], seed)
     return [interval(of_set) for of_set in drawn]

@@ -20,6 +20,7 @@ from headscope.stats.metrics import (
     Points,
     Predictions,
     Sums,
+    Tally,
     Weights,
     metric_named,
     weigh,
@@ -37,7 +38,9 @@ class Outcomes:
     A correlation does not see a shift or another scale of all predictions, which disabling heads
     often brings, and an exchange of such predictions would. So they are standardised first, column
     by column, and for Spearman's correlation ranked. The observed change is still that of the
-    metric; ranks of the model's and a set's predictions together would give another.
+    metric; ranks of the model's and a set's predictions together would give another. Of a ranking
+    of two classes, what is exchanged is the share that an example has in the score before and
+    after.
 
     Attributes:
         metric: The name of the metric.
@@ -66,6 +69,10 @@ class Outcomes:
     def _columns(self) -> tuple[Labels, Labels, Predictions]:
         """Labels and predictions before and after, in which examples may change places."""
         metric = metric_named(self.metric)
+        if metric.ranking is not None:
+            shares = metric.ranking.shares
+            after = np.stack([shares(self.labels, row) for row in self.after])
+            return self.labels, shares(self.labels, self.before), after
         if not metric.regression:
             return self.labels, self.before, self.after
         labels, columns = self.labels, np.concatenate([self.before[None], self.after])
@@ -90,6 +97,11 @@ class Outcomes:
 
     def changes(self, weights: Weights) -> Points:
         """The changes in points where every example counts `weights` times."""
+        if metric_named(self.metric).ranking is not None:
+            # Shares are those among all examples: on a few, they give another score.
+            rows = np.concatenate([self.before[None], self.after])
+            scores = Tally(metric_named(self.metric), self.labels, rows).score(weights)
+            return np.asarray(scores[:, 1:] - scores[:, :1])
         before, after = self.terms
         return self._change(weigh(before, weights), weigh(after, weights))
 

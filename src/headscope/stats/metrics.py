@@ -1,4 +1,4 @@
-"""The metrics of GLUE as functions of sums over examples, in points (0 to 100).
+"""Metrics as functions of sums over examples, in points (0 to 100).
 
 A metric needs a few numbers that add up over the examples, such as how many are right. A resample,
 a half or an exchange of predictions is then a weight per example, and thousands of them cost one
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from jaxtyping import Float, Shaped
 
 from headscope.errors import unknown
+from headscope.stats.ranking import AVERAGE_PRECISION, ROC_AUC, Ranking, rarer
 
 Array = npt.NDArray[Any]
 Labels = Shaped[np.ndarray, "example *token"]
@@ -49,6 +50,8 @@ class Metric:
         points: The score from the sums, 0 where it is not defined.
         ranked: Whether the score is of ranks, which depend on the weights of all examples.
         of_tokens: Whether every example has a row of labels, one a token.
+        ranking: How scores of two classes, 0 and 1, are judged by their order. The sums are then of
+            the shares that examples have in it, which stand for their predictions.
     """
 
     title: str
@@ -57,13 +60,22 @@ class Metric:
     points: Callable[[Sums], Array]
     ranked: bool = False
     of_tokens: bool = False
+    ranking: Ranking | None = None
 
     @property
     def fits(self) -> str:
         """What kind of label it is for, in words."""
         if self.of_tokens:
             return "tags of words"
+        if self.ranking is not None:
+            return (
+                "pairs of two classes whose cosine is scored (--as embedding), which have it anyway"
+            )
         return "a regression" if self.regression else "classes"
+
+    def cases(self, labels: Labels) -> int:
+        """How many examples its spread is known from: all, or of two classes those of the rarer."""
+        return len(labels) if self.ranking is None else rarer(labels)
 
     def terms(self, labels: Labels, predictions: Predictions) -> Sums:
         """What every example adds to each sum; ranks are those of all examples, counted once."""
@@ -100,6 +112,10 @@ class Tally:
         array([[50.],
                [75.]])
         """
+        ranking = self.metric.ranking
+        if ranking is not None:
+            each = [ranking.score(self.labels, row, weights) for row in self.predictions]
+            return 100 * np.stack(each, axis=1)
         if not self.metric.ranked:
             return self.metric.points(weigh(self._terms, weights))
         labels = _ranks(self.labels, weights)
@@ -215,6 +231,14 @@ def _spread(n: Array, total: Array, squares: Array) -> Array:
     return np.sqrt(np.where(variance > _ROUNDING * n * squares, variance, 0.0))
 
 
+def _shares_added(labels: Array, shares: Array) -> Mapping[str, Array]:
+    return {"n": np.ones(len(labels)), "share": shares}
+
+
+def _mean_share(sums: Sums) -> Array:
+    return 100 * _ratio(sums["share"], sums["n"])
+
+
 def _ratio(above: Array, below: Array) -> Array:
     above, below = np.broadcast_arrays(above, below)
     return np.divide(above, below, out=np.zeros(above.shape), where=below > 0)
@@ -259,5 +283,9 @@ METRICS = {
         "accuracy of tokens", False, _of_tokens_added, _accuracy, of_tokens=True
     ),
     "entity_f1": Metric("F1 of entities", False, _entities_added, _f1, of_tokens=True),
+    "average_precision": Metric(
+        "average precision", True, _shares_added, _mean_share, ranking=AVERAGE_PRECISION
+    ),
+    "roc_auc": Metric("ROC AUC", True, _shares_added, _mean_share, ranking=ROC_AUC),
 }
-"""Metrics by name: GLUE's, and those of tokens. F1 is that of class 1."""
+"""Metrics by name: GLUE's, those of tokens, and two of embeddings. F1 is that of class 1."""

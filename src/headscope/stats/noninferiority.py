@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 from headscope.stats.changes import change_statistic, resampled_changes
 from headscope.stats.means import FEWEST
-from headscope.stats.metrics import Labels, Predictions
+from headscope.stats.metrics import Labels, Predictions, metric_named
 from headscope.stats.paired import RESAMPLES
 
 LEVEL = 0.025
@@ -59,7 +59,7 @@ def noninferiority(
         # The statistic is of a rise; a fall by the margin is a rise with both kinds exchanged.
         fallen = change_statistic(np.full(len(after), margin / 100), won, lost, n)
         return np.asarray(ndtr(fallen))
-    if metric != "f1" and len(labels) < FEWEST:
+    if metric != "f1" and metric_named(metric).cases(labels) < FEWEST:
         return np.full(len(after), np.nan)
     drawn = resampled_changes(metric, labels, before[None], after[None], seed, resamples)
     shares = ((drawn <= -margin).sum(1) + 1) / (drawn.shape[1] + 1)

@@ -29,7 +29,7 @@ class Task:
             sizes.
         folder: Where the files of a task of the user's own are.
         is_similarity: Whether the score is the cosine of the two texts' vectors, not the output of
-            a head.
+            a head. The label is a score then, also where it was one of two classes.
         of_tokens: Whether every token has a label, or every word, not the whole text.
         tags: Of tokens, the labels that rows have, where `labels` holds more.
         file: The one file of a task of the user's own, which is divided into both splits.
@@ -79,20 +79,25 @@ class Task:
         return len(self.labels) or 1
 
     def as_similarity(self) -> "Task":
-        """The same task for an embedder.
+        """The same task for an embedder. Of two classes, the label becomes a score of 0 or 1.
 
         Raises:
-            HeadscopeError: Its examples are not pairs with a score between two limits.
+            HeadscopeError: Its examples are not pairs with a score between two limits, or with one
+                of two classes.
         """
         lowest, highest = self.limits
-        if len(self.columns) != 2 or not self.is_regression or not highest > lowest:
-            kind = "classes" if self.labels else "scores"
-            raise HeadscopeError(
-                f"embeddings are compared in pairs whose similarity has a score between two limits,"
-                f" as in stsb; {self.name} has {len(self.columns)} text"
-                f"{'s' * (len(self.columns) > 1)} and {kind}: name another task, or leave out --as"
-            )
-        return replace(self, is_similarity=True)
+        is_pair = len(self.columns) == 2
+        if is_pair and self.is_regression and highest > lowest:
+            return replace(self, is_similarity=True)
+        if is_pair and len(self.labels) == 2:
+            metrics = ("average_precision", "roc_auc")
+            return replace(self, labels=(), limits=(0.0, 1.0), metrics=metrics, is_similarity=True)
+        kind = f"{len(self.labels)} classes" if self.labels else "scores"
+        raise HeadscopeError(
+            "embeddings are compared in pairs whose similarity has a score between two limits, as "
+            f"in stsb, or one of two classes, as in qqp; {self.name} has {len(self.columns)} text"
+            f"{'s' * (len(self.columns) > 1)} and {kind}: name another task, or leave out --as"
+        )
 
 
 TASKS: Registry[Task] = Registry("task")

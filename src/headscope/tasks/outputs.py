@@ -32,11 +32,15 @@ def majority(task: Task, train: Labels, labels: Labels) -> Labels:
     """Predictions of a model that has learnt nothing but the labels of the training data: the
     commonest class, or the mean score.
 
+    Of cosines all metrics see only that they are the same, for which no training data are needed.
+
     Args:
         task: Says which of the two.
         train: The labels of the training data.
         labels: The true labels of what is predicted: where tokens are scored, they say where.
     """
+    if task.is_similarity:
+        return np.zeros(len(labels))
     if task.is_regression:
         return np.full(len(labels), train.mean())
     known = train[train != NO_LABEL].astype(np.int64)
@@ -82,8 +86,10 @@ def losses(task: Task, labels: Labels, logits: Logits) -> npt.NDArray[np.float64
     """The loss of every example [example] from outputs [example, output], in double precision.
 
     Of a similarity it is the squared difference of the cosine and the label, which is scaled to 0
-    to 1 by the task's limits: what embedders are trained with on scores of similarity. Of tokens it
-    is the mean over those of the example.
+    to 1 by the task's limits: what embedders are trained with on scores of similarity. It is the
+    same for two classes, of which one is 1: a cosine is no probability, so that a cross entropy
+    would need a scale and a threshold of its own. Of tokens it is the mean over those of the
+    example.
     """
     if task.of_tokens:
         return mean_losses(logits)

@@ -45,14 +45,14 @@ def score_rows_of(
     Args:
         task: Its metrics are taken.
         train: The labels of the training examples, of which the commonest is the baseline; without
-            any there is no baseline.
+            any there is no baseline, but for cosines, of which all that are the same score alike.
         labels: The true labels, [example].
         outputs: The model's, [example, output].
         configuration: What the model is, a word of `names`.
         seed: Of the bootstrap.
     """
     predicted = predictions(task, outputs)
-    is_known = task.has_majority and len(train)
+    is_known = task.is_similarity or (task.has_majority and len(train) > 0)
     guessed = majority(task, train, labels) if is_known else None
     rows = []
     for metric in task.metrics:
@@ -84,7 +84,8 @@ def score_interval(
     metric: str, labels: Labels, predicted: Labels, seed: int
 ) -> tuple[float, float]:
     """The 95% interval of a score, in points; NaN where every resample gives the same score, and
-    for a metric other than accuracy and F1 on fewer than `FEWEST` examples.
+    for a metric other than accuracy and F1 on fewer than `FEWEST` examples (of a ranking, of either
+    class).
 
     Args:
         metric: The name of the metric.
@@ -96,8 +97,10 @@ def score_interval(
         low, high = wilson(int((labels == predicted).sum()), len(labels))
     elif metric == "f1":
         low, high = f1_interval(labels, predicted)
-    elif len(labels) < FEWEST:
+    elif METRICS[metric].cases(labels) < FEWEST:
         return math.nan, math.nan
+    elif (ranking := METRICS[metric].ranking) is not None:
+        low, high = ranking.interval(labels, predicted)
     else:
         return interval(bootstrap(metric, labels, [predicted], seed)[0])
     return 100 * low, 100 * high
