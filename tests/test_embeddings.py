@@ -4,6 +4,7 @@
 
 import json
 import random
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,22 @@ from golden_runs import pair
 from headscope import HeadscopeError, cli
 from headscope.ablation.pair_scorer import scorer_of
 from headscope.ablation.scorer import Scorer
-from headscope.axes import Head
+from headscope.axes import Head, all_heads, head_set
 from headscope.commands.ablation import OUTPUTS
+from headscope.errors import InterventionError
 from headscope.examples import Split
-from headscope.model.embedder import as_embedder
+from headscope.model.embedder import as_embedder, encoder_of
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.pooling import Pool, Pooling, pooling_of, says_pooling
+from headscope.model.outputs import logits
+from headscope.model.pooling import Pool, Pooling, pooling_of, save_pooling, says_pooling
+from headscope.model.removal import Removal
 from headscope.model.source import find as find_source
 from headscope.model.tap import Mode
 from headscope.model.text_pairs import TextPairs
+from headscope.pruning.checkpoint import check_pooling
+from headscope.pruning.full import write_full
+from headscope.pruning.small import write_small
 from headscope.results.run import Run
 from headscope.tasks import find
 from headscope.tasks.alike import (
@@ -75,7 +82,7 @@ def explicit_cosines(model: Model, pool: Pool, heads: frozenset[Head], mode: Mod
     vectors = {}
     for text in {*SPLIT.first, *(SPLIT.second or ())}:
         given = model.tokenizer(text, return_tensors="pt")
-        with torch.no_grad(), model.disabled(heads, mode):
+        with torch.no_grad(), model.disabled(heads, mode) if heads else nullcontext():
             states = model.hf.base_model(**given)[0][0]
         vectors[text] = states[0] if pool == "cls" else states.mean(0)
     pairs = zip(SPLIT.first, SPLIT.second or (), strict=True)
@@ -368,14 +375,117 @@ def test_disable_scores_an_embedder(
     assert pl.read_parquet(tmp_path / "pairs" / "interactions.parquet").height == 105
 
 
-def test_a_search_needs_no_fine_tuning(similarities: tuple[Path, Path], tmp_path: Path) -> None:
+def check_smaller(out: Path, folder: Path, kept: str) -> None:
+    """Both checkpoints give the cosines of the whole model with the other heads zeroed."""
+    model = load(folder)
+    gone = frozenset(all_heads(model.layers, model.heads)) - head_set(kept)
+    assert len(gone) == 3
+    expected = explicit_cosines(model, "mean", gone, "zero")
+    whole = explicit_cosines(model, "mean", frozenset(), "zero")
+    assert float((expected - whole).abs().max()) > 1e-3
+    for name in ("full", "small"):
+        found = find_source(out / name)
+        pooling, notes = pooling_of(found)
+        assert (pooling, notes) == (Pooling("mean"), ())
+        written = load(out / name)
+        pairs = TextPairs.of(SPLIT, written.tokenizer, 128)
+        vectors = logits(as_embedder(written, pooling), pairs.encoded)
+        np.testing.assert_allclose(pairs.cosines(vectors)[:, 0], expected, atol=1e-5)
+    # The files are those of plain transformers.
+    plain, tokenizer = AutoModel.from_pretrained(out / "full").eval(), model.tokenizer
+    for (first, second), cosine in zip(PAIRS, expected, strict=True):
+        with torch.no_grad():
+            states = [plain(**tokenizer(t, return_tensors="pt"))[0][0] for t in (first, second)]
+        alike = nn.functional.cosine_similarity(states[0].mean(0), states[1].mean(0), 0)
+        assert float(alike) == pytest.approx(float(cosine), abs=1e-5)
+    for name, words in (("full", "SentenceTransformer"), ("small", "headscope.load")):
+        card = (out / name / "README.md").read_text()
+        assert words in card
+        assert "3 of 15 heads, mode zero" in card
+        assert "pipeline_tag: sentence-similarity" in card
+        assert "spearman" in card
+
+
+@pytest.mark.parametrize("pool", ["mean", "cls"])
+def test_the_files_beside_an_embedder_say_how_it_was_scored(pool: Pool, tmp_path: Path) -> None:
+    folder = embedder_folder("bert", tmp_path, "mean")
+    listed = [
+        {"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 24}')
+    general = {"similarity_fn_name": "cosine", "prompts": {"q": "the "}, "default_prompt_name": "q"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(general))
+    source = find_source(folder)
+    for prompt in (None, "a pilot ", ""):
+        pooling, _ = pooling_of(source, pool, prompt)
+        out = tmp_path / f"prompt {prompt}"
+        out.mkdir()
+        save_pooling(pooling, source, SIZE, out)
+        (out / "config.json").write_text("{}")
+        again, _ = pooling_of(find_source(out))
+        assert again == pooling == Pooling(pool, "the " if prompt is None else prompt, 24)
+        kinds = [module.kind for module in find_source(out).modules]
+        assert kinds == ["Transformer", "Pooling", "Normalize"]
+        check_pooling(pooling, out, "full")
+        with pytest.raises(InterventionError, match="says of its vectors"):
+            check_pooling(replace(pooling, prompt="another"), out, "full")
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "mpnet"])
+def test_the_encoder_of_a_classifier_is_written(family: str, tmp_path: Path) -> None:
+    """Some of them have no pooler, which AutoModel builds."""
+    model = load(zoo.folder_of(family, tmp_path / "classifier"))
+    pooling = Pooling("mean")
+    encoder = encoder_of(as_embedder(model, pooling))
+    removal = Removal.of(model, "L1H2,L3H1", "zero")
+    task = find("stsb").as_similarity()
+    expected = explicit_cosines(model, "mean", removal.heads, "zero")
+    for write in (write_full, write_small):
+        folder = tmp_path / write.__name__
+        assert write(encoder, removal, task, folder, pooling=pooling).difference < 1e-5
+        written = as_embedder(load(folder), pooling)
+        pairs = TextPairs.of(SPLIT, written.tokenizer, 128)
+        found = pairs.cosines(logits(written, pairs.encoded))[:, 0]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    config = json.loads((tmp_path / "write_full" / "config.json").read_text())
+    assert "ForSequenceClassification" not in config["architectures"][0]
+
+
+def test_a_written_embedder_is_one_of_sentence_transformers(tmp_path: Path) -> None:
+    library = pytest.importorskip("sentence_transformers")
+    model = load("minilm")
+    pooling, _ = pooling_of(find_source("minilm"))
+    removal = Removal.of(model, "L1H2,L3H8,L6H1", "zero")
+    encoder = encoder_of(as_embedder(model, pooling))
+    task = find("stsb").as_similarity()
+    write_full(encoder, removal, task, tmp_path / "full", pooling=pooling)
+    own = library.SentenceTransformer(str(tmp_path / "full"), device="cpu")
+    assert own.max_seq_length == pooling.longest
+    split = Split(tuple(a for a, _ in REAL), tuple(b for _, b in REAL), np.zeros(len(REAL)))
+    pairs = TextPairs.of(split, model.tokenizer, 128, pooling.prompt)
+    scorer = scorer_of(Scorer(as_embedder(model, pooling), pairs.encoded, "zero"), pairs)
+    (expected,) = scorer.score([("gone", removal.heads)])
+    first, second = (own.encode([pair[place] for pair in REAL]) for place in (0, 1))
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    cosines = (first * second).sum(1) / norms
+    np.testing.assert_allclose(expected.outputs[:, 0], cosines, atol=1e-5)
+    assert np.abs(scorer.unchanged[:, 0] - cosines).max() > 1e-3
+
+
+def test_a_search_needs_no_fine_tuning(
+    similarities: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, task = similarities
     out = tmp_path / "path"
     given = ["--model", str(folder), "--task", str(task), "--search-examples", "60"]
     assert cli.run(["prune", *given, "--keep", "0.8", "--out", str(out)]) == 0
     rows = pl.read_parquet(out / "pruned.parquet")
     assert rows["removed"].to_list() == list(range(16))
-    assert not (out / "small").exists()
+    assert "sentence-transformers" in capsys.readouterr().out
+    check_smaller(out, folder, rows.filter(removed=3)["heads"][0])
     assert cli.run(["prune", *given, "--repair", "--out", str(tmp_path / "other")]) == 2
 
 

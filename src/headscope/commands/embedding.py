@@ -129,7 +129,7 @@ def _open_embedder(
         source=ANY_WORDS,
         began=began,
         pairs=pairs,
-        prompt=pooling.prompt,
+        pooling=pooling,
     )
 
 

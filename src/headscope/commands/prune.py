@@ -77,7 +77,7 @@ def prune(asked: Pruning) -> Outcome:
             path = find_path(asked, session, data, run)
             chosen = choose(asked, session, data, run, path, kept)
             scored = score_on_validation(asked, session, data, run, path, chosen, unchanged)
-            if session.pairs is None and session.marker is None:
+            if session.marker is None:
                 notes = (*notes, *write_models(asked, session, data, run, scored))
             else:
                 run.table("pruned", scored.rows, **session.names)
@@ -116,9 +116,12 @@ def write_models(
 
 def model_lines(out: Path) -> tuple[str, ...]:
     """Which models were written, and what loads them."""
+    from headscope.model.source import MODULES
     from headscope.results.contents import FULL, SMALL, TUNED
 
-    readers = {FULL: "transformers", SMALL: "headscope.load", TUNED: "headscope.load"}
+    is_embedder = (out / FULL / MODULES).is_file()
+    of_full = "sentence-transformers" if is_embedder else "transformers"
+    readers = {FULL: of_full, SMALL: "headscope.load", TUNED: "headscope.load"}
     there = [
         f"{out / name} ({reader})" for name, reader in readers.items() if (out / name).is_dir()
     ]
@@ -143,7 +146,7 @@ def check_model(session: Session, asked: Pruning) -> None:
     if not is_of_texts and (asked.repair or asked.finetune or asked.onnx):
         raise HeadscopeError(
             "--repair, --finetune and --onnx are of models with a classification head: leave them "
-            "out for embeddings and tokens, of which the path and the test are written"
+            "out for embeddings and tokens"
         )
     check_head(session, asked)
     check_layers(session.model)

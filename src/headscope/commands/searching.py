@@ -115,11 +115,11 @@ def draw_search_data(
 
 def _examples(session: Session, rows: npt.NDArray[np.int64]) -> Examples:
     split = session.data.train.take(np.sort(rows))
-    if session.pairs is None:
+    if session.pooling is None:
         read = session.read(split, "training sentences")
         return Examples(read.split, read.encoded)
-    length = session.encoded.max_length
-    pairs = TextPairs.of(split, session.model.tokenizer, length, session.prompt)
+    length, prompt = session.encoded.max_length, session.pooling.prompt
+    pairs = TextPairs.of(split, session.model.tokenizer, length, prompt)
     return Examples(split, pairs.encoded, pairs)
 
 

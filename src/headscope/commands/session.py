@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,7 @@ from headscope.model.encoding import Encoded, encode, only
 from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
+from headscope.model.pooling import Pooling
 from headscope.model.text_pairs import TextPairs
 from headscope.model.token_marks import Marked, Marker
 from headscope.model.token_scores import as_token_scores
@@ -58,7 +58,7 @@ class Session:
         notes: What the user must know of the data: what was left out or cut.
         source: Who says what the words of a text are.
         pairs: What an embedder compares, whose texts `encoded` has then; None for a head.
-        prompt: What stands before every text that it reads.
+        pooling: How the states of an embedder become vectors; None for a head.
         marker: Says which tokens are scored; None where texts are.
         began: When the command began, in seconds of the monotonic clock.
     """
@@ -74,7 +74,7 @@ class Session:
     source: WordSource
     began: float
     pairs: TextPairs | None = None
-    prompt: str = ""
+    pooling: Pooling | None = None
     marker: Marker | None = None
 
     @property
@@ -140,9 +140,8 @@ class Session:
 
     @property
     def _kind(self) -> dict[str, object]:
-        hf: Any = self.model.hf
-        if self.pairs is not None:
-            return {"as": "embedding", "pool": hf.pool, "prompt": self.prompt}
+        if self.pooling is not None:
+            return {"as": "embedding", "pool": self.pooling.pool, "prompt": self.pooling.prompt}
         if self.marker is not None:
             return {"as": "tokens" if self.task.labels else "mlm"}
         return {}

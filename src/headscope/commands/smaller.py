@@ -13,6 +13,7 @@ from headscope.axes import all_heads
 from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
 from headscope.errors import HeadscopeError
 from headscope.model.budget import device_batches
+from headscope.model.embedder import encoder_of
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.outputs import logits
@@ -66,6 +67,12 @@ class ModelWriter:
     data: SearchData
     validation: Validation
 
+    @property
+    def model(self) -> Model:
+        """The model that is written: of an embedder, its encoder."""
+        model = self.session.model
+        return model if self.session.pooling is None else encoder_of(model)
+
     def write(self, path_set: PathSet, rows: Sequence[PrunedRow], folder: Path) -> WrittenModels:
         """Write the checkpoints of a set and measure them.
 
@@ -77,7 +84,7 @@ class ModelWriter:
         Raises:
             HeadscopeError: Heads of this family cannot be removed.
         """
-        model, task = self.session.model, self.session.task
+        model, task, pooling = self.model, self.session.task, self.session.pooling
         say(f"writing the model with {len(path_set.kept)} heads", quiet=self.asked.quiet)
         removed = frozenset(all_heads(model.layers, model.heads)) - path_set.kept
         removal = Removal.of(model, removed, self.asked.mode)
@@ -88,8 +95,9 @@ class ModelWriter:
                 made = self._rows(path_set, REFIT, self._outputs(model))
         costs = costs_of(made)
         notes = self._full(removal, folder / FULL, costs, repair)
-        write_small(model, removal, task, folder / SMALL, costs, repair)
-        small = load(folder / SMALL, labels=task.outputs, device=str(model.hf.device))
+        write_small(model, removal, task, folder / SMALL, costs, repair, pooling)
+        labels = task.outputs if pooling is None else None
+        small = load(folder / SMALL, labels=labels, device=str(model.hf.device))
         if self.asked.onnx:
             write_onnx(small, folder / SMALL)
         sizes = measure_speed(model, small)
@@ -121,7 +129,8 @@ class ModelWriter:
     ) -> tuple[str, ...]:
         """Write the checkpoint full; a note where the weights of this family cannot hold it."""
         try:
-            write_full(self.session.model, removal, self.session.task, folder, costs, repair)
+            task, pooling = self.session.task, self.session.pooling
+            write_full(self.model, removal, task, folder, costs, repair, pooling)
         except HeadscopeError as error:
             if self.asked.mode != "uniform":
                 raise

@@ -90,3 +90,17 @@ def as_embedder(model: Model, pooling: Pooling) -> Model:
     embedder.hf = hf.eval()
     embedder.puts_out = "vectors"
     return embedder
+
+
+def encoder_of(embedder: Model) -> Model:
+    """The encoder of an embedder as a model by itself, whose outputs are the states of tokens.
+
+    >>> encoder_of(as_embedder(model, Pooling("mean"))).has_head              # doctest: +SKIP
+    False
+    """
+    hf: Any = embedder.hf
+    encoder = copy.copy(embedder)
+    encoder.hf = hf.encoder
+    encoder.puts_out = "head"
+    encoder.trained_head = False
+    return encoder

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from headscope.errors import HeadscopeError, refusing, unknown
-from headscope.model.source import Source
+from headscope.model.source import MODULES, Source
 
 Pool = Literal["mean", "cls"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
@@ -96,6 +96,53 @@ def pooling_of(
         is_lower=of_texts.get("do_lower_case") is True,
     )
     return pooling, tuple(notes)
+
+
+def save_pooling(pooling: Pooling, source: Source, width: int, folder: Path) -> None:
+    """Write the small files by which sentence-transformers and headscope pool in the same way.
+
+    What else the folder of the source says there is kept; a pooling or a prompt that the user asked
+    for stands in the place of the folder's own.
+
+    Args:
+        pooling: How vectors are pooled.
+        source: The model whose files are kept.
+        width: How many numbers a vector has.
+        folder: Where they go; the encoder is in it.
+
+    Raises:
+        OSError: They could not be written.
+    """
+    file = _pooling_file(source)
+    said = {} if file is None else dict(_object(file))
+    for key in [key for key in said if key.startswith("pooling_mode")]:
+        del said[key]
+    said |= {
+        "word_embedding_dimension": width,
+        "pooling_mode_cls_token": pooling.pool == "cls",
+        "pooling_mode_mean_tokens": pooling.pool == "mean",
+    }
+    _write(folder / "1_Pooling" / "config.json", said)
+    kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+    if any(module.kind == "Normalize" for module in source.modules):
+        kinds["2_Normalize"] = "Normalize"
+    modules = []
+    for number, (path, kind) in enumerate(kinds.items()):
+        kind_path = f"sentence_transformers.models.{kind}"
+        modules.append({"idx": number, "name": str(number), "path": path, "type": kind_path})
+    _write(folder / MODULES, modules)
+    if of_texts := _object(source.folder / "sentence_bert_config.json"):
+        _write(folder / "sentence_bert_config.json", of_texts)
+    general = dict(_object(source.root / "config_sentence_transformers.json"))
+    if pooling.prompt != _default_prompt(general):
+        general |= {"prompts": {"text": pooling.prompt}, "default_prompt_name": "text"}
+    if general:
+        _write(folder / "config_sentence_transformers.json", general)
+
+
+def _write(file: Path, said: object) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 def _known_pool(pool: str) -> Pool:

@@ -53,6 +53,11 @@ def reduced_copy(model: Model, removal: Removal) -> PreTrainedModel:
             filled |= {id(tensor) for tensor in target.state_dict(keep_vars=True).values()}
     own = reduced.state_dict(keep_vars=True)
     lacking = [name for name in missing if id(own[name]) not in filled]
+    # The encoder of a classifier may have no pooler, and its states need none: this one puts out
+    # zeros, as in the checkpoint full.
+    for name in [name for name in lacking if name.startswith("pooler.")]:
+        nn.init.zeros_(own[name])
+        lacking.remove(name)
     if lacking:
         raise RuntimeError(f"no weights were given to {', '.join(lacking)}")
     nn.Module.to(reduced, model.hf.device)

@@ -14,6 +14,8 @@ from headscope.scratch import in_words
 
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
+MODULES = "modules.json"
+"""What sentence-transformers runs one after the other."""
 
 _KNOWN_ON_HUB = (
     "google-bert/bert-base-uncased", "bert-base-uncased", "bert-base-cased", "bert-large-uncased",
@@ -204,7 +206,7 @@ def _sentence_transformer(folder: Path) -> Path | None:
 
 def _modules(folder: Path) -> list[Module]:
     """What sentence-transformers runs one after the other, as modules.json says."""
-    path = folder / "modules.json"
+    path = folder / MODULES
     if not path.is_file():
         return []
     with refusing(f"{path} cannot be read"):

@@ -12,6 +12,7 @@ from typing import Literal
 
 from headscope.axes import Head
 from headscope.model.model import Model
+from headscope.model.pooling import Pooling
 from headscope.model.reduced_files import REDUCED_WEIGHTS
 from headscope.model.removal import Removal
 from headscope.pruning.repair import Repair
@@ -65,6 +66,7 @@ class Subject:
         costs: What the removal costs.
         repair: Output projections that were fitted again; None if none were.
         epochs: For how many epochs the model was trained on without the removed heads.
+        pooling: How the states of an embedder become vectors; None for a model with a head.
     """
 
     model: Model
@@ -74,6 +76,7 @@ class Subject:
     costs: tuple[Cost, ...] = ()
     repair: Repair | None = None
     epochs: int = 0
+    pooling: Pooling | None = None
 
 
 def card(subject: Subject, parameters: int, size: int) -> str:
@@ -116,8 +119,11 @@ def plain(text: str) -> str:
 def _front_matter(subject: Subject) -> str:
     model = subject.model
     lines = ["---"]
-    lines.append(f"library_name: {'transformers' if subject.form == 'full' else 'headscope'}")
-    if model.has_head:
+    of_full = "transformers" if subject.pooling is None else "sentence-transformers"
+    lines.append(f"library_name: {of_full if subject.form == 'full' else 'headscope'}")
+    if subject.pooling is not None:
+        lines.append("pipeline_tag: sentence-similarity")
+    elif model.has_head:
         lines.append("pipeline_tag: text-classification")
     # A folder of this machine is no model that others can find; JSON is YAML.
     is_here = Path(model.path).exists()
@@ -184,6 +190,8 @@ def _trained(epochs: int) -> str:
 
 
 def _how_to_load(subject: Subject) -> str:
+    if subject.pooling is not None:
+        return _how_to_embed(subject, subject.pooling)
     if subject.form == "full":
         auto = "AutoModelForSequenceClassification" if subject.model.has_head else "AutoModel"
         code = f'from transformers import {auto}\n\nmodel = {auto}.from_pretrained("this folder")\n'
@@ -195,13 +203,50 @@ def _how_to_load(subject: Subject) -> str:
         if subject.model.has_head
         else 'import headscope\n\nmodel = headscope.load("this folder")\n'
     )
-    return (
-        f"## How to load it\n\n```python\n{code}```\n\n"
-        "`from_pretrained` of transformers alone cannot load it: its layers have fewer heads than "
-        f"transformers can build, and its weights are in `{REDUCED_WEIGHTS}`, so that transformers "
-        "says it finds no weights. Install headscope, or use the checkpoint `full` beside this "
-        "folder, which has the same outputs.\n"
+    return f"## How to load it\n\n```python\n{code}```\n\n{_NOT_ALONE}"
+
+
+_NOT_ALONE = (
+    "`from_pretrained` of transformers alone cannot load it: its layers have fewer heads than "
+    f"transformers can build, and its weights are in `{REDUCED_WEIGHTS}`, so that transformers "
+    "says it finds no weights. Install headscope, or use the checkpoint `full` beside this "
+    "folder, which has the same outputs.\n"
+)
+
+
+def _how_to_embed(subject: Subject, pooling: Pooling) -> str:
+    """How a checkpoint of an embedder turns texts into vectors."""
+    if subject.form == "full":
+        load, model = "from transformers import AutoModel, AutoTokenizer", "encoder"
+        made = (
+            'encoder = AutoModel.from_pretrained("this folder")\n'
+            'tokenizer = AutoTokenizer.from_pretrained("this folder")\n'
+        )
+    else:
+        load, model = "import headscope", "model.hf"
+        made = 'model = headscope.load("this folder")\ntokenizer = model.tokenizer\n'
+    longest = pooling.longest or subject.model.max_length
+    pooled = "vectors = states[:, 0]\n"
+    if pooling.pool == "mean":
+        pooled = (
+            'mask = batch["attention_mask"].unsqueeze(-1)\n'
+            "vectors = (states * mask).sum(1) / mask.sum(1)\n"
+        )
+    code = (
+        f"import torch\n{load}\n\n{made}"
+        f"texts = [{json.dumps(pooling.prompt)} + text for text in texts]\n"
+        "batch = tokenizer(\n"
+        f'    texts, padding=True, truncation=True, max_length={longest}, return_tensors="pt"\n'
+        f")\nwith torch.no_grad():\n    states = {model}(**batch)[0]\n{pooled}"
     )
+    by_hand = f"```python\n{code}```\n"
+    if subject.form == "small":
+        return f"## How to load it\n\n{by_hand}\n{_NOT_ALONE}"
+    library = (
+        "from sentence_transformers import SentenceTransformer\n\n"
+        'model = SentenceTransformer("this folder")\n'
+    )
+    return f"## How to load it\n\n```python\n{library}```\n\nOr without it:\n\n{by_hand}"
 
 
 def _limits(subject: Subject) -> str:

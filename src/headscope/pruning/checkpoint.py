@@ -13,8 +13,9 @@ from headscope.errors import HeadscopeError, InterventionError
 from headscope.files import replacing_folder, written
 from headscope.model.loading import load
 from headscope.model.model import Model
+from headscope.model.pooling import Pooling, pooling_of, save_pooling
 from headscope.model.removal import Removal
-from headscope.model.source import CONFIG
+from headscope.model.source import CONFIG, find
 from headscope.pruning.card import Form, Subject, card
 
 TOLERANCE = 1e-4
@@ -65,6 +66,11 @@ def write(subject: Subject, folder: Path, save: Callable[[Path], None]) -> Check
         with written(f"the checkpoint {form}"):
             save(unfinished)
             model.tokenizer.save_pretrained(unfinished)
+            if subject.pooling is not None:
+                width = int(model.hf.config.hidden_size)
+                save_pooling(subject.pooling, find(model.path), width, unfinished)
+        if subject.pooling is not None:
+            check_pooling(subject.pooling, unfinished, form)
         loaded = load(unfinished, device=str(model.hf.device))
         difference = check_same(model, subject.removal, loaded, form)
         parameters = sum(tensor.numel() for tensor in loaded.hf.parameters())
@@ -72,6 +78,20 @@ def write(subject: Subject, folder: Path, save: Callable[[Path], None]) -> Check
         text = card(subject, parameters, size)
         (unfinished / "README.md").write_text(text, encoding="utf-8")
     return Checkpoint(folder, parameters, size, difference)
+
+
+def check_pooling(pooling: Pooling, folder: Path, form: Form) -> None:
+    """Check that a folder says of itself how its vectors are pooled.
+
+    Raises:
+        InterventionError: It says something else.
+    """
+    said, _ = pooling_of(find(folder))
+    if said != pooling:
+        raise InterventionError(
+            f"the checkpoint {form} says of its vectors {said}, and they were scored with "
+            f"{pooling}, so it is not kept: please report the model's folder"
+        )
 
 
 def refuse_shared_layers(model: Model) -> None:

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from headscope.errors import HeadscopeError
 from headscope.model.model import Model
+from headscope.model.pooling import Pooling
 from headscope.model.reduced import PARTS
 from headscope.model.reduced_files import FOLDED, Reduced, say_reduced
 from headscope.model.reduced_weights import plain_config
@@ -32,6 +33,7 @@ def write_full(
     folder: Path,
     costs: Sequence[Cost] = (),
     repair: Repair | None = None,
+    pooling: Pooling | None = None,
 ) -> Checkpoint:
     """Write a checkpoint of the same architecture in which heads do what `removal` says, and check
     that its outputs are those of the model with the same heads disabled.
@@ -49,6 +51,8 @@ def write_full(
         folder: Where the checkpoint goes. One that is there is replaced.
         costs: What the removal costs, for the model card.
         repair: Output projections that were fitted again, which the checkpoint gets.
+        pooling: How the states of an embedder become vectors, which the checkpoint says too; None
+            for a model with a head.
 
     Raises:
         HeadscopeError: The mode cannot be put into the weights of this model, or the checkpoint is
@@ -57,12 +61,16 @@ def write_full(
     """
     with repaired(model, repair):
         hf = folded_copy(model, removal)
-        name_labels(hf.config, task)
+        if pooling is None:
+            name_labels(hf.config, task)
 
         def save(target: Path) -> None:
             hf.save_pretrained(target)
 
-        return write(Subject(model, removal, task, "full", tuple(costs), repair), folder, save)
+        subject = Subject(
+            model, removal, task, "full", tuple(costs), repair=repair, pooling=pooling
+        )
+        return write(subject, folder, save)
 
 
 def folded_copy(model: Model, removal: Removal) -> PreTrainedModel:
@@ -88,7 +96,8 @@ def folded_copy(model: Model, removal: Removal) -> PreTrainedModel:
     hf.eval()
     for name, tensor in hf.state_dict().items():
         if name not in state:
-            # ModernBERT has biases everywhere in its attention, or nowhere.
+            # ModernBERT has biases everywhere in its attention, or nowhere; the encoder of a
+            # classifier may have no pooler.
             state[name] = torch.zeros_like(tensor)
     hf.load_state_dict(state, strict=True)
     folded: PreTrainedModel = hf

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headscope.model.model import Model
+from headscope.model.pooling import Pooling
 from headscope.model.reduced_files import Reduced, as_reduced, save_reduced
 from headscope.model.reduced_weights import reduced_copy
 from headscope.model.removal import Removal
@@ -26,6 +27,7 @@ def write_small(
     folder: Path,
     costs: Sequence[Cost] = (),
     repair: Repair | None = None,
+    pooling: Pooling | None = None,
 ) -> Checkpoint:
     """Write a checkpoint from which heads are removed, and check that its outputs are those of the
     model with the same heads disabled.
@@ -42,6 +44,8 @@ def write_small(
         folder: Where the checkpoint goes. One that is there is replaced.
         costs: What the removal costs, for the model card.
         repair: Output projections that were fitted again, which the checkpoint gets.
+        pooling: How the states of an embedder become vectors, which the checkpoint says too; None
+            for a model with a head.
 
     Raises:
         HeadscopeError: Heads of this family are not removed, or the checkpoint is not the same.
@@ -52,9 +56,13 @@ def write_small(
         hf = reduced_copy(model, removal)
         kept = removal.kept(model.layers, model.heads)
         as_reduced(hf, Reduced.of(kept, removal.mode, model.heads))
-        name_labels(hf.config, task)
+        if pooling is None:
+            name_labels(hf.config, task)
 
         def save(target: Path) -> None:
             save_reduced(hf, target)
 
-        return write(Subject(model, removal, task, "small", tuple(costs), repair), folder, save)
+        subject = Subject(
+            model, removal, task, "small", tuple(costs), repair=repair, pooling=pooling
+        )
+        return write(subject, folder, save)

@@ -41,9 +41,9 @@ class Ranking:
     def interval(self, labels: Labels, predictions: Array) -> tuple[float, float]:
         """The 95% interval of the score, as fractions; NaN where shares have no spread.
 
-        It is symmetric on the scale of the logit, with the standard error of the shares and as many
-        degrees of freedom as the rarer class has examples, less one: with few examples of a class
-        a bootstrap covers too seldom (docs/statistics.md).
+        It is symmetric on the scale of the logit, with the standard error of the shares and half as
+        many degrees of freedom as the rarer class has examples, less one: with few examples of a
+        class a bootstrap covers too seldom, and one degree for each as well (docs/statistics.md).
 
         Source: Boyd, Eng & Page (2013), ECML PKDD, "Area under the precision-recall curve: point
         estimates and confidence intervals" (logit interval).
@@ -51,7 +51,7 @@ class Ranking:
         shares = self.shares(labels, predictions)
         value = float(shares.mean())
         error = float(shares.std(ddof=1)) / np.sqrt(len(shares)) if len(shares) > 1 else 0.0
-        freedom = rarer(labels) - 1
+        freedom = rarer(labels) / 2 - 1
         if error < _NONE or freedom < 1 or not 0 < value < 1:
             return float("nan"), float("nan")
         half = float(student.ppf(0.975, freedom)) * error / (value * (1 - value))
