@@ -496,8 +496,21 @@ def test_what_does_not_fit_is_refused(similarities: tuple[Path, Path], tmp_path:
         headscope.disable(**common, task=str(task), kind="regression", pool="cls")
     with pytest.raises(HeadscopeError, match="name another task"):
         headscope.disable(**common, task="mnli", kind="embedding")
-    with pytest.raises(HeadscopeError, match="leave it out"):
-        headscope.disable(**common, task=str(task), devices="cpu")
+
+
+def test_devices_share_the_work_on_an_embedder(
+    similarities: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, task = similarities
+    given: dict[str, Any] = {"model": str(folder), "task": str(task), "quiet": True, "mode": "mean"}
+    tables = []
+    for name, devices in (("alone", None), ("one", "cpu"), ("two", "cpu,cpu")):
+        headscope.disable(**given, out=tmp_path / name, devices=devices)
+        tables.append(pl.read_parquet(tmp_path / name / "disabled.parquet"))
+    alone, one, two = tables
+    assert alone.equals(one)
+    assert alone.equals(two)
+    assert (alone["activation_change"] > 0).all()
 
 
 def test_heads_that_make_two_texts_alike(similarities: tuple[Path, Path]) -> None:

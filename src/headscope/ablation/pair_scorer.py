@@ -34,7 +34,14 @@ class PairScorer:
     def score(self, sets: Sequence[NamedSet], *, done: Collection[str] = ()) -> Iterator[SetResult]:
         """The cosines with each set disabled."""
         for result in self.scorer.score(sets, done=done):
-            yield replace(result, outputs=self.pairs.cosines(result.outputs))
+            yield self._compared(result)
+
+    def score_unit(self, unit: Unit) -> list[SetResult]:
+        """The cosines with every set of a unit disabled."""
+        return [self._compared(result) for result in self.scorer.score_unit(unit)]
+
+    def _compared(self, result: SetResult) -> SetResult:
+        return replace(result, outputs=self.pairs.cosines(result.outputs))
 
 
 SetScorer = Scorer | PairScorer

@@ -10,16 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from headscope.ablation.pair_scorer import SetScorer, scorer_of
 from headscope.ablation.plan import Unit, units
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.ablation.stacked import UNIT
 from headscope.engine.executor import Item, as_completed
 from headscope.engine.processes import Processes, process_number
+from headscope.model.embedder import as_embedder
 from headscope.model.encoding import Encoded
 from headscope.model.loading import load
+from headscope.model.pooling import Pooling
 from headscope.model.precision import Precision
 from headscope.model.tap import Mode
+from headscope.model.text_pairs import TextPairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,36 +32,42 @@ class Work:
 
     Attributes:
         path: The checkpoint's folder or hub name.
-        labels: How many outputs it has.
+        labels: How many outputs its head has; None for an embedder.
         devices: The device of every process.
         encoded: The examples.
         mode: What a disabled head puts out.
         batch_tokens: How many tokens a batch has at most; None for what fits.
         precision: The number format.
         memory: How many bytes of states each process keeps.
-        unchanged: The outputs of the unchanged model.
+        unchanged: The outputs of the unchanged model; None for an embedder.
         means: The heads' mean outputs, for the mode "mean".
+        pooling: How the states of an embedder become vectors; None for a head.
+        pairs: Which texts an embedder compares.
         key: Tells this work from others.
     """
 
     path: str
-    labels: int
+    labels: int | None
     devices: tuple[str, ...]
     encoded: Encoded
     mode: Mode
     batch_tokens: int | None
     precision: Precision
     memory: int
-    unchanged: npt.NDArray[np.float32]
+    unchanged: npt.NDArray[np.float32] | None
     means: npt.NDArray[np.float32] | None = None
+    pooling: Pooling | None = None
+    pairs: TextPairs | None = None
     key: str = field(default_factory=lambda: uuid4().hex)
 
-    def scorer(self, device: str) -> Scorer:
+    def scorer(self, device: str) -> SetScorer:
         """Load the model and make its scorer."""
         model = load(self.path, labels=self.labels, device=device)
+        if self.pooling is not None:
+            model = as_embedder(model, self.pooling)
         if self.means is not None:
             model.means = torch.from_numpy(self.means).to(model.hf.device)
-        return Scorer(
+        scorer = Scorer(
             model,
             self.encoded,
             self.mode,
@@ -69,13 +79,14 @@ class Work:
             # What a scorer says is of its speed, not of its numbers.
             note=_say_nothing,
         )
+        return scorer_of(scorer, self.pairs)
 
 
 def _say_nothing(_text: str) -> None:
     pass
 
 
-_made: dict[str, Scorer] = {}
+_made: dict[str, SetScorer] = {}
 """The scorer of this process, by the key of its work."""
 
 

@@ -133,18 +133,20 @@ class Scoring:
         """The results of sets as they come, from this process or from one for every device."""
         if len(self.devices) < 2:
             return self.scorer.score(sets, done=done)
-        model = self.model
+        model, pooling = self.model, self.session.pooling
         work = Work(
             path=model.path,
-            labels=self.session.task.outputs,
+            labels=self.session.task.outputs if pooling is None else None,
             devices=self.devices,
             encoded=self.session.encoded,
             mode=self.mode,
             batch_tokens=self.session.settings.batch_tokens,
             precision=self.precision,
             memory=self.memory,
-            unchanged=self.unchanged,
+            unchanged=self.unchanged if pooling is None else None,
             means=None if model.means is None else model.means.cpu().numpy(),
+            pooling=pooling,
+            pairs=self.session.pairs,
         )
         return score_together(work, sets, model.layers, done=done)
 

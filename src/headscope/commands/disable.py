@@ -59,6 +59,7 @@ def disable(asked: Disabling) -> Outcome:
     from headscope.commands.scoring import score
     from headscope.commands.session import begin
     from headscope.commands.together import parse_together, write_together
+    from headscope.model.embedder import as_embedder
     from headscope.model.loading import load
 
     heads = named_heads(asked.heads, asked.measured)
@@ -74,10 +75,13 @@ def disable(asked: Disabling) -> Outcome:
         heads, sets = together.spec, together.sets(model, asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     devices = () if asked.devices is None else named_devices(asked.devices)
-    if devices and (session.pairs is not None or session.marker is not None):
-        raise HeadscopeError("--devices shares no work on embeddings or tokens: leave it out")
+    if devices and session.marker is not None:
+        raise HeadscopeError("--devices shares no work on tokens: leave it out")
     if len(devices) == 1:
-        model = load(model.path, labels=session.task.outputs, device=devices[0])
+        labels = session.task.outputs if session.pooling is None else None
+        model = load(model.path, labels=labels, device=devices[0])
+        if session.pooling is not None:
+            model = as_embedder(model, session.pooling)
     inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))
     with begin(asked, request, inputs) as run:
         if not run.is_complete:
