@@ -40,6 +40,7 @@ from headscope.model.text_pairs import TextPairs
 from headscope.pruning.checkpoint import check_pooling
 from headscope.pruning.full import write_full
 from headscope.pruning.small import write_small
+from headscope.results.contents import discard, foreign_file
 from headscope.results.run import Run
 from headscope.tasks import find
 from headscope.tasks.alike import (
@@ -486,6 +487,16 @@ def test_a_search_needs_no_fine_tuning(
     assert rows["removed"].to_list() == list(range(16))
     assert "sentence-transformers" in capsys.readouterr().out
     check_smaller(out, folder, rows.filter(removed=3)["heads"][0])
+    # What says how the vectors are pooled is part of the run: damaged, the folder is made again.
+    record = json.loads((out / "run.json").read_text())["files"]
+    assert {"full/modules.json", "full/1_Pooling/config.json"} <= {*record}
+    (out / "small" / "1_Pooling" / "config.json").write_text("{}")
+    discard(out, "small/1_Pooling/config.json")
+    assert not (out / "small").exists()
+    assert (out / "full" / "1_Pooling").is_dir()
+    assert foreign_file(out) is None
+    (out / "full" / "notes.txt").write_text("mine")
+    assert foreign_file(out) == out / "full" / "notes.txt"
     assert cli.run(["prune", *given, "--repair", "--out", str(tmp_path / "other")]) == 2
 
 

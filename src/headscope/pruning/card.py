@@ -232,9 +232,11 @@ def _how_to_embed(subject: Subject, pooling: Pooling) -> str:
             'mask = batch["attention_mask"].unsqueeze(-1)\n'
             "vectors = (states * mask).sum(1) / mask.sum(1)\n"
         )
+    prompted = ""
+    if pooling.prompt:
+        prompted = f"texts = [{json.dumps(pooling.prompt)} + text for text in texts]\n"
     code = (
-        f"import torch\n{load}\n\n{made}"
-        f"texts = [{json.dumps(pooling.prompt)} + text for text in texts]\n"
+        f"import torch\n{load}\n\n{made}{prompted}"
         "batch = tokenizer(\n"
         f'    texts, padding=True, truncation=True, max_length={longest}, return_tensors="pt"\n'
         f")\nwith torch.no_grad():\n    states = {model}(**batch)[0]\n{pooled}"

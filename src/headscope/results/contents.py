@@ -44,8 +44,11 @@ _CHECKPOINT = (
     "bpe.codes",
     "*.model",
 )
-_SMALLER = (*_CHECKPOINT, "README.md", "model.onnx")
-_SMALLER_FILE = re.compile(rf"(keep-\d+/)?({FULL}|{SMALL}|{TUNED})/[^/]+")
+_EMBEDDER = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
+_POOLING = "1_Pooling"
+"""The folder of an embedder whose config.json says how it pools."""
+_SMALLER = (*_CHECKPOINT, *_EMBEDDER, "README.md", "model.onnx")
+_SMALLER_FILE = re.compile(rf"((?:keep-\d+/)?(?:{FULL}|{SMALL}|{TUNED}))/(?:{_POOLING}/)?[^/]+")
 _TO_COME = ("training.safetensors", "report.html", LOCK)
 _DRAWN = ("*.png", "*.svg", "*.pdf", "*.csv")
 
@@ -91,7 +94,7 @@ def clear(folder: Path) -> None:
 
 def file_records(folder: Path) -> dict[str, FileRecord]:
     """What is known of every table, array and weight of a run, by its path in the folder."""
-    patterns = (*_TABLES, *_ARRAYS, *_CHECKPOINT)
+    patterns = (*_TABLES, *_ARRAYS, *_CHECKPOINT, *_EMBEDDER)
     records = {}
     for place in (folder, folder / CHECKPOINT, *_smaller(folder)):
         for path in _entries(place):
@@ -101,10 +104,11 @@ def file_records(folder: Path) -> dict[str, FileRecord]:
 
 
 def _smaller(folder: Path) -> Iterator[Path]:
-    """The folders of models without some heads."""
+    """The folders of models without some heads, and theirs that say how vectors are pooled."""
     for name in (FULL, SMALL, TUNED):
-        yield folder / name
-        yield from sorted(folder.glob(f"keep-*/{name}"))
+        for model in (folder / name, *sorted(folder.glob(f"keep-*/{name}"))):
+            yield model
+            yield model / _POOLING
 
 
 def damaged_files(folder: Path, records: dict[str, FileRecord]) -> list[str]:
@@ -130,8 +134,8 @@ def discard(folder: Path, name: str) -> None:
     """
     path = folder / name
     # By its place in the run: the run's own folder may have any name.
-    if _SMALLER_FILE.fullmatch(name):
-        _remove(path.parent)
+    if smaller := _SMALLER_FILE.fullmatch(name):
+        _remove(folder / smaller[1])
         return
     if _matches(path.name, _CHECKPOINT):
         (path.parent / CHECKPOINT_DONE).unlink(missing_ok=True)
