@@ -37,6 +37,7 @@ from headscope.model.removal import Removal
 from headscope.model.source import find as find_source
 from headscope.model.tap import Mode
 from headscope.model.text_pairs import TextPairs
+from headscope.pruning import speed
 from headscope.pruning.checkpoint import check_pooling
 from headscope.pruning.full import write_full
 from headscope.pruning.small import write_small
@@ -51,6 +52,7 @@ from headscope.tasks.alike import (
     with_scores,
 )
 from headscope.tasks.files import Data
+from headscope.tasks.folder import read_task
 from headscope.tasks.outputs import losses, majority
 
 SIZE = 16
@@ -235,6 +237,14 @@ def test_pairs_of_two_classes_become_scores() -> None:
     found = losses(task, np.array([0.0, 1.0, 1.0]), np.array([[0.0], [0.5], [1.0]], np.float32))
     np.testing.assert_allclose(found, [0.0, 0.25, 0.0])
     assert (majority(task, np.zeros(0), 3) == 0).all()
+
+
+@pytest.mark.parametrize("kind", ['labels = ["no", "yes"]', "limits = [0, 1]"])
+def test_a_ranking_is_no_metric_of_a_head(kind: str, tmp_path: Path) -> None:
+    asked = f'columns = ["one", "two"]\n{kind}\nmetrics = ["average_precision"]\n'
+    (tmp_path / "task.toml").write_text(asked)
+    with pytest.raises(HeadscopeError, match="average_precision does not fit.*--as embedding"):
+        read_task(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -477,8 +487,12 @@ def test_a_written_embedder_is_one_of_sentence_transformers(tmp_path: Path) -> N
 
 
 def test_a_search_needs_no_fine_tuning(
-    similarities: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    similarities: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(speed, "_MOST", 2)
     folder, task = similarities
     out = tmp_path / "path"
     given = ["--model", str(folder), "--task", str(task), "--search-examples", "60"]

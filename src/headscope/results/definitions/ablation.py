@@ -40,8 +40,9 @@ DISABLED = Table(
                 AS_UNIT,
                 "Lower end of the 95% confidence interval of `delta`: Tango's score interval for "
                 "accuracy; for F1 and MCC a paired bootstrap to which four flips are added; for "
-                "correlations a plain one. None where every resample gives the same change; with "
-                "fewer than 10 examples for accuracy and F1 alone.",
+                "correlations, average precision and ROC AUC a plain one. None where every "
+                "resample gives the same change; with fewer than 10 examples (for the last two: of "
+                "either class) for accuracy and F1 alone.",
             )
         ),
         optional(number("high", AS_UNIT, "Upper end of the 95% confidence interval of `delta`.")),

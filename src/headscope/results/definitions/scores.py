@@ -26,7 +26,7 @@ MAJORITY = optional(
         "majority",
         "points",
         "The score of always answering the majority class of the training data; null without "
-        "training data.",
+        "training data. For an embedder, of cosines that are all the same.",
     )
 )
 
@@ -41,10 +41,11 @@ SCORES = Table(
         number(
             "value",
             "points",
-            "The score: 100 times the metric. Its interval is Wilson's for accuracy and F1, a "
-            "bootstrap for others, which covers too seldom with few examples (docs/statistics.md), "
-            "and none where every resample gives the same score, nor such a one with fewer than 10 "
-            "examples.",
+            "The score: 100 times the metric. Its interval is Wilson's for accuracy and F1, one of "
+            "the logit for average precision and ROC AUC, a bootstrap for others, which covers too "
+            "seldom with few examples (docs/statistics.md), and none where every resample gives "
+            "the same score, nor other ones than Wilson's with fewer than 10 examples (for average "
+            "precision and ROC AUC: of either class).",
         ),
         *MEAN,
         MAJORITY,
