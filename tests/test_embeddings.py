@@ -236,7 +236,7 @@ def test_pairs_of_two_classes_become_scores() -> None:
     assert task.metrics == ("average_precision", "roc_auc")
     found = losses(task, np.array([0.0, 1.0, 1.0]), np.array([[0.0], [0.5], [1.0]], np.float32))
     np.testing.assert_allclose(found, [0.0, 0.25, 0.0])
-    assert (majority(task, np.zeros(0), np.zeros(3)) == 0).all()
+    assert (majority(task, np.zeros(0), np.ones(3)) == 0).all()
 
 
 @pytest.mark.parametrize("kind", ['labels = ["no", "yes"]', "limits = [0, 1]"])

@@ -118,8 +118,8 @@ def _examples(session: Session, rows: npt.NDArray[np.int64]) -> Examples:
     if session.pooling is None:
         read = session.read(split, "training sentences")
         return Examples(read.split, read.encoded)
-    length = session.encoded.max_length
-    pairs = TextPairs.of(split, session.model.tokenizer, length, session.pooling.prompt)
+    length, prompt = session.encoded.max_length, session.pooling.prompt
+    pairs = TextPairs.of(split, session.model.tokenizer, length, prompt)
     return Examples(split, pairs.encoded, pairs)
 
 

@@ -32,7 +32,7 @@ def majority(task: Task, train: Labels, labels: Labels) -> Labels:
     """Predictions of a model that has learnt nothing but the labels of the training data: the
     commonest class, or the mean score.
 
-    The metrics of cosines see only that all are the same, for which no training data are needed.
+    Of cosines all metrics see only that they are the same, for which no training data are needed.
 
     Args:
         task: Says which of the two.
