@@ -588,3 +588,19 @@ def test_commands_that_know_no_tags_say_which_do(tiny: Path, tmp_path: Path) -> 
 def test_a_trainer_of_texts_or_tags_alone(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadscopeError, match="finetune trains a head for texts or for tags"):
         headscope.finetune(model=tiny, task="builtin", kind="mlm", out=tmp_path / "x", quiet=True)
+
+
+# ---- what could be read wrongly
+
+
+def test_a_tagger_keeps_the_order_of_its_tags(tmp_path: Path) -> None:
+    """Else its outputs would be saved under the names of other tags."""
+    write_task(tmp_path / "task", EASY[:12])
+    order = ("VERB", "DET", "ADJ", "NOUN")
+    folder = folder_of("bert", tmp_path, AutoModelForTokenClassification, **named(order))
+    common: dict[str, Any] = {"task": tmp_path / "task", "precision": "fp32", "quiet": True}
+    tuned = headscope.finetune(model=folder, epochs=1, out=tmp_path / "tuned", **common)
+    saved = AutoConfig.from_pretrained(tmp_path / "tuned")
+    assert tuple(saved.id2label.values()) == order
+    run = headscope.disable(model=tmp_path / "tuned", heads=["L1H1"], **common)
+    assert run.table("scores")["value"][0] == tuned.table("scores")["value"][0]
