@@ -604,3 +604,15 @@ def test_a_tagger_keeps_the_order_of_its_tags(tmp_path: Path) -> None:
     assert tuple(saved.id2label.values()) == order
     run = headscope.disable(model=tmp_path / "tuned", heads=["L1H1"], **common)
     assert run.table("scores")["value"][0] == tuned.table("scores")["value"][0]
+
+
+@pytest.mark.parametrize("extra", ["X", "[PAD]", "E-PER"])
+def test_entities_are_not_counted_where_a_head_has_other_tags(extra: str, tmp_path: Path) -> None:
+    """Entities are counted by the places of tags in the list, which other tags would move."""
+    (tmp_path / "other.conll").write_text(CONLL * 2 + "\nEva NNP O\n")
+    task, _ = read_tagging(str(tmp_path / "other.conll"))
+    wider, classes = of_head(task, (*ENTITIES, extra))
+    assert wider.metrics == ("token_accuracy",)
+    assert extra in wider.guessed[-1]
+    assert [wider.labels[number] for number in classes] == [*ENTITIES, extra]
+    assert of_head(task, ENTITIES)[0].metrics == ("entity_f1", "token_accuracy")
