@@ -362,7 +362,7 @@ def test_tables_of_lists_are_read_with_the_names_of_their_classes(tmp_path: Path
 
 
 def test_the_tags_of_a_head_are_found_by_their_names(tmp_path: Path) -> None:
-    (tmp_path / "own.conll").write_text(CONLL.replace("B-LOC", "O") * 4 + "\nEva B-PER\n")
+    (tmp_path / "own.conll").write_text(CONLL.replace("B-LOC", "O") * 4 + "\nEva NNP B-PER\n")
     task, _ = read_tagging(str(tmp_path / "own.conll"))
     assert task.labels == ("O", "B-PER", "I-PER")
     # The head has them in another order, and types that these sentences lack.
@@ -616,3 +616,26 @@ def test_entities_are_not_counted_where_a_head_has_other_tags(extra: str, tmp_pa
     assert extra in wider.guessed[-1]
     assert [wider.labels[number] for number in classes] == [*ENTITIES, extra]
     assert of_head(task, ENTITIES)[0].metrics == ("entity_f1", "token_accuracy")
+
+
+def test_words_of_files_of_columns_are_not_cut_or_lost(tmp_path: Path) -> None:
+    """A word may hold a space between tabs, and be a number sign."""
+    lines = "# id 1\nNew York\tNNP\tB-LOC\n10\u00a0000\tCD\tO\n\nC\tX\tO\n-DOCSTART-\n"
+    (tmp_path / "train.conll").write_text(lines + "d\tX\tO\n", encoding="utf-8")
+    (tmp_path / "dev.conll").write_text("cost NN O\n# # B-LOC\n3 CD I-LOC\n")
+    _, data = read_tagging(str(tmp_path))
+    assert data.train.first == ("New York 10\u00a0000", "C", "d")
+    assert data.train.spans is not None
+    assert data.train.spans[0] == ((0, 8), (9, 15))
+    assert "1 lines before sentences that begin with # left out" in data.train.notes[-1]
+    assert data.validation.first == ("cost # 3",)
+    assert data.validation.labels.tolist() == [[0, 1, 2]]
+    for content, sentence in (
+        ("a NN O\nb NN\n", "line 2: expected a word and its tag in 3 columns, got 'b NN'"),
+        ("New York B-LOC\nb O\n", "line 2: expected a word and its tag in 3 columns"),
+        ("a\n", "line 1: expected a word and its tag in 2 columns"),
+        ("1 a O\n2 b B-X\n\n1 c O\n", "the first column numbers the words"),
+    ):
+        (tmp_path / "dev.conll").write_text(content)
+        with pytest.raises(HeadscopeError, match=sentence):
+            read_tagging(str(tmp_path))

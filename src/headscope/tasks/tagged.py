@@ -5,6 +5,7 @@ Source of the files of columns: Tjong Kim Sang & De Meulder (2003), CoNLL (a wor
 the last column, an empty line after a sentence).
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,7 +112,7 @@ def read_tagged(files: Sequence[Path], chosen: Chosen) -> Tagged:
         return _treebank(files, chosen)
     if form == "columns":
         chosen.refuse("a file of columns")
-        return Tagged.of(_sentences(files[0]), str(files[0]))
+        return _columns(files[0])
     return _table(files, chosen)
 
 
@@ -133,27 +134,59 @@ def _treebank(files: Sequence[Path], chosen: Chosen) -> Tagged:
     return Tagged(tuple(texts), tuple(spans), tuple(tags))
 
 
-def _sentences(file: Path) -> list[tuple[list[str], list[str]]]:
+def _columns(file: Path) -> Tagged:
     """The sentences of a file of columns: the first column is the word, the last its tag."""
     form = "conll.gz" if file.name.lower().endswith(".gz") else "conll"
     text = read_text(Named(file, file.stem, form, 0, 0))
     sentences: list[tuple[list[str], list[str]]] = []
     words: list[str] = []
     tags: list[str] = []
+    columns = comments = 0
     for number, line in enumerate([*text.split("\n"), ""], start=1):
-        cells = line.split()
-        if cells and not line.startswith(("-DOCSTART-", "# ")):
-            if len(cells) < 2:
+        cells = _cells(line)
+        if line.startswith("# ") and not words:
+            # Within a sentence it is a word: a number sign, or a pound in the Wall Street Journal.
+            comments += 1
+        elif cells and not line.startswith("-DOCSTART-"):
+            columns = columns or len(cells)
+            if not 2 <= len(cells) == columns:
                 raise HeadscopeError(
-                    f"{file}, line {number}: expected a word and its tag in columns, got "
-                    f"{line.strip()[:40]!r}"
+                    f"{file}, line {number}: expected a word and its tag in {max(columns, 2)} "
+                    f"columns, got {line.strip()[:40]!r}"
                 )
             words.append(cells[0])
             tags.append(cells[-1])
-        elif not cells and words:
+        elif words:
             sentences.append((words, tags))
             words, tags = [], []
-    return sentences
+    _check_words(sentences, file)
+    tagged = Tagged.of(sentences, str(file))
+    if not comments:
+        return tagged
+    note = f"{file}: {comments} lines before sentences that begin with # left out as comments"
+    return replace(tagged, notes=(*tagged.notes, note))
+
+
+def _cells(line: str) -> list[str]:
+    """The columns of a line: between tabs, where it has any, a word may hold spaces."""
+    line = line.rstrip("\r\t ")
+    if not line.strip():
+        return []
+    if "\t" in line:
+        return [cell.strip(" ") for cell in re.split(r"\t+", line)]
+    return re.split(" +", line.lstrip(" "))
+
+
+def _check_words(sentences: Sequence[tuple[Sequence[str], object]], file: Path) -> None:
+    """Raises HeadscopeError where the first column numbers the words, as in treebanks."""
+    are_numbers = [
+        words == [str(place + 1) for place in range(len(words))] for words, _ in sentences
+    ]
+    if sentences and all(are_numbers):
+        raise HeadscopeError(
+            f"{file}: the first column numbers the words, expected the words themselves: take that "
+            "column out, or end the name of a treebank in .conllu"
+        )
 
 
 def _table(files: Sequence[Path], chosen: Chosen) -> Tagged:
