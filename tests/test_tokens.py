@@ -359,6 +359,17 @@ def test_tables_of_lists_are_read_with_the_names_of_their_classes(tmp_path: Path
     assert task.labels == ("O", "B-PER", "I-PER")
     assert data.train.labels.tolist() == [[1, 0], [0, -1]]
     assert "the words are taken from 'tokens'" in data.validation.notes[0]
+    with pytest.raises(HeadscopeError, match="words with tags are in one column, got id, tokens"):
+        read_tagging(str(tmp_path), Chosen(("id", "tokens"), None))
+    gaps = frame.with_columns(tokens=pl.Series([["Anna", " "], ["It"]]))
+    gaps.write_parquet(tmp_path / "train.parquet", metadata={"huggingface": said})
+    _, data = read_tagging(str(tmp_path))
+    assert "1 words of white space alone left out" in data.train.notes[-1]
+    frame.with_columns(ner_tags=pl.Series([[2, 0], [0]])).write_parquet(
+        tmp_path / "train.parquet", metadata={"huggingface": said}
+    )
+    with pytest.raises(HeadscopeError, match="row 1: '2' is no tag, expected a number below 2"):
+        read_tagging(str(tmp_path))
 
 
 def test_the_tags_of_a_head_are_found_by_their_names(tmp_path: Path) -> None:
@@ -400,6 +411,9 @@ WRONG = {
     "one list": ('{"tokens": ["a"], "label": "X"}', "columns of lists are none: name one with --label"),
     "a row without": ('{"tokens": ["a"], "tags": ["X"]}\n{"tokens": null, "tags": []}', "row 2: 'tokens' is 'None', expected a list"),
     "one tag": ('{"tokens": ["a"], "tags": ["X"]}\n{"tokens": ["b"], "tags": ["X"]}', "has one tag alone (X)"),
+    "a word that is missing": ('{"tokens": ["a", null], "tags": ["X", "Y"]}', "row 1: 'None' is no word"),
+    "a tag that is missing": ('{"tokens": ["a", "b"], "tags": ["X", null]}', "row 1: 'None' is no tag"),
+    "a number for no tag": ('{"tokens": ["a", "b"], "tags": [0, -100]}', "row 1: '-100' is no tag"),
     "no words": ('{"tokens": [], "tags": []}', "holds no sentence"),
 }  # fmt: skip
 

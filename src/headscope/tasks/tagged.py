@@ -51,7 +51,7 @@ class Tagged:
             HeadscopeError: A sentence has more words than tags, or fewer; or there is no sentence.
         """
         texts, spans, tags = [], [], []
-        empty = 0
+        empty = blank = 0
         for number, (words, of_words) in enumerate(sentences, start=1):
             if len(words) != len(of_words):
                 raise HeadscopeError(
@@ -61,6 +61,7 @@ class Tagged:
             # A tokenizer sees no word where there is none, so such words cannot have a tag.
             whole = [pair for pair in zip(words, of_words, strict=True) if pair[0].strip()]
             empty += not whole
+            blank += len(words) - len(whole) if whole else 0
             if whole:
                 forms = [word for word, _ in whole]
                 texts.append(" ".join(forms))
@@ -68,8 +69,15 @@ class Tagged:
                 tags.append(tuple(tag for _, tag in whole))
         if not texts:
             raise HeadscopeError(f"{where} holds no sentence: tags need at least one")
-        notes = (f"{where}: {empty} rows without words left out",) if empty else ()
-        return cls(tuple(texts), tuple(spans), tuple(tags), notes)
+        notes = [
+            f"{where}: {count:,} {what} left out"
+            for count, what in (
+                (empty, "rows without words"),
+                (blank, "words of white space alone"),
+            )
+            if count
+        ]
+        return cls(tuple(texts), tuple(spans), tuple(tags), tuple(notes))
 
     def split(self, labels: Sequence[str], width: int) -> Split:
         """The sentences with their tags as indices of `labels`, filled up to `width`."""
@@ -200,6 +208,10 @@ def _table(files: Sequence[Path], chosen: Chosen) -> Tagged:
         )
     called = where(files[0])
     lists = [name for name, column in tables[0].items() if _holds_lists(column)]
+    if chosen.columns is not None and len(chosen.columns) > 1:
+        raise HeadscopeError(
+            f"--columns: words with tags are in one column, got {', '.join(chosen.columns)}"
+        )
     asked = chosen.columns[0] if chosen.columns else None
     words = _column(asked, lists, WORDS, called, "--columns")
     others = [name for name in lists if name != words]
@@ -211,10 +223,13 @@ def _table(files: Sequence[Path], chosen: Chosen) -> Tagged:
         for table in tables
         for pair in zip(_lists(table, words, called), _lists(table, tags, called), strict=True)
     ]
-    tagged = Tagged.of(
-        [(list(map(str, of_words)), [_tag(tag, names) for tag in row]) for of_words, row in rows],
-        called,
-    )
+    with_names = []
+    for number, (of_words, row) in enumerate(rows, start=1):
+        at = f"{called}, row {number}"
+        with_names.append(
+            ([_word(word, at) for word in of_words], [_tag(tag, names, at) for tag in row])
+        )
+    tagged = Tagged.of(with_names, called)
     guesses = [
         f"{called}: the {what} are taken from {name!r}; {option} names another column"
         for what, name, option, given in (
@@ -263,8 +278,25 @@ def _lists(table: dict[str, list[object]], name: str, called: str) -> list[list[
     return rows
 
 
-def _tag(value: object, names: Sequence[str]) -> str:
-    """A tag by its name, where the file says the names of its numbers."""
-    if isinstance(value, int) and 0 <= value < len(names):
-        return names[value]
+def _word(value: object, at: str) -> str:
+    if not isinstance(value, str | int | float):
+        raise HeadscopeError(f"{at}: {str(value)[:40]!r} is no word, expected a text")
     return str(value)
+
+
+def _tag(value: object, names: Sequence[str], at: str) -> str:
+    """A tag by its name, where the file says the names of its numbers.
+
+    Raises:
+        HeadscopeError: It is none: nothing, a negative number (which stands for no tag), or one
+            that has no name.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, int) or value < 0 or (names and value >= len(names)):
+        which = f"a number below {len(names)}" if names else "a text or a number"
+        raise HeadscopeError(
+            f"{at}: {str(value)[:40]!r} is no tag, expected {which}: give every word one, or leave "
+            "the row out"
+        )
+    return names[value] if names else str(value)
