@@ -653,3 +653,19 @@ def test_words_of_files_of_columns_are_not_cut_or_lost(tmp_path: Path) -> None:
         (tmp_path / "dev.conll").write_text(content)
         with pytest.raises(HeadscopeError, match=sentence):
             read_tagging(str(tmp_path))
+
+
+def test_lists_in_memory_with_gaps_are_no_words(tiny: Path, tmp_path: Path) -> None:
+    """Else a whole list would be one word, and its tags one tag."""
+    rows = [
+        {"tokens": ["a", None], "tags": ["X", None]},
+        {"tokens": ["b", "c"], "tags": ["X", "Y"]},
+    ]
+    asked: dict[str, Any] = {"model": tiny, "kind": "tokens", "out": tmp_path / "x", "quiet": True}
+    with pytest.raises(HeadscopeError, match="row 1: .* is no word"):
+        headscope.finetune(task=rows, **asked)
+    # Tokens beside texts are no tags, and a text without a label is refused as without them.
+    texts: dict[str, Any] = {"text": ["a", "b", "c"], "label": [1, None, 0]}
+    texts |= {"input_ids": [[1], [2], [3]], "attention_mask": [[1], [1], [1]]}
+    with pytest.raises(HeadscopeError, match="row 2 of task has no label"):
+        headscope.finetune(task=texts, **(asked | {"kind": None}))
