@@ -3,6 +3,7 @@ libraries."""
 
 # mypy: disable-error-code="no-untyped-call"
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -669,3 +670,22 @@ def test_lists_in_memory_with_gaps_are_no_words(tiny: Path, tmp_path: Path) -> N
     texts |= {"input_ids": [[1], [2], [3]], "attention_mask": [[1], [1], [1]]}
     with pytest.raises(HeadscopeError, match="row 2 of task has no label"):
         headscope.finetune(task=texts, **(asked | {"kind": None}))
+
+
+def test_examples_without_a_scored_token_are_left_out(tmp_path: Path) -> None:
+    """Else they would count with a loss of 0, and a batch of them alone could not be trained on."""
+    folder = folder_of("bert", tmp_path, AutoModelForTokenClassification, **named(TAGS))
+    model = load(folder, head=OF_TOKENS)
+    split = rows([*SENTENCES[:3], ["it"], SENTENCES[4]])
+    split = dataclasses.replace(split, first=(*split.first[:3], "\u200b", split.first[4]))
+    encoded = encode(split, model.tokenizer, 128)
+    marked = mark_words(split, encoded, (0, 1, 2, 3), "sentences")
+    assert len(marked.split) == len(marked.encoded) == 4
+    assert marked.split.first[3] == split.first[4]
+    assert marked.encoded.columns["input_ids"][3] == encoded.columns["input_ids"][4]
+    assert "1 of the 5 sentences have no scored token: left out" in marked.notes[-1]
+    masked = Masker(model.tokenizer, 0, 19).mark(split, encoded, "texts")
+    assert len(masked.split) == len(masked.encoded) == 4
+    empty = Split(("\u200b",), None, np.zeros(1))
+    with pytest.raises(HeadscopeError, match="sees no token in any of the 1 texts"):
+        Masker(model.tokenizer, 0, 19).mark(empty, encode(empty, model.tokenizer, 9), "texts")
