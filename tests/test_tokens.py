@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -22,6 +23,7 @@ from transformers import (
     AutoModelForTokenClassification,
     BertConfig,
     BertModel,
+    PreTrainedTokenizerFast,
 )
 
 import headscope
@@ -240,6 +242,40 @@ def test_masked_tokens_are_a_share_of_each_text_and_drawn_from_the_seed(tiny: Pa
         assert [truth[place] for place in masked] == [own[place] for place in masked]
         assert all(ids[place] == model.tokenizer.mask_token_id for place in masked)
         assert (marked.split.labels[row] == 1).sum() == len(masked)
+
+
+def spaced(kind: str) -> Any:
+    """A tokenizer of which a space may be a token of its own."""
+    if kind == "unigram":
+        pieces = ["<unk>", "<pad>", "▁", "你好", "▁he", "llo", "▁a", "x"]
+        made = Tokenizer(models.Unigram([(piece, -2.0) for piece in pieces], 0))
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+    else:
+        letters = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "Ġh", "<pad>", "<unk>"]
+        vocabulary = {letter: number for number, letter in enumerate(letters)}
+        made = Tokenizer(models.BPE(vocabulary, [("Ġ", "h")]))
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        made.post_processor = processors.ByteLevel(trim_offsets=kind == "trimmed")
+    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", pad_token="<pad>")
+
+
+@pytest.mark.parametrize("kind", ["unigram", "trimmed", "untrimmed"])
+def test_a_space_of_its_own_is_the_first_token_of_its_word(kind: str) -> None:
+    """So transformers' word_ids have it, by which taggers are trained."""
+    tokenizer = spaced(kind)
+    words = ["你好", "hello", "x", "你好", "a", "é", "你好"]
+    width = range(len(words))
+    starts = np.cumsum([0, *(len(word) + 1 for word in words)])
+    spans = tuple((int(starts[i]), int(starts[i]) + len(words[i])) for i in width)
+    split = Split((" ".join(words),), None, np.array([list(width)]), spans=(spans,))
+    marked = mark_words(split, encode(split, tokenizer, 128), list(width), "sentences")
+    given: Any = tokenizer(words, is_split_into_words=True)
+    numbers = given.word_ids()
+    assert marked.encoded.columns["input_ids"][0] == given["input_ids"]
+    expected = [
+        number if number not in numbers[:place] else IGNORED for place, number in enumerate(numbers)
+    ]
+    assert marked.encoded.columns[LABELS][0] == expected
 
 
 # ---- scores, against plain transformers

@@ -151,12 +151,19 @@ def _first_tokens(
     if row in encoded.unplaced:
         return []
     places = []
+    space = (-1, -1)
     pairs = zip(encoded.offsets[row], encoded.special[row], strict=True)
-    for token, ((start, end), special) in enumerate(pairs):
+    for token, ((begin, end), special) in enumerate(pairs):
         # Some tokenizers count the space before a word to its first token.
-        start += len(text[start:end]) - len(text[start:end].lstrip())
-        if not special and end > start:
-            places.append((start, token))
+        start = begin + len(text[begin:end]) - len(text[begin:end].lstrip())
+        if special:
+            continue
+        if end > start:
+            # Where the space is a token of its own, it is the word's first, as in `word_ids`.
+            is_of_word = space[0] == begin == start
+            places.append((start, space[1] if is_of_word else token))
+        elif end == 0 or text[end - 1] == " ":
+            space = (end, token)
     firsts = []
     at = 0
     for word, (start, end) in enumerate(spans):
