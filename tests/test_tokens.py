@@ -3,6 +3,7 @@ libraries."""
 
 # mypy: disable-error-code="no-untyped-call"
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -21,6 +23,7 @@ from transformers import (
     AutoModelForTokenClassification,
     BertConfig,
     BertModel,
+    PreTrainedTokenizerFast,
 )
 
 import headscope
@@ -241,6 +244,40 @@ def test_masked_tokens_are_a_share_of_each_text_and_drawn_from_the_seed(tiny: Pa
         assert (marked.split.labels[row] == 1).sum() == len(masked)
 
 
+def spaced(kind: str) -> Any:
+    """A tokenizer of which a space may be a token of its own."""
+    if kind == "unigram":
+        pieces = ["<unk>", "<pad>", "▁", "你好", "▁he", "llo", "▁a", "x"]
+        made = Tokenizer(models.Unigram([(piece, -2.0) for piece in pieces], 0))
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+    else:
+        letters = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "Ġh", "<pad>", "<unk>"]
+        vocabulary = {letter: number for number, letter in enumerate(letters)}
+        made = Tokenizer(models.BPE(vocabulary, [("Ġ", "h")]))
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        made.post_processor = processors.ByteLevel(trim_offsets=kind == "trimmed")
+    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", pad_token="<pad>")
+
+
+@pytest.mark.parametrize("kind", ["unigram", "trimmed", "untrimmed"])
+def test_a_space_of_its_own_is_the_first_token_of_its_word(kind: str) -> None:
+    """So transformers' word_ids have it, by which taggers are trained."""
+    tokenizer = spaced(kind)
+    words = ["你好", "hello", "x", "你好", "a", "é", "你好"]
+    width = range(len(words))
+    starts = np.cumsum([0, *(len(word) + 1 for word in words)])
+    spans = tuple((int(starts[i]), int(starts[i]) + len(words[i])) for i in width)
+    split = Split((" ".join(words),), None, np.array([list(width)]), spans=(spans,))
+    marked = mark_words(split, encode(split, tokenizer, 128), list(width), "sentences")
+    given: Any = tokenizer(words, is_split_into_words=True)
+    numbers = given.word_ids()
+    assert marked.encoded.columns["input_ids"][0] == given["input_ids"]
+    expected = [
+        number if number not in numbers[:place] else IGNORED for place, number in enumerate(numbers)
+    ]
+    assert marked.encoded.columns[LABELS][0] == expected
+
+
 # ---- scores, against plain transformers
 
 
@@ -359,10 +396,21 @@ def test_tables_of_lists_are_read_with_the_names_of_their_classes(tmp_path: Path
     assert task.labels == ("O", "B-PER", "I-PER")
     assert data.train.labels.tolist() == [[1, 0], [0, -1]]
     assert "the words are taken from 'tokens'" in data.validation.notes[0]
+    with pytest.raises(HeadscopeError, match="words with tags are in one column, got id, tokens"):
+        read_tagging(str(tmp_path), Chosen(("id", "tokens"), None))
+    gaps = frame.with_columns(tokens=pl.Series([["Anna", " "], ["It"]]))
+    gaps.write_parquet(tmp_path / "train.parquet", metadata={"huggingface": said})
+    _, data = read_tagging(str(tmp_path))
+    assert "1 words of white space alone left out" in data.train.notes[-1]
+    frame.with_columns(ner_tags=pl.Series([[2, 0], [0]])).write_parquet(
+        tmp_path / "train.parquet", metadata={"huggingface": said}
+    )
+    with pytest.raises(HeadscopeError, match="row 1: '2' is no tag, expected a number below 2"):
+        read_tagging(str(tmp_path))
 
 
 def test_the_tags_of_a_head_are_found_by_their_names(tmp_path: Path) -> None:
-    (tmp_path / "own.conll").write_text(CONLL.replace("B-LOC", "O") * 4 + "\nEva B-PER\n")
+    (tmp_path / "own.conll").write_text(CONLL.replace("B-LOC", "O") * 4 + "\nEva NNP B-PER\n")
     task, _ = read_tagging(str(tmp_path / "own.conll"))
     assert task.labels == ("O", "B-PER", "I-PER")
     # The head has them in another order, and types that these sentences lack.
@@ -400,6 +448,9 @@ WRONG = {
     "one list": ('{"tokens": ["a"], "label": "X"}', "columns of lists are none: name one with --label"),
     "a row without": ('{"tokens": ["a"], "tags": ["X"]}\n{"tokens": null, "tags": []}', "row 2: 'tokens' is 'None', expected a list"),
     "one tag": ('{"tokens": ["a"], "tags": ["X"]}\n{"tokens": ["b"], "tags": ["X"]}', "has one tag alone (X)"),
+    "a word that is missing": ('{"tokens": ["a", null], "tags": ["X", "Y"]}', "row 1: 'None' is no word"),
+    "a tag that is missing": ('{"tokens": ["a", "b"], "tags": ["X", null]}', "row 1: 'None' is no tag"),
+    "a number for no tag": ('{"tokens": ["a", "b"], "tags": [0, -100]}', "row 1: '-100' is no tag"),
     "no words": ('{"tokens": [], "tags": []}', "holds no sentence"),
 }  # fmt: skip
 
@@ -588,3 +639,89 @@ def test_commands_that_know_no_tags_say_which_do(tiny: Path, tmp_path: Path) -> 
 def test_a_trainer_of_texts_or_tags_alone(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadscopeError, match="finetune trains a head for texts or for tags"):
         headscope.finetune(model=tiny, task="builtin", kind="mlm", out=tmp_path / "x", quiet=True)
+
+
+# ---- what could be read wrongly
+
+
+def test_a_tagger_keeps_the_order_of_its_tags(tmp_path: Path) -> None:
+    """Else its outputs would be saved under the names of other tags."""
+    write_task(tmp_path / "task", EASY[:12])
+    order = ("VERB", "DET", "ADJ", "NOUN")
+    folder = folder_of("bert", tmp_path, AutoModelForTokenClassification, **named(order))
+    common: dict[str, Any] = {"task": tmp_path / "task", "precision": "fp32", "quiet": True}
+    tuned = headscope.finetune(model=folder, epochs=1, out=tmp_path / "tuned", **common)
+    saved = AutoConfig.from_pretrained(tmp_path / "tuned")
+    assert tuple(saved.id2label.values()) == order
+    run = headscope.disable(model=tmp_path / "tuned", heads=["L1H1"], **common)
+    assert run.table("scores")["value"][0] == tuned.table("scores")["value"][0]
+
+
+@pytest.mark.parametrize("extra", ["X", "[PAD]", "E-PER"])
+def test_entities_are_not_counted_where_a_head_has_other_tags(extra: str, tmp_path: Path) -> None:
+    """Entities are counted by the places of tags in the list, which other tags would move."""
+    (tmp_path / "other.conll").write_text(CONLL * 2 + "\nEva NNP O\n")
+    task, _ = read_tagging(str(tmp_path / "other.conll"))
+    wider, classes = of_head(task, (*ENTITIES, extra))
+    assert wider.metrics == ("token_accuracy",)
+    assert extra in wider.guessed[-1]
+    assert [wider.labels[number] for number in classes] == [*ENTITIES, extra]
+    assert of_head(task, ENTITIES)[0].metrics == ("entity_f1", "token_accuracy")
+
+
+def test_words_of_files_of_columns_are_not_cut_or_lost(tmp_path: Path) -> None:
+    """A word may hold a space between tabs, and be a number sign."""
+    lines = "# id 1\nNew York\tNNP\tB-LOC\n10\u00a0000\tCD\tO\n\nC\tX\tO\n-DOCSTART-\n"
+    (tmp_path / "train.conll").write_text(lines + "d\tX\tO\n", encoding="utf-8")
+    (tmp_path / "dev.conll").write_text("cost NN O\n# # B-LOC\n3 CD I-LOC\n")
+    _, data = read_tagging(str(tmp_path))
+    assert data.train.first == ("New York 10\u00a0000", "C", "d")
+    assert data.train.spans is not None
+    assert data.train.spans[0] == ((0, 8), (9, 15))
+    assert "1 lines before sentences that begin with # left out" in data.train.notes[-1]
+    assert data.validation.first == ("cost # 3",)
+    assert data.validation.labels.tolist() == [[0, 1, 2]]
+    for content, sentence in (
+        ("a NN O\nb NN\n", "line 2: expected a word and its tag in 3 columns, got 'b NN'"),
+        ("New York B-LOC\nb O\n", "line 2: expected a word and its tag in 3 columns"),
+        ("a\n", "line 1: expected a word and its tag in 2 columns"),
+        ("1 a O\n2 b B-X\n\n1 c O\n", "the first column numbers the words"),
+    ):
+        (tmp_path / "dev.conll").write_text(content)
+        with pytest.raises(HeadscopeError, match=sentence):
+            read_tagging(str(tmp_path))
+
+
+def test_lists_in_memory_with_gaps_are_no_words(tiny: Path, tmp_path: Path) -> None:
+    """Else a whole list would be one word, and its tags one tag."""
+    rows = [
+        {"tokens": ["a", None], "tags": ["X", None]},
+        {"tokens": ["b", "c"], "tags": ["X", "Y"]},
+    ]
+    asked: dict[str, Any] = {"model": tiny, "kind": "tokens", "out": tmp_path / "x", "quiet": True}
+    with pytest.raises(HeadscopeError, match="row 1: .* is no word"):
+        headscope.finetune(task=rows, **asked)
+    # Tokens beside texts are no tags, and a text without a label is refused as without them.
+    texts: dict[str, Any] = {"text": ["a", "b", "c"], "label": [1, None, 0]}
+    texts |= {"input_ids": [[1], [2], [3]], "attention_mask": [[1], [1], [1]]}
+    with pytest.raises(HeadscopeError, match="row 2 of task has no label"):
+        headscope.finetune(task=texts, **(asked | {"kind": None}))
+
+
+def test_examples_without_a_scored_token_are_left_out(tmp_path: Path) -> None:
+    """Else they would count with a loss of 0, and a batch of them alone could not be trained on."""
+    folder = folder_of("bert", tmp_path, AutoModelForTokenClassification, **named(TAGS))
+    model = load(folder, head=OF_TOKENS)
+    split = rows([*SENTENCES[:3], ["it"], SENTENCES[4]])
+    split = dataclasses.replace(split, first=(*split.first[:3], "\u200b", split.first[4]))
+    encoded = encode(split, model.tokenizer, 128)
+    marked = mark_words(split, encoded, (0, 1, 2, 3), "sentences")
+    assert len(marked.split) == len(marked.encoded) == 4
+    assert marked.split.first[3] == split.first[4]
+    assert marked.encoded.columns["input_ids"][3] == encoded.columns["input_ids"][4]
+    assert "1 of the 5 sentences have no scored token: left out" in marked.notes[-1]
+    masked = Masker(model.tokenizer, 0, 19).mark(split, encoded, "texts")
+    assert len(masked.split) == len(masked.encoded) == 4
+    empty = Split(("\u200b",), None, np.zeros(1))
+    with pytest.raises(HeadscopeError, match="sees no token in any of the 1 texts"):
+        Masker(model.tokenizer, 0, 19).mark(empty, encode(empty, model.tokenizer, 9), "texts")

@@ -48,8 +48,10 @@ def make_checkpoint(
 def _take_up(session: Session, checkpoint: Path) -> bool:
     """Take up the weights of a checkpoint; whether it could be loaded."""
     device = str(session.model.hf.device)
+    # A head of tags may have fewer than the task, whose entities have both tags of every type.
+    outputs = len(session.model.classes)
     try:
-        trained = load(checkpoint, labels=session.task.outputs, device=device, head=session.head)
+        trained = load(checkpoint, labels=outputs, device=device, head=session.head)
     except HeadscopeError as error:
         say(f"the checkpoint is made again: {error}", quiet=session.settings.quiet)
         (checkpoint / CHECKPOINT_DONE).unlink()

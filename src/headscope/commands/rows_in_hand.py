@@ -100,7 +100,8 @@ def written_rows(argument: str, given: object, chosen: Chosen, head: Sequence[st
             path = folder / f"{file}.parquet"
             _in_classes(frame, of_head).write_parquet(path, metadata={"huggingface": info})
     written = path if len(frames) == 1 else folder
-    if sum(map(_is_list, frames[0])) > 1:
+    kinds = _in_lists(frames[0])
+    if pl.String in kinds and len(kinds) > 1:
         # Lists of words and of their tags, which are checked where they are read.
         return Written(written, texts)
     label = own_task(written, Chosen(texts, chosen.label)).label
@@ -249,7 +250,9 @@ def _series(name: str, values: Sequence[object]) -> pl.Series:
         return pl.Series(name, lists)
     known = [value for value in plain if not _is_nothing(value)]
     if not all(isinstance(value, str | bool | int | float) for value in known):
-        return pl.Series(name, [[str(value)] for value in plain], dtype=pl.List(pl.String))
+        # Nested, so that it does not pass for a list of words or tags.
+        nested = pl.List(pl.List(pl.String))
+        return pl.Series(name, [[[str(value)]] for value in plain], dtype=nested)
     # An integer that 64 bits do not hold is written as a text.
     too_large = any(isinstance(value, int) and abs(value) >= _MOST for value in known)
     if not too_large and not any(isinstance(value, str) for value in known):
@@ -267,13 +270,14 @@ def _lists(values: Sequence[object]) -> list[list[object]]:
         return []
     lists = [[_plain(one) for one in value] for value in values if isinstance(value, Iterable)]
     kinds = {type(one) for value in lists for one in value}
-    return lists if kinds in ({str}, {int}) else []
+    # Where one is missing, whoever reads the words says which.
+    return lists if kinds - {type(None)} in ({str}, {int}) else []
 
 
-def _is_list(column: pl.Series) -> bool:
-    """Whether a column holds lists of texts or of numbers."""
-    kind = column.dtype
-    return isinstance(kind, pl.List) and kind.inner in (pl.String, pl.Int64)
+def _in_lists(frame: pl.DataFrame) -> list[object]:
+    """What the columns hold whose rows are lists of texts or of numbers."""
+    inner = [kind.inner for kind in frame.dtypes if isinstance(kind, pl.List)]
+    return [kind for kind in inner if kind in (pl.String, pl.Int64)]
 
 
 def _plain(value: object) -> object:

@@ -140,7 +140,7 @@ def _session(
     read = marker.mark(validation, encoded, f"validation {unit}")
     what = "words" if isinstance(marker, WordMarker) else "masked tokens"
     scored = (
-        f"scored are {read.tokens:,} {what} of {len(validation)} validation {unit}; tests and "
+        f"scored are {read.tokens:,} {what} of {len(read.split)} validation {unit}; tests and "
         f"intervals take {unit}, which are drawn as wholes",
     )
     notes = (*model.notes, *notes, *data.train.notes, *validation.notes, *read.notes, *scored)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
-from headscope.model.encoding import Encoded
+from headscope.model.encoding import Encoded, only
 from headscope.stats.metrics import NO_LABEL
 
 LABELS = "labels"
@@ -29,7 +29,7 @@ class Marked:
 
     Attributes:
         split: The examples; their labels are [example, width], one for each scored token and then
-            `NO_LABEL`.
+            `NO_LABEL`. Those without a scored token are left out: their loss would be nothing.
         encoded: The same with a column of labels, as the model's head counts them.
         notes: What is not scored.
     """
@@ -82,9 +82,9 @@ class Masker:
         """What counts as the class is whether the head is right."""
         return None
 
-    def mark(self, split: Split, encoded: Encoded, called: str) -> Marked:  # noqa: ARG002
+    def mark(self, split: Split, encoded: Encoded, called: str) -> Marked:
         """As `mask_tokens`."""
-        return mask_tokens(split, encoded, self.tokenizer, self.seed, self.width)
+        return mask_tokens(split, encoded, self.tokenizer, self.seed, self.width, called)
 
 
 Marker = WordMarker | Masker
@@ -129,7 +129,19 @@ def mark_words(split: Split, encoded: Encoded, of_head: Sequence[int], called: s
             f"{cut:,} of {words:,} words of the {len(split)} {called} have no token of their own "
             "(their sentence was cut, or the tokenizer drops them) and are not scored",
         )
-    return Marked(replace(split, labels=labels), _with_labels(encoded, column), notes)
+    return _marked(replace(split, labels=labels), _with_labels(encoded, column), notes, called)
+
+
+def _marked(split: Split, encoded: Encoded, notes: tuple[str, ...], called: str) -> Marked:
+    """Those of the examples that have a scored token."""
+    is_scored = (split.labels != NO_LABEL).any(1)
+    if is_scored.all():
+        return Marked(split, encoded, notes)
+    rows = np.flatnonzero(is_scored)
+    left_out = (
+        f"{len(split) - len(rows)} of the {len(split)} {called} have no scored token: left out"
+    )
+    return Marked(split.take(rows), only(encoded, rows.tolist()), (*notes, left_out))
 
 
 def _first_tokens(
@@ -139,12 +151,19 @@ def _first_tokens(
     if row in encoded.unplaced:
         return []
     places = []
+    space = (-1, -1)
     pairs = zip(encoded.offsets[row], encoded.special[row], strict=True)
-    for token, ((start, end), special) in enumerate(pairs):
+    for token, ((begin, end), special) in enumerate(pairs):
         # Some tokenizers count the space before a word to its first token.
-        start += len(text[start:end]) - len(text[start:end].lstrip())
-        if not special and end > start:
-            places.append((start, token))
+        start = begin + len(text[begin:end]) - len(text[begin:end].lstrip())
+        if special:
+            continue
+        if end > start:
+            # Where the space is a token of its own, it is the word's first, as in `word_ids`.
+            is_of_word = space[0] == begin == start
+            places.append((start, space[1] if is_of_word else token))
+        elif end == 0 or text[end - 1] == " ":
+            space = (end, token)
     firsts = []
     at = 0
     for word, (start, end) in enumerate(spans):
@@ -165,7 +184,9 @@ def most_masked(length: int) -> int:
     return min(length, max(1, round(MASKED * length)))
 
 
-def mask_tokens(split: Split, encoded: Encoded, tokenizer: Any, seed: int, width: int) -> Marked:
+def mask_tokens(
+    split: Split, encoded: Encoded, tokenizer: Any, seed: int, width: int, called: str
+) -> Marked:
     """Put [MASK] in place of some tokens of every text, drawn from the seed; at least one of each.
 
     The label of a masked token is the token itself. That the head is right is the class 1, so the
@@ -177,9 +198,10 @@ def mask_tokens(split: Split, encoded: Encoded, tokenizer: Any, seed: int, width
         tokenizer: The model's.
         seed: Of the draws.
         width: The most tokens of an example that are masked.
+        called: What a note calls the texts.
 
     Raises:
-        HeadscopeError: The tokenizer has no [MASK].
+        HeadscopeError: The tokenizer has no [MASK], or no text has a token.
     """
     mask = tokenizer.mask_token_id
     if mask is None:
@@ -199,9 +221,11 @@ def mask_tokens(split: Split, encoded: Encoded, tokenizer: Any, seed: int, width
         ids.append(tokens.tolist())
         column.append(marks.tolist())
         counts.append(count)
+    if len(split) and not any(counts):
+        raise HeadscopeError(f"the tokenizer sees no token in any of the {len(split)} {called}")
     labels = _ones(counts, width)
     masked = replace(encoded, columns={**encoded.columns, "input_ids": ids})
-    return Marked(replace(split, labels=labels), _with_labels(masked, column))
+    return _marked(replace(split, labels=labels), _with_labels(masked, column), (), called)
 
 
 def _ones(counts: Sequence[int], width: int) -> npt.NDArray[np.int64]:

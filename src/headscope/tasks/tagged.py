@@ -5,6 +5,7 @@ Source of the files of columns: Tjong Kim Sang & De Meulder (2003), CoNLL (a wor
 the last column, an empty line after a sentence).
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,7 +51,7 @@ class Tagged:
             HeadscopeError: A sentence has more words than tags, or fewer; or there is no sentence.
         """
         texts, spans, tags = [], [], []
-        empty = 0
+        empty = blank = 0
         for number, (words, of_words) in enumerate(sentences, start=1):
             if len(words) != len(of_words):
                 raise HeadscopeError(
@@ -60,6 +61,7 @@ class Tagged:
             # A tokenizer sees no word where there is none, so such words cannot have a tag.
             whole = [pair for pair in zip(words, of_words, strict=True) if pair[0].strip()]
             empty += not whole
+            blank += len(words) - len(whole) if whole else 0
             if whole:
                 forms = [word for word, _ in whole]
                 texts.append(" ".join(forms))
@@ -67,8 +69,15 @@ class Tagged:
                 tags.append(tuple(tag for _, tag in whole))
         if not texts:
             raise HeadscopeError(f"{where} holds no sentence: tags need at least one")
-        notes = (f"{where}: {empty} rows without words left out",) if empty else ()
-        return cls(tuple(texts), tuple(spans), tuple(tags), notes)
+        notes = [
+            f"{where}: {count:,} {what} left out"
+            for count, what in (
+                (empty, "rows without words"),
+                (blank, "words of white space alone"),
+            )
+            if count
+        ]
+        return cls(tuple(texts), tuple(spans), tuple(tags), tuple(notes))
 
     def split(self, labels: Sequence[str], width: int) -> Split:
         """The sentences with their tags as indices of `labels`, filled up to `width`."""
@@ -111,7 +120,7 @@ def read_tagged(files: Sequence[Path], chosen: Chosen) -> Tagged:
         return _treebank(files, chosen)
     if form == "columns":
         chosen.refuse("a file of columns")
-        return Tagged.of(_sentences(files[0]), str(files[0]))
+        return _columns(files[0])
     return _table(files, chosen)
 
 
@@ -133,27 +142,59 @@ def _treebank(files: Sequence[Path], chosen: Chosen) -> Tagged:
     return Tagged(tuple(texts), tuple(spans), tuple(tags))
 
 
-def _sentences(file: Path) -> list[tuple[list[str], list[str]]]:
+def _columns(file: Path) -> Tagged:
     """The sentences of a file of columns: the first column is the word, the last its tag."""
     form = "conll.gz" if file.name.lower().endswith(".gz") else "conll"
     text = read_text(Named(file, file.stem, form, 0, 0))
     sentences: list[tuple[list[str], list[str]]] = []
     words: list[str] = []
     tags: list[str] = []
+    columns = comments = 0
     for number, line in enumerate([*text.split("\n"), ""], start=1):
-        cells = line.split()
-        if cells and not line.startswith(("-DOCSTART-", "# ")):
-            if len(cells) < 2:
+        cells = _cells(line)
+        if line.startswith("# ") and not words:
+            # Within a sentence it is a word: a number sign, or a pound in the Wall Street Journal.
+            comments += 1
+        elif cells and not line.startswith("-DOCSTART-"):
+            columns = columns or len(cells)
+            if not 2 <= len(cells) == columns:
                 raise HeadscopeError(
-                    f"{file}, line {number}: expected a word and its tag in columns, got "
-                    f"{line.strip()[:40]!r}"
+                    f"{file}, line {number}: expected a word and its tag in {max(columns, 2)} "
+                    f"columns, got {line.strip()[:40]!r}"
                 )
             words.append(cells[0])
             tags.append(cells[-1])
-        elif not cells and words:
+        elif words:
             sentences.append((words, tags))
             words, tags = [], []
-    return sentences
+    _check_words(sentences, file)
+    tagged = Tagged.of(sentences, str(file))
+    if not comments:
+        return tagged
+    note = f"{file}: {comments} lines before sentences that begin with # left out as comments"
+    return replace(tagged, notes=(*tagged.notes, note))
+
+
+def _cells(line: str) -> list[str]:
+    """The columns of a line: between tabs, where it has any, a word may hold spaces."""
+    line = line.rstrip("\r\t ")
+    if not line.strip():
+        return []
+    if "\t" in line:
+        return [cell.strip(" ") for cell in re.split(r"\t+", line)]
+    return re.split(" +", line.lstrip(" "))
+
+
+def _check_words(sentences: Sequence[tuple[Sequence[str], object]], file: Path) -> None:
+    """Raises HeadscopeError where the first column numbers the words, as in treebanks."""
+    are_numbers = [
+        words == [str(place + 1) for place in range(len(words))] for words, _ in sentences
+    ]
+    if sentences and all(are_numbers):
+        raise HeadscopeError(
+            f"{file}: the first column numbers the words, expected the words themselves: take that "
+            "column out, or end the name of a treebank in .conllu"
+        )
 
 
 def _table(files: Sequence[Path], chosen: Chosen) -> Tagged:
@@ -167,6 +208,10 @@ def _table(files: Sequence[Path], chosen: Chosen) -> Tagged:
         )
     called = where(files[0])
     lists = [name for name, column in tables[0].items() if _holds_lists(column)]
+    if chosen.columns is not None and len(chosen.columns) > 1:
+        raise HeadscopeError(
+            f"--columns: words with tags are in one column, got {', '.join(chosen.columns)}"
+        )
     asked = chosen.columns[0] if chosen.columns else None
     words = _column(asked, lists, WORDS, called, "--columns")
     others = [name for name in lists if name != words]
@@ -178,10 +223,13 @@ def _table(files: Sequence[Path], chosen: Chosen) -> Tagged:
         for table in tables
         for pair in zip(_lists(table, words, called), _lists(table, tags, called), strict=True)
     ]
-    tagged = Tagged.of(
-        [(list(map(str, of_words)), [_tag(tag, names) for tag in row]) for of_words, row in rows],
-        called,
-    )
+    with_names = []
+    for number, (of_words, row) in enumerate(rows, start=1):
+        at = f"{called}, row {number}"
+        with_names.append(
+            ([_word(word, at) for word in of_words], [_tag(tag, names, at) for tag in row])
+        )
+    tagged = Tagged.of(with_names, called)
     guesses = [
         f"{called}: the {what} are taken from {name!r}; {option} names another column"
         for what, name, option, given in (
@@ -230,8 +278,25 @@ def _lists(table: dict[str, list[object]], name: str, called: str) -> list[list[
     return rows
 
 
-def _tag(value: object, names: Sequence[str]) -> str:
-    """A tag by its name, where the file says the names of its numbers."""
-    if isinstance(value, int) and 0 <= value < len(names):
-        return names[value]
+def _word(value: object, at: str) -> str:
+    if not isinstance(value, str | int | float):
+        raise HeadscopeError(f"{at}: {str(value)[:40]!r} is no word, expected a text")
     return str(value)
+
+
+def _tag(value: object, names: Sequence[str], at: str) -> str:
+    """A tag by its name, where the file says the names of its numbers.
+
+    Raises:
+        HeadscopeError: It is none: nothing, a negative number (which stands for no tag), or one
+            that has no name.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, int) or value < 0 or (names and value >= len(names)):
+        which = f"a number below {len(names)}" if names else "a text or a number"
+        raise HeadscopeError(
+            f"{at}: {str(value)[:40]!r} is no tag, expected {which}: give every word one, or leave "
+            "the row out"
+        )
+    return names[value] if names else str(value)

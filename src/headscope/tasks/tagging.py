@@ -92,7 +92,8 @@ def read_tagging(
 
 
 def of_head(task: Task, names: Sequence[str]) -> tuple[Task, list[int]]:
-    """The task with the tags of a trained head, and which of them each of its outputs is.
+    """The task with the tags of a trained head, and which of them each of its outputs is. Entities
+    are not counted where the head has tags of another scheme.
 
     Args:
         task: The task as its rows have it.
@@ -108,7 +109,15 @@ def of_head(task: Task, names: Sequence[str]) -> tuple[Task, list[int]]:
             f"{', '.join(unknown)}: take a model that was fine-tuned on this task"
         )
     labels = _labels([*task.labels, *names])
-    return replace(task, labels=labels), [labels.index(name) for name in names]
+    classes = [labels.index(name) for name in names]
+    if _are_entities(task.labels) and not _are_entities(labels):
+        others = [name for name in names if name != "O" and not _ENTITY.fullmatch(name)]
+        note = (
+            f"entities are counted where tags are B-, I- and O, and the head also has "
+            f"{', '.join(others)}: the accuracy of tags is scored alone"
+        )
+        task = replace(task, metrics=("token_accuracy",), guessed=(*task.guessed, note))
+    return replace(task, labels=labels), classes
 
 
 def _used(task: Task) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from headscope.tasks.base import Task
 
 
 def save_checkpoint(model: Model, task: Task, folder: Path) -> None:
-    """Write a folder that `from_pretrained` loads anywhere, with the task's label names.
+    """Write a folder that `from_pretrained` loads anywhere, with the task's label names. A head of
+    tags that came trained keeps its own names: its outputs may stand in another order.
 
     Raises:
         HeadscopeError: A weight is not finite.
@@ -22,7 +23,7 @@ def save_checkpoint(model: Model, task: Task, folder: Path) -> None:
             f"the weights of {model.name} are not finite (the first is in {name}), so they are "
             "not saved: train with a smaller --lr, or take a model without such weights"
         )
-    if task.labels:
+    if task.labels and not (task.of_tokens and model.trained_head):
         model.hf.config.id2label = dict(enumerate(task.labels))
         model.hf.config.label2id = {name: index for index, name in enumerate(task.labels)}
     folder.mkdir(parents=True, exist_ok=True)
