@@ -469,8 +469,11 @@ def test_other_columns_of_a_treebank_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.conllu").write_text("")
     with pytest.raises(HeadscopeError, match="the tags are upos or deprel, by --label, got xpos"):
         read_tagging(f"ud:{tmp_path / 'a.conllu'}", Chosen(None, "xpos"))
-    with pytest.raises(HeadscopeError, match="does not exist: tags are read from ud:FILE"):
-        read_tagging("ud:nowhere.conllu")
+    for name in ("ud:nowhere.conllu", "ud:/dev/null"):
+        with pytest.raises(
+            HeadscopeError, match="does not exist as .*: tags are read from ud:FILE"
+        ):
+            read_tagging(name)
 
 
 # ---- training
@@ -725,3 +728,11 @@ def test_examples_without_a_scored_token_are_left_out(tmp_path: Path) -> None:
     empty = Split(("\u200b",), None, np.zeros(1))
     with pytest.raises(HeadscopeError, match="sees no token in any of the 1 texts"):
         Masker(model.tokenizer, 0, 19).mark(empty, encode(empty, model.tokenizer, 9), "texts")
+
+
+def test_a_tagger_can_begin_at_random(tmp_path: Path) -> None:
+    write_task(tmp_path / "task", EASY[:12])
+    folder = folder_of("bert", tmp_path, AutoModelForTokenClassification, **named(TAGS))
+    task, out = tmp_path / "task", tmp_path / "out"
+    run = headscope.finetune(model=folder, task=task, init="random", epochs=1, out=out, quiet=True)
+    assert run.table("scores")["configuration"].to_list() == ["random + fine-tuned"]

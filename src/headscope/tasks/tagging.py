@@ -68,10 +68,13 @@ def read_tagging(
         HeadscopeError: It cannot be read, or does not have a tag for every word.
     """
     path = Path(name.removeprefix(UD)).expanduser()
-    if not path.exists():
+    with refusing(f"the task {name[:80]!r} cannot be used"):
+        is_there = path.is_file() or path.is_dir()
+    if not is_there:
         raise HeadscopeError(
-            f"{path} does not exist: tags are read from ud:FILE (a treebank), a file of columns "
-            f"({', '.join(COLUMNS)}), or a table with lists of words and of tags"
+            f"{path} does not exist as a file or a folder: tags are read from ud:FILE (a "
+            f"treebank), a file of columns ({', '.join(COLUMNS)}), or a table with lists of words "
+            "and of tags"
         )
     if path.is_file():
         train, validation = None, read_tagged([path], chosen)
