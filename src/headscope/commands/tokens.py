@@ -106,6 +106,11 @@ def open_masked(
     return _session(settings, loaded, task, data, marker, part, None, began, task.guessed)
 
 
+def guess_note(task: str) -> str:
+    """That words are scored since the task has tags of them."""
+    return f"words of {task} have tags: they are scored (--as tokens)"
+
+
 def _texts(settings: HeadSettings, *, needs_train: bool) -> tuple[Task, Data]:
     """The texts of a task, or of a file that need not have labels."""
     path = Path(settings.task).expanduser()
