@@ -43,7 +43,7 @@ from headscope.stats.exchange import Outcomes, exchange, permutation
 from headscope.stats.metrics import METRICS, NO_LABEL
 from headscope.tasks.base import Task
 from headscope.tasks.own import Chosen
-from headscope.tasks.tagging import of_head, read_tagging
+from headscope.tasks.tagging import is_tagging, of_head, read_tagging
 from headscope.training.objective import Objective
 
 TAGS = ("ADJ", "DET", "NOUN", "VERB")
@@ -433,6 +433,7 @@ def test_lists_in_memory_are_tags_of_words(tiny: Path, tmp_path: Path) -> None:
     )
     assert tuned.table("scores")["metric"].to_list() == ["token_accuracy"]
     assert any("scored are 360 words of 60" in note for note in tuned.record.notes)
+    assert any("have tags: they are scored" in note for note in tuned.record.notes)
     run = headscope.disable(model=tuned, task=task, heads=["L1H1"], **common)
     assert run.table("disabled")["baseline"][0] == tuned.table("scores")["value"][0]
     rows = [{"tokens": words, "tags": [0, 1, 2, 3, 0, 1]} for words in EASY]
@@ -469,8 +470,11 @@ def test_other_columns_of_a_treebank_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.conllu").write_text("")
     with pytest.raises(HeadscopeError, match="the tags are upos or deprel, by --label, got xpos"):
         read_tagging(f"ud:{tmp_path / 'a.conllu'}", Chosen(None, "xpos"))
-    with pytest.raises(HeadscopeError, match="does not exist: tags are read from ud:FILE"):
-        read_tagging("ud:nowhere.conllu")
+    for name in ("ud:nowhere.conllu", "ud:/dev/null"):
+        with pytest.raises(
+            HeadscopeError, match="does not exist as .*: tags are read from ud:FILE"
+        ):
+            read_tagging(name)
 
 
 # ---- training
@@ -725,3 +729,23 @@ def test_examples_without_a_scored_token_are_left_out(tmp_path: Path) -> None:
     empty = Split(("\u200b",), None, np.zeros(1))
     with pytest.raises(HeadscopeError, match="sees no token in any of the 1 texts"):
         Masker(model.tokenizer, 0, 19).mark(empty, encode(empty, model.tokenizer, 9), "texts")
+
+
+def test_a_tagger_can_begin_at_random(tmp_path: Path) -> None:
+    write_task(tmp_path / "task", EASY[:12])
+    folder = folder_of("bert", tmp_path, AutoModelForTokenClassification, **named(TAGS))
+    task, out = tmp_path / "task", tmp_path / "out"
+    run = headscope.finetune(model=folder, task=task, init="random", epochs=1, out=out, quiet=True)
+    assert run.table("scores")["configuration"].to_list() == ["random + fine-tuned"]
+
+
+def test_tokens_beside_texts_are_not_guessed_to_be_tags(tmp_path: Path) -> None:
+    texts = pl.DataFrame(
+        {"text": ["a b"], "label": [1], "tokens": [["a", "b"]], "input_ids": [[4, 5]]}
+    )
+    texts.write_parquet(tmp_path / "texts.parquet")
+    assert not is_tagging(str(tmp_path / "texts.parquet"))
+    texts.rename({"input_ids": "ner_tags"}).write_parquet(tmp_path / "tags.parquet")
+    assert is_tagging(str(tmp_path / "tags.parquet"))
+    texts.select("tokens", "input_ids").write_parquet(tmp_path / "own.parquet")
+    assert is_tagging(str(tmp_path / "own.parquet"))

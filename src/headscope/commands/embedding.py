@@ -10,7 +10,7 @@ from headscope.commands import session as sessions
 from headscope.commands.rows import check_division, chosen_part
 from headscope.commands.session import ANY_WORDS, Session, cut_note
 from headscope.commands.settings import HeadSettings, KindSettings, flag
-from headscope.commands.tokens import open_masked, open_tags
+from headscope.commands.tokens import guess_note, open_masked, open_tags
 from headscope.errors import HeadscopeError
 from headscope.model.classes import OF_TEXTS, OF_TOKENS
 from headscope.model.config import read_config
@@ -62,7 +62,7 @@ def _kind(settings: HeadSettings, model: str) -> tuple[str | None, tuple[str, ..
     if settings.kind is not None:
         return settings.kind, ()
     if is_tagging(settings.task):
-        return "tokens", (f"words of {settings.task} have tags: they are scored (--as tokens)",)
+        return "tokens", (guess_note(settings.task),)
     if settings.task not in TASKS.names():
         source = find_source(model)
         if claims(read_config(source.folder, source.name), OF_TOKENS):

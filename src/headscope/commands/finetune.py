@@ -75,7 +75,7 @@ def _open(asked: FineTuning) -> Session:
     """The model and the training examples, of texts or of tokens."""
     from headscope.commands.embedding import check_kind
     from headscope.commands.session import open_session
-    from headscope.commands.tokens import open_tags
+    from headscope.commands.tokens import guess_note, open_tags
     from headscope.tasks import Chosen, find
     from headscope.tasks.tagging import is_tagging
 
@@ -85,9 +85,15 @@ def _open(asked: FineTuning) -> Session:
             f"--as {asked.kind}: finetune trains a head for texts or for tags (--as tokens); "
             "embeddings and masked tokens are scored as the model comes, with headscope disable"
         )
-    if asked.kind == "tokens" or (asked.kind is None and is_tagging(asked.task)):
+    is_guessed = asked.kind is None and is_tagging(asked.task)
+    if asked.kind == "tokens" or is_guessed:
         return open_tags(
-            asked, asked.model, train_examples=asked.train_examples, init=init, needs_head=True
+            asked,
+            asked.model,
+            train_examples=asked.train_examples,
+            init=init,
+            needs_head=True,
+            said=(guess_note(asked.task),) if is_guessed else (),
         )
     task = find(asked.task, Chosen(asked.named_columns, asked.label))
     check_kind(task, asked.kind)

@@ -59,7 +59,7 @@ def open_tags(
     task, data = read_tagging(settings.task, chosen, seed=settings.seed, needs_train=needs_train)
     source = find_source(model)
     has_head = claims(read_config(source.folder, source.name), OF_TOKENS)
-    labels = task.outputs if needs_head and not has_head else None
+    labels = task.outputs if needs_head and (init == "random" or not has_head) else None
     loaded = load(model, labels=labels, init=init, seed=settings.seed, head=OF_TOKENS)
     if labels is None and not loaded.trained_head:
         raise HeadscopeError(
@@ -104,6 +104,11 @@ def open_masked(
     marker = Masker(loaded.tokenizer, settings.seed, most_masked(limit))
     task = replace(task, labels=(), metrics=("token_accuracy",), of_tokens=True)
     return _session(settings, loaded, task, data, marker, part, None, began, task.guessed)
+
+
+def guess_note(task: str) -> str:
+    """That words are scored since the task has tags of them."""
+    return f"words of {task} have tags: they are scored (--as tokens)"
 
 
 def _texts(settings: HeadSettings, *, needs_train: bool) -> tuple[Task, Data]:

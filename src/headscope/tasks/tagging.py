@@ -14,7 +14,7 @@ from headscope.tasks.base import Task
 from headscope.tasks.files import Data
 from headscope.tasks.finding import COLUMNS, TREEBANKS, UD, has_split, split_files, where
 from headscope.tasks.own import ALL_GUESSED, VALIDATION, Chosen, divided, division_note
-from headscope.tasks.tagged import Tagged, form_of, read_tagged
+from headscope.tasks.tagged import TAGS, Tagged, form_of, read_tagged
 from headscope.tasks.texts import without_rows
 
 _ENTITY = re.compile(r"([BI])-(.+)")
@@ -40,13 +40,15 @@ def _holds_tags(file: Path) -> bool:
     if file.suffix != ".parquet" or not file.is_file():
         return False
     try:
-        kinds = pl.read_parquet_schema(file).values()
+        kinds = pl.read_parquet_schema(file)
     except (OSError, pl.exceptions.PolarsError):
         # Whoever reads its rows says what is wrong.
         return False
-    inner = [kind.inner for kind in kinds if isinstance(kind, pl.List)]
-    has_words = pl.String in inner
-    return has_words and sum(one == pl.String or one.is_integer() for one in inner) > 1
+    inner = {name: kind.inner for name, kind in kinds.items() if isinstance(kind, pl.List)}
+    lists = [name for name, one in inner.items() if one == pl.String or one.is_integer()]
+    # Texts that were tokenised have lists of tokens and of their numbers beside them.
+    is_of_texts = pl.String in kinds.values() and not set(lists) & {*TAGS}
+    return len(lists) > 1 and pl.String in inner.values() and not is_of_texts
 
 
 def read_tagging(
@@ -68,10 +70,13 @@ def read_tagging(
         HeadscopeError: It cannot be read, or does not have a tag for every word.
     """
     path = Path(name.removeprefix(UD)).expanduser()
-    if not path.exists():
+    with refusing(f"the task {name[:80]!r} cannot be used"):
+        is_there = path.is_file() or path.is_dir()
+    if not is_there:
         raise HeadscopeError(
-            f"{path} does not exist: tags are read from ud:FILE (a treebank), a file of columns "
-            f"({', '.join(COLUMNS)}), or a table with lists of words and of tags"
+            f"{path} does not exist as a file or a folder: tags are read from ud:FILE (a "
+            f"treebank), a file of columns ({', '.join(COLUMNS)}), or a table with lists of words "
+            "and of tags"
         )
     if path.is_file():
         train, validation = None, read_tagged([path], chosen)
