@@ -112,6 +112,6 @@ def test_what_the_machine_does_to_a_run(
     def fail(*given: Any, **more: Any) -> None:
         raise error
 
-    monkeypatch.setattr("headscope.commands.embedding.open_scored", fail)
+    monkeypatch.setattr("headscope.commands.kinds.open_scored", fail)
     assert cli.run(["disable", "--model", "m", "--task", "t", "--out", "o"]) == code
     assert sentence in capsys.readouterr().err

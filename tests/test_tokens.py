@@ -591,6 +591,29 @@ def test_masked_tokens_need_no_labels(tmp_path: Path) -> None:
     assert run.table("disabled").filter(set="L1H1")["loss_change"][0] == pytest.approx(expected)
 
 
+def test_a_folder_of_lines_has_texts_to_search_and_texts_to_judge_by(tmp_path: Path) -> None:
+    folder = folder_of("bert", tmp_path, AutoModelForMaskedLM)
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "dev.txt").write_text("\n".join(map(" ".join, SENTENCES)))
+    run = headscope.disable(
+        model=folder, task=texts, kind="mlm", heads="L1H1", precision="fp32", quiet=True
+    )
+    assert run.record.data.train == 0
+    (texts / "train.txt").write_text("\n".join(map(" ".join, SENTENCES * 5)))
+    path = headscope.prune(
+        model=folder,
+        task=texts,
+        kind="mlm",
+        keep="0.5",
+        search_examples=60,
+        precision="fp32",
+        quiet=True,
+    )
+    assert path.record.data.train == 70
+    assert path.table("pruned")["n"].unique().to_list() == [len(SENTENCES)]
+
+
 def test_labels_of_texts_are_no_baseline_of_masked_tokens(tmp_path: Path) -> None:
     """Else the commonest class of the texts would pass for the answer to every mask."""
     folder = folder_of("bert", tmp_path, AutoModelForMaskedLM)
@@ -608,6 +631,10 @@ def test_labels_of_texts_are_no_baseline_of_masked_tokens(tmp_path: Path) -> Non
         assert run.table(name)["majority"].null_count() == run.table(name).height
     assert run.findings
     (tmp_path / "texts.txt").write_text("one\ntwo\n")
+    with pytest.raises(HeadscopeError, match="--label is of texts with labels"):
+        headscope.disable(
+            model=folder, task=tmp_path / "texts.txt", kind="mlm", label="x", quiet=True
+        )
     with pytest.raises(HeadscopeError, match="a search needs training texts beside those"):
         headscope.prune(model=folder, task=tmp_path / "texts.txt", kind="mlm", quiet=True)
 
@@ -638,6 +665,9 @@ def test_what_does_not_fit_is_one_sentence(name: str, tiny: Path, tmp_path: Path
 def test_commands_that_know_no_tags_say_which_do(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadscopeError, match="which finetune, disable and prune score"):
         headscope.measure(model=tiny, task="ud:en.conllu", out=tmp_path / "x", quiet=True)
+    (tmp_path / "train.conll").write_text("a X\n")
+    with pytest.raises(HeadscopeError, match="which finetune, disable and prune score"):
+        headscope.measure(model=tiny, task=tmp_path, out=tmp_path / "x", quiet=True)
 
 
 def test_a_trainer_of_texts_or_tags_alone(tiny: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def disable(asked: Disabling) -> Outcome:
         write_effects,
     )
     from headscope.commands.class_names import trust_note
-    from headscope.commands.embedding import open_scored
+    from headscope.commands.kinds import open_scored
     from headscope.commands.scoring import score
     from headscope.commands.session import begin
     from headscope.commands.together import parse_together, write_together

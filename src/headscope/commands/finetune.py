@@ -73,7 +73,7 @@ def finetune(asked: FineTuning) -> Outcome:
 
 def _open(asked: FineTuning) -> Session:
     """The model and the training examples, of texts or of tokens."""
-    from headscope.commands.embedding import check_kind
+    from headscope.commands.kinds import check_kind
     from headscope.commands.session import open_session
     from headscope.commands.tokens import guess_note, open_tags
     from headscope.tasks import Chosen, find
@@ -109,6 +109,8 @@ def _following(asked: FineTuning) -> str:
         words += ["--columns", column]
     if asked.label is not None:
         words += ["--label", asked.label]
+    if asked.data is not None:
+        words += ["--data", str(asked.data)]
     if asked.kind is not None:
         words += ["--as", asked.kind]
     if asked.seed:

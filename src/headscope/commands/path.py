@@ -43,7 +43,7 @@ def path(asked: PathSettings) -> Outcome:
     """Search for the heads that can go together; where there is nothing to search, say why."""
     from headscope.commands.class_names import trust_note
     from headscope.commands.disable import check_head
-    from headscope.commands.embedding import open_scored
+    from headscope.commands.kinds import open_scored
     from headscope.commands.prune import Pruning
     from headscope.commands.pruning import add_path
     from headscope.commands.scoring import score

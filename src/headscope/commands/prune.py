@@ -40,7 +40,7 @@ def prune(asked: Pruning) -> Outcome:
     model without these heads: full loads with transformers, small is smaller and faster.
     """
     from headscope.commands.class_names import trust_note
-    from headscope.commands.embedding import open_scored
+    from headscope.commands.kinds import open_scored
     from headscope.commands.pruning import check_worth, choose, find_path, score_on_validation
     from headscope.commands.scoring import score
     from headscope.commands.searching import draw_search_data

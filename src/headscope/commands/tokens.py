@@ -24,6 +24,7 @@ from headscope.tasks import TASKS, Chosen, find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
 from headscope.tasks.folder import DEFINITION
+from headscope.tasks.own import VALIDATION
 from headscope.tasks.tagging import of_head, read_tagging
 from headscope.tasks.texts import read_texts, without_rows
 
@@ -112,8 +113,13 @@ def guess_note(task: str) -> str:
 
 
 def _texts(settings: HeadSettings, *, needs_train: bool) -> tuple[Task, Data]:
-    """The texts of a task, or of a file that need not have labels."""
+    """The texts of a task, of a file, or of a folder of two files; no labels are needed."""
     path = Path(settings.task).expanduser()
+    if path.is_dir() and (files := _lines(path)):
+        _refuse_label(settings)
+        task, texts = read_texts(files[-1])
+        train = without_rows(texts) if len(files) == 1 else read_texts(files[0])[1]
+        return task, Data.of(train, texts, str(path.resolve()))
     if settings.task in TASKS.names() or (path / DEFINITION).is_file() or path.is_dir():
         task = find(settings.task, Chosen(settings.named_columns, settings.label))
         data = load_data(task, settings.data, seed=settings.seed, needs_train=needs_train)
@@ -121,10 +127,27 @@ def _texts(settings: HeadSettings, *, needs_train: bool) -> tuple[Task, Data]:
     if needs_train:
         raise HeadscopeError(
             f"{settings.task} is one file of texts, and a search needs training texts beside those "
-            "that it is judged by: give a folder with train and validation files"
+            "that it is judged by: give a folder with train.txt and validation.txt"
         )
+    _refuse_label(settings)
     task, texts = read_texts(path, settings.named_columns)
     return task, Data.of(without_rows(texts), texts, str(path.resolve()))
+
+
+def _lines(folder: Path) -> list[Path]:
+    """The files of lines of a folder, the training texts first; none without one to validate."""
+    named = [folder / f"{name}.txt" for name in VALIDATION]
+    found = [file for file in named if file.is_file()][:1]
+    train = folder / "train.txt"
+    return [train, *found] if found and train.is_file() else found
+
+
+def _refuse_label(settings: HeadSettings) -> None:
+    if settings.label is not None:
+        raise HeadscopeError(
+            "--label is of texts with labels, and masked tokens have themselves for labels: leave "
+            "it out"
+        )
 
 
 def _session(

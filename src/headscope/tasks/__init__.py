@@ -31,16 +31,26 @@ def find(name_or_folder: str | Path, chosen: Chosen = ALL_GUESSED) -> Task:
         chosen.refuse(f"the task {name}")
         return TASKS.get(name)
     if name.startswith(UD) or name.endswith((*TREEBANKS, *COLUMNS)):
-        raise HeadscopeError(
-            f"{name} has tags of words, which finetune, disable and prune score (--as tokens): "
-            "measure and compare take sentences by --text FILE, relations a treebank by --corpus"
-        )
+        raise _of_words(name)
     with refusing(f"the task {name[:80]!r} cannot be used"):
         path = Path(name_or_folder).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
     if is_file or (is_folder and not (path / DEFINITION).is_file() and own_files(path)):
         return own_task(path, chosen)
+    if is_folder and not (path / DEFINITION).is_file() and _has_tags(path):
+        raise _of_words(name)
     if is_folder:
         chosen.refuse(str(path / DEFINITION))
         return read_task(path)
     return TASKS.get(name, "or give a table (csv, tsv, jsonl, parquet) or a folder of your own")
+
+
+def _has_tags(folder: Path) -> bool:
+    return any(file.name.endswith((*TREEBANKS, *COLUMNS)) for file in folder.iterdir())
+
+
+def _of_words(name: str) -> HeadscopeError:
+    return HeadscopeError(
+        f"{name} has tags of words, which finetune, disable and prune score (--as tokens): measure "
+        "and compare take sentences by --text FILE, relations a treebank by --corpus"
+    )
