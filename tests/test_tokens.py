@@ -664,10 +664,41 @@ def test_what_does_not_fit_is_one_sentence(name: str, tiny: Path, tmp_path: Path
 
 def test_commands_that_know_no_tags_say_which_do(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadscopeError, match="which finetune, disable and prune score"):
-        headscope.measure(model=tiny, task="ud:en.conllu", out=tmp_path / "x", quiet=True)
+        headscope.study(model=tiny, task="ud:en.conllu", out=tmp_path / "x", quiet=True)
     (tmp_path / "train.conll").write_text("a X\n")
     with pytest.raises(HeadscopeError, match="which finetune, disable and prune score"):
         headscope.measure(model=tiny, task=tmp_path, out=tmp_path / "x", quiet=True)
+
+
+def test_measures_take_the_words_of_a_treebank(tiny: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own-ud-dev.conllu"
+    tagged = [("the", "DET"), ("nurse", "NOUN"), ("thanked", "VERB"), ("him", "NOUN")]
+    lines = [
+        f"{number}\t{form}\t{form}\t{upos}\t_\t_\t{0 if number == 1 else 1}\t"
+        f"{'root' if number == 1 else 'dep'}\t_\t_"
+        for number, (form, upos) in enumerate(tagged, start=1)
+    ]
+    file.write_text("\n".join([*lines, ""] * 12) + "\n")
+    names = "entropy,attention_to_noun"
+    of_file = headscope.measure(model=tiny, task=f"ud:{file}", measures=names, quiet=True)
+    of_folder = headscope.measure(model=tiny, task=f"ud:{tmp_path}", measures=names, quiet=True)
+    text = " ".join(form for form, _ in tagged)
+    of_texts = headscope.measure(model=tiny, text=[text] * 12, measures="entropy", quiet=True)
+    table = of_file.table("heads")
+    assert table["value"].to_list() == of_folder.table("heads")["value"].to_list()
+    entropy = table.filter(measure="entropy")["value"].to_list()
+    assert entropy == pytest.approx(of_texts.table("heads")["value"].to_list())
+    # The nouns are those that the treebank says, among them one that no parser would name.
+    model = load(tiny)
+    encoded: Any = model.tokenizer(text.split(), is_split_into_words=True)
+    nouns = [number in (1, 3) for number in encoded.word_ids()]
+    maps = model.maps(text).maps
+    found = table.filter(measure="attention_to_noun", layer=2, head=3)["value"][0]
+    assert found == pytest.approx(float(maps[1, 2][:, nouns].mean(0).max()), rel=1e-4)
+    assert any("the treebank's" in note for note in of_file.record.notes)
+    (tmp_path / "two-ud-dev.conllu").write_text(file.read_text())
+    with pytest.raises(HeadscopeError, match="found own-ud-dev.conllu, two-ud-dev.conllu"):
+        headscope.measure(model=tiny, task=f"ud:{tmp_path}", measures="entropy", quiet=True)
 
 
 def test_a_trainer_of_texts_or_tags_alone(tiny: Path, tmp_path: Path) -> None:

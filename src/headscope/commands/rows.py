@@ -18,8 +18,9 @@ from headscope.results.record import DONE, Record
 from headscope.tasks import Chosen, find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
-from headscope.tasks.finding import where
+from headscope.tasks.finding import UD, where
 from headscope.tasks.texts import read_texts, without_rows
+from headscope.tasks.treebanks import read_treebank
 
 
 def examples_of(
@@ -46,6 +47,9 @@ def examples_of(
             raise HeadscopeError("give --task, or --text FILE for texts without labels")
         task, texts = read_texts(settings.text, named)
         return task, Data.of(without_rows(texts), texts, str(settings.text.resolve()))
+    if isinstance(settings, MeasureSettings) and settings.task.startswith(UD):
+        task, sentences = read_treebank(settings.task, Chosen(named, settings.label))
+        return task, Data.of(without_rows(sentences), sentences, settings.task.removeprefix(UD))
     if task is None:
         task = find(settings.task, Chosen(named, settings.label))
     data = load_data(task, settings.data, seed=settings.seed, sizes=sizes, needs_train=needs_train)

@@ -52,5 +52,6 @@ def _has_tags(folder: Path) -> bool:
 def _of_words(name: str) -> HeadscopeError:
     return HeadscopeError(
         f"{name} has tags of words, which finetune, disable and prune score (--as tokens): measure "
-        "and compare take sentences by --text FILE, relations a treebank by --corpus"
+        "and compare take the sentences of ud:FILE or of --text FILE, relations a treebank by "
+        "--corpus"
     )

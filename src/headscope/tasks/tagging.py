@@ -178,7 +178,7 @@ def _read_folder(
     """The training sentences, if there are any, and those to validate."""
     found = []
     for stems in _SPLITS:
-        files = [file for file in sorted(folder.iterdir()) if _is_split(file, stems)]
+        files = [file for file in sorted(folder.iterdir()) if is_split(file, stems)]
         if not files and has_split(folder, stems):
             files = [named.path for named in split_files(folder, stems)]
         if not files and (needs_train or stems is not _SPLITS[0]):
@@ -198,7 +198,7 @@ def _read_folder(
     return train, validation
 
 
-def _is_split(file: Path, stems: Sequence[str]) -> bool:
+def is_split(file: Path, stems: Sequence[str]) -> bool:
     """Whether a treebank or a file of columns bears the name of a split, as in en_ewt-ud-dev."""
     if form_of(file) == "table":
         return False
