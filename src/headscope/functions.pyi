@@ -46,10 +46,10 @@ def study(
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
         task: A registered task; a table of your own, as in reviews.csv (csv, tsv, jsonl,
-            parquet), divided by the seed; or a folder with train and validation files. In
-            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
-            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
-            labels).
+            parquet), divided by the seed; a folder with train and validation files; or ud:FILE,
+            a treebank whose words have tags. In Python also a data frame of polars or pandas, a
+            datasets.Dataset or DatasetDict, a dictionary of columns or of splits, a list of
+            rows such as ('a text', 1), or (texts, labels).
         out: The run folder to write; the same command resumes what it had begun there. In
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
@@ -118,10 +118,10 @@ def finetune(
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
         task: A registered task; a table of your own, as in reviews.csv (csv, tsv, jsonl,
-            parquet), divided by the seed; or a folder with train and validation files. In
-            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
-            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
-            labels).
+            parquet), divided by the seed; a folder with train and validation files; or ud:FILE,
+            a treebank whose words have tags. In Python also a data frame of polars or pandas, a
+            datasets.Dataset or DatasetDict, a dictionary of columns or of splits, a list of
+            rows such as ('a text', 1), or (texts, labels).
         out: The run folder to write; the same command resumes what it had begun there. In
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
@@ -186,10 +186,10 @@ def measure(
             headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
-        task: A registered task, or a table or a folder of your own; or give --text. In Python
-            also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
-            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
-            labels).
+        task: A registered task, a table or a folder of your own, or ud:FILE, a treebank; or
+            give --text. In Python also a data frame of polars or pandas, a datasets.Dataset or
+            DatasetDict, a dictionary of columns or of splits, a list of rows such as ('a text',
+            1), or (texts, labels).
         text: In place of a task: texts without labels, a line each (.txt), or the text columns
             of a table (csv, tsv, jsonl, parquet). In Python also a list of texts, or of pairs
             of texts in tuples.
@@ -257,10 +257,10 @@ def compare(
             model in memory (with tokenizer=), a pipeline of transformers, or a run that trained
             a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
-        task: A registered task, or a table or a folder of your own; or give --text. In Python
-            also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
-            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
-            labels).
+        task: A registered task, a table or a folder of your own, or ud:FILE, a treebank; or
+            give --text. In Python also a data frame of polars or pandas, a datasets.Dataset or
+            DatasetDict, a dictionary of columns or of splits, a list of rows such as ('a text',
+            1), or (texts, labels).
         text: In place of a task: texts without labels, a line each (.txt), or the text columns
             of a table (csv, tsv, jsonl, parquet). In Python also a list of texts, or of pairs
             of texts in tuples.
@@ -390,10 +390,10 @@ def disable(
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
         task: A registered task; a table of your own, as in reviews.csv (csv, tsv, jsonl,
-            parquet), divided by the seed; or a folder with train and validation files. In
-            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
-            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
-            labels).
+            parquet), divided by the seed; a folder with train and validation files; or ud:FILE,
+            a treebank whose words have tags. In Python also a data frame of polars or pandas, a
+            datasets.Dataset or DatasetDict, a dictionary of columns or of splits, a list of
+            rows such as ('a text', 1), or (texts, labels).
         out: The run folder to write; the same command resumes what it had begun there. In
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
@@ -475,10 +475,10 @@ def prune(
             transformers, or a run that trained a model.
         tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
         task: A registered task; a table of your own, as in reviews.csv (csv, tsv, jsonl,
-            parquet), divided by the seed; or a folder with train and validation files. In
-            Python also a data frame of polars or pandas, a datasets.Dataset or DatasetDict, a
-            dictionary of columns or of splits, a list of rows such as ('a text', 1), or (texts,
-            labels).
+            parquet), divided by the seed; a folder with train and validation files; or ud:FILE,
+            a treebank whose words have tags. In Python also a data frame of polars or pandas, a
+            datasets.Dataset or DatasetDict, a dictionary of columns or of splits, a list of
+            rows such as ('a text', 1), or (texts, labels).
         out: The run folder to write; the same command resumes what it had begun there. In
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default

@@ -18,12 +18,16 @@ TaskName = Annotated[
     str,
     Parameter(
         help="A registered task; a table of your own, as in reviews.csv (csv, tsv, jsonl, "
-        "parquet), divided by the seed; or a folder with train and validation files."
+        "parquet), divided by the seed; a folder with train and validation files; or ud:FILE, a "
+        "treebank whose words have tags."
     ),
 ]
 AnyTask = Annotated[
     str | None,
-    Parameter(help="A registered task, or a table or a folder of your own; or give --text."),
+    Parameter(
+        help="A registered task, a table or a folder of your own, or ud:FILE, a treebank; or give "
+        "--text."
+    ),
 ]
 TextFile = Annotated[
     Path | None,
