@@ -5,10 +5,11 @@ Called by `make results`; writes docs/results/embeddings.md.
 
 HEADSCOPE_MODELS holds multilingual-e5-small with an English vocabulary as `e5-en` and
 all-mpnet-base-v2 as `mpnet`. Runs are kept under runs/results and resumed; those that are there
-make the page. About two hours on two cores.
+make the page. About an hour on two cores.
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,9 +56,11 @@ def main(asked: Sequence[str]) -> None:
         scores.append(score_row(name))
         changes += change_rows(name)
         paths += path_rows(name)
+    # Without the folder that is only this machine's.
+    made = re.sub(r"--model \S*/", "--model ", made_by(run_of(there[-1])))
     page = [
         "# Heads that embedding models need: STS-B without fine-tuning",
-        f"Each model by {made_by(run_of(there[-1]))}, with its own name and prompt, through "
+        f"Each model by {made}, with its own name and prompt, through "
         "`make results` (`python tools/embedding_results.py`). The cosine of the vectors of "
         f"{EXAMPLES} pairs of STS-B's validation set, pooled by the mean over tokens, against "
         "the scores that people gave; Spearman's rho in points, with 95% intervals over pairs. "
