@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import (
@@ -419,6 +420,22 @@ def test_the_tags_of_a_head_are_found_by_their_names(tmp_path: Path) -> None:
     assert classes == [2, 3, 0, 4]
     with pytest.raises(HeadscopeError, match="knows the tags O, B-LOC, and own.conll has B-PER"):
         of_head(task, ("O", "B-LOC"))
+
+
+def test_a_head_that_the_file_lacks_is_made_anew(tmp_path: Path) -> None:
+    folder = folder_of("bert", tmp_path, AutoModelForTokenClassification, **named(TAGS[:3]))
+    plain: Any = AutoModelForTokenClassification.from_pretrained(folder)
+    weights = {f"bert.{name}": tensor for name, tensor in plain.base_model.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    write_task(tmp_path / "task", EASY)
+    tuned = headscope.finetune(
+        model=folder, task=tmp_path / "task", epochs=1, out=tmp_path / "ckpt", quiet=True
+    )
+    assert any("is not in the file" in note for note in tuned.record.notes)
+    config = AutoConfig.from_pretrained(tmp_path / "ckpt")
+    assert tuple(config.id2label.values()) == TAGS
+    with pytest.raises(HeadscopeError, match="has no head that tags tokens"):
+        headscope.disable(model=folder, task=tmp_path / "task", quiet=True)
 
 
 def test_lists_in_memory_are_tags_of_words(tiny: Path, tmp_path: Path) -> None:

@@ -62,6 +62,10 @@ def open_tags(
     has_head = claims(read_config(source.folder, source.name), OF_TOKENS)
     labels = task.outputs if needs_head and (init == "random" or not has_head) else None
     loaded = load(model, labels=labels, init=init, seed=settings.seed, head=OF_TOKENS)
+    if needs_head and labels is None and not loaded.trained_head:
+        # Its config.json names a head that is not in its file: it gets a new one.
+        labels = task.outputs
+        loaded = load(model, labels=labels, seed=settings.seed, head=OF_TOKENS)
     if labels is None and not loaded.trained_head:
         raise HeadscopeError(
             f"{model} has no head that tags tokens, so there is no score to lose: fine-tune it "
