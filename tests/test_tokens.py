@@ -590,6 +590,25 @@ def test_a_tagger_is_trained_disabled_and_pruned(
         headscope.disable(model=ckpt, task=task, devices="cpu,cpu", quiet=True)
 
 
+def test_a_registered_task_is_no_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("stsb", "own"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.conll").write_text("a X\n")
+    assert (is_tagging("stsb"), is_tagging("own")) == (False, True)
+
+
+def test_what_was_guessed_of_texts_to_mask_is_said_once(tmp_path: Path) -> None:
+    folder = folder_of("bert", tmp_path, AutoModelForMaskedLM)
+    table = tmp_path / "texts.csv"
+    table.write_text("text,label\n" + "".join(f"{' '.join(words)},1\n" for words in EASY))
+    run = headscope.disable(model=folder, task=table, kind="mlm", heads="L1H1", quiet=True)
+    notes = [note for note in run.record.notes if "text column" in note]
+    assert len(notes) == 1
+
+
 def test_masked_tokens_need_no_labels(tmp_path: Path) -> None:
     folder = folder_of("bert", tmp_path, AutoModelForMaskedLM)
     texts = tmp_path / "texts.txt"
@@ -713,6 +732,7 @@ def test_measures_take_the_words_of_a_treebank(tiny: Path, tmp_path: Path) -> No
     found = table.filter(measure="attention_to_noun", layer=2, head=3)["value"][0]
     assert found == pytest.approx(float(maps[1, 2][:, nouns].mean(0).max()), rel=1e-4)
     assert any("the treebank's" in note for note in of_file.record.notes)
+    assert of_file.record.data.source == of_folder.record.data.source == str(file.resolve())
     (tmp_path / "two-ud-dev.conllu").write_text(file.read_text())
     with pytest.raises(HeadscopeError, match="found own-ud-dev.conllu, two-ud-dev.conllu"):
         headscope.measure(model=tiny, task=f"ud:{tmp_path}", measures="entropy", quiet=True)

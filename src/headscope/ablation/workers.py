@@ -17,9 +17,8 @@ from headscope.ablation.sets import NamedSet, SetResult
 from headscope.ablation.stacked import UNIT
 from headscope.engine.executor import Item, as_completed
 from headscope.engine.processes import Processes, process_number
-from headscope.model.embedder import as_embedder
+from headscope.model.embedder import load_scored
 from headscope.model.encoding import Encoded
-from headscope.model.loading import load
 from headscope.model.pooling import Pooling
 from headscope.model.precision import Precision
 from headscope.model.tap import Mode
@@ -32,7 +31,7 @@ class Work:
 
     Attributes:
         path: The checkpoint's folder or hub name.
-        labels: How many outputs its head has; None for an embedder.
+        labels: How many outputs its head has.
         devices: The device of every process.
         encoded: The examples.
         mode: What a disabled head puts out.
@@ -47,7 +46,7 @@ class Work:
     """
 
     path: str
-    labels: int | None
+    labels: int
     devices: tuple[str, ...]
     encoded: Encoded
     mode: Mode
@@ -62,9 +61,7 @@ class Work:
 
     def scorer(self, device: str) -> SetScorer:
         """Load the model and make its scorer."""
-        model = load(self.path, labels=self.labels, device=device)
-        if self.pooling is not None:
-            model = as_embedder(model, self.pooling)
+        model = load_scored(self.path, self.labels, self.pooling, device)
         if self.means is not None:
             model.means = torch.from_numpy(self.means).to(model.hf.device)
         scorer = Scorer(

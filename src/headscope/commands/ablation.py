@@ -136,7 +136,7 @@ class Scoring:
         model, pooling = self.model, self.session.pooling
         work = Work(
             path=model.path,
-            labels=self.session.task.outputs if pooling is None else None,
+            labels=self.session.task.outputs,
             devices=self.devices,
             encoded=self.session.encoded,
             mode=self.mode,

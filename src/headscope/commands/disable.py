@@ -59,8 +59,7 @@ def disable(asked: Disabling) -> Outcome:
     from headscope.commands.scoring import score
     from headscope.commands.session import begin
     from headscope.commands.together import parse_together, write_together
-    from headscope.model.embedder import as_embedder
-    from headscope.model.loading import load
+    from headscope.model.embedder import load_scored
 
     heads = named_heads(asked.heads, asked.measured)
     together = parse_together(heads)
@@ -78,10 +77,7 @@ def disable(asked: Disabling) -> Outcome:
     if devices and session.marker is not None:
         raise HeadscopeError("--devices shares no work on tokens: leave it out")
     if len(devices) == 1:
-        labels = session.task.outputs if session.pooling is None else None
-        model = load(model.path, labels=labels, device=devices[0])
-        if session.pooling is not None:
-            model = as_embedder(model, session.pooling)
+        model = load_scored(model.path, session.task.outputs, session.pooling, devices[0])
     inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))
     with begin(asked, request, inputs) as run:
         if not run.is_complete:

@@ -48,8 +48,8 @@ def examples_of(
         task, texts = read_texts(settings.text, named)
         return task, Data.of(without_rows(texts), texts, str(settings.text.resolve()))
     if isinstance(settings, MeasureSettings) and settings.task.startswith(UD):
-        task, sentences = read_treebank(settings.task, Chosen(named, settings.label))
-        return task, Data.of(without_rows(sentences), sentences, settings.task.removeprefix(UD))
+        task, file, sentences = read_treebank(settings.task, Chosen(named, settings.label))
+        return task, Data.of(without_rows(sentences), sentences, str(file.resolve()))
     if task is None:
         task = find(settings.task, Chosen(named, settings.label))
     data = load_data(task, settings.data, seed=settings.seed, sizes=sizes, needs_train=needs_train)

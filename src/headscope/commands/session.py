@@ -21,7 +21,7 @@ from headscope.commands.settings import MeasureSettings, RunSettings, TaskSettin
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures import definition
-from headscope.model.classes import OF_TEXTS, OF_TOKENS, Head
+from headscope.model.classes import OF_TEXTS, Head
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import Init, load
@@ -143,7 +143,7 @@ class Session:
         if self.pooling is not None:
             return {"as": "embedding", "pool": self.pooling.pool, "prompt": self.pooling.prompt}
         if self.marker is not None:
-            return {"as": "tokens" if self.task.labels else "mlm"}
+            return {"as": self.marker.kind}
         return {}
 
     def read(self, split: Split, called: str) -> Marked:
@@ -167,7 +167,7 @@ class Session:
     @property
     def head(self) -> Head:
         """The kind of head that the model has for the task."""
-        return OF_TEXTS if self.marker is None else OF_TOKENS
+        return OF_TEXTS if self.marker is None else self.marker.head
 
     @property
     def word_request(self) -> dict[str, str]:

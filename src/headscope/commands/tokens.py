@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from headscope.commands.rows import check_division, chosen_part, majority_note
 from headscope.commands.session import ANY_WORDS, Session, cut_note
 from headscope.commands.settings import HeadSettings
@@ -20,6 +22,7 @@ from headscope.model.model import Model
 from headscope.model.source import find as find_source
 from headscope.model.token_marks import IGNORED, Marker, Masker, WordMarker, most_masked
 from headscope.progress import say_notes
+from headscope.stats.metrics import NO_LABEL
 from headscope.tasks import TASKS, Chosen, find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
@@ -108,7 +111,8 @@ def open_masked(
     limit = min(settings.max_length, loaded.max_length)
     marker = Masker(loaded.tokenizer, settings.seed, most_masked(limit))
     task = replace(task, labels=(), metrics=("token_accuracy",), of_tokens=True)
-    return _session(settings, loaded, task, data, marker, part, None, began, task.guessed)
+    # What was guessed of the texts is a note of theirs already.
+    return _session(settings, loaded, task, data, marker, part, None, began, ())
 
 
 def guess_note(task: str) -> str:
@@ -168,12 +172,11 @@ def _session(
     train = data.train.sample(train_examples, settings.seed)
     validation = chosen_part(data, part, settings.seed).sample(settings.examples, settings.seed)
     encoded = encode(validation, model.tokenizer, min(settings.max_length, model.max_length))
-    unit = "sentences" if isinstance(marker, WordMarker) else "texts"
+    unit = marker.unit
     read = marker.mark(validation, encoded, f"validation {unit}")
-    what = "words" if isinstance(marker, WordMarker) else "masked tokens"
     scored = (
-        f"scored are {read.tokens:,} {what} of {len(read.split)} validation {unit}; tests and "
-        f"intervals take {unit}, which are drawn as wholes",
+        f"scored are {read.tokens:,} {marker.scored} of {len(read.split)} validation {unit}; tests "
+        f"and intervals take {unit}, which are drawn as wholes",
     )
     notes = (*model.notes, *notes, *data.train.notes, *validation.notes, *read.notes, *scored)
     notes += cut_note(encoded, "validation", unit)
@@ -209,12 +212,10 @@ def _renumbered(data: Data, before: tuple[str, ...], after: tuple[str, ...]) -> 
     """The rows with their tags as indices of another list."""
     if before == after:
         return data
-    import numpy as np
-
-    numbers = np.array([*(after.index(label) for label in before), -1])
+    # The last stands for no label, which is -1.
+    numbers = np.array([*(after.index(label) for label in before), NO_LABEL])
 
     def of(split: Split) -> Split:
-        # -1, for no label, is the last.
         return replace(split, labels=numbers[split.labels])
 
     return Data.of(of(data.train), of(data.validation), data.source)

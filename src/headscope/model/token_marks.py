@@ -5,13 +5,14 @@ token itself where it is masked.
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
+from headscope.model.classes import OF_MASKED_TOKENS, OF_TOKENS
 from headscope.model.encoding import Encoded, only
 from headscope.stats.metrics import NO_LABEL
 
@@ -49,10 +50,19 @@ class WordMarker:
     """Marks the first token of every word with the word's label.
 
     Attributes:
+        kind: What `--as` calls it.
+        head: Which kind of head says it.
+        unit: What the examples are called.
+        scored: What is scored of them.
         of_head: For every label of the task its number among the head's outputs.
         classes: For every output of the head the label of the task.
         width: The most words of an example.
     """
+
+    kind: ClassVar = "tokens"
+    head: ClassVar = OF_TOKENS
+    unit: ClassVar = "sentences"
+    scored: ClassVar = "words"
 
     of_head: tuple[int, ...]
     classes: tuple[int, ...]
@@ -68,19 +78,25 @@ class Masker:
     """Masks tokens, whose labels are the tokens themselves.
 
     Attributes:
+        kind: What `--as` calls it.
+        head: Which kind of head says it.
+        unit: What the examples are called.
+        scored: What is scored of them.
+        classes: None, since what counts as the class is whether the head is right.
         tokenizer: The model's.
         seed: Of the draws.
         width: The most tokens of an example that are masked.
     """
 
+    kind: ClassVar = "mlm"
+    head: ClassVar = OF_MASKED_TOKENS
+    unit: ClassVar = "texts"
+    scored: ClassVar = "masked tokens"
+    classes: ClassVar = None
+
     tokenizer: Any
     seed: int
     width: int
-
-    @property
-    def classes(self) -> None:
-        """What counts as the class is whether the head is right."""
-        return None
 
     def mark(self, split: Split, encoded: Encoded, called: str) -> Marked:
         """As `mask_tokens`."""

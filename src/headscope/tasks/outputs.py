@@ -43,9 +43,13 @@ def majority(task: Task, train: Labels, labels: Labels) -> Labels:
         return np.zeros(len(labels))
     if task.is_regression:
         return np.full(len(labels), train.mean())
-    known = train[train != NO_LABEL].astype(np.int64)
-    commonest = np.bincount(known).argmax()
+    commonest = np.bincount(known_labels(task, train).astype(np.int64)).argmax()
     return np.where(labels == NO_LABEL, NO_LABEL, commonest)
+
+
+def known_labels(task: Task, labels: Labels) -> Labels:
+    """Labels or predictions without what fills up the rows of tokens, in one row."""
+    return labels[labels != NO_LABEL] if task.of_tokens else labels
 
 
 def targets(task: Task, labels: Labels, device: torch.device) -> Tensor:

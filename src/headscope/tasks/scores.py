@@ -7,10 +7,10 @@ import numpy as np
 
 from headscope.examples import Labels
 from headscope.stats.means import FEWEST
-from headscope.stats.metrics import METRICS, NO_LABEL
+from headscope.stats.metrics import METRICS
 from headscope.stats.paired import bootstrap, f1_interval, interval, mcnemar, wilson
 from headscope.tasks.base import Task
-from headscope.tasks.outputs import Logits, majority, predictions
+from headscope.tasks.outputs import Logits, known_labels, majority, predictions
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def score_rows_of(
                 n=len(labels),
                 unit="points",
                 majority=baseline,
-                answers=len(np.unique(predicted[predicted != NO_LABEL])),
+                answers=len(np.unique(known_labels(task, predicted))),
                 p_majority=p_majority,
             )
         )

@@ -10,7 +10,7 @@ import polars as pl
 
 from headscope.errors import HeadscopeError, refusing
 from headscope.scratch import in_words
-from headscope.tasks.base import Task
+from headscope.tasks.base import TASKS, Task
 from headscope.tasks.files import Data
 from headscope.tasks.finding import COLUMNS, TREEBANKS, UD, has_split, split_files, where
 from headscope.tasks.own import ALL_GUESSED, VALIDATION, Chosen, divided, division_note
@@ -24,10 +24,13 @@ _SPLITS = (("train",), (*VALIDATION, "testa"))
 
 def is_tagging(name: str) -> bool:
     """Whether a task is named by a treebank, a file of columns, a Parquet file whose rows hold
-    lists of words and of tags, or a folder of such files.
+    lists of words and of tags, or a folder of such files. A registered task never is, whatever
+    else bears its name.
     """
     if name.startswith(UD):
         return True
+    if name in TASKS.names():
+        return False
     with refusing(f"the task {name[:80]!r} cannot be used"):
         path = Path(name).expanduser()
         files = sorted(path.iterdir()) if path.is_dir() else [path]

@@ -13,7 +13,7 @@ from headscope.tasks.own import VALIDATION, Chosen
 from headscope.tasks.tagging import is_split
 
 
-def read_treebank(name: str, chosen: Chosen) -> tuple[Task, Split]:
+def read_treebank(name: str, chosen: Chosen) -> tuple[Task, Path, Split]:
     """The sentences of a file, or of the development file of a folder.
 
     Args:
@@ -21,7 +21,8 @@ def read_treebank(name: str, chosen: Chosen) -> tuple[Task, Split]:
         chosen: Columns that the user named, of which a treebank has none.
 
     Returns:
-        A task without labels and without metrics, and its examples, whose words are the treebank's.
+        A task without labels and without metrics, the file, and its examples, whose words are the
+        treebank's.
 
     Raises:
         HeadscopeError: There is no such file, or it is no CoNLL-U.
@@ -37,15 +38,15 @@ def read_treebank(name: str, chosen: Chosen) -> tuple[Task, Split]:
             f"{path}: one file of {' or '.join(VALIDATION)} sentences is measured "
             f"({' or '.join(TREEBANKS)}), found {found}: name the file itself"
         )
-    corpus = ud.read(files, quiet=True)
-    sentences = corpus.sentences
-    note = f"{files[0].name}: words and their tags are the treebank's"
+    (file,) = files
+    sentences = ud.read([file], quiet=True).sentences
+    note = f"{file.name}: words and their tags are the treebank's"
     task = Task(
         name=path.resolve().name,
         columns=("sentence",),
         labels=(),
         metrics=(),
-        file=files[0],
+        file=file,
         guessed=(note,),
     )
     split = Split(
@@ -55,7 +56,7 @@ def read_treebank(name: str, chosen: Chosen) -> tuple[Task, Split]:
         words=tuple((sentence.words,) for sentence in sentences),
         notes=(note,),
     )
-    return task, split
+    return task, file, split
 
 
 def _is_read(file: Path) -> bool:

@@ -14,8 +14,8 @@ from headscope.examples import Labels
 from headscope.model.encoding import Encoded
 from headscope.model.model import Model
 from headscope.progress import Advance, silent
-from headscope.stats.metrics import NO_LABEL
 from headscope.tasks.base import Task
+from headscope.tasks.outputs import known_labels
 from headscope.training.checkpoint import not_finite
 from headscope.training.objective import Objective
 from headscope.training.recipe import Batches, Recipe, learning_rate
@@ -31,7 +31,7 @@ def check_labels(task: Task, labels: Labels) -> None:
     Raises:
         HeadscopeError: They all have the same label.
     """
-    known = labels[labels != NO_LABEL] if task.of_tokens else labels
+    known = known_labels(task, labels)
     if len(known) and bool((known == known[0]).all()):
         label = f"{known[0]:g}" if task.is_regression else repr(task.labels[int(known[0])])
         raise HeadscopeError(
