@@ -12,7 +12,7 @@ import vl_convert
 import runs
 from headscope.commands.report import report
 from headscope.errors import HeadscopeError
-from headscope.figures import saving
+from headscope.figures import published, saving
 from headscope.figures.catalogue import chart_tables, drawings
 from headscope.figures.heatmaps import effect_map, measure_map
 from headscope.figures.patterns import typical_rows
@@ -291,6 +291,17 @@ def test_the_papers_number_stands_beside_where_there_is_one(run: Path) -> None:
     assert chart_tables(tables, {}, None)["table1"]["paper"].to_list() == [82.3]
     beside = {drawing.figure.name: drawing.beside for drawing in drawings(tables)}
     assert beside["figure5_cosine"].endswith("The paper, on QQP: 0.93 to 0.71.")
+    disabled = runs.disabled([0.0, 1.0], [1.0, 1.0])
+    of_metric = {
+        metric: disabled.with_columns(task=pl.lit("mrpc"), metric=pl.lit(metric))
+        for metric in ("f1", "average_precision")
+    }
+    assert published.best_heads(of_metric["f1"]).endswith("mrpc 87.9 to 89.4.")
+    # The paper's number is of F1: beside another metric it would pass for one of that.
+    assert published.best_heads(of_metric["average_precision"]) == ""
+    on_rte = disabled.with_columns(task=pl.lit("rte"), metric=pl.lit("accuracy"))
+    assert "layer 1 gains 3.2 points" in published.best_layer(on_rte)
+    assert published.best_layer(on_rte.with_columns(metric=pl.lit("roc_auc"))) == ""
     scores = {"scores": runs.scores()}
     assert chart_tables(scores, {}, None)["table1"]["paper"].to_list() == [None]
 

@@ -19,7 +19,7 @@ import polars as pl
 
 import headscope
 from headscope.names import CONFIGURATIONS
-from headscope.reference import reference
+from headscope.reference import paper_score
 from headscope.replication.rows import over_seeds
 from headscope.results.record import read_json
 from pages import PAGES, RUNS, interval, table
@@ -67,7 +67,6 @@ def scores(task: str, init: str) -> pl.DataFrame | None:
 def page() -> None:
     """Write docs/results/table1.md."""
     lines, missing, reached, devices = [], [], [], set()
-    published = reference("scores")
     for task, (init, words) in product(TASKS, CONFIGURATIONS.items()):
         found = scores(task, init)
         seeds = 0 if found is None else found["seed"].n_unique()
@@ -81,8 +80,8 @@ def page() -> None:
                 devices.add(f"torch {record['versions']['torch']}")
         for at, metric in enumerate(found["metric"].unique(maintain_order=True)):
             own = found.filter(metric=metric)
-            told = published[words].get(task, {})
-            paper = told.get("correlation" if metric in ("spearman", "pearson") else metric, "")
+            score = paper_score(words, task, metric)
+            paper = "" if score is None else score
             over = over_seeds(own)
             mean = f"{over[0].value:.1f} ({over[0].low:.1f} to {over[0].high:.1f})" if over else ""
             first = own.to_dicts()[0]

@@ -5,7 +5,7 @@ from statistics import fmean
 import polars as pl
 
 from headscope.names import HETEROGENEOUS
-from headscope.reference import reference
+from headscope.reference import paper_metric, reference
 from headscope.results.numbers import number
 
 
@@ -60,11 +60,14 @@ def cosines(change: pl.DataFrame) -> str:
 
 
 def best_heads(disabled: pl.DataFrame) -> str:
-    """Beside figure 8, the score of every task with the paper's best head disabled."""
+    """Beside figure 8, the score of every task with the paper's best head disabled, in the metric
+    that the paper has it in.
+    """
     paper = reference("disabled_best")
     scores = []
     for task in disabled["task"].drop_nulls().unique(maintain_order=True):
-        if isinstance(paper.get(task), dict):
+        of_task = paper.get(task)
+        if isinstance(of_task, dict) and of_task["metric"] in _metrics(disabled, task):
             scores.append(f"{task} {paper[task]['baseline']} to {paper[task]['best']}")
     if not scores:
         return ""
@@ -72,11 +75,16 @@ def best_heads(disabled: pl.DataFrame) -> str:
 
 
 def best_layer(disabled: pl.DataFrame) -> str:
-    """Beside figure 9, the layer that gains most when it is disabled, on RTE."""
-    if "rte" not in disabled["task"]:
+    """Beside figure 9, the layer that gains most accuracy when it is disabled, on RTE."""
+    if "accuracy" not in _metrics(disabled, "rte"):
         return ""
     paper = reference("disabled_layer")["rte"]
     return f"The paper, on RTE: disabling layer {paper['layer']} gains {paper['gain']} points."
+
+
+def _metrics(disabled: pl.DataFrame, task: str) -> set[str]:
+    """The metrics of a task, as the paper calls them."""
+    return {paper_metric(metric or "") for metric in disabled.filter(task=task)["metric"]}
 
 
 def _here(text: str, numbers: list[str]) -> str:

@@ -7,7 +7,7 @@ import polars as pl
 
 from headscope.figures.style import BLUE, INK, ORANGE, Look, headed, label
 from headscope.names import FINE_TUNED, NO_MAJORITY, UNTRAINED
-from headscope.reference import reference
+from headscope.reference import paper_score
 
 _SHORT = {FINE_TUNED: "fine-tuned", UNTRAINED: "not fine-tuned"}
 _NUMBERS = ("low", "value", "majority", "paper", "high")
@@ -19,11 +19,8 @@ def score_rows(scores: pl.DataFrame) -> pl.DataFrame:
     The paper's are of bert-base-uncased, so comparable with that model alone.
     """
     rows = scores.drop_nulls("value")
-    published = []
-    for configuration, task, metric in rows.select("configuration", "task", "metric").iter_rows():
-        name = "correlation" if metric in ("spearman", "pearson") else metric
-        of_task = reference("scores").get(configuration, {}).get(task, {})
-        published.append(of_task.get(name))
+    keys = rows.select("configuration", "task", "metric").iter_rows()
+    published = [paper_score(*key) for key in keys]
     return rows.with_columns(paper=pl.Series(published, dtype=pl.Float64, strict=False))
 
 

@@ -39,6 +39,26 @@ def reference(name: str) -> dict[str, Any]:
     return table
 
 
+def paper_metric(metric: str) -> str:
+    """What the paper calls a metric.
+
+    >>> paper_metric("spearman"), paper_metric("f1")
+    ('correlation', 'f1')
+    """
+    return "correlation" if metric in ("spearman", "pearson") else metric
+
+
+def paper_score(configuration: str, task: str, metric: str) -> float | None:
+    """A score of table 1; None where the paper has none.
+
+    >>> paper_score("pretrained + fine-tuned", "mrpc", "accuracy")
+    82.3
+    """
+    of_task = reference("scores").get(configuration, {}).get(task, {})
+    score: float | None = of_task.get(paper_metric(metric))
+    return score
+
+
 def claims() -> dict[str, str]:
     """The paper's claims, C1 to C6, in a sentence each."""
     return dict(_all()["claims"])

@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 
 from headscope.commands.ablation import KeptOutputs
 from headscope.errors import HeadscopeError
-from headscope.reference import reference
+from headscope.reference import paper_score
 from headscope.stats import seeds
 from headscope.stats.changes import resampled_changes
 from headscope.stats.paired import Z
@@ -59,11 +59,8 @@ class SeedsDisabledRow:
 
 def with_paper(scores: pl.DataFrame, model: str) -> pl.DataFrame:
     """Table 1: every score beside the paper's, with the difference where the model is the same."""
-    published = reference("scores")
-    paper = []
-    for row in scores.to_dicts():
-        metric = "correlation" if row["metric"] in ("spearman", "pearson") else row["metric"]
-        paper.append(published.get(row["configuration"], {}).get(row["task"], {}).get(metric))
+    keys = scores.select("configuration", "task", "metric").iter_rows()
+    paper = [paper_score(*key) for key in keys]
     same = model.rstrip("/").split("/")[-1] == "bert-base-uncased"
     comparable = "same model" if same else "another model: not comparable"
     beside = scores.with_columns(paper=pl.Series(paper, dtype=pl.Float64))

@@ -56,7 +56,7 @@ class Pruned:
             spread = f"95% {number(self.low, 'points')} to {number(self.high, 'points')}"
         change = number(self.delta, "points", signed=True)
         return (
-            f"{self.metric} {number(self.value, 'points')} in place of "
+            f"{label(self.metric)} {number(self.value, 'points')} in place of "
             f"{number(self.baseline, 'points')} ({change}, {spread}, n = {self.n})"
         )
 
