@@ -81,6 +81,19 @@ def test_a_stop_within_an_import_waits_for_its_end(tmp_path: Path) -> None:
     assert done.read_text() == "whole"
 
 
+def test_a_stop_that_was_lost_is_raised_again() -> None:
+    """Raised within the code that frees an object, an interruption goes no further."""
+    process = begun(
+        "--version",
+        before="import signal, time\nimport headscope.stopping as own\nreal = own.listen\n"
+        "class Freed:\n    def __del__(self):\n        signal.raise_signal(signal.SIGINT)\n"
+        "def listening():\n    told()\n    freed = Freed()\n    del freed\n"
+        "    time.sleep(5)\n    sys.stdout.write('not stopped')\nown.listen = listening",
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err, out) == (stopping.INTERRUPTED, STOPPED, "")
+
+
 def test_a_pipe_that_nobody_reads_ends_without_a_word() -> None:
     for arguments in (["--help"], ["study", "--help"]):
         read, write = os.pipe()

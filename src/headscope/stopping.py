@@ -98,14 +98,28 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 def _stop(code: int, frame: FrameType | None) -> None:
     is_first = not Stop.code
     Stop.code = code
-    # What a library cannot raise further would be written beside the sentence.
-    sys.unraisablehook = lambda _: None
+    sys.unraisablehook = _not_raised
     if is_first and _is_importing(frame) and hasattr(signal, "setitimer"):
-        Stop.is_waiting = True
-        signal.signal(signal.SIGALRM, _look_again)
-        signal.setitimer(signal.ITIMER_REAL, _SOON)
+        _wait()
         return
     _raise()
+
+
+def _not_raised(lost: "sys.UnraisableHookArgs") -> None:
+    """What a library cannot raise further is not written, which would stand beside the sentence.
+
+    An interruption within the code that Python calls as it frees an object is lost there: it is
+    raised again.
+    """
+    if isinstance(lost.exc_value, KeyboardInterrupt) and hasattr(signal, "setitimer"):
+        _wait()
+
+
+def _wait() -> None:
+    """Look again soon whether the interruption can be raised."""
+    Stop.is_waiting = True
+    signal.signal(signal.SIGALRM, _look_again)
+    signal.setitimer(signal.ITIMER_REAL, _SOON)
 
 
 def _look_again(number: int, frame: FrameType | None) -> None:

@@ -55,8 +55,8 @@ def paper_score(configuration: str, task: str, metric: str) -> float | None:
     82.3
     """
     of_task = reference("scores").get(configuration, {}).get(task, {})
-    score: float | None = of_task.get(paper_metric(metric))
-    return score
+    score = of_task.get(paper_metric(metric))
+    return None if score is None else float(score)
 
 
 def claims() -> dict[str, str]:
