@@ -13,6 +13,7 @@ from headscope.commands.annotate import annotate
 from headscope.commands.compare import compare
 from headscope.commands.disable import disable
 from headscope.commands.finetune import finetune
+from headscope.commands.look import look
 from headscope.commands.measure import measure
 from headscope.commands.outcome import Outcome
 from headscope.commands.prune import prune
@@ -42,6 +43,7 @@ for _command in (
     disable,
     prune,
     paper,
+    look,
     annotate,
     report,
 ):

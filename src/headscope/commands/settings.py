@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import ClassVar, TypeVar, get_type_hints
+from typing import Annotated, ClassVar, TypeVar, get_args, get_type_hints
 
 from headscope.commands import options
 from headscope.commands.checks import ArgumentError, Range, checked, located
@@ -40,7 +40,7 @@ RANGES: Mapping[str, Range] = {
     "port": Range(0, 65535),
 }
 """The values that settings may have; None, where a field takes it, stands for no limit."""
-NAMES_OR_FOLDERS = ("model", "before", "after", "task")
+NAMES_OR_FOLDERS = ("model", "beside", "before", "after", "task")
 """Settings that are a name or a path: a Path is taken, and `~` is the home folder."""
 _UNSAID = ("quiet", "overwrite")
 
@@ -54,6 +54,8 @@ class Settings:
     """
 
     command: ClassVar[str] = ""
+    unnamed: ClassVar[str] = ""
+    """The setting that takes what stands on the command line without a name."""
 
     quiet: options.Quiet = False
 
@@ -193,6 +195,7 @@ def check_either(task: str | None, text: Path | None, of_task: Mapping[str, obje
 S = TypeVar("S", bound=Settings)
 
 FIRST = (
+    "texts",
     "model",
     "before",
     "after",
@@ -230,6 +233,9 @@ def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..
     def decorate(function: Callable[[S], Outcome]) -> Callable[..., Outcome]:
         @wraps(function)
         def called(*unnamed: object, **given: object) -> Outcome:
+            if settings.unnamed and unnamed:
+                given = {settings.unnamed: unnamed, **given}
+                unnamed = ()
             check_names(function.__name__, settings, unnamed, given)
             asked = {name: _checked(settings, name, value) for name, value in given.items()}
             return function(settings(**asked))  # type: ignore[arg-type]
@@ -240,9 +246,14 @@ def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..
         written = get_type_hints(settings, include_extras=True)
         parameters = arguments(settings)
         hints = {name: options.as_written(written[name]) for name in parameters}
+        if settings.unnamed:
+            hints[settings.unnamed] = _of_one(written[settings.unnamed])
         called.__annotations__ = {**hints, "return": Outcome}
         called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [_parameter(field, hints[name]) for name, field in parameters.items()],
+            [
+                _parameter(field, hints[name], is_unnamed=name == settings.unnamed)
+                for name, field in parameters.items()
+            ],
             return_annotation=Outcome,
         )
         return called
@@ -268,7 +279,16 @@ def flag(name: str) -> str:
     return "--as" if name == "kind" else "--" + name.replace("_", "-")
 
 
-def _parameter(field: "Field[object]", hint: object) -> inspect.Parameter:
+def _of_one(hint: object) -> object:
+    """The type of one of the texts of a tuple, with its help text."""
+    return Annotated[str, *get_args(hint)[1:]]
+
+
+def _parameter(
+    field: "Field[object]", hint: object, *, is_unnamed: bool = False
+) -> inspect.Parameter:
+    if is_unnamed:
+        return inspect.Parameter(field.name, inspect.Parameter.VAR_POSITIONAL, annotation=hint)
     default = inspect.Parameter.empty if field.default is MISSING else field.default
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(field.name, kind, default=default, annotation=hint)

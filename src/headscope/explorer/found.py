@@ -1,0 +1,78 @@
+"""Sets of heads that a run has found, to be switched off on the page."""
+
+from pathlib import Path
+
+import polars as pl
+
+from headscope.axes import Head, HeadSet, all_heads, head_set
+from headscope.errors import HeadscopeError
+from headscope.explorer.pages import HeadsFound
+from headscope.figures.style import label
+from headscope.names import SIGNIFICANT
+from headscope.results.saved import SavedRun, open_run
+
+SHARES = (0.25, 0.5, 0.75)
+"""The shares of the heads that are removed in the sets of a path, beside the recommended one."""
+
+
+def heads_found(folder: Path) -> list[HeadsFound]:
+    """The sets of heads that a run removes, or whose effects on the score are significant.
+
+    Args:
+        folder: The folder of a run of `prune`, `disable` or `study`.
+
+    Raises:
+        HeadscopeError: It holds no run, or one that has neither a path of pruning nor effects of
+            heads.
+    """
+    run = open_run(folder)
+    if not {"pruned", "disabled"} & set(run.tables):
+        raise HeadscopeError(
+            f"{folder} holds no heads that a run found: name a run of headscope prune, disable or "
+            "study"
+        )
+    found = []
+    if "pruned" in run.tables:
+        found += _removed(run)
+    if "disabled" in run.tables:
+        found += _significant(run.tables["disabled"])
+    return found
+
+
+def _removed(run: SavedRun) -> list[HeadsFound]:
+    """What the path of pruning removes: the recommended set, and some sizes."""
+    every = frozenset(all_heads(run.record.model.layers, run.record.model.heads))
+    rows = run.tables["pruned"].unique("removed", keep="first", maintain_order=True)
+    sizes = [round(share * len(every)) for share in SHARES]
+    recommended = rows.filter(pl.col("chosen"))
+    others = rows.filter(pl.col("removed").is_in(sizes), ~pl.col("chosen")).sort("removed")
+    titled = {", which the run recommends": recommended, "": others}
+    return [
+        _named(f"the {row['removed']} heads that go together best{said}", every - _kept(row))
+        for said, of_kind in titled.items()
+        for row in of_kind.iter_rows(named=True)
+        if row["removed"]
+    ]
+
+
+def _kept(row: dict[str, str]) -> HeadSet:
+    return head_set(row["heads"]) if row["heads"] else frozenset()
+
+
+def _significant(disabled: pl.DataFrame) -> list[HeadsFound]:
+    """The heads whose removal alone lowers the score, and those whose removal raises it."""
+    rows = disabled.drop_nulls(["layer", "head", "delta", "p_corrected"])
+    rows = rows.filter(pl.col("p_corrected") < SIGNIFICANT)
+    found = []
+    for (metric,), of_metric in rows.group_by("metric", maintain_order=True):
+        for verb, changed in (("lower", pl.col("delta") < 0), ("raise", pl.col("delta") > 0)):
+            places = of_metric.filter(changed).select("layer", "head").unique()
+            heads = frozenset(Head(*place) for place in places.iter_rows())
+            if heads:
+                title = f"the {len(heads)} heads that {verb} {label(str(metric))} when disabled"
+                found.append(_named(f"{title} alone", heads))
+    return found
+
+
+def _named(title: str, heads: HeadSet) -> HeadsFound:
+    return HeadsFound(title, [str(head) for head in sorted(heads)])
