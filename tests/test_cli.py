@@ -11,7 +11,18 @@ import pytest
 
 from headscope import cli
 
-HEAVY = ("torch", "transformers", "polars", "altair", "scipy", "sklearn", "numpy", "rich.progress")
+HEAVY = (
+    "torch",
+    "transformers",
+    "polars",
+    "altair",
+    "scipy",
+    "sklearn",
+    "numpy",
+    "rich.progress",
+    "starlette",
+    "uvicorn",
+)
 
 
 def loaded_after(code: str) -> list[str]:
