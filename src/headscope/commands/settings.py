@@ -237,8 +237,7 @@ def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..
                 given = {settings.unnamed: unnamed, **given}
                 unnamed = ()
             check_names(function.__name__, settings, unnamed, given)
-            asked = {name: _checked(settings, name, value) for name, value in given.items()}
-            return function(settings(**asked))  # type: ignore[arg-type]
+            return function(made(settings, given))
 
         called.settings = settings  # type: ignore[attr-defined]
         # Without `__wrapped__`, which `inspect` would follow to the function of one argument.
@@ -259,6 +258,16 @@ def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..
         return called
 
     return decorate
+
+
+def made(settings: type[S], given: Mapping[str, object]) -> S:
+    """Settings from what was given, in the types of their fields.
+
+    Raises:
+        ArgumentError: A value is of another type, or out of its range.
+    """
+    asked = {name: _checked(settings, name, value) for name, value in given.items()}
+    return settings(**asked)  # type: ignore[arg-type]
 
 
 def arguments(settings: type[Settings]) -> dict[str, "Field[object]"]:

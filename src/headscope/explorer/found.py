@@ -69,8 +69,10 @@ def _significant(disabled: pl.DataFrame) -> list[HeadsFound]:
             places = of_metric.filter(changed).select("layer", "head").unique()
             heads = frozenset(Head(*place) for place in places.iter_rows())
             if heads:
-                title = f"the {len(heads)} heads that {verb} {label(str(metric))} when disabled"
-                found.append(_named(f"{title} alone", heads))
+                what = "head that" if len(heads) == 1 else f"{len(heads)} heads that"
+                forms = f"{verb}s" if len(heads) == 1 else verb
+                title = f"the {what} {forms} {label(str(metric))} when disabled alone"
+                found.append(_named(title, heads))
     return found
 
 

@@ -1,18 +1,25 @@
 """The page of a text in memory: what heads attend to, and what a model says without them."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headscope.commands.given import HeadsLike, ModelLike, asked_of, heads_spec
 from headscope.commands.look import Looking, begins, opened
+from headscope.commands.settings import made
 from headscope.errors import HeadscopeError
 from headscope.explorer.looked import Looked
+
+if TYPE_CHECKING:
+    Text = str
+else:
+    # What is no text is answered in a sentence, not by who checks types at run time.
+    Text = object
 
 
 def look(
     model: ModelLike,
-    text: str,
-    second: str | None = None,
+    text: Text,
+    second: Text | None = None,
     *,
     beside: ModelLike | None = None,
     kind: str | None = None,
@@ -63,20 +70,23 @@ def look(
     for given_text in texts:
         if not isinstance(given_text, str):
             raise HeadscopeError(f"a text must be a text, got {given_text!r:.60}")
-    asked = Looking(
-        texts=texts,
-        model=path,  # type: ignore[arg-type]
-        beside=other,  # type: ignore[arg-type]
-        kind=kind,  # type: ignore[arg-type]
-        pool=pool,  # type: ignore[arg-type]
-        prompt=prompt,
-        head=heads_spec(head),  # type: ignore[arg-type]
-        off=heads_spec(off),  # type: ignore[arg-type]
-        mode=mode,  # type: ignore[arg-type]
-        run=None if run is None else Path(run),
-        words=words,
-        language=language,
-        quiet=True,
+    asked = made(
+        Looking,
+        {
+            "texts": texts,
+            "model": path,
+            "beside": other,
+            "kind": kind,
+            "pool": pool,
+            "prompt": prompt,
+            "head": heads_spec(head),
+            "off": heads_spec(off),
+            "mode": mode,
+            "run": run,
+            "words": words,
+            "language": language,
+            "quiet": True,
+        },
     )
     models = opened(asked)
     return Looked(models, begins(asked, models))

@@ -54,14 +54,13 @@ function mountLook(start) {
   function readAddress() {
     const values = new URLSearchParams(location.hash.slice(1));
     const own = values.get("first") !== null;
-    const model = values.get("model");
-    if (own && model !== start.models.join(" "))
-      fail(new Error(`the link is of ${model}: start headscope look with it to see the same`));
     first.value = (own && source.isLive ? values.get("first") : start.first) ?? "";
     second.value = (own && source.isLive ? values.get("second") : start.second) ?? "";
     const heads = (own ? values.get("heads") : start.heads) ?? "";
     switches.set(heads.split(",").filter(Boolean), values.get("mode") ?? start.mode);
-    return { head: (own && values.get("head")) || start.head };
+    const isOfOthers = own && values.get("model") !== start.models.join(" ");
+    const head = (own && values.get("head")) || start.head;
+    return { head, isOfOthers, model: values.get("model") };
   }
 
   // ---- the sections
@@ -189,8 +188,10 @@ function mountLook(start) {
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const { events } of views) events.dispatchEvent(new Event("scheme"));
   });
-  const { head } = readAddress();
-  if (first.value.trim()) show(head);
+  const { head, isOfOthers, model } = readAddress();
+  if (isOfOthers)
+    fail(new Error(`the link is of ${model}: start headscope look with it to see the same`));
+  else if (first.value.trim()) show(head);
 }
 
 /**
