@@ -432,6 +432,17 @@ def test_the_command_ends_in_a_sentence(
     assert not page.exists()
 
 
+def test_a_head_that_is_not_in_the_file_says_nothing(tmp_path: Path) -> None:
+    """An embedder may name the class that it was pre-trained as, whose head its file lacks."""
+    folder = families.make_encoder("bert", tmp_path / "bare")
+    config = json.loads((folder / "config.json").read_text())
+    for named_class, kind in (("BertForMaskedLM", "mlm"), ("BertForTokenClassification", "tokens")):
+        (folder / "config.json").write_text(json.dumps({**config, "architectures": [named_class]}))
+        assert viewed_of(folder).kind == "vectors"
+        with pytest.raises(HeadscopeError, match="has no weights of a"):
+            viewed_of(folder, kind=kind)
+
+
 def test_a_tagger_reads_one_text(tmp_path: Path) -> None:
     folder = folder_of("bert", tmp_path, AutoModelForTokenClassification, **named(TAGS))
     with pytest.raises(HeadscopeError, match="every word of one text"):

@@ -9,7 +9,7 @@ from headscope.errors import HeadscopeError
 from headscope.explorer.pages import HeadsFound
 from headscope.figures.style import label
 from headscope.names import SIGNIFICANT
-from headscope.results.saved import SavedRun, open_run
+from headscope.results.saved import open_run
 
 SHARES = (0.25, 0.5, 0.75)
 """The shares of the heads that are removed in the sets of a path, beside the recommended one."""
@@ -33,30 +33,32 @@ def heads_found(folder: Path) -> list[HeadsFound]:
         )
     found = []
     if "pruned" in run.tables:
-        found += _removed(run)
+        every = all_heads(run.record.model.layers, run.record.model.heads)
+        found += _removed(run.tables["pruned"], frozenset(every))
     if "disabled" in run.tables:
         found += _significant(run.tables["disabled"])
     return found
 
 
-def _removed(run: SavedRun) -> list[HeadsFound]:
-    """What the path of pruning removes: the recommended set, and some sizes."""
-    every = frozenset(all_heads(run.record.model.layers, run.record.model.heads))
-    rows = run.tables["pruned"].unique("removed", keep="first", maintain_order=True)
+def _removed(pruned: pl.DataFrame, every: HeadSet) -> list[HeadsFound]:
+    """What the path of pruning removes of all heads: the recommended set, and some sizes."""
+    rows = pruned.unique("removed", keep="first", maintain_order=True)
     sizes = [round(share * len(every)) for share in SHARES]
     recommended = rows.filter(pl.col("chosen"))
     others = rows.filter(pl.col("removed").is_in(sizes), ~pl.col("chosen")).sort("removed")
     titled = {", which the run recommends": recommended, "": others}
     return [
-        _named(f"the {row['removed']} heads that go together best{said}", every - _kept(row))
+        _named(
+            f"the {row['removed']} heads that go together best{said}", every - _kept(row["heads"])
+        )
         for said, of_kind in titled.items()
         for row in of_kind.iter_rows(named=True)
         if row["removed"]
     ]
 
 
-def _kept(row: dict[str, str]) -> HeadSet:
-    return head_set(row["heads"]) if row["heads"] else frozenset()
+def _kept(names: str) -> HeadSet:
+    return head_set(names) if names else frozenset()
 
 
 def _significant(disabled: pl.DataFrame) -> list[HeadsFound]:

@@ -14,7 +14,7 @@ from headscope.model.example_maps import WHOLE
 from headscope.model.heads import claims
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.pooling import pooling_of
+from headscope.model.pooling import pooling_of, says_pooling
 from headscope.model.reduced_files import is_reduced
 from headscope.model.source import find
 
@@ -71,6 +71,13 @@ def open_viewed(name: str, wanted: Wanted, words_of: WordsOf) -> Viewed:
             "--pool and --prompt are of embeddings, and a head is looked at: add --as embedding"
         )
     model = load(name, head=head)
+    if not model.trained_head:
+        if wanted.kind is None:
+            return _vectors(name, wanted, words_of)
+        raise HeadscopeError(
+            f"the file of {name} has no weights of a {head.called} (--as {wanted.kind}), though "
+            "its config.json names one: leave --as out to look at its vectors"
+        )
     kind, outputs = _said(model, head)
     return Viewed(model, kind, outputs, words_of, notes=model.notes)
 
@@ -91,7 +98,11 @@ def _head(name: str, config: PretrainedConfig, wanted: Wanted) -> Head | None:
                 "model that has one"
             )
         return head
-    return next((head for head in HEADS.values() if claims(config, head)), None)
+    there = [kind for kind, head in HEADS.items() if claims(config, head)]
+    # Embedders keep the name of the class that they were pre-trained as, without its head.
+    if not there or (there[0] == "mlm" and says_pooling(find(name))):
+        return None
+    return HEADS[there[0]]
 
 
 def _said(model: Model, head: Head) -> tuple[Kind, list[str]]:
