@@ -329,7 +329,9 @@ def test_what_is_no_http_is_refused_like_anything_else(page: LocalServer, sent: 
     assert ask(page, "/echo", {})[0] == 200
 
 
-def test_what_breaks_off_or_goes_wrong_midway_ends_quietly(page: LocalServer, slow: Slow) -> None:
+def test_what_breaks_off_or_goes_wrong_midway_ends_quietly(
+    page: LocalServer, slow: Slow, caplog: pytest.LogCaptureFixture
+) -> None:
     breaking = [
         head(page, "Content-Length: 10") + b"{",
         head(page, "Transfer-Encoding: chunked") + b"not a length\r\n",
@@ -344,6 +346,7 @@ def test_what_breaks_off_or_goes_wrong_midway_ends_quietly(page: LocalServer, sl
             time.sleep(0.05)
     slow.go.set()
     assert ask(page, "/echo", {})[0] == 200
+    assert [record for record in caplog.records if record.levelname != "WARNING"] == []
 
 
 # ---- how long it waits

@@ -71,7 +71,6 @@ class BoundedConnection(H11Protocol):
         """Refuse what is no request of HTTP; cut it off where an answer has begun."""
         del msg
         if self.cycle is not None:
-            self.cycle.disconnected = True
             self.transport.abort()
             return
         headers = [
