@@ -27,7 +27,7 @@ from headscope.reporting.payload import embedded
 from headscope.reporting.reading import part, short, text
 from headscope.reporting.sections import Section, sections_of
 from headscope.reporting.side_by_side import gathered, line
-from headscope.results.numbers import number, p_value
+from headscope.results.numbers import number, p_value, with_minus
 
 _PAGE = Path(__file__).parent / "page"
 _SHARED = Path(__file__).parents[1] / "page"
@@ -39,6 +39,8 @@ _SCRIPTS = {
     ),
 }
 """The files of the page's script by folder, in their order; `main.js` starts the page."""
+_LONG = 260
+"""Of a finding with more characters the first sentence is shown, and the rest on demand."""
 _STYLES = {_SHARED: ("colours.css",), _PAGE: ("page.css", "section.css", "atlas.css", "maps.css")}
 
 
@@ -144,6 +146,13 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}%"
 
 
+def _sentences(said: str) -> list[str]:
+    """A long text in its first sentence and the rest; a short one whole."""
+    if len(said) <= _LONG:
+        return [said]
+    return re.split(r"(?<=[.]) (?=[A-Z])", said, maxsplit=1)
+
+
 def _grouped(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
@@ -168,6 +177,8 @@ def _environment() -> jinja2.Environment:
         "percent": _percent,
         "grouped": _grouped,
         "json": _json,
+        "minus": with_minus,
+        "sentences": _sentences,
         "trusted": Markup,  # the files of this folder, never data
     }
     return environment
