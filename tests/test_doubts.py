@@ -42,7 +42,7 @@ def scores(**changed: Any) -> pl.DataFrame:
         ({"value": 88.3}, ""),
         ({"p_majority": None}, ""),
         ({"configuration": UNTRAINED}, ""),
-        ({"metric": "spearman", "value": -30.0, "high": -3.0, "p_majority": None}, "spearman of -30.0 is below 0"),
+        ({"metric": "spearman", "value": -30.0, "high": -3.0, "p_majority": None}, "Spearman's rho of −30.0 is below 0"),
         ({"metric": "spearman", "value": -3.0, "high": 3.0, "p_majority": None}, ""),
         ({"metric": "f1", "value": 10.0, "p_majority": None}, ""),
     ],

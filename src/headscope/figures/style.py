@@ -12,6 +12,7 @@ import polars as pl
 
 from headscope.errors import HeadscopeError
 from headscope.names import BLOCK, DIAGONAL, HETEROGENEOUS, SIGNIFICANT, VERTICAL, VERTICAL_DIAGONAL
+from headscope.stats.metrics import METRICS
 
 ORANGE, WHITE, BLUE = "#d95f02", "#ffffff", "#1f6fb5"
 LOSS, NONE, GAIN = ORANGE, WHITE, BLUE
@@ -94,11 +95,7 @@ def styled(chart: Any, look: Look = SCREEN) -> Any:
 
 
 _LABELS = {
-    "f1": "F1",
-    "token_accuracy": "accuracy of tokens",
-    "entity_f1": "F1 of entities",
-    "average_precision": "average precision",
-    "roc_auc": "ROC AUC",
+    **{name: metric.title for name, metric in METRICS.items()},
     "entropy": "Entropy",
     "distance": "Attention distance",
     "attention_to_cls": "Attention to [CLS]",

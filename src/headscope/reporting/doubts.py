@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from headscope.figures.style import label
 from headscope.names import SIGNIFICANT, UNTRAINED
 from headscope.reporting.estimates import p_text
+from headscope.results.numbers import number
 
 CORRELATIONS = ("spearman", "pearson", "matthews")
 """Metrics that are 0 for a model that knows nothing."""
 RANKINGS = ("average_precision", "roc_auc")
 """Metrics of the cosines of two classes of pairs."""
+OF_NUMBERS = ("spearman", "pearson")
+"""Metrics of numbers, which have no class that is the most frequent: 0 is no correlation."""
 _COLUMNS = ("metric", "value", "high", "n", "majority", "answers", "p_majority")
 _WHY = (
     "its classes may be numbered in another order than the task's, or it was trained on another "
@@ -56,7 +60,8 @@ def below_baseline(scores: pl.DataFrame) -> str:
     for score in _of_trained(scores):
         if baseline := _missed_baseline(score):
             why = _WHY_PAIRS if score.metric in RANKINGS else _WHY
-            return f"The model's {score.metric} of {score.value:.1f} is below {baseline}: {why}."
+            scored = f"{label(score.metric)} of {number(score.value, 'points')}"
+            return f"The model's {scored} is below {baseline}: {why}."
     return ""
 
 

@@ -1,7 +1,7 @@
 """What disabling one head, or one layer, changes, in sentences."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -30,6 +30,9 @@ class Family:
     kind: str
     """"head" or "layer"."""
     metric: str
+    """As a reader sees it."""
+    metric_name: str
+    """As the tables have it."""
     mode: str
     """` (mode zero)`, or an empty text where there is one mode."""
     effects: tuple[Effect, ...]
@@ -65,15 +68,16 @@ def effect_findings(tables: Tables) -> Iterator[Finding]:
         # A table of version 0.1.0 names no sets.
         rows = selection.drop_nulls("significant").select("metric", "sets").rows()
         judged = {(label(metric), sets) for metric, sets in rows}
-    for family in _families(tables["disabled"]):
+    for family in families(tables["disabled"]):
         together = (family.metric, len(family.effects)) in judged
         tested = [effect for effect in family.effects if effect.p is not None]
         if not tested:
-            yield _untested(family)
+            yield replace(_untested(family), metric=family.metric_name)
             continue
         for direction in _DIRECTIONS:
             if direction.sign < 0 or not together:
-                yield _tested(family, tested, direction)
+                finding = _tested(family, tested, direction)
+                yield replace(finding, metric=family.metric_name)
 
 
 def unchanged_findings(disabled: pl.DataFrame) -> Iterator[Finding]:
@@ -87,7 +91,8 @@ def unchanged_findings(disabled: pl.DataFrame) -> Iterator[Finding]:
         yield Finding(text, "caution")
 
 
-def _families(disabled: pl.DataFrame) -> Iterator[Family]:
+def families(disabled: pl.DataFrame) -> Iterator[Family]:
+    """Heads that were disabled one at a time, by metric and mode, and layers after them."""
     known = disabled.drop_nulls(["delta", "layer"])
     is_layer = pl.col("head").is_null()
     for kind, rows in (("head", known.filter(~is_layer)), ("layer", known.filter(is_layer))):
@@ -95,7 +100,7 @@ def _families(disabled: pl.DataFrame) -> Iterator[Family]:
         for group in rows.partition_by("metric", "mode", maintain_order=True):
             metric, mode = group.select("metric", "mode").row(0)
             named = f" (mode {mode})" if modes > 1 else ""
-            yield Family(kind, label(metric), named, _effects(group))
+            yield Family(kind, label(metric), metric, named, _effects(group))
 
 
 def _effects(rows: pl.DataFrame) -> tuple[Effect, ...]:

@@ -56,11 +56,16 @@ class Finding:
     low: float | None = None
     high: float | None = None
     unit: str = ""
+    metric: str = ""
+    """The metric that it is about, by its name in the tables; empty where it is about none."""
+    topic: str = ""
+    """What it is about: a heading of the page."""
 
     @classmethod
-    def about(cls, estimate: Estimate, text: str, verdict: str) -> "Finding":
+    def about(cls, estimate: Estimate, text: str, verdict: str, metric: str = "") -> "Finding":
         """A sentence about an estimate."""
-        return cls(text, verdict, estimate.value, estimate.low, estimate.high, estimate.unit)
+        numbers = (estimate.value, estimate.low, estimate.high, estimate.unit)
+        return cls(text, verdict, *numbers, metric)
 
 
 def p_text(p: float | None) -> str:

@@ -5,17 +5,18 @@ holds.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import polars as pl
 
 from headscope.figures.style import label
 from headscope.names import FINE_TUNED, HETEROGENEOUS, NO_MAJORITY, UNTRAINED, VERTICAL
-from headscope.reporting.doubts import RANKINGS, below_baseline, one_answer
+from headscope.reporting.doubts import OF_NUMBERS, RANKINGS, below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
 from headscope.reporting.estimates import Finding, estimates, is_significant, p_text
 from headscope.reporting.pruning import pruning_findings
 from headscope.reporting.together import interaction_findings, many_findings, shapley_findings
-from headscope.results.numbers import number
+from headscope.results.numbers import number, with_minus
 from headscope.results.tables import Tables
 from headscope.stats.proxies import LAYER, WITHIN
 
@@ -36,13 +37,13 @@ def findings(tables: Tables) -> list[Finding]:
     unsaid: tuple[str, ...] = ()
     if "scores" in tables:
         if same := one_answer(tables["scores"]):
-            said.append(Finding(same, "not tested"))
+            said.append(Finding(same, "not tested", topic=SCORE))
             unsaid = _OF_ANSWERS
         if low := below_baseline(tables["scores"]):
-            said.append(Finding(low, "in doubt"))
-    for name, sentences in _SENTENCES:
+            said.append(Finding(low, "in doubt", topic=SCORE))
+    for name, topic, sentences in _SENTENCES:
         if name in tables and name not in unsaid:
-            said += sentences(tables)
+            said += [replace(finding, topic=topic) for finding in sentences(tables)]
     return said
 
 
@@ -73,7 +74,9 @@ def _score(rows: pl.DataFrame) -> Finding:
     else:
         runs.sort(key=lambda run: run.value)
         text += f" lies between {runs[0]} and {runs[-1]} over {len(runs)} runs"
-    if majority is not None:
+    if metric in OF_NUMBERS:
+        text += "; 0 is no correlation"
+    elif majority is not None:
         baseline = number(majority, first.unit)
         gives = "always answering the majority class gives"
         if metric in RANKINGS:
@@ -83,8 +86,8 @@ def _score(rows: pl.DataFrame) -> Finding:
         text += f"; {NO_MAJORITY}"
     verdict = _beside_majority(rows)
     if len(runs) == 1:
-        return Finding.about(first, f"{text}.", verdict)
-    return Finding(f"{text}.", verdict)
+        return Finding.about(first, f"{text}.", verdict, metric)
+    return Finding(f"{text}.", verdict, metric=metric)
 
 
 def _subject(configuration: str, metric: str) -> str:
@@ -99,7 +102,11 @@ def _beside_majority(rows: pl.DataFrame) -> str:
     if rows["majority"][0] is None:
         return "no baseline"
     every = " every time" if rows.height > 1 else ""
-    guess = "equal cosines" if rows["metric"][0] in RANKINGS else "the majority class"
+    guess = "the majority class"
+    if rows["metric"][0] in RANKINGS:
+        guess = "equal cosines"
+    if rows["metric"][0] in OF_NUMBERS:
+        guess = "no correlation"
     if (rows["low"] > rows["majority"]).all(ignore_nulls=False):
         return f"above {guess}{every}"
     if (rows["high"] < rows["majority"]).all(ignore_nulls=False):
@@ -111,10 +118,12 @@ def _beside_majority(rows: pl.DataFrame) -> str:
 
 def _selections(selection: pl.DataFrame) -> Iterator[Finding]:
     """Which sets gain, in the sentences that the table holds."""
-    for text, verdict, significant in selection.select("text", "verdict", "significant").rows():
+    rows = selection.select("text", "verdict", "significant", "metric").iter_rows()
+    for text, verdict, significant, metric in rows:
         # A table of version 0.1.0 has no such column.
         doubt = _EARLIER if significant is None else ""
-        yield Finding(text + doubt, f"gain {verdict or 'not tested'}")
+        told = with_minus(text + doubt)
+        yield Finding(told, f"gain {verdict or 'not tested'}", metric=metric or "")
 
 
 def _proxies(predictors: pl.DataFrame) -> Iterator[Finding]:
@@ -130,7 +139,7 @@ def _proxies(predictors: pl.DataFrame) -> Iterator[Finding]:
     first = rows.head(1)
     correlation = estimates(first)[0]
     measure, p = first.select("measure", "p_corrected").row(0)
-    best = f"{label(measure)} correlates best, {correlation.value:+.2f}"
+    best = f"{label(measure)} correlates best, {number(correlation.value, signed=True)}"
     if correlation.unit != WITHIN:
         text = (
             f"Of {rows.height} importance proxies {best} over all heads; whether any tells more "
@@ -257,29 +266,35 @@ _EARLIER = (
 )
 
 
+SCORE, SINGLE, TOGETHER, PRUNING = "Score", "Single heads", "Heads together", "Pruning"
+PROXIES, RELATIONS, PATTERNS = "Importance proxies", "Relations", "Patterns"
+TUNING, ATTENTION = "Fine-tuning", "Attention"
+"""What findings are about."""
+
+
 def _from(
-    name: str, sentences: Callable[[pl.DataFrame], Iterator[Finding]]
-) -> tuple[str, Callable[[Tables], Iterator[Finding]]]:
+    name: str, topic: str, sentences: Callable[[pl.DataFrame], Iterator[Finding]]
+) -> tuple[str, str, Callable[[Tables], Iterator[Finding]]]:
     """Sentences that read one table."""
-    return name, lambda tables: sentences(tables[name])
+    return name, topic, lambda tables: sentences(tables[name])
 
 
 _SENTENCES = (
-    _from("scores", _tuned_scores),
-    ("disabled", effect_findings),
-    _from("disabled", unchanged_findings),
-    _from("selection", _selections),
-    _from("together", many_findings),
-    _from("interactions", interaction_findings),
-    _from("shapley", shapley_findings),
-    _from("pruned", pruning_findings),
-    _from("predictors", _proxies),
-    _from("relations_best", _relations),
-    _from("span_heads", _spans),
-    _from("patterns", _patterns),
-    _from("last_layers", _last_layers),
-    _from("heads", _extremes),
-    _from("scores", _other_scores),
+    _from("scores", SCORE, _tuned_scores),
+    ("disabled", SINGLE, effect_findings),
+    _from("disabled", SINGLE, unchanged_findings),
+    _from("selection", SINGLE, _selections),
+    _from("together", TOGETHER, many_findings),
+    _from("interactions", TOGETHER, interaction_findings),
+    _from("shapley", TOGETHER, shapley_findings),
+    _from("pruned", PRUNING, pruning_findings),
+    _from("predictors", PROXIES, _proxies),
+    _from("relations_best", RELATIONS, _relations),
+    _from("span_heads", RELATIONS, _spans),
+    _from("patterns", PATTERNS, _patterns),
+    _from("last_layers", TUNING, _last_layers),
+    _from("heads", ATTENTION, _extremes),
+    _from("scores", SCORE, _other_scores),
 )
 """What the findings are drawn from, in their order."""
 _OF_ANSWERS = ("disabled", "selection", "together", "interactions", "shapley", "predictors")

@@ -4,6 +4,7 @@ share.
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from markupsafe import Markup
 from headscope.figures.style import label
 from headscope.reporting.payload import embedded
 from headscope.reporting.reading import text
-from headscope.results.numbers import number, p_value
+from headscope.results.numbers import number, p_value, with_minus
 
 PAGE = Path(__file__).parent / "page"
 SHARED = Path(__file__).parents[1] / "page"
+_LONG = 260
+"""Of a finding with more characters the first sentence is shown, and the rest on demand."""
 Files = Mapping[Path, Sequence[str]]
 """Names of files by folder, in the order in which they are joined."""
 
@@ -72,6 +75,8 @@ def environment(*folders: Path) -> jinja2.Environment:
         "percent": _percent,
         "grouped": _grouped,
         "json": _json,
+        "minus": with_minus,
+        "sentences": _sentences,
         "trusted": Markup,  # the files of the package, never data
     }
     return made
@@ -79,6 +84,13 @@ def environment(*folders: Path) -> jinja2.Environment:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}%"
+
+
+def _sentences(said: str) -> list[str]:
+    """A long text in its first sentence and the rest; a short one whole."""
+    if len(said) <= _LONG:
+        return [said]
+    return re.split(r"(?<=[.]) (?=[A-Z])", said, maxsplit=1)
 
 
 def _grouped(value: int | None) -> str:

@@ -136,7 +136,7 @@ def _none(table: pl.DataFrame) -> str:
         return "no set of heads is recommended"
     single = singles[0]
     return (
-        f"no head can go without a fall of {single.metric} by more than "
+        f"no head can go without a fall of {label(single.metric)} by more than "
         f"{number(single.margin, 'points')} points on the training examples by which the size is "
         f"chosen; on {single.n} validation examples the cheapest head changes it by "
         f"{number(single.delta, 'points', signed=True)}"

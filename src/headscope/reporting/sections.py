@@ -10,14 +10,16 @@ import polars as pl
 from headscope.figures.catalogue import Drawing, chart_tables, drawings
 from headscope.figures.thumbnails import Typical, typical
 from headscope.reporting.estimates import Estimate, Finding, estimates
-from headscope.reporting.findings import findings
+from headscope.reporting.findings import SCORE, SINGLE, findings
 from headscope.reporting.images import Image, image
 from headscope.reporting.packing import LEVELS, PackedMap
 from headscope.reporting.payload import Payload, payload
 from headscope.reporting.pruning import pruning_findings, search_sentences
 from headscope.reporting.reading import Run, examples_of, joined, part, read, text, titled
+from headscope.reporting.scores import ShownScores, shown_scores
 from headscope.reporting.shortening import ShownMaps, shown_maps
 from headscope.reporting.side_by_side import tasks_of
+from headscope.reporting.takeaway import takeaway
 from headscope.reporting.together import adding_up
 from headscope.results.tables import Tables
 from headscope.stats.proxies import LAYER, WITHIN
@@ -98,6 +100,47 @@ class Section:
     def findings(self) -> list[Finding]:
         """What the tables show, in sentences."""
         return findings(self.run.tables)
+
+    @cached_property
+    def takeaway(self) -> str:
+        """What the tables show first of all, in a sentence."""
+        return takeaway(self.run.tables)
+
+    @cached_property
+    def headline(self) -> str:
+        """The metric that the page speaks of; the others are folded away. Empty without one."""
+        for name in ("scores", "disabled"):
+            if name in self.run.tables:
+                metrics = self.run.tables[name]["metric"].drop_nulls()
+                return str(metrics[0]) if metrics.len() else ""
+        return ""
+
+    def about(self, topic: str) -> list[Finding]:
+        """What is said of a topic, of the headline metric or of none; without the takeaway."""
+        return [finding for finding in self._of(topic) if self._is_headline(finding)]
+
+    @cached_property
+    def of_other_metrics(self) -> list[Finding]:
+        """What is said of single heads in other metrics than the headline."""
+        return [finding for finding in self._of(SINGLE) if not self._is_headline(finding)]
+
+    def _is_headline(self, finding: Finding) -> bool:
+        return finding.metric in ("", self.headline)
+
+    def _of(self, topic: str) -> list[Finding]:
+        said = [finding for finding in self.findings if finding.topic == topic]
+        return [finding for finding in said if finding.text != self.takeaway]
+
+    @property
+    def score(self) -> Finding | None:
+        """The score of the headline metric in a sentence."""
+        said = [finding for finding in self.findings if finding.topic == SCORE and finding.metric]
+        return next((finding for finding in said if self._is_headline(finding)), None)
+
+    @cached_property
+    def scores(self) -> ShownScores:
+        """The table of scores as the page shows it."""
+        return shown_scores(self.run.tables["scores"], self.headline)
 
     @property
     def pruning_figures(self) -> list[Image]:
@@ -220,6 +263,16 @@ class Section:
             parts = {key: part(record, key) for key in _PARTS}
             records.append({**record, "part": parts})
         return records
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out, cut or guessed, each once."""
+        notes: dict[str, None] = {}
+        for record in (self.run.meta, *self.run.others):
+            kept = record.get("notes")
+            for note in kept if isinstance(kept, list) else []:
+                notes[text(note)] = None
+        return list(notes)
 
     @cached_property
     def definitions(self) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Numbers as people read them."""
 
+import re
 from decimal import ROUND_HALF_UP, Decimal
 
 
@@ -41,3 +42,12 @@ def interval(low: float | None, high: float | None, digits: int, scale: float = 
     if low is None or high is None:
         return "no interval"
     return f"95% {scale * low:.{digits}f} to {scale * high:.{digits}f}"
+
+
+def with_minus(text: str) -> str:
+    """A sentence whose negative numbers have a minus sign in place of a hyphen.
+
+    >>> with_minus("all-but-one: -6.90 to +15.74 (p < 1e-05, 2026-11-28)")
+    'all-but-one: −6.90 to +15.74 (p < 1e-05, 2026-11-28)'
+    """
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)

@@ -5,6 +5,8 @@
 const MAX_SELECTED = 6;
 /** Pixels that a row of heads fills, and the least and most that a cell takes of them. */
 const [ROW_WIDTH, MIN_CELL, MAX_CELL] = [530, 22, 42];
+/** Pixels that a column of heads fills: the atlas is on the first screen. */
+const COLUMN_HEIGHT = 400;
 
 /** Order of the groups in the menu; groups that are not listed follow. */
 const GROUP_ORDER = [
@@ -34,7 +36,7 @@ const NO_COLOURING = {
 
 /** @param {RunView} view */
 function mountAtlas(view) {
-  const { find, data, colourings, selection, tables, thumbnails } = view;
+  const { find, root, data, colourings, selection, tables, thumbnails } = view;
   const tested = testedColouring(colourings);
   const patterns = colourings.find(({ classColours }) => classColours);
   const groups = new Map(tables.heterogeneous.map((row) => [headName(row), visible(row.name)]));
@@ -222,20 +224,26 @@ function mountAtlas(view) {
     return `${name}: ${kind}${value}, 95% ${formatInterval(row)}${mark}`;
   }
 
+  /** Which heads are significant, or that none is. */
+  function significanceNote() {
+    const marked = allHeads.filter(isMarked).length;
+    const of = `of ${markedBy()?.rows.size} heads`;
+    const test = `${markedBy()?.title}, adjusted p < ${data.significant}`;
+    if (!marked) return element("p", {}, element("strong", {}, "No head is significant"), ` (${test}).`);
+    const text = ` ${marked} ${of} significant (${test}).`;
+    return element("p", {}, element("span", { class: "key" }), text);
+  }
+
   /** @param {Scale} scale */
   function renderLegend(scale) {
-    const notes = [];
-    if (allHeads.some(isMarked)) {
-      const text = ` ${markedBy()?.title}, adjusted p < ${data.significant}`;
-      notes.push(element("p", {}, element("span", { class: "key" }), text));
-    }
+    const notes = markedBy() ? [significanceNote()] : [];
     if (layout === "maps" && thumbnails.size) {
       const text =
         "Each picture is the head’s typical map: of its maps on the examples below, the one " +
         "nearest to their mean.";
       notes.push(element("p", {}, text));
     }
-    find(".atlas .legend").replaceChildren(...legendOf(colouring, scale), ...notes);
+    find(".atlas .legend").replaceChildren(...notes, ...legendOf(colouring, scale));
   }
 
   function updateSelection() {
@@ -254,7 +262,9 @@ function mountAtlas(view) {
     if (layout === "list") renderList();
     else renderGrid();
     const size = clamp(Math.floor(ROW_WIDTH / data.heads), MIN_CELL, MAX_CELL);
+    const height = clamp(Math.floor(COLUMN_HEIGHT / data.layers), MIN_CELL, MAX_CELL);
     grid.style.setProperty("--cell", `${size}px`);
+    grid.style.setProperty("--cell-height", `${Math.min(size, height)}px`);
     grid.className = `grid as-${layout}${order === allHeads ? "" : " ranked"}`;
     updateCells();
     updateSelection();
@@ -317,7 +327,9 @@ function mountAtlas(view) {
   }
 
   fillMenu();
-  find(".tools").hidden = !colourings.length;
+  root.querySelectorAll(".atlas .tools").forEach((tools) =>
+    tools.toggleAttribute("hidden", !colourings.length),
+  );
   find('.forms [value="maps"]').parentElement.hidden = !data.typical;
   find(".colouring").addEventListener("change", () => {
     colouring = colourings[Number(find(".colouring").value)];

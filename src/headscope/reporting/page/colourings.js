@@ -156,12 +156,15 @@ const testedColouring = (colourings) =>
 /** @typedef {{low: number, high: number}} Scale the values at its ends */
 
 /**
+ * The scale of a colouring. That of effects reaches to the farthest end of any interval: so an
+ * effect that is small beside what chance does is pale.
  * @param {Colouring} colouring
  * @returns {Scale}
  */
 function scaleOf({ rows, column, diverging }) {
+  const columns = column === "delta" ? [column, "low", "high"] : [column];
   const values = [...rows.values()]
-    .map((row) => row[column])
+    .flatMap((row) => columns.map((name) => row[name]))
     .filter((value) => typeof value === "number");
   const high = Math.max(...(diverging ? values.map(Math.abs) : values), 0) || 1;
   return { high, low: diverging ? -high : Math.min(...values, 0) };
@@ -241,7 +244,9 @@ function legendOf(colouring, { low, high }) {
   const unit = visible(colouring.unit);
   const sides =
     column === "delta" ? "orange: the score falls; blue: it rises" : "orange: below 0; blue: above";
-  const note = `${title}${unit ? `, ${unit}` : ""}${diverging ? ` (${sides})` : ""}`;
+  const reach =
+    column === "delta" ? "; the scale ends at the farthest end of any head’s 95% interval" : "";
+  const note = `${title}${unit ? `, ${unit}` : ""}${diverging ? ` (${sides}${reach})` : ""}.`;
   const colours = diverging ? ["--loss", "--none", "--gain"] : ["--none", "--much"];
   const ends = (diverging ? [low, 0, high] : [low, high]).map((value) =>
     value === 0 ? "0" : formatNumber(value, colouring.unit, diverging),

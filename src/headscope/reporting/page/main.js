@@ -10,8 +10,9 @@ async function mountRun(view) {
   const { find, data, tables } = view;
   mountSortableTable(view);
   mountDownloads(view);
-  if (!data.layers || !data.heads) return;
+  if (!data.layers || !data.heads || !(view.colourings.length || data.maps.length)) return;
   find(".atlas").hidden = false;
+  find(".card").hidden = false;
   mountAtlas(view);
   mountCard(view);
   selectHeads(view, [costliestHead(view)]);

@@ -1,0 +1,48 @@
+"""The scores of a run as the page shows them: the headline metric, and the others behind a fold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from headscope.reporting.doubts import OF_NUMBERS, RANKINGS
+
+_MAJORITY, _EQUAL = "always answering the majority class", "cosines that are all the same"
+
+
+@dataclass(frozen=True)
+class ShownScores:
+    """Rows of the table `scores`, each by its columns, and what their baseline is."""
+
+    headline: Sequence[dict[str, object]]
+    others: Sequence[dict[str, object]]
+    baseline: str
+    """What scores the numbers of the column `majority`; empty where none has one."""
+    is_unknown: bool
+    """Whether there is a majority class and a row does not know what it would score."""
+
+
+def shown_scores(scores: pl.DataFrame, headline: str) -> ShownScores:
+    """The scores for the page.
+
+    Args:
+        scores: The table of that name.
+        headline: The metric that is shown unfolded.
+    """
+    # A correlation has no class that is the most frequent.
+    is_class = ~pl.col("metric").is_in(OF_NUMBERS)
+    scores = scores.with_columns(pl.when(is_class).then("majority").alias("majority"))
+    of_classes = scores.filter(is_class)
+    kinds = []
+    is_ranking = pl.col("metric").is_in(RANKINGS)
+    for kind, rows in ((_MAJORITY, of_classes.filter(~is_ranking)),
+                       (_EQUAL, of_classes.filter(is_ranking))):  # fmt: skip
+        if rows["majority"].count():
+            kinds.append(kind)
+    first = pl.col("metric").eq_missing(headline)
+    return ShownScores(
+        headline=scores.filter(first).to_dicts(),
+        others=scores.filter(~first).to_dicts(),
+        baseline=" or ".join(kinds),
+        is_unknown=of_classes["majority"].null_count() > 0,
+    )
