@@ -26,7 +26,7 @@ from headscope.reporting.images import image
 from headscope.reporting.payload import embedded
 from headscope.reporting.reading import part, short, text
 from headscope.reporting.sections import Section, sections_of
-from headscope.reporting.side_by_side import gathered, line
+from headscope.reporting.side_by_side import gathered, line, summary
 from headscope.results.numbers import number, p_value, with_minus
 
 _PAGE = Path(__file__).parent / "page"
@@ -34,7 +34,8 @@ _SHARED = Path(__file__).parents[1] / "page"
 _SCRIPTS = {
     _SHARED: ("dom.js", "heatmap.js"),
     _PAGE: (
-        *("text.js", "data.js", "downloads.js", "colourings.js", "view.js", "atlas.js", "card.js"),
+        *("text.js", "data.js", "downloads.js", "colourings.js", "view.js", "search.js"),
+        *("atlas.js", "card.js", "scrolling.js"),
         *("map_data.js", "map_drawing.js", "maps.js", "tables.js", "comparison.js", "main.js"),
     ),
 }
@@ -187,6 +188,8 @@ def _environment() -> jinja2.Environment:
 def _render(report: Report) -> str:
     runs = [section.run for section in report.sections]
     several = len(runs) > 1
+    is_paper = all(section.is_paper for section in report.sections)
+    lines = [line(run) for run in runs] if several else []
     style, code = _joined(_STYLES), script()
     policy = {
         "default-src": "'none'",
@@ -202,8 +205,9 @@ def _render(report: Report) -> str:
         .render(
             page=_title(report),
             sections=report.sections,
-            lines=[line(run) for run in runs] if several else [],
-            together=[image(drawing) for drawing in report.together],
+            lines=lines,
+            summary=summary(runs, lines),
+            together=[image(drawing, is_numbered=is_paper) for drawing in report.together],
             side=SIDE,
             style=style,
             script=code,
