@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import vl_convert
@@ -15,7 +16,7 @@ from headscope.errors import HeadscopeError
 from headscope.figures import published, saving
 from headscope.figures.catalogue import chart_tables, drawings
 from headscope.figures.heatmaps import effect_map, measure_map
-from headscope.figures.patterns import typical_rows
+from headscope.figures.patterns import typical_maps, typical_rows
 from headscope.figures.pruning import kept_rows, path_rows
 from headscope.figures.rendering import save, size_of
 from headscope.figures.style import ACL, PATTERN_COLOURS, Look, label
@@ -43,9 +44,11 @@ def test_effect_map_shows_the_deltas_of_the_table() -> None:
     ).rows()
 
 
-def test_effect_map_is_centred_on_zero_and_reaches_the_largest_effect() -> None:
+def test_effect_map_is_centred_on_zero_and_reaches_the_farthest_end_of_an_interval() -> None:
     color = effect_map(EFFECTS, "accuracy").to_dict()["layer"][0]["encoding"]["color"]
-    assert color["scale"]["domain"] == [-5.0, 0.0, 5.0]
+    ends = [abs(end) for name in ("low", "high") for end in EFFECTS[name]]
+    assert 5.0 < max(ends) <= 10.0  # the next round number
+    assert color["scale"]["domain"] == [-10.0, 0.0, 10.0]
     assert color["legend"]["title"] == "change, points"
 
 
@@ -69,7 +72,7 @@ def test_a_head_without_a_value_does_not_disturb_the_scale() -> None:
     domain = effect_map(damaged, "accuracy").to_dict()["layer"][0]["encoding"]["color"]["scale"][
         "domain"
     ]
-    assert domain == [-5.0, 0.0, 5.0]
+    assert domain == [-10.0, 0.0, 10.0]
 
 
 def test_an_unknown_metric_names_the_known_ones() -> None:
@@ -84,10 +87,11 @@ def test_two_rows_a_head_are_refused_until_a_mode_is_chosen() -> None:
     assert {row["delta"] for row in shown(effect_map(both, "accuracy", mode="zero"), 0)} == {2.0}
 
 
-def test_measure_map_starts_at_zero_and_names_its_unit() -> None:
+def test_measure_map_fills_its_scale_and_names_its_unit() -> None:
     chart = measure_map(runs.heads(), "attention_to_cls").to_dict()
     color = chart["layer"][0]["encoding"]["color"]
-    assert color["scale"]["domain"][0] == 0.0
+    values = runs.heads().filter(measure="attention_to_cls")["value"]
+    assert [color["scale"]["domain"][end] for end in (0, -1)] == [values.min(), values.max()]
     assert color["legend"]["title"] == "fraction of mass"
     assert chart["title"]["text"] == "Attention to [CLS]"
 
@@ -107,8 +111,9 @@ def test_save_refuses_another_suffix(tmp_path: Path) -> None:
 
 def test_the_saved_figure_names_layers_and_heads_from_one(tmp_path: Path) -> None:
     text = save(effect_map(EFFECTS, "accuracy"), tmp_path / "effect.svg").read_text()
-    assert all(f">{name}<" in text for name in ("L1", "L2", "H1", "H2", "H3", "−5"))
-    assert ">L3<" not in text
+    assert all(f">{name}<" in text for name in ("layer", "head", "1", "2", "3", "−10"))
+    assert ">0<" in text  # of the scale alone
+    assert ">4<" not in text
 
 
 def test_figures_8_and_9_have_a_panel_a_task_and_mark_what_stands(tmp_path: Path) -> None:
@@ -290,7 +295,7 @@ def test_the_papers_number_stands_beside_where_there_is_one(run: Path) -> None:
     tables = {"scores": runs.scores(task="mrpc"), "change": runs.change()}
     assert chart_tables(tables, {}, None)["table1"]["paper"].to_list() == [82.3]
     beside = {drawing.figure.name: drawing.beside for drawing in drawings(tables)}
-    assert beside["figure5_cosine"].endswith("The paper, on QQP: 0.93 to 0.71.")
+    assert beside["figure5_cosine"].endswith("Kovaleva et al. (2019), on QQP: 0.93 to 0.71.")
     disabled = runs.disabled([0.0, 1.0], [1.0, 1.0])
     of_metric = {
         metric: disabled.with_columns(task=pl.lit("mrpc"), metric=pl.lit(metric))
@@ -388,3 +393,36 @@ def test_the_largest_cells_are_chosen_with_which_a_figure_fits(
 def test_there_is_a_colour_per_class() -> None:
     assert tuple(PATTERN_COLOURS) == CLASSES
     assert len(set(PATTERN_COLOURS.values())) == len(CLASSES)
+
+
+def test_a_class_that_no_head_has_most_has_no_typical_map() -> None:
+    shares = {"vertical": (0.9, 0.7), "block": (0.1, 0.3)}
+    rows = [
+        {"layer": 1, "head": head, "class": name, "measure": "share", "state": "after", "value": value}
+        for name, values in shares.items()
+        for head, value in enumerate(values, 1)
+    ]  # fmt: skip
+    patterns = pl.DataFrame(rows)
+    maps = {"after/0": np.full((1, 2, 4, 4), 60, np.uint8)}
+    shown = typical(maps)
+    assert shown is not None
+    drawn = typical_rows(patterns, maps, shown)
+    assert drawn is not None
+    assert drawn["class"].unique().to_list() == ["vertical"]
+    chart = typical_maps(drawn, "Typical maps", Look()).to_dict()
+    assert "block and heterogeneous are most frequent in no head" in chart["title"]["subtitle"]
+
+
+def test_no_test_found_anything_is_said_on_the_figure() -> None:
+    quiet = EFFECTS.with_columns(p_corrected=pl.lit(1.0))
+    subtitle = effect_map(quiet, "accuracy").to_dict()["title"]["subtitle"]
+    assert "none is significant (adjusted p < 0.05)" in subtitle
+
+
+def test_correlations_have_no_majority_class_on_the_figure_of_scores() -> None:
+    rows = chart_tables({"scores": runs.scores(metric="spearman", majority=0.0)}, {}, None)[
+        "table1"
+    ]
+    assert rows["majority"].to_list() == [None]
+    (drawing,) = drawings({"table1": rows})
+    assert drawing.chart().to_dict()["title"]["subtitle"] == "dot: score with its 95% interval"

@@ -192,7 +192,7 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     last = tables["last_layers"]
     assert last.group_by("task", "seed").len()["len"].to_list() == [3] * 4
     assert set(last["seed"]) == {0, 1}
-    assert first.path.read_text().count("The paper's claims</h") == 1
+    assert first.path.read_text().count("Claims of Kovaleva et al. (2019)</h") == 1
     table = tables["table1"]
     assert table.height == 2 * 3 * (1 + 2)
     assert set(table["comparable"]) == {"another model: not comparable"}

@@ -6,6 +6,7 @@ import html
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -24,7 +25,10 @@ from headscope.reporting.packing import PackedMap, packed
 from headscope.reporting.payload import columns, embedded
 from headscope.reporting.pruning import pruning_findings, search_sentences
 from headscope.reporting.reading import read
-from headscope.reporting.side_by_side import line
+from headscope.reporting.scores import shown_scores
+from headscope.reporting.sections import sections_of
+from headscope.reporting.side_by_side import line, summary
+from headscope.reporting.takeaway import takeaway
 from headscope.results.numbers import number, p_value
 
 HOSTILE = runs.HOSTILE
@@ -208,6 +212,86 @@ def test_a_disabled_head_that_changed_nothing_is_reported() -> None:
     assert "Disabling L1H1 changed no activation: these rows say nothing." in said
 
 
+# ---- the takeaway
+
+
+def test_the_takeaway_says_that_no_head_is_significant_with_the_largest_change() -> None:
+    tables = {"disabled": runs.disabled([-1.5, 0.75, 0.0], [0.6, 0.9, 1.0])}
+    assert takeaway(tables) == (
+        "No single head of 3 changes accuracy significantly when disabled: the largest change is "
+        "−1.5 points (L1H1; 95% −3.5 to +0.5, n = 40; p-values adjusted for 3 heads)."
+    )
+
+
+def test_the_takeaway_counts_losses_and_gains() -> None:
+    disabled = runs.disabled([-4.0, -3.0, 5.0, 9.0], [0.01, 0.02, 0.03, 0.6])
+    assert takeaway({"disabled": disabled}) == (
+        "2 of 4 heads cost accuracy significantly when disabled alone, most of all L1H1: "
+        "−4.0 points (95% −6.0 to −2.0, n = 40); 1 raises accuracy significantly, L1H3: "
+        "+5.0 points (95% +3.0 to +7.0, n = 40)."
+    )
+    # Gains that are tested together have one verdict.
+    together = {"disabled": disabled, "selection": selection("", sets=4)}
+    assert "no head’s gain is significant." in takeaway(together)
+    named = {"disabled": disabled, "selection": selection("L1H4, L1H3", sets=4)}
+    assert "2 raise accuracy significantly, most of all L1H4" in takeaway(named)
+
+
+def test_the_takeaway_of_other_runs() -> None:
+    assert takeaway({}) == ""
+    (score,) = sentences(scores=runs.scores())
+    assert takeaway({"scores": runs.scores()}) == score
+    assert takeaway({"pruned": runs.pruned(6)}).startswith(
+        "With 9 of 15 heads removed together: accuracy 71.0 in place of 80.0 (−9.0, 95% −11.0"
+    )
+    assert takeaway({"patterns": runs.patterns()}).startswith("Of the five patterns, ")
+    assert takeaway({"relations_best": BEST}).startswith("Of 2 relations between words, 1 is")
+    same = runs.scores(answers=1, p_majority=1.0)
+    assert takeaway({"scores": same, "disabled": runs.disabled([-4.0], [0.01])}).startswith(
+        "The model gives all 408 examples the same answer"
+    )
+
+
+def test_findings_of_other_metrics_are_behind_a_fold_and_patterns_in_their_part(
+    tmp_path: Path,
+) -> None:
+    f1 = runs.disabled([-1.0] * 15, [1.0] * 15, metric="f1")
+    run = runs.write(
+        tmp_path / "run", disabled=pl.concat([runs.disabled([2.0] * 15, [1.0] * 15), f1])
+    )
+    (section,) = sections_of([run])
+    assert section.headline == "accuracy"
+    assert all("F1" not in finding.text for finding in section.about("Single heads"))
+    assert all("F1" in finding.text for finding in section.of_other_metrics)
+    page = build([run], tmp_path / "report.html").read_text()
+    for finding in section.findings:
+        if finding.text != section.takeaway and finding.metric == "accuracy":
+            assert page.count(html.escape(finding.text, quote=False)) == 1
+    vertical = next(finding for finding in section.findings if finding.topic == "Patterns")
+    place = page.index(html.escape(vertical.text))
+    assert page.index('id="run-1-patterns"') < place < page.index('id="run-1-figures"')
+
+
+def test_correlations_have_no_baseline_and_negative_numbers_a_minus_sign() -> None:
+    scores = runs.scores(metric="spearman", majority=0.0)
+    (finding,) = findings({"scores": scores})
+    assert finding.text == (
+        "Fine-tuned Spearman's rho is 81.1 (95% 77.0 to 84.6, n = 408); 0 is no correlation."
+    )
+    shown = shown_scores(scores, "spearman")
+    assert (shown.baseline, shown.is_unknown, shown.headline[0]["majority"]) == ("", False, None)
+    hyphen = selection("L1H1").with_columns(text=pl.lit("Worth -0.15 points (-2.76 to +2.47)."))
+    assert sentences(selection=hyphen) == ["Worth −0.15 points (−2.76 to +2.47)."]
+
+
+def test_the_papers_figures_are_numbered_in_its_own_run_alone(tmp_path: Path) -> None:
+    numbered = "Figure 5 of Kovaleva et al. (2019)"
+    for command, count in (("study", 0), ("paper", 1)):
+        run = runs.write(tmp_path / command, {"command": command})
+        page = build([run], tmp_path / f"{command}.html").read_text()
+        assert page.count(numbered) == count
+
+
 def test_no_tables_no_findings() -> None:
     assert findings({}) == []
 
@@ -311,9 +395,9 @@ def test_relations_have_a_table_and_colour_the_heads(tmp_path: Path) -> None:
     )
     spans = runs.write(tmp_path / "spans", relations=runs.relations(), span_heads=SPANS)
     text = runs.Page(build([spans], tmp_path / "spans.html")).text
-    assert "Figure 3" in text
+    assert "Figure 3" not in text
     assert (
-        "Here: largest in L3H5 0.35 and L3H4 0.34. The paper, on FrameNet: L7H6 0.21 and L1H2 0.20."
+        "Here: largest in L3H5 0.35 and L3H4 0.34. Kovaleva et al. (2019), on FrameNet: L7H6 0.21 and L1H2 0.20."
         in text
     )
 
@@ -705,6 +789,23 @@ def test_a_run_in_a_line(tmp_path: Path) -> None:
         read(runs.write(tmp_path / "other", scores=runs.scores(configuration="majority class")))
     )
     assert empty.score is None
+
+
+def test_several_runs_in_a_sentence(tmp_path: Path) -> None:
+    some = runs.disabled([-4.0, 1.0], [0.01, 1.0])
+    none = runs.disabled([-4.0, 1.0], [0.6, 1.0])
+    pair = [read(runs.write(tmp_path / name, disabled=table))
+            for name, table in (("a", some), ("b", none))]  # fmt: skip
+    assert summary(pair, [line(run) for run in pair]) == (
+        "In 1 of 2 runs a single head costs the score significantly when disabled; "
+        "in none one raises it."
+    )
+    verdicts = ["not tested", "supported", "not tested"]
+    claims = pl.DataFrame({"claim": ["C1", "C2", "C3"], "verdict": verdicts})
+    paper = replace(pair[0], tables={"claims": claims})
+    assert summary([paper], []) == (
+        "Of 3 claims of Kovaleva et al. (2019), 2 are not tested, 1 is supported."
+    )
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:

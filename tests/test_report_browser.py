@@ -96,16 +96,16 @@ def test_every_chart_draws(browser: runs.Browser, report: Path) -> None:
         "[...document.querySelectorAll('.chart img')].map((image) => image.naturalWidth)"
     )
     names = browser.js(
-        "[...document.querySelectorAll('.chart figcaption')].map((c) => c.firstChild.data.trim())"
+        "[...document.querySelectorAll('.chart img')].map((image) => image.alt.split(';')[0])"
     )
     assert names == [
-        "Figure 1",
-        "Figure 2",
-        "Figure 5",
-        "Figure 6",
-        "Figure 6",
-        "Figure 8",
-        "Table 1",
+        "Typical maps of the patterns",
+        "Patterns of attention maps",
+        "Cosine of the maps before and after fine-tuning",
+        "Change by fine-tuning in attention to linguistic features",
+        "Attention to linguistic features",
+        "Change when a head is disabled",
+        "Scores",
     ]
     assert min(sizes) > 100
 
@@ -285,6 +285,119 @@ def test_heads_are_ordered_and_searched(browser: runs.Browser, report: Path) -> 
     assert browser.js(
         "[...document.querySelectorAll('.grid button')].map((b) => b.dataset.head)"
     ) == ["L2H4"]
+
+
+def test_heads_are_found_by_a_measure(browser: runs.Browser, report: Path) -> None:
+    browser.open(report)
+    entropies = read(report.parent / "run").tables["heads"].filter(measure="entropy")
+    low = entropies.filter(pl.col("value") < 0.5)
+    found = [f"L{layer}H{head}" for layer, head in low.select("layer", "head").iter_rows()]
+    bright = "[...document.querySelectorAll('.grid button:not(.dim)')].map((b) => b.dataset.head)"
+    pick(browser, ".search", "entropy < 0.5")
+    assert sorted(browser.js(bright)) == sorted(found)
+    pick(browser, ".search", "L2, entropy<0.5")
+    assert sorted(browser.js(bright)) == sorted(name for name in found if name.startswith("L2"))
+    pick(browser, ".search", "entropy")
+    assert browser.js("document.querySelector('.colouring').selectedOptions[0].text") == "Entropy"
+    assert len(browser.js(bright)) == 15
+    pick(browser, ".search", "nothing like that")
+    assert browser.js("document.querySelector('.count').textContent").startswith(
+        "0 of 15 heads; try"
+    )
+
+
+def test_the_first_screen_has_the_takeaway_the_atlas_and_the_score(
+    browser: runs.Browser, report: Path
+) -> None:
+    browser.open(report)
+    for part in (".takeaway", ".atlas .legend", ".grid tbody tr:last-child", ".score .scores"):
+        assert browser.js(f"document.querySelector('{part}').getBoundingClientRect().bottom") < 800
+    legend = browser.js("document.querySelector('.atlas .legend').innerText")
+    effects = read(report.parent / "run").tables["disabled"]
+    count = effects.filter(pl.col("p_corrected") < 0.05).height
+    assert f"{count} of 15 heads significant" in legend
+    farthest = effects.select(pl.col("low", "high").abs().max()).row(0)
+    assert f"+{max(farthest):.2f}" in legend
+
+
+def test_the_legend_says_that_no_head_is_significant(browser: runs.Browser, tmp_path: Path) -> None:
+    quiet = runs.disabled([1.0] * 15, [1.0] * 15)
+    page = build([runs.write(tmp_path / "run", disabled=quiet)], tmp_path / "report.html")
+    browser.open(page)
+    assert "No head is significant" in browser.js(
+        "document.querySelector('.atlas .legend').innerText"
+    )
+
+
+def test_a_head_has_an_address(browser: runs.Browser, report: Path, tmp_path: Path) -> None:
+    browser.open(report)
+    browser.js("document.querySelector('[data-head=L2H4]').click()")
+    assert browser.js("location.hash") == "#L2H4"
+    browser.js("location.hash = '#L3H2'")
+    browser.until("document.querySelector('.card h3').textContent === 'L3H2'")
+    browser.js("location.hash = '#L9H9'")
+    settle(browser)
+    assert browser.js("document.querySelector('.card h3').textContent") == "L3H2"
+    browser.call("Page.navigate", url="about:blank")
+    browser.call("Page.navigate", url=f"{report.as_uri()}#L1H3")
+    browser.until("document.querySelector('.card h3')?.textContent === 'L1H3'")
+
+
+def test_maps_stay_where_they_are_while_they_are_pointed_at(
+    browser: runs.Browser, report: Path
+) -> None:
+    for width in (1280, 390):
+        browser.open(report, width)
+        top = "document.querySelector('.sides').getBoundingClientRect().top + scrollY"
+        before = browser.js(top)
+        browser.js("document.querySelector('.sides canvas').focus()")
+        for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+            browser.press(key)
+        assert "attends to" in browser.js("document.querySelector('.readout').textContent")
+        assert browser.js(top) == before
+
+
+@pytest.mark.parametrize("form", ["matrix", "lines"])
+@pytest.mark.parametrize("width", [1280, 1000])
+def test_before_and_after_stand_side_by_side(
+    browser: runs.Browser, report: Path, width: int, form: str
+) -> None:
+    browser.open(report, width)
+    browser.js(f"document.querySelector('.mapforms [value={form}]').click()")
+    shift = "new MouseEvent('click', {bubbles: true, shiftKey: true})"
+    browser.js(f"document.querySelector('[data-head=L2H2]').dispatchEvent({shift})")
+    browser.until("document.querySelectorAll('.states').length === 2")
+    tops = browser.js(
+        "[...document.querySelectorAll('.states')].map((row) => [...row.children].map("
+        "(figure) => figure.getBoundingClientRect().top))"
+    )
+    assert all(len(row) == 2 and row[0] == row[1] for row in tops)
+
+
+def test_an_edge_beyond_which_content_goes_on_fades(browser: runs.Browser, report: Path) -> None:
+    browser.open(report, 390)
+    settle(browser)
+    table = "document.querySelector('.sets .scroll')"
+    assert "right" in browser.js(f"{table}.dataset.more")
+    assert browser.js(f"getComputedStyle({table}).maskImage") != "none"
+    browser.js(f"{table}.scrollTo({table}.scrollWidth, {table}.scrollHeight)")
+    browser.until(f"!{table}.dataset.more")
+
+
+def test_the_menu_has_sentences_and_unknown_tokens_are_explained(
+    browser: runs.Browser, tmp_path: Path
+) -> None:
+    tokens = ["[CLS]", "a", "cat", "##walk", ",", "[UNK]", "(", "so", ")", ".", "[SEP]", "it", "'", "s", "on", "[SEP]"]  # fmt: skip
+    table = runs.examples([tokens]).with_columns(
+        words=pl.lit(None, pl.List(pl.Int64)), segments=pl.lit([0] * 11 + [1] * 5)
+    )
+    page = build([runs.write(tmp_path / "run", examples=table)], tmp_path / "report.html")
+    browser.open(page)
+    assert browser.js("document.querySelector('.example option').textContent") == (
+        "1. same: a catwalk, [UNK] (so). / it’s on"
+    )
+    outcome = browser.js("document.querySelector('.outcome').textContent")
+    assert "[UNK] (one here) stands for text that the tokenizer has no token for" in outcome
 
 
 def test_every_head_has_a_picture_of_its_typical_map(browser: runs.Browser, report: Path) -> None:

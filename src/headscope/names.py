@@ -26,6 +26,9 @@ GIVEN = "given"
 NO_MAJORITY = "the majority baseline is not known, without training data"
 """What stands in place of the majority baseline where there are no training examples."""
 
+OF_NUMBERS = ("spearman", "pearson")
+"""Metrics of numbers, which have no class that is the most frequent: 0 is no correlation."""
+
 SIGNIFICANT = 0.05
 """An adjusted p-value below this is called significant in tables, figures and sentences."""
 

@@ -25,8 +25,8 @@ _OWN = Path(__file__).parent / "page"
 _SCRIPTS = {
     SHARED: ("dom.js", "heatmap.js"),
     PAGE: (
-        *("text.js", "data.js", "downloads.js", "colourings.js", "view.js", "atlas.js", "card.js"),
-        *("map_data.js", "map_drawing.js", "maps.js"),
+        *("text.js", "data.js", "downloads.js", "colourings.js", "view.js", "search.js"),
+        *("atlas.js", "card.js", "scrolling.js", "map_data.js", "map_drawing.js", "maps.js"),
     ),
     _OWN: ("asking.js", "answers.js", "switches.js", "look.js"),
 }

@@ -41,9 +41,9 @@ class Figure:
 
     @property
     def number(self) -> str:
-        """Which of the paper's figures or tables it is, as in "Figure 6"; the title of others."""
+        """Which of the paper's figures or tables it is, as in "Figure 6"; empty for others."""
         if not self.name.startswith(("figure", "table")):
-            return self.title
+            return ""
         kind = "Figure" if self.name.startswith("figure") else "Table"
         return f"{kind} {self.name[len(kind)]}"
 

@@ -11,6 +11,8 @@ from headscope.figures.style import (
     GREY,
     INK,
     Look,
+    balanced,
+    farthest,
     headed,
     joined,
     label,
@@ -51,9 +53,10 @@ def _panels(
     draw: Callable[[pl.DataFrame, Look], Any],
 ) -> Any:
     tasks = rows.partition_by("task", maintain_order=True)
-    panels = [draw(_headline(task), look) for task in tasks]
-    subtitle = joined(" · ", source(rows), "points", note_of(rows))
-    chart = alt.concat(*panels, columns=look.columns, spacing=18)
+    shown = [_headline(task) for task in tasks]
+    panels = [draw(task, look) for task in shown]
+    subtitle = joined(" · ", source(rows), "points", note_of(pl.concat(shown)))
+    chart = alt.concat(*panels, columns=balanced(len(panels), look.columns), spacing=18)
     chart = chart.resolve_scale(color="independent", y="independent")
     return headed(chart, title, subtitle, look)
 
@@ -69,8 +72,7 @@ def _title(rows: pl.DataFrame) -> str:
 
 
 def _heads(rows: pl.DataFrame, look: Look) -> Any:
-    largest = max(map(abs, rows["delta"].to_list()))
-    scale = Scale.around_zero(nice(max(largest, 1e-9)))
+    scale = Scale.around_zero(nice(farthest(rows)))
     cells = panel(rows, "delta", _title(rows), scale, cell=look.cell)
     marks = dots(significant(rows), cells, size=9, edge=0.4)
     return alt.layer(cells, marks).properties(title=_title(rows))

@@ -19,6 +19,8 @@ from headscope.figures.style import (
     NONE,
     PALE,
     Look,
+    balanced,
+    farthest,
     headed,
     heading,
     joined,
@@ -32,6 +34,7 @@ from headscope.figures.style import (
 )
 
 CELL = 20.0  # points: 12 x 12 heads fill a column of a two-column paper
+_SMALL_CELL = 14.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Scale:
     @classmethod
     def between(cls, low: float, high: float) -> "Scale":
         """From white at `low` to dark at `high`."""
+        high = max(high, low + 1e-6)  # where all values are the same
         return cls((low, (low + high) / 2, high), (NONE, LIGHT_BLUE, DARK_BLUE))
 
 
@@ -71,7 +75,7 @@ def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> 
         rows = _chosen(rows, "mode", mode)
     unit = only_value(rows, "unit")
     marked = significant(rows)
-    largest = max(map(abs, _finite(rows["delta"])), default=0.0)
+    largest = farthest(rows)
     cells = panel(
         rows,
         "delta",
@@ -97,8 +101,8 @@ def measure_map(heads: pl.DataFrame, measure: str) -> Any:
     """
     rows = _chosen(heads, "measure", measure)
     values = _finite(rows["value"])
-    lowest, highest = min(values, default=0.0), max(values, default=0.0)
-    scale = Scale.between(min(0.0, lowest), nice(highest))
+    lowest, highest = min(values, default=0.0), max(values, default=1.0)
+    scale = Scale.between(lowest, highest)
     legend = only_value(rows, "unit") or label(measure)
     cells = panel(rows, "value", label(measure), scale, legend=legend)
     return _with_dots(cells, rows.clear(), source(rows))
@@ -112,7 +116,7 @@ def measure_panels(rows: pl.DataFrame, title: str, look: Look, *, measures: Sequ
         if values.height:
             scale = _scale_of(values)
             panels.append(panel(values, "value", label(measure), scale, cell=look.cell))
-    return _side_by_side(panels, rows, title, look)
+    return _side_by_side(panels, rows, title, look, _own_scales(rows))
 
 
 def relation_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
@@ -122,7 +126,7 @@ def relation_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
     for values in rows.partition_by("relation", maintain_order=True):
         title_of_panel = label(values["relation"][0])
         panels.append(panel(values, "value", title_of_panel, scale, cell=look.cell))
-    return _side_by_side(panels, rows, title, look)
+    return _side_by_side(panels, rows, title, look, "one scale for all")
 
 
 def panel(
@@ -153,13 +157,13 @@ def panel(
             "and mode"
         )
     layers, heads = (numbers_up_to(rows[axis]) for axis in ("layer", "head"))
-    layer_axis, head_axis = _axis("L", cell), _axis("H", cell, orient="top")
+    layer_axis, head_axis = _axis("layer", cell), _axis("head", cell, orient="top")
     bar = alt.Legend(
         title=legend or None,
         values=list(scale.ticks),
         gradientLength=max(20, min(150, cell * len(layers) - 14)),
         gradientThickness=10,
-        format=".3~g",
+        format=".2~g",
     )
     colours = alt.Scale(
         domain=list(scale.ticks),
@@ -172,8 +176,8 @@ def panel(
         alt.Chart(shown, title=title)
         .mark_rect(stroke=PALE, strokeWidth=0.5)
         .encode(
-            alt.X("head:O", title=None, scale=alt.Scale(domain=heads), axis=head_axis),
-            alt.Y("layer:O", title=None, scale=alt.Scale(domain=layers), axis=layer_axis),
+            alt.X("head:O", scale=alt.Scale(domain=heads), axis=head_axis),
+            alt.Y("layer:O", scale=alt.Scale(domain=layers), axis=layer_axis),
             alt.Color(f"{value}:Q", scale=colours, legend=bar),
         )
         .properties(width=cell * len(heads), height=cell * len(layers))
@@ -206,20 +210,31 @@ def _with_dots(cells: Any, marked: pl.DataFrame, subtitle: str) -> Any:
     return styled(chart)
 
 
-def _side_by_side(panels: list[Any], rows: pl.DataFrame, title: str, look: Look) -> Any:
-    chart = alt.concat(*panels, columns=look.columns, spacing=16)
-    subtitle = joined(", ", source(rows), only_value(rows, "unit"))
+def _side_by_side(
+    panels: list[Any], rows: pl.DataFrame, title: str, look: Look, scales: str
+) -> Any:
+    chart = alt.concat(*panels, columns=balanced(len(panels), look.columns), spacing=16)
+    subtitle = joined(" · ", source(rows), only_value(rows, "unit"), scales)
     return headed(chart.resolve_scale(color="independent"), title, subtitle, look)
 
 
 def _scale_of(rows: pl.DataFrame) -> Scale:
-    """The scale of a panel's values, which fills it: on one scale with attention to [CLS] every
-    other class would be white.
+    """The scale of a panel's values, from the smallest to the largest: on one scale with attention
+    to [CLS] every other class would be white, and cosines from 0 one dark slab.
     """
     values = rows["value"].to_list()
     lowest, highest = min(values), max(values)
-    limit = nice(max(-lowest, highest))
-    return Scale.around_zero(limit) if lowest < 0 else Scale.between(0.0, limit)
+    if lowest < 0:
+        return Scale.around_zero(max(-lowest, highest))
+    return Scale.between(lowest, highest)
+
+
+def _own_scales(rows: pl.DataFrame) -> str:
+    """What the colours of several panels say, or of one."""
+    if rows["value"].min() < 0:  # type: ignore[operator]  # numbers
+        return "blue is above 0, orange below"
+    panels = "each panel’s " if rows["measure"].n_unique() > 1 else ""
+    return f"white is {panels or 'the '}smallest value"
 
 
 def _chosen(rows: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
@@ -238,10 +253,10 @@ def numbers_up_to(numbers: pl.Series) -> list[int]:
     return list(range(1, max(numbers.to_list()) + 1))
 
 
-def _axis(letter: str, cell: float, **options: Any) -> alt.Axis:
-    """The names of layers or heads; on a small panel only every other one has room for its name."""
-    name = f"'{letter}' + datum.value"
+def _axis(title: str, cell: float, **options: Any) -> alt.Axis:
+    """The numbers of layers or heads; on a small panel every other one."""
     if cell < CELL:
-        name = f"datum.value % 2 ? {name} : ''"
+        options["labelExpr"] = "datum.value % 2 ? datum.value : ''"
+    if cell < _SMALL_CELL:
         options["labelFontSize"] = 7
-    return alt.Axis(labelExpr=name, labelAngle=0, labelPadding=3, **options)
+    return alt.Axis(title=title, labelAngle=0, labelPadding=3, titlePadding=3, **options)

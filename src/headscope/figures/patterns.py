@@ -72,6 +72,10 @@ def typical_maps(rows: pl.DataFrame, title: str, look: Look) -> Any:
     chart = alt.concat(*panels, columns=columns, spacing=10)
     chart = chart.resolve_scale(x="independent", y="independent", color="independent")
     subtitle = "the head with the largest share of each class; rows attend, columns are attended to"
+    present = rows["class"].unique().to_list()
+    if missing := [name for name in _CLASSES if name not in present]:
+        verb = "is" if len(missing) == 1 else "are"
+        subtitle += f"; {' and '.join(missing)} {verb} most frequent in no head"
     return headed(chart, title, subtitle, look)
 
 
@@ -92,7 +96,8 @@ def pattern_bars(rows: pl.DataFrame, title: str, look: Look) -> Any:
 
 def _largest(patterns: pl.DataFrame) -> pl.DataFrame:
     """The head with the largest share of every class in the last state: class, layer, head, share;
-    in the order of the classes.
+    in the order of the classes. A class that is the most frequent one of no head has none: its map
+    would be typical of another.
     """
     shares = patterns.filter(measure="share").drop_nulls(["layer", "head"])
     return (
@@ -102,6 +107,7 @@ def _largest(patterns: pl.DataFrame) -> pl.DataFrame:
             pl.col("class").is_in(_CLASSES),
         )
         .sort("value", descending=True, maintain_order=True)
+        .filter(pl.col("value") == pl.col("value").max().over("layer", "head"))
         .unique("class", keep="first", maintain_order=True)
         .sort(pl.col("class").cast(pl.Enum(_CLASSES)))
         .select("class", "layer", "head", "value")
@@ -110,7 +116,9 @@ def _largest(patterns: pl.DataFrame) -> pl.DataFrame:
 
 def _map(weights: pl.DataFrame, look: Look) -> Any:
     """A map as squares: a weight reaches from its key less 1 to its key, rows from the top down."""
-    name, layer, head, tokens = weights.select("class", "layer", "head", "tokens").row(0)
+    name, layer, head, share, tokens = weights.select(
+        "class", "layer", "head", "share", "tokens"
+    ).row(0)
     squares = weights.select(
         "weight",
         x=pl.col("key") - 1,
@@ -118,7 +126,7 @@ def _map(weights: pl.DataFrame, look: Look) -> Any:
         y=pl.col("query") - 1,
         y2=pl.col("query"),
     )
-    title = alt.TitleParams(name, subtitle=f"L{layer}H{head}, {tokens} tokens")
+    title = alt.TitleParams(name, subtitle=f"L{layer}H{head}, {share:.0%} of its maps")
     to_the_right = alt.Scale(domain=[0, tokens], nice=False, reverse=False, padding=0)
     downwards = alt.Scale(domain=[0, tokens], nice=False, reverse=True, padding=0)
     largest = max(weights["weight"])

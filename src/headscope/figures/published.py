@@ -8,6 +8,8 @@ from headscope.names import HETEROGENEOUS
 from headscope.reference import paper_metric, reference
 from headscope.results.numbers import number
 
+PAPER = "Kovaleva et al. (2019)"
+
 
 def nothing(_table: pl.DataFrame) -> str:
     """The paper has no number that could stand beside the figure."""
@@ -25,7 +27,7 @@ def heterogeneous(patterns: pl.DataFrame) -> str:
     here = _here(f"heterogeneous {' then '.join(shares)}", shares)
     paper = reference("heterogeneous")
     return (
-        f"{here}The paper: heterogeneous {paper['mrpc']}% (MRPC) to {paper['qqp']}% (QQP) of all "
+        f"{here}{PAPER}: heterogeneous {paper['mrpc']}% (MRPC) to {paper['qqp']}% (QQP) of all "
         "maps."
     )
 
@@ -45,7 +47,7 @@ def frames(relations: pl.DataFrame) -> str:
             published.append((value, f"L{layer}H{head}"))
     published.sort(reverse=True)
     best = [f"{name} {number(value)}" for value, name in published[:2]]
-    return f"{here}The paper, on FrameNet: {' and '.join(best)}."
+    return f"{here}{PAPER}, on FrameNet: {' and '.join(best)}."
 
 
 def cosines(change: pl.DataFrame) -> str:
@@ -56,7 +58,7 @@ def cosines(change: pl.DataFrame) -> str:
     here = _here(f"mean of a layer from first to last {' to '.join(ends)}", ends)
     layers = reference("cosine_qqp")["layers"]
     first, last = number(fmean(layers[0])), number(fmean(layers[-1]))
-    return f"{here}The paper, on QQP: {first} to {last}."
+    return f"{here}{PAPER}, on QQP: {first} to {last}."
 
 
 def best_heads(disabled: pl.DataFrame) -> str:
@@ -71,7 +73,9 @@ def best_heads(disabled: pl.DataFrame) -> str:
             scores.append(f"{task} {paper[task]['baseline']} to {paper[task]['best']}")
     if not scores:
         return ""
-    return f"The paper’s best head, from the whole model’s score: {', '.join(scores)}."
+    return (
+        f"{PAPER}: score of the whole model and with the best head disabled, {', '.join(scores)}."
+    )
 
 
 def best_layer(disabled: pl.DataFrame) -> str:
@@ -79,7 +83,7 @@ def best_layer(disabled: pl.DataFrame) -> str:
     if "accuracy" not in _metrics(disabled, "rte"):
         return ""
     paper = reference("disabled_layer")["rte"]
-    return f"The paper, on RTE: disabling layer {paper['layer']} gains {paper['gain']} points."
+    return f"{PAPER}, on RTE: disabling layer {paper['layer']} gains {paper['gain']} points."
 
 
 def _metrics(disabled: pl.DataFrame, task: str) -> set[str]:

@@ -5,8 +5,9 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from headscope.figures.published import PAPER
 from headscope.figures.style import BLUE, INK, ORANGE, Look, headed, label
-from headscope.names import FINE_TUNED, NO_MAJORITY, UNTRAINED
+from headscope.names import FINE_TUNED, NO_MAJORITY, OF_NUMBERS, UNTRAINED
 from headscope.reference import paper_score
 
 _SHORT = {FINE_TUNED: "fine-tuned", UNTRAINED: "not fine-tuned"}
@@ -18,7 +19,11 @@ def score_rows(scores: pl.DataFrame) -> pl.DataFrame:
 
     The paper's are of bert-base-uncased, so comparable with that model alone.
     """
-    rows = scores.drop_nulls("value")
+    # A correlation has no class that is the most frequent.
+    is_class = ~pl.col("metric").is_in(OF_NUMBERS)
+    rows = scores.drop_nulls("value").with_columns(
+        pl.when(is_class).then("majority").alias("majority")
+    )
     keys = rows.select("configuration", "task", "metric").iter_rows()
     published = [paper_score(*key) for key in keys]
     return rows.with_columns(paper=pl.Series(published, dtype=pl.Float64, strict=False))
@@ -32,8 +37,8 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
     named = rows.select(*_NUMBERS, what=pl.Series(names, dtype=pl.String))
     y = alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
     in_points = rows["unit"].eq("points").all()
-    missing = named["majority"].null_count()
-    is_unknown = missing == named.height
+    of_classes = rows.filter(~pl.col("metric").is_in(OF_NUMBERS))["majority"]
+    missing = of_classes.null_count()
     span = _span(named, [0.0, 100.0] if in_points else [])
     scale = alt.Scale(domain=span, nice=False)
     base = alt.Chart(named)
@@ -45,12 +50,15 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
         majorities.encode(y, alt.X("majority:Q", title="score")),
         points.encode(y, alt.X("value:Q", title="score")),
     ]
-    orange = f"orange: majority class{', where it is known' if missing else ''}"
-    subtitle = f"dot: score with its 95% interval; {NO_MAJORITY if is_unknown else orange}"
+    subtitle = "dot: score with its 95% interval"
+    if of_classes.count():
+        subtitle += f"; orange: majority class{', where it is known' if missing else ''}"
+    elif missing:
+        subtitle += f"; {NO_MAJORITY}"
     published = named.drop_nulls("paper")
     if published.height:
         layers.append(_diamonds(published).encode(y, alt.X("paper:Q", title="score")))
-        subtitle += "; blue: the paper’s"
+        subtitle += f"; blue: {PAPER}"
     height = max(30, 16 * named.height)
     chart = alt.layer(*layers).properties(width=18 * look.cell, height=height)
     return headed(chart, title, subtitle, look)

@@ -42,8 +42,8 @@ class Look:
     """
 
     font: str = "Liberation Sans, Arial, Helvetica, sans-serif"
-    size: float = 9.0
-    cell: float = 12.0
+    size: float = 11.0
+    cell: float = 18.0
     columns: int = 3
     titled: bool = True
     column_width: float | None = None
@@ -162,5 +162,29 @@ def significant(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def note_of(rows: pl.DataFrame) -> str:
-    """What the dots of a chart say, where it has any."""
-    return f"● adjusted p < {SIGNIFICANT}" if significant(rows).height else ""
+    """What the dots of a chart say; where tests found nothing, that."""
+    if significant(rows).height:
+        return f"● adjusted p < {SIGNIFICANT}"
+    return (
+        f"none is significant (adjusted p < {SIGNIFICANT})" if rows["p_corrected"].count() else ""
+    )
+
+
+def balanced(panels: int, most: int) -> int:
+    """How many of so many panels stand side by side: nearly `most`, and no panel alone in a row.
+
+    >>> balanced(9, 3), balanced(4, 3), balanced(7, 3), balanced(2, 3)
+    (3, 2, 4, 2)
+    """
+    if panels <= most:
+        return max(panels, 1)
+    for columns in (most, most - 1, most + 1, most + 2):
+        if columns > 1 and panels % columns != 1:
+            return columns
+    return most
+
+
+def farthest(effects: pl.DataFrame) -> float:
+    """The largest change, or the farthest end of an interval, in either direction."""
+    ends = effects.select(pl.col("delta", "low", "high").abs().max()).row(0)
+    return max((end for end in ends if end is not None and math.isfinite(end)), default=0.0)

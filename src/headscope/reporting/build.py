@@ -28,12 +28,13 @@ from headscope.reporting.html import (
 from headscope.reporting.images import image
 from headscope.reporting.reading import part, short, text
 from headscope.reporting.sections import Section, sections_of
-from headscope.reporting.side_by_side import gathered, line
+from headscope.reporting.side_by_side import gathered, line, summary
 
 _SCRIPTS = {
     SHARED: ("dom.js", "heatmap.js"),
     PAGE: (
-        *("text.js", "data.js", "downloads.js", "colourings.js", "view.js", "atlas.js", "card.js"),
+        *("text.js", "data.js", "downloads.js", "colourings.js", "view.js", "search.js"),
+        *("atlas.js", "card.js", "scrolling.js"),
         *("map_data.js", "map_drawing.js", "maps.js", "tables.js", "comparison.js", "main.js"),
     ),
 }
@@ -130,6 +131,8 @@ def script() -> str:
 def _render(report: Report) -> str:
     runs = [section.run for section in report.sections]
     several = len(runs) > 1
+    is_paper = all(section.is_paper for section in report.sections)
+    lines = [line(run) for run in runs] if several else []
     style, code = joined(_STYLES), script()
     return (
         environment()
@@ -137,8 +140,9 @@ def _render(report: Report) -> str:
         .render(
             page=_title(report),
             sections=report.sections,
-            lines=[line(run) for run in runs] if several else [],
-            together=[image(drawing) for drawing in report.together],
+            lines=lines,
+            summary=summary(runs, lines),
+            together=[image(drawing, is_numbered=is_paper) for drawing in report.together],
             side=SIDE,
             style=style,
             script=code,

@@ -14,8 +14,6 @@ CORRELATIONS = ("spearman", "pearson", "matthews")
 """Metrics that are 0 for a model that knows nothing."""
 RANKINGS = ("average_precision", "roc_auc")
 """Metrics of the cosines of two classes of pairs."""
-OF_NUMBERS = ("spearman", "pearson")
-"""Metrics of numbers, which have no class that is the most frequent: 0 is no correlation."""
 _COLUMNS = ("metric", "value", "high", "n", "majority", "answers", "p_majority")
 _WHY = (
     "its classes may be numbered in another order than the task's, or it was trained on another "

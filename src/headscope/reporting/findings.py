@@ -10,8 +10,15 @@ from dataclasses import replace
 import polars as pl
 
 from headscope.figures.style import label
-from headscope.names import FINE_TUNED, HETEROGENEOUS, NO_MAJORITY, UNTRAINED, VERTICAL
-from headscope.reporting.doubts import OF_NUMBERS, RANKINGS, below_baseline, one_answer
+from headscope.names import (
+    FINE_TUNED,
+    HETEROGENEOUS,
+    NO_MAJORITY,
+    OF_NUMBERS,
+    UNTRAINED,
+    VERTICAL,
+)
+from headscope.reporting.doubts import RANKINGS, below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
 from headscope.reporting.estimates import Finding, estimates, is_significant, p_text
 from headscope.reporting.pruning import pruning_findings

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from headscope.figures.catalogue import Drawing
+from headscope.figures.published import PAPER
 from headscope.figures.rendering import size_of
 from headscope.reporting.payload import embedded
 
@@ -35,14 +36,15 @@ class Image:
     width: str
     height: str
     number: str
+    """Which of the paper's figures it is, in a run of the paper; empty in others."""
     title: str
     beside: str
     save: str
     """What the script of the page saves beside it, as JSON."""
 
 
-def image(drawing: Drawing) -> Image:
-    """A figure for the template."""
+def image(drawing: Drawing, *, is_numbered: bool) -> Image:
+    """A figure for the template; in a run of the paper with the number that it has there."""
     figure = drawing.figure
     picture = compact(drawing.svg())
     width, height = size_of(picture)
@@ -51,7 +53,7 @@ def image(drawing: Drawing) -> Image:
         image=data_address(picture),
         width=f"{width:g}",
         height=f"{height:g}",
-        number=figure.number,
+        number=f"{figure.number} of {PAPER}" if is_numbered and figure.number else "",
         title=figure.title,
         beside=drawing.beside,
         save=embedded({"name": figure.name, "table": figure.table, "where": drawing.where}),

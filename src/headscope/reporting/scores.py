@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from headscope.reporting.doubts import OF_NUMBERS, RANKINGS
+from headscope.names import OF_NUMBERS
+from headscope.reporting.doubts import RANKINGS
 
 _MAJORITY, _EQUAL = "always answering the majority class", "cosines that are all the same"
 

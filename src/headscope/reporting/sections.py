@@ -89,7 +89,12 @@ class Section:
 
     @cached_property
     def _images(self) -> list[Image]:
-        return [image(drawing) for drawing in self.drawings]
+        return [image(drawing, is_numbered=self.is_paper) for drawing in self.drawings]
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether the run replicates the paper."""
+        return self.run.meta.get("command") == "paper"
 
     @property
     def figures(self) -> list[Image]:

@@ -6,8 +6,9 @@ from statistics import fmean
 
 import polars as pl
 
+from headscope.figures.published import PAPER
 from headscope.figures.style import significant
-from headscope.names import AS_GIVEN, FINE_TUNED, HETEROGENEOUS
+from headscope.names import AS_GIVEN, FINE_TUNED, HETEROGENEOUS, OF_NUMBERS
 from headscope.reporting.estimates import Estimate, estimates
 from headscope.reporting.reading import Run
 from headscope.results.tables import TABLES, Tables
@@ -72,6 +73,30 @@ def line(run: Run) -> Line:
     )
 
 
+def summary(runs: Sequence[Run], lines: Sequence[Line]) -> str:
+    """What several runs show together, in a sentence: how the paper's claims fare, or in how many
+    runs a single head matters. Empty where none tests that.
+    """
+    for run in runs:
+        if "claims" in run.tables and run.tables["claims"].height:
+            return _of_claims(run.tables["claims"])
+    tested = [one for one in lines if one.costs]
+    if not tested:
+        return ""
+    losses = sum(not one.costs.startswith("0 ") for one in tested)
+    gains = sum(not one.gains.startswith("0 ") for one in tested)
+    return (
+        f"In {losses or 'none'} of {len(tested)} runs a single head costs the score significantly "
+        f"when disabled; in {gains or 'none'} one raises it."
+    )
+
+
+def _of_claims(claims: pl.DataFrame) -> str:
+    verdicts = claims["verdict"].value_counts(sort=True, name="claims").drop_nulls()
+    counted = [f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in verdicts.rows()]
+    return f"Of {claims.height} claims of {PAPER}, {', '.join(counted)}."
+
+
 def _table(tables: Tables, name: str) -> pl.DataFrame:
     return tables[name] if name in tables else TABLES[name].empty()
 
@@ -80,6 +105,9 @@ def _score(scores: pl.DataFrame) -> Score | None:
     for configuration in (FINE_TUNED, AS_GIVEN):
         rows = scores.filter(configuration=configuration)
         if rows.height:
+            # A correlation has no class that is the most frequent.
+            is_class = ~pl.col("metric").is_in(OF_NUMBERS)
+            rows = rows.with_columns(pl.when(is_class).then("majority").alias("majority"))
             return Score(*rows.select(_SCORE).row(0))
     return None
 

@@ -92,6 +92,7 @@ function mountLook(start) {
     renderAnswers(view.find(".answers"), answer.answers, view.tables.examples[0].tokens, false);
     view.find(".maps h2").textContent = "The map of the selected head";
     view.find(".atlas").hidden = false;
+    view.find(".card").hidden = false;
     mountAtlas(view);
     mountCard(view);
     switches.mountGrid(view.find(".grid"));

@@ -65,13 +65,14 @@ function mountAtlas(view) {
   }
 
   /**
-   * Whether a head has all words of the search field: a place such as L3 as it is, others by their
-   * beginning.
+   * Whether a head fits the search field; a measure's name alone fits all heads, and colours them.
    * @param {string} name
    */
   function isMatch(name) {
+    const query = find(".search").value;
+    if (searchedColouring()) return true;
     const { layer, head } = headPosition(name);
-    const text = [
+    const about = [
       name,
       `L${layer}`,
       `H${head}`,
@@ -79,14 +80,29 @@ function mountAtlas(view) {
       groups.get(name) ?? "",
       isMarked(name) ? "significant" : "",
     ].join(" ");
-    const words = text.toLowerCase().split(/[\s+]+/);
-    /** @type {string[]} */
-    const terms = find(".search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    return terms.every((term) =>
-      /^[lh]?\d|h\d/.test(term)
-        ? words.includes(term)
-        : words.some((word) => word.startsWith(term)),
-    );
+    return partsOf(query).every((part) => fitsPart(colourings, part, name, about));
+  }
+
+  /** The colouring that the search field names, where its words say nothing of heads. */
+  function searchedColouring() {
+    const query = find(".search").value.trim();
+    const isOfHeads = /^[lh]?\d|[<>≤≥,]/i.test(query) || "significant".startsWith(query);
+    if (query.length < 3 || isOfHeads) return undefined;
+    const kinds = [...(patterns?.rows.values() ?? [])].map((row) => row.class);
+    if ([...kinds, ...groups.values()].some((kind) => wordsOf(kind).some((word) => word.startsWith(query.toLowerCase()))))
+      return undefined;
+    return colouringNamed(colourings, query);
+  }
+
+  /** Follows the search field: colours by a measure that it names, else dims the others. */
+  function search() {
+    const named = searchedColouring();
+    if (named && named !== colouring) {
+      colouring = named;
+      find(".colouring").value = String(colourings.indexOf(named));
+      render();
+    } else if (layout === "list") render();
+    else updateCells();
   }
 
   // ---- cells
@@ -203,8 +219,13 @@ function mountAtlas(view) {
       button.title = button.ariaLabel;
     }
     const matches = allHeads.filter(isMatch).length;
-    find(".count").textContent =
-      matches === allHeads.length ? "" : `${matches} of ${allHeads.length} heads`;
+    const named = searchedColouring();
+    const examples = matches ? "" : "; try L3, vertical, significant, entropy < 1";
+    find(".count").textContent = named
+      ? `coloured by ${named.title}; to find heads by it, add < or > and a number`
+      : matches === allHeads.length
+        ? ""
+        : `${matches} of ${allHeads.length} heads${examples}`;
     renderLegend(scale);
   }
 
@@ -336,7 +357,7 @@ function mountAtlas(view) {
     render();
   });
   find(".order").addEventListener("change", render);
-  find(".search").addEventListener("input", () => (layout === "list" ? render() : updateCells()));
+  find(".search").addEventListener("input", search);
   find(".forms").addEventListener("change", (/** @type {Event} */ event) => {
     layout = /** @type {HTMLInputElement} */ (event.target).value;
     render();

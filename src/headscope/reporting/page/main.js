@@ -15,7 +15,14 @@ async function mountRun(view) {
   find(".card").hidden = false;
   mountAtlas(view);
   mountCard(view);
-  selectHeads(view, [costliestHead(view)]);
+  const named = headOfAddress(view);
+  selectHeads(view, [named ?? costliestHead(view)]);
+  if (named) find(".atlas").scrollIntoView();
+  view.events.addEventListener("heads", () => writeAddress(view));
+  window.addEventListener("hashchange", () => {
+    const head = headOfAddress(view);
+    if (head && !view.root.hidden) selectHeads(view, [head]);
+  });
   if (tables.examples.length && data.maps.length) mountMaps(view);
   if (data.typical) await unpackThumbnails(view);
 }
@@ -32,6 +39,24 @@ function costliestHead({ data, colourings }) {
     layer: clamp(costliest?.layer ?? 1, 1, data.layers),
     head: clamp(costliest?.head ?? 1, 1, data.heads),
   });
+}
+
+/**
+ * The head that the address of the page names, as in #L3H10; undefined where it names none of this
+ * model's.
+ * @param {RunView} view
+ */
+function headOfAddress({ data }) {
+  const [name] = location.hash.toUpperCase().match(/^#L\d+H\d+$/) ?? [];
+  return headNames(data).find((head) => `#${head}` === name);
+}
+
+/**
+ * Writes the selected head into the address, so that it can be passed on.
+ * @param {RunView} view
+ */
+function writeAddress({ selection }) {
+  history.replaceState(null, "", `#${selection.heads[selection.heads.length - 1]}`);
 }
 
 /**
@@ -83,6 +108,7 @@ function main() {
     mountRun(view);
   }
 
+  mountScrollCues();
   if (sections.length > 1) mountComparison(sections, mountTabs(sections, open));
   else sections.forEach(open);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

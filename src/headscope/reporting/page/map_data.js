@@ -132,6 +132,46 @@ function wordUnits(example) {
   return words;
 }
 
+/** No space stands before these, and none after those. */
+const [CLOSING, OPENING] = [/^[.,;:!?)\]}%…’”]+$/, /^[([{“‘$#]+$/];
+
+/**
+ * The texts of an example as a person would write them, as far as its tokens tell.
+ * @param {Row} example
+ */
+function sentencesOf(example) {
+  const { names, special, segments } = wordUnits(example);
+  const second = secondText(segments);
+  let text = "";
+  let isGlued = true;
+  names.forEach((name, i) => {
+    if (i === second) text += " / ";
+    if (i === second) isGlued = true;
+    if (special[i]) return;
+    const piece = /^##/.test(name);
+    if (!isGlued && !piece && !CLOSING.test(name)) text += " ";
+    text += name.replace(/^(##|[▁Ġ])/, "");
+    isGlued = OPENING.test(name);
+  });
+  return text
+    .replace(/ ['’] (s|t|d|m|re|ve|ll)\b/gi, "’$1")
+    .replace(/< (\/? ?\w+ ?\/?) ?>/g, (tag) => tag.replaceAll(" ", ""));
+}
+
+/**
+ * What a token for unknown text stands for; empty where there is none.
+ * @param {string[]} tokens
+ */
+function unknownNote(tokens) {
+  const unknown = tokens.filter((token) => /^(\[UNK\]|<unk>)/i.test(token));
+  if (!unknown.length) return "";
+  const count = unknown.length === 1 ? "one" : String(unknown.length);
+  return (
+    ` ${unknown[0]} (${count} here) stands for text that the tokenizer has no token for, such as ` +
+    "an emoji: the model does not see which."
+  );
+}
+
 /**
  * Attention from word to word: the sum over the tokens that are attended to, the mean over those
  * that attend (Clark et al. 2019, section 4.1).
@@ -200,6 +240,10 @@ function mapSvg(map, { names }, title) {
     `<title>${escapeXml(title)}</title>`,
     `<text x="4" y="14" font-weight="bold">${escapeXml(title)}</text>`,
   ];
+  lines.push(
+    `<text x="${margin}" y="26">key: attended to →</text>`,
+    `<text transform="translate(12 ${margin}) rotate(-90)" text-anchor="end">← query: attends</text>`,
+  );
   names.forEach((name, i) => {
     const [middle, text] = [margin + (i + 0.5) * cell, escapeXml(shorten(name, 14))];
     const column = `translate(${middle + 3.5} ${margin - 4}) rotate(-90)`;

@@ -8,6 +8,8 @@ const FONT = 'system-ui, "Liberation Sans", Arial, sans-serif';
 const [NAME_LENGTH, NAME_WIDTH] = [14, 110];
 /** Least and most pixels of a matrix's cell. */
 const [MIN_CELL_SIZE, MAX_CELL_SIZE] = [6, 26];
+/** Pixels of the title of an axis. */
+const AXIS_TITLE = 16;
 /** In smaller cells only every other token has its name. */
 const NAMED_CELL_SIZE = 9;
 /** Weights below this share of the largest have no line. */
@@ -79,7 +81,7 @@ function onPointer(canvas, callback) {
 function drawMatrix(canvas, map, units, maximum, onPoint) {
   const size = units.names.length;
   const { texts, width } = fittedNames(units);
-  const margin = 8 + width;
+  const margin = 8 + width + AXIS_TITLE;
   const space = (canvas.parentElement?.clientWidth ?? 600) - margin - 2;
   const cell = clamp(Math.floor(space / size), MIN_CELL_SIZE, MAX_CELL_SIZE);
   const span = size * cell;
@@ -110,11 +112,11 @@ function drawMatrix(canvas, map, units, maximum, onPoint) {
     if (bold) {
       // Covers the neighbours' names, which are closer than a bold one is high.
       context.fillStyle = page;
-      context.fillRect(above ? 0 : 4 - margin, -fontSize * 0.7, margin - 4, fontSize * 1.4);
+      context.fillRect(above ? 0 : -width - 4, -fontSize * 0.7, width + 4, fontSize * 1.4);
     }
     context.fillStyle = units.special[i] ? special : text;
     context.textAlign = above ? "left" : "right";
-    context.fillText(texts[i], 0, 0, margin - 5);
+    context.fillText(texts[i], 0, 0, width + 3);
     context.restore();
   }
 
@@ -153,6 +155,8 @@ function drawMatrix(canvas, map, units, maximum, onPoint) {
     writeName(back, i, true, false);
   }
 
+  writeAxisTitles(back, margin, colour("--soft"));
+
   onPointer(canvas, (x, y) => {
     // Beside the matrix, on the names, one of the two is -1.
     const [query, key] = [y, x].map((offset) => Math.floor((offset - margin) / cell));
@@ -169,6 +173,25 @@ function drawMatrix(canvas, map, units, maximum, onPoint) {
     if (query >= 0) writeName(front, query, false, true);
     if (key >= 0) writeName(front, key, true, true);
   };
+}
+
+/**
+ * Says along the axes of a matrix which tokens attend and which are attended to.
+ * @param {Context} context
+ * @param {number} margin
+ * @param {string} fill
+ */
+function writeAxisTitles(context, margin, fill) {
+  context.save();
+  context.font = `11px ${FONT}`;
+  context.fillStyle = fill;
+  context.textAlign = "left";
+  context.fillText("key: attended to →", margin, 7);
+  context.translate(7, margin);
+  context.rotate(-Math.PI / 2);
+  context.textAlign = "right";
+  context.fillText("← query: attends", 0, 0);
+  context.restore();
 }
 
 /**

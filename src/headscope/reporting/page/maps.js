@@ -85,20 +85,25 @@ function mountMaps(view, store = createMapStore(view.root)) {
     }
     units = unitsOfSelection();
     const several = selection.heads.length > 1;
-    const figures = [];
+    // The states of a head stand side by side, in a row of their own.
+    const rows = new Map(
+      selection.heads.map((name) => [name, element("div", { class: "states" })]),
+    );
     const toDraw = [];
     for (const { name, modelState, key, weights } of recorded) {
+      const row = /** @type {HTMLElement} */ (rows.get(name));
       if (!weights) {
-        figures.push(emptyFigure(name, modelState, key));
+        row.append(emptyFigure(name, modelState, key));
         continue;
       }
       const map = mapOfUnits(weights, units);
       const { figure, canvas } = createFigure(name, modelState, map);
-      figures.push(figure);
+      row.append(figure);
       toDraw.push({ title: several ? `${modelState} ${name}` : modelState, map, canvas });
     }
-    find(".sides").replaceChildren(...figures);
+    find(".sides").replaceChildren(...rows.values());
     find(".sides").classList.toggle("narrow", selection.asLines);
+    find(".sides").classList.toggle("alone", modelStates.length === 1);
     // All maps have one scale. They are drawn in the document, where their width is known.
     const maximum = largestWeight(toDraw.map(({ map }) => map));
     const draw = selection.asLines ? drawLines : drawMatrix;
@@ -203,13 +208,13 @@ function mountMaps(view, store = createMapStore(view.root)) {
   /** @param {number} example */
   function selectExample(example) {
     Object.assign(selection, { example, query: -1, key: -1 });
-    const { label, prediction } = examples[example];
+    const { label, prediction, tokens } = examples[example];
     const [gold, predicted] = [label, prediction].map((text) =>
       element("strong", { dir: "auto" }, visible(text)),
     );
     const outcome = ["Label ", gold, ", predicted ", predicted, "."];
     // Texts without labels have neither.
-    find(".outcome").replaceChildren(...(label === null ? [] : outcome));
+    find(".outcome").replaceChildren(...(label === null ? [] : outcome), unknownNote(tokens));
     units = unitsOfSelection();
     drawnMaps = [];
     renderTokens();
@@ -246,8 +251,8 @@ function mountMaps(view, store = createMapStore(view.root)) {
 
   find(".levels").hidden = !examples.some((row) => row.words);
   find(".maps").hidden = false;
-  const options = examples.map(({ label, tokens }, i) => {
-    const beginning = shorten(visible(tokens.slice(0, 12).join(" ")), 60);
+  const options = examples.map(({ label }, i) => {
+    const beginning = shorten(visible(sentencesOf(examples[i])), 60);
     const named = label === null ? "" : `${shorten(visible(label), 20)}: `;
     const text = `${i + 1}. ${named}${beginning}`;
     return element("option", { value: String(i) }, text);
