@@ -183,6 +183,8 @@ class Read:
                 f"the model guesses masked tokens: write {self.of.model.tokenizer.mask_token} in "
                 "place of a word"
             )
+        if self.of.kind == "vectors" and len(self.texts.given) == 1:
+            notes.append("type a second text to see how alike the vectors of the two are")
         return Switched(
             heads=set_name(head_set(heads)) if heads else "",
             mode=mode,
