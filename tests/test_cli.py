@@ -72,6 +72,26 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["study", "--no-such-flag", "1"], "--no-such-flag"),
         (["finetune", "--model", "minilm"], "--task"),
         (["stduy"], "stduy"),
+        (
+            ["study", "mrpc"],
+            "'mrpc' stands without an option: a task goes with --task, as in headscope study --task mrpc",
+        ),
+        (
+            ["measure", "minilm"],
+            "a model goes with --model, as in headscope measure --model minilm",
+        ),
+        (["compare", "minilm"], "the model before fine-tuning goes with --before"),
+        (
+            ["study", "--data", "a", "b c"],
+            "as in headscope study --task 'b c', and a model with --model",
+        ),
+        (["paper", "--data"], "--data needs a value behind it: headscope paper --help"),
+        (["paper", "--data", "--model", "minilm", "--out", "x"], "--data needs a value behind it"),
+        (["disable", "--model"], "--model needs a value behind it"),
+        (["report", "--out"], "--out needs a value behind it"),
+        (["paper"], "paper needs --model and --out"),
+        (["finetune", "--model=minilm"], "finetune needs --task and --out"),
+        (["measure", "--mdoel", "minilm"], "Did you mean --model instead of --mdoel?"),
         (["report", "/no/such/run"], "the run folder /no/such/run does not exist"),
         (
             ["measure", "--model", "minilm", "--task", "mrpc", "--out", "x", "--data", "/none"],

@@ -15,6 +15,7 @@ from headscope.commands.disable import disable
 from headscope.commands.finetune import finetune
 from headscope.commands.look import look
 from headscope.commands.measure import measure
+from headscope.commands.mistakes import parse_mistake
 from headscope.commands.outcome import Outcome
 from headscope.commands.prune import prune
 from headscope.commands.relations import relations
@@ -71,7 +72,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write("\n".join(lines) + "\n")
         # A pipe that nobody reads is found here, not while Python ends.
         sys.stdout.flush()
-    except (HeadscopeError, CycloptsError) as error:
+    except CycloptsError as error:
+        return _fail(" ".join(parse_mistake(error).split()))
+    except HeadscopeError as error:
         return _fail(" ".join(str(error).split()))
     except KeyboardInterrupt as error:
         return stopping.say(error)

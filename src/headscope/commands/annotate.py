@@ -1,5 +1,6 @@
 """`headscope annotate`: label attention maps by looking at them."""
 
+import shlex
 from dataclasses import dataclass
 
 from headscope.commands import options
@@ -67,7 +68,7 @@ def annotate(asked: Annotating) -> Outcome:
             settings, asked.model, at_most=STUDY_EXAMPLES, needs_head=False, needs_train=False
         )
         labelling.add_maps(session, asked.out, asked.count, asked.family)
-    again = f"headscope annotate --out {asked.out}"
+    again = shlex.join(["headscope", "annotate", "--out", str(asked.out)])
     if asked.agreement:
         return Outcome(asked.out, labelling.agreement_lines(asked.out), again)
     labelling.serve(

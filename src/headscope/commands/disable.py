@@ -12,7 +12,7 @@ from headscope.commands.outcome import (
     saved_score_lines,
     together_lines,
 )
-from headscope.commands.settings import KindSettings, command
+from headscope.commands.settings import KindSettings, command, training_line
 from headscope.errors import HeadscopeError
 from headscope.names import AS_GIVEN
 from headscope.progress import say_notes
@@ -115,8 +115,7 @@ def check_head(session: Session, asked: Disabling | PathSettings) -> None:
         vectors = ", or score the cosine of its vectors (--as embedding)" if are_pairs else ""
         raise HeadscopeError(
             f"{asked.model} has no classification head, so there is no score to lose: fine-tune it "
-            f"first with headscope finetune --model {asked.model} --task {asked.task} --out CKPT"
-            f"{vectors}"
+            f"first with {training_line(asked, asked.model)}{vectors}"
         )
     if wrong := foreign_labels(session.model, session.task):
         raise HeadscopeError(

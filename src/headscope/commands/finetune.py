@@ -104,15 +104,7 @@ def _open(asked: FineTuning) -> Session:
 
 def _following(asked: FineTuning) -> str:
     """The command line that disables heads of the model, on the rows that it was scored on."""
-    words = ["headscope", "disable", "--model", str(asked.out), "--task", asked.task]
-    for column in asked.named_columns or ():
-        words += ["--columns", column]
-    if asked.label is not None:
-        words += ["--label", asked.label]
-    if asked.data is not None:
-        words += ["--data", str(asked.data)]
-    if asked.kind is not None:
-        words += ["--as", asked.kind]
+    words = ["headscope", "disable", "--model", str(asked.out), *asked.on_task()]
     if asked.seed:
         words += ["--seed", str(asked.seed)]
     return shlex.join([*words, "--out", "RUN"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,15 @@ class Outcome:
 
 def report_command(run: Path) -> str:
     """The command line that makes a page of a run folder."""
-    return f"headscope report {run} --out {run}/report.html"
+    return shlex.join(["headscope", "report", str(run), "--out", str(run / "report.html")])
+
+
+def open_page(page: Path, tables: Path | None = None) -> str:
+    """What to do with a page, and where its tables are; paths are quoted for a shell."""
+    line = f"open {shlex.quote(str(page))} in a browser"
+    if tables is None:
+        return line
+    return f"{line}; the tables are Parquet files in {shlex.quote(str(tables))}"
 
 
 def score_lines(scores: pl.DataFrame) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ from cyclopts import Parameter
 
 from headscope.commands.checks import checked, path_of
 from headscope.commands.options import FigureFolder, FigureStyle, Page, Quiet
-from headscope.commands.outcome import Outcome
+from headscope.commands.outcome import Outcome, open_page
 from headscope.errors import HeadscopeError
 from headscope.progress import say
 
@@ -50,11 +51,8 @@ def report(
         shown.save_figures(drawings, style)
         say("figures drawn", quiet=quiet)
         if page is None:
-            return Outcome(
-                drawings.resolve(),
-                (),
-                f"headscope report {' '.join(map(str, folders))} --out report.html",
-            )
+            words = ["headscope", "report", *map(str, folders), "--out", "report.html"]
+            return Outcome(drawings.resolve(), (), shlex.join(words))
     return page_outcome(shown, folders, page or Path("report.html"), quiet=quiet)
 
 
@@ -69,5 +67,5 @@ def page_outcome(shown: Report, runs: Sequence[Path], out: Path, *, quiet: bool)
     return Outcome(
         page.resolve(),
         lines,
-        f"open {page} in a browser; the tables are Parquet files in {runs[0]}",
+        open_page(page, runs[0]),
     )
