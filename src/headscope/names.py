@@ -26,6 +26,13 @@ GIVEN = "given"
 NO_MAJORITY = "the majority baseline is not known, without training data"
 """What stands in place of the majority baseline where there are no training examples."""
 
+CARRIES = "carries the relation"
+"""The verdict on a head that hits a relation beyond what distance and an offset explain."""
+
+CUT_TO = "were cut to"
+LEFT_OUT = "left out"
+"""Words of the notes on texts that were too long, and on measures that have no value."""
+
 SIGNIFICANT = 0.05
 """An adjusted p-value below this is called significant in tables, figures and sentences."""
 

@@ -38,6 +38,10 @@ def annotate(asked: Annotating) -> Outcome:
 
     Maps of MODEL on TASK are added to the set in OUT; without them the set is shown as it is. Every
     label is on the disk before the next map is shown. Ctrl-C ends the server.
+
+    For example:
+    headscope annotate --model minilm --task builtin --count 50 --out labelled
+    headscope annotate --out labelled --annotator ann --round 2
     """
     from headscope.commands import labelling
     from headscope.commands.session import open_session

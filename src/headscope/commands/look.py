@@ -54,8 +54,8 @@ def look(asked: Looking) -> Outcome:
 
     A local page, until Ctrl-C; with --out a file instead, which needs no server and no network.
 
+    For example:
     headscope look --model minilm "A man sleeps." "A man naps."
-
     headscope look --model runs/demo/checkpoint --beside minilm --open
     """
     models = opened(asked)

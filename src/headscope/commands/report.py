@@ -26,7 +26,12 @@ def report(
     style: FigureStyle = "plain",
     quiet: Quiet = False,
 ) -> Outcome:
-    """Build one offline HTML file from run folders, or with --figures the figures for a paper."""
+    """Build one offline HTML file from run folders, or with --figures the figures for a paper.
+
+    For example:
+    headscope report runs/mrpc runs/rte --out tasks.html
+    headscope report runs/mrpc --figures figures --style acl
+    """
     from headscope.reporting.build import Report
 
     if not runs:
@@ -58,14 +63,16 @@ def report(
 
 def page_outcome(shown: Report, runs: Sequence[Path], out: Path, *, quiet: bool) -> Outcome:
     """Write the page of a report on `runs`, and say where it is and what it shows."""
+    from headscope.reporting.ending import ending
+    from headscope.results.run import Run
+
     page = shown.save(out)
     lines: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     # Findings of several tasks or models are told apart on the page alone.
     if len(shown.sections) == 1:
-        lines = tuple(finding.text for finding in shown.sections[0].findings)
+        section = shown.sections[0]
+        lines = ending(section.run.tables, Run(runs[0]).notes)
+        said = tuple(finding.text for finding in section.findings)
     say("report built", quiet=quiet)
-    return Outcome(
-        page.resolve(),
-        lines,
-        open_page(page, runs[0]),
-    )
+    return Outcome(page.resolve(), lines, open_page(page, runs[0]), said)

@@ -78,6 +78,10 @@ def paper(asked: Paper) -> Outcome:
 
     Says its plan and what it will cost first, and resumes what it had begun. Several workers do
     several parts at once.
+
+    For example:
+    headscope paper --model minilm --data glue --out runs/paper
+    headscope paper --model minilm --tasks rte,mrpc --seeds 3 --out runs/small
     """
     from headscope.commands.session import begin, task_hash
 
