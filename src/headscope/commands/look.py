@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import webbrowser
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from headscope.axes import check_inside, head_set, set_name
 from headscope.commands import options
 from headscope.commands.checks import ArgumentError
-from headscope.commands.outcome import Outcome
+from headscope.commands.outcome import Outcome, open_page
 from headscope.commands.settings import Settings, WordSource, command
 from headscope.progress import say, say_notes
 
@@ -54,8 +54,8 @@ def look(asked: Looking) -> Outcome:
 
     A local page, until Ctrl-C; with --out a file instead, which needs no server and no network.
 
+    For example:
     headscope look --model minilm "A man sleeps." "A man naps."
-
     headscope look --model runs/demo/checkpoint --beside minilm --open
     """
     models = opened(asked)
@@ -66,10 +66,9 @@ def look(asked: Looking) -> Outcome:
         from headscope.explorer.looked import Looked
 
         page = Looked(models, beginning, quiet=asked.quiet).save(asked.out)
-        return Outcome(page.resolve(), (), f"open {page} in a browser")
+        return Outcome(page.resolve(), (), open_page(page))
     url = _serve(asked, models, beginning)
-    again = f"headscope look --model {asked.model} --out look.html"
-    return Outcome(Path(url), (), f"{again} writes a page that needs no server")
+    return Outcome(Path(url), (), replace(asked, out=Path("look.html"), open=False).command_line())
 
 
 def opened(asked: Looking) -> list[Viewed]:

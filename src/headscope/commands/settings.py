@@ -75,11 +75,15 @@ class Settings:
         """The command line that repeats the run; after a remark where no line does."""
         words = ["headscope", self.command]
         in_memory = []
+        unnamed = list(getattr(self, self.unnamed)) if self.unnamed else []
         for name, field in arguments(type(self)).items():
-            if name not in _UNSAID:
+            if name not in (*_UNSAID, self.unnamed):
                 words.extend(_said(field, getattr(self, name)))
             if name in (*NAMES_OR_FOLDERS, "text") and was_in_memory(getattr(self, name)):
                 in_memory.append(name)
+        if unnamed:
+            # Behind these two hyphens nothing is read as an option.
+            words += ["--", *unnamed]
         line = shlex.join(words)
         if in_memory:
             return f"{line}  # not to be repeated as it is: {', '.join(in_memory)} was in memory"
@@ -124,6 +128,20 @@ class TaskSettings(DataSettings):
     """A run over the examples of a task."""
 
     task: options.TaskName
+
+    def on_task(self) -> list[str]:
+        """The words of a command line that name the task, its columns and where its data are."""
+        words: list[str] = []
+        for name in ("task", "columns", "label", "data", "kind"):
+            if name in arguments(type(self)):
+                words += _said(arguments(type(self))[name], getattr(self, name))
+        return words
+
+
+def training_line(asked: TaskSettings, model: str) -> str:
+    """The command line that fine-tunes a model on the task that was asked for."""
+    words = ["headscope", "finetune", "--model", model, *asked.on_task(), "--out", "CKPT"]
+    return shlex.join(words)
 
 
 @dataclass(frozen=True, kw_only=True)
