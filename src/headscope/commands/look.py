@@ -49,7 +49,7 @@ class Looking(Settings, WordSource):
 
 
 @command(Looking)
-def look(asked: Looking) -> Outcome:
+def look(asked: Looking) -> Outcome | None:
     """Type a text, see what every head attends to, switch heads off, see what changes.
 
     A local page, until Ctrl-C; with --out a file instead, which needs no server and no network.
@@ -67,8 +67,10 @@ def look(asked: Looking) -> Outcome:
 
         page = Looked(models, beginning, quiet=asked.quiet).save(asked.out)
         return Outcome(page.resolve(), (), open_page(page))
-    url = _serve(asked, models, beginning)
-    return Outcome(Path(url), (), replace(asked, out=Path("look.html"), open=False).command_line())
+    _serve(asked, models, beginning)
+    kept = replace(asked, out=Path("look.html"), open=False).command_line()
+    say(f"to keep the page as a file: {kept}", quiet=asked.quiet)
+    return None
 
 
 def opened(asked: Looking) -> list[Viewed]:
@@ -120,8 +122,8 @@ def begins(asked: Looking, models: Sequence[Viewed]) -> Beginning:
     return beginning
 
 
-def _serve(asked: Looking, models: Sequence[Viewed], beginning: Beginning) -> str:
-    """Serve the page until Ctrl-C. Returns its address."""
+def _serve(asked: Looking, models: Sequence[Viewed], beginning: Beginning) -> None:
+    """Serve the page until Ctrl-C."""
     from headscope.explorer.live import MOST_CHARACTERS, Explorer
     from headscope.explorer.pages import live_parts
     from headscope.serving import LocalServer
@@ -144,4 +146,3 @@ def _serve(asked: Looking, models: Sequence[Viewed], beginning: Beginning) -> st
         say("stopped", quiet=asked.quiet)
     finally:
         server.close()
-    return server.url

@@ -211,6 +211,7 @@ def check_either(task: str | None, text: Path | None, of_task: Mapping[str, obje
 
 
 S = TypeVar("S", bound=Settings)
+R = TypeVar("R", bound=Outcome | None)
 
 FIRST = (
     "texts",
@@ -238,7 +239,7 @@ LAST = (
 """Arguments that are named last."""
 
 
-def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..., Outcome]]:
+def command(settings: type[S]) -> Callable[[Callable[[S], R]], Callable[..., R]]:
     """Make a command of a function that takes settings.
 
     Args:
@@ -248,9 +249,9 @@ def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..
         A decorator. What it returns is called with keyword arguments, and has their signature.
     """
 
-    def decorate(function: Callable[[S], Outcome]) -> Callable[..., Outcome]:
+    def decorate(function: Callable[[S], R]) -> Callable[..., R]:
         @wraps(function)
-        def called(*unnamed: object, **given: object) -> Outcome:
+        def called(*unnamed: object, **given: object) -> R:
             if settings.unnamed and unnamed:
                 given = {settings.unnamed: unnamed, **given}
                 unnamed = ()
