@@ -97,6 +97,8 @@ _LABELS = {
     "f1": "F1",
     "token_accuracy": "accuracy of tokens",
     "entity_f1": "F1 of entities",
+    "answer_f1": "F1 of answers",
+    "exact_match": "exact match",
     "average_precision": "average precision",
     "roc_auc": "ROC AUC",
     "entropy": "Entropy",
