@@ -443,6 +443,18 @@ def test_a_head_that_is_not_in_the_file_says_nothing(tmp_path: Path) -> None:
             viewed_of(folder, kind=kind)
 
 
+def test_a_head_that_is_not_looked_at_is_named(tmp_path: Path) -> None:
+    folder = families.make_encoder("bert", tmp_path / "reader")
+    viewed = viewed_of(folder)
+    assert not any("is not looked at" in note for note in viewed.notes)
+    config = json.loads((folder / "config.json").read_text())
+    config["architectures"] = ["BertForQuestionAnswering"]
+    (folder / "config.json").write_text(json.dumps(config))
+    viewed = viewed_of(folder)
+    assert viewed.kind == "vectors"
+    assert any("(BertForQuestionAnswering) is not looked at" in note for note in viewed.notes)
+
+
 def test_a_tagger_reads_one_text(tmp_path: Path) -> None:
     folder = folder_of("bert", tmp_path, AutoModelForTokenClassification, **named(TAGS))
     with pytest.raises(HeadscopeError, match="every word of one text"):

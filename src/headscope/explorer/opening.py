@@ -11,7 +11,7 @@ from headscope.model.classes import OF_MASKED_TOKENS, OF_TEXTS, OF_TOKENS, Head
 from headscope.model.config import read_config
 from headscope.model.embedder import as_embedder
 from headscope.model.example_maps import WHOLE
-from headscope.model.heads import claims
+from headscope.model.heads import architecture, claims, is_encoder, is_pre_training
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.pooling import pooling_of, says_pooling
@@ -65,7 +65,7 @@ def open_viewed(name: str, wanted: Wanted, words_of: WordsOf) -> Viewed:
         )
     head = _head(name, config, wanted)
     if head is None:
-        return _vectors(name, wanted, words_of)
+        return _vectors(name, wanted, words_of, _left_out(name, config, wanted))
     if wanted.pool is not None or wanted.prompt is not None:
         raise HeadscopeError(
             "--pool and --prompt are of embeddings, and a head is looked at: add --as embedding"
@@ -73,7 +73,7 @@ def open_viewed(name: str, wanted: Wanted, words_of: WordsOf) -> Viewed:
     model = load(name, head=head)
     if not model.trained_head:
         if wanted.kind is None:
-            return _vectors(name, wanted, words_of)
+            return _vectors(name, wanted, words_of, ())
         raise HeadscopeError(
             f"the file of {name} has no weights of a {head.called} (--as {wanted.kind}), though "
             "its config.json names one: leave --as out to look at its vectors"
@@ -127,8 +127,16 @@ def _said(model: Model, head: Head) -> tuple[Kind, list[str]]:
     return ("labels" if is_multiple else "classes"), classes
 
 
-def _vectors(name: str, wanted: Wanted, words_of: WordsOf) -> Viewed:
-    """A model whose outputs are the vectors of texts."""
+def _left_out(name: str, config: PretrainedConfig, wanted: Wanted) -> tuple[str, ...]:
+    """A note on a head that the model has and that is not looked at, where nobody chose so."""
+    claimed = architecture(config)
+    if wanted.kind is not None or not claimed or is_encoder(claimed) or is_pre_training(claimed):
+        return ()
+    return (f"the head of {name} ({claimed}) is not looked at: the vectors of texts are",)
+
+
+def _vectors(name: str, wanted: Wanted, words_of: WordsOf, said: tuple[str, ...]) -> Viewed:
+    """A model whose outputs are the vectors of texts; `said` are notes on how that was chosen."""
     pooling, notes = pooling_of(find(name), wanted.pool, wanted.prompt)
     embedder = as_embedder(load(name), pooling)
     return Viewed(
@@ -138,5 +146,5 @@ def _vectors(name: str, wanted: Wanted, words_of: WordsOf) -> Viewed:
         words_of=words_of,
         prompt=pooling.prompt,
         longest=pooling.longest or WHOLE,
-        notes=(*embedder.notes, *notes),
+        notes=(*embedder.notes, *said, *notes),
     )
