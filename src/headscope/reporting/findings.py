@@ -11,6 +11,7 @@ import polars as pl
 
 from headscope.figures.style import label
 from headscope.names import (
+    AS_GIVEN,
     FINE_TUNED,
     HETEROGENEOUS,
     NO_MAJORITY,
@@ -102,6 +103,8 @@ def _subject(configuration: str, metric: str) -> str:
         return f"Fine-tuned {metric}"
     if configuration == UNTRAINED:
         return f"Without fine-tuning, {metric}"
+    if configuration == AS_GIVEN:
+        return f"The model’s {metric}"
     return f"With the configuration “{configuration}”, {metric}"
 
 
