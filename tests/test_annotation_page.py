@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 import runs
-from headscope.annotation import server as server_module
 from headscope.annotation.records import Label, Labels, write_maps
 from headscope.annotation.server import Server
 from headscope.annotation.work import Annotation
 from headscope.names import CLASSES
+from headscope.serving.connection import BoundedConnection
 
 VERTICAL, DIAGONAL, BOTH, BLOCK, HETEROGENEOUS = CLASSES
 ME = {"annotator": "me", "round": 1}
@@ -36,14 +36,9 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def serving(folder: Path, annotator: str = "me", round: int = 1, port: int = 0) -> Iterator[Server]:
-    with Server(Annotation(folder), port, annotator, round) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with closing(Server(Annotation(folder), port, annotator, round)) as server:
+        server.start()
+        yield server
 
 
 @pytest.fixture
@@ -56,8 +51,8 @@ def request(
     server: Server, path: str, body: bytes | None = None, method: str | None = None, **headers: str
 ) -> tuple[int, Any]:
     """The status and the JSON of an answer to a request that is right but for what is given."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=30)
-    sent = {"X-Token": server.token} | {
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    sent = {"X-Token": server.beginning.token} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
     connection.request(method or ("GET" if body is None else "POST"), path, body, sent)
@@ -80,20 +75,19 @@ def post(server: Server, path: str, **given: object) -> tuple[int, Any]:
 
 
 def test_it_listens_to_this_machine_only(server: Server) -> None:
-    address, port = server.socket.getsockname()
-    assert address == "127.0.0.1"
+    assert server.url == f"http://127.0.0.1:{server.port}/"
     # Another loopback address stands for another network card: a server bound to all of them would answer.
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.2", port), timeout=5)
+        socket.create_connection(("127.0.0.2", server.port), timeout=5)
 
 
 def test_silent_connections_end_and_are_bounded(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "_MOST_CONNECTIONS", 3)
-    monkeypatch.setattr(server_module.Handler, "timeout", 0.3)
+    monkeypatch.setattr(BoundedConnection, "most_connections", 3)
+    monkeypatch.setattr(BoundedConnection, "idle_seconds", 0.3)
     with serving(folder) as server:
-        address = ("127.0.0.1", server.server_address[1])
+        address = ("127.0.0.1", server.port)
         silent = [socket.create_connection(address, timeout=5) for _ in range(3)]
         with socket.create_connection(address, timeout=0.2) as fourth:
             assert fourth.recv(1) == b""
@@ -108,7 +102,7 @@ def test_silent_connections_end_and_are_bounded(
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/state?annotator=me&round=1"])
 def test_another_name_for_this_machine_is_refused(server: Server, path: str) -> None:
-    port = server.server_address[1]
+    port = server.port
     for host in (
         "attacker.example",
         f"attacker.example:{port}",
@@ -142,7 +136,7 @@ def test_the_page_holds_the_token_and_no_name_breaks_out_of_it(folder: Path) -> 
         status, text = request(server, "/", X_Token="")
     assert status == 200
     start = text.split('<script id="start" type="application/json">')[1].split("</script>")[0]
-    assert json.loads(start) == asdict(server.start)
+    assert json.loads(start) == asdict(server.beginning)
     assert text.count("<script") == 2
 
 
@@ -406,7 +400,6 @@ def test_letters_of_a_name_are_no_labels_and_a_new_name_begins_its_own_pass(
 
 SERVE = """import sys
 from pathlib import Path
-from headscope.annotation import server as server_module
 from headscope.annotation.server import Server
 from headscope.annotation.work import Annotation
 server = Server(Annotation(Path(sys.argv[1])), 0, "me", 1)

@@ -2,16 +2,29 @@
 
 import errno
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclopts import CycloptsError
 
 from headscope import cli
 
-HEAVY = ("torch", "transformers", "polars", "altair", "scipy", "sklearn", "numpy", "rich.progress")
+HEAVY = (
+    "torch",
+    "transformers",
+    "polars",
+    "altair",
+    "scipy",
+    "sklearn",
+    "numpy",
+    "rich.progress",
+    "starlette",
+    "uvicorn",
+)
 
 
 def loaded_after(code: str) -> list[str]:
@@ -44,10 +57,36 @@ def test_help_answers_in_half_a_second() -> None:
     assert min(seconds) < 0.5
 
 
-def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("study", "finetune", "measure", "disable", "report"):
-        assert cli.run([name, "--help"]) == 0
-        assert f"headscope {name}" in capsys.readouterr().out
+def commands() -> list[str]:
+    """The names of all commands."""
+    return [name for name in cli.app if not name.startswith("-")]
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_help_text_has_two_examples_that_are_understood(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.run([name, "--help"]) == 0
+    _, _, after = capsys.readouterr().out.partition(cli.EXAMPLES)
+    examples = [line for line in after.splitlines() if line.startswith(f"headscope {name}")]
+    assert len(examples) >= 2
+    for example in examples:
+        # A narrow terminal shows it whole.
+        assert len(example) <= 80
+        command, bound, _ = cli.app.parse_args(
+            shlex.split(example)[1:], exit_on_error=False, print_error=False
+        )
+        assert command.__name__ == name
+        if settings := getattr(command, "settings", None):
+            given = {settings.unnamed: bound.args} if bound.args else {}
+            settings(**given, **bound.kwargs)
+
+
+def test_there_are_commands_and_a_wrong_example_is_found() -> None:
+    assert {"study", "report", "look", "paper"} <= set(commands())
+    with pytest.raises(CycloptsError):
+        cli.app.parse_args(["study", "--no-such", "1"], exit_on_error=False, print_error=False)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +100,26 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["study", "--no-such-flag", "1"], "--no-such-flag"),
         (["finetune", "--model", "minilm"], "--task"),
         (["stduy"], "stduy"),
+        (
+            ["study", "mrpc"],
+            "'mrpc' stands without an option: a task goes with --task, as in headscope study --task mrpc",
+        ),
+        (
+            ["measure", "minilm"],
+            "a model goes with --model, as in headscope measure --model minilm",
+        ),
+        (["compare", "minilm"], "the model before fine-tuning goes with --before"),
+        (
+            ["study", "--data", "a", "b c"],
+            "as in headscope study --task 'b c', and a model with --model",
+        ),
+        (["paper", "--data"], "--data needs a value behind it: headscope paper --help"),
+        (["paper", "--data", "--model", "minilm", "--out", "x"], "--data needs a value behind it"),
+        (["disable", "--model"], "--model needs a value behind it"),
+        (["report", "--out"], "--out needs a value behind it"),
+        (["paper"], "paper needs --model and --out"),
+        (["finetune", "--model=minilm"], "finetune needs --task and --out"),
+        (["measure", "--mdoel", "minilm"], "Did you mean --model instead of --mdoel?"),
         (["report", "/no/such/run"], "the run folder /no/such/run does not exist"),
         (
             ["measure", "--model", "minilm", "--task", "mrpc", "--out", "x", "--data", "/none"],

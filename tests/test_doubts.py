@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 
 import families
 from headscope import cli
-from headscope.commands.outcome import score_lines
 from headscope.model.encoding import encode
 from headscope.model.loading import load
 from headscope.model.outputs import logits
 from headscope.names import FINE_TUNED, UNTRAINED
 from headscope.reporting.doubts import below_baseline, one_answer
+from headscope.reporting.ending import ending
 from headscope.reporting.findings import findings
 from headscope.stats.paired import mcnemar
 from headscope.tasks import find
@@ -53,7 +53,7 @@ def test_a_score_below_that_of_no_knowledge(changed: dict[str, Any], sentence: s
     assert sentence in said
     assert bool(said) == bool(sentence)
     if sentence:
-        assert score_lines(table)[0] == said
+        assert ending({"scores": table})[0] == said
         assert findings({"scores": table})[0].text == said
 
 
@@ -119,7 +119,9 @@ def disabled(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_a_head_with_its_rows_swapped_is_said_first(
     answered: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert disabled(answered, capsys)[0].startswith("accuracy 100.0")
+    right = disabled(answered, capsys)
+    assert [line for line in right if line.startswith("The model’s accuracy is 100.0")]
+    assert "below" not in right[0]
     (answered / "out").rename(answered / "right")
     changed_head(answered, "swapped")
     first = disabled(answered, capsys)[0]

@@ -99,6 +99,8 @@ CALLS: dict[str, Callable[[Hand, headscope.Run], object]] = {
     "open it again": lambda h, r: headscope.open_run(r.path).table("disabled").equals(r.table("disabled")),
     "heads disabled in a context": lambda h, r: with_disabled(h.model, ["L1H1", headscope.Head(2, 3)]),
     "a search of one's own": lambda h, r: len(list(headscope.Scorer(h.model, h.model.encode(TEXTS)).score(["L1H1", "L1H2,L3H4"]))) == 2,
+    "look at a text": lambda h, r: "<iframe" in headscope.look(h.model, TEXTS[0], words="plain")._repr_html_(),
+    "look at a pair, heads off": lambda h, r: headscope.look(h.hf, *PAIR, tokenizer=h.tokenizer, off=["L1H1", headscope.Head(2, 3)], words="plain").beginning.heads == "L1H1,L2H3",
     "measures at once": lambda h, r: headscope.head_measures(h.model, TEXTS, "entropy").height == 15,
     "measures of a folder": lambda h, r: headscope.head_measures(str(h.folder), TEXTS[0], "entropy").height == 15,
     "patterns at once": lambda h, r: headscope.head_patterns(h.model, TEXTS).height > 15,

@@ -21,10 +21,11 @@ from headscope.commands import options
 from headscope.commands.annotate import Annotating, annotate
 from headscope.commands.compare import Comparing
 from headscope.commands.disable import Disabling, disable
-from headscope.commands.finetune import FineTuning
-from headscope.commands.outcome import Outcome
+from headscope.commands.finetune import FineTuning, finetune
+from headscope.commands.look import Looking
+from headscope.commands.outcome import Outcome, report_command
 from headscope.commands.relations import Relations, relations
-from headscope.commands.settings import RANGES, Settings, arguments, command, flag
+from headscope.commands.settings import RANGES, Settings, arguments, command, flag, training_line
 from headscope.errors import HeadscopeError
 
 
@@ -248,3 +249,33 @@ def test_switches_and_choices_come_back(**given: Any) -> None:
 def test_lists_come_back(corpus: list[str], lr: bool) -> None:
     settings = Relations(model="m", corpus=tuple(corpus), out=Path("o"), faithful=lr)
     assert read_back(settings, Relations, relations) == settings
+
+
+def test_what_to_run_next_can_be_pasted() -> None:
+    """Paths with spaces are quoted, and where the data are is not lost."""
+    run = Path("my runs/first")
+    line = shlex.split(report_command(run))
+    assert line == ["headscope", "report", "my runs/first", "--out", "my runs/first/report.html"]
+    asked = Disabling(
+        model="m",
+        task="my data.csv",
+        columns=("a b", "c"),
+        label="the label",
+        data=Path("g l"),
+        out=Path("o"),
+    )
+    words = shlex.split(training_line(asked, "my model"))
+    assert words[:4] == ["headscope", "finetune", "--model", "my model"]
+    assert (
+        " ".join(words[4:])
+        == "--task my data.csv --columns a b --columns c --label the label --data g l --out CKPT"
+    )
+    command, bound, _ = cli.app.parse_args(words[1:], exit_on_error=False)
+    assert command is finetune
+    assert bound.kwargs["columns"] == ("a b", "c")
+
+
+def test_texts_that_are_looked_at_are_said_without_an_option() -> None:
+    asked = Looking(model="m m", texts=("- A man.", "It's he."), out=Path("look.html"))
+    _, bound, _ = cli.app.parse_args(shlex.split(asked.command_line())[1:], exit_on_error=False)
+    assert Looking(texts=bound.args, **bound.kwargs) == asked

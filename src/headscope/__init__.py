@@ -3,7 +3,8 @@
 `headscope.load(name_or_dir)` gives a model whose heads can be observed and disabled. `study`,
 `finetune`, `measure`, `compare`, `relations`, `disable`, `prune`, `paper` and `report` do what the
 commands of the same names do, and return a run with its tables, figures and report; `open_run(dir)`
-opens one again. `head_measures`, `head_effects` and their kin give a data frame of texts at once.
+opens one again. `head_measures`, `head_effects` and their kin give a data frame of texts at once;
+`look` shows what heads attend to in a text, and what a model says without them.
 Everything is imported when it is first used.
 """
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
     from headscope.in_memory.attention import head_changes, head_measures, head_patterns
     from headscope.in_memory.effects import head_effects, head_interactions, shapley_values
+    from headscope.in_memory.looking import look
     from headscope.model.loading import load
     from headscope.model.model import Model
     from headscope.model.text_maps import TextMaps
@@ -57,6 +59,7 @@ __all__ = [
     "head_measures",
     "head_patterns",
     "load",
+    "look",
     "measure",
     "open_run",
     "paper",
@@ -83,6 +86,7 @@ _HOME = {
     "TextMaps": "model.text_maps",
     "alike": "commands.alike",
     "load": "model.loading",
+    "look": "in_memory.looking",
     "open_run": "runs",
     **dict.fromkeys(_FUNCTIONS, "functions"),
     **dict.fromkeys(("head_changes", "head_measures", "head_patterns"), "in_memory.attention"),

@@ -3,6 +3,8 @@ code 2.
 """
 
 import errno
+import inspect
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -13,7 +15,9 @@ from headscope.commands.annotate import annotate
 from headscope.commands.compare import compare
 from headscope.commands.disable import disable
 from headscope.commands.finetune import finetune
+from headscope.commands.look import look
 from headscope.commands.measure import measure
+from headscope.commands.mistakes import parse_mistake
 from headscope.commands.outcome import Outcome
 from headscope.commands.prune import prune
 from headscope.commands.relations import relations
@@ -23,6 +27,17 @@ from headscope.errors import HeadscopeError
 from headscope.replication.run import paper
 
 MISTAKE, INTERRUPTED = 2, stopping.INTERRUPTED
+EXAMPLES = "For example:"
+
+
+def help_text(docstring: str) -> str:
+    """A docstring whose paragraphs are lines, which a terminal wraps; examples stay a line each."""
+    paragraphs = []
+    for paragraph in inspect.cleandoc(docstring).split("\n\n"):
+        is_examples = paragraph.startswith(EXAMPLES)
+        paragraphs.append(paragraph if is_examples else " ".join(paragraph.split()))
+    return "\n\n".join(paragraphs)
+
 
 app = App(
     name="headscope",
@@ -42,10 +57,11 @@ for _command in (
     disable,
     prune,
     paper,
+    look,
     annotate,
     report,
 ):
-    app.command(_command)
+    app.command(_command, help=help_text(_command.__doc__ or ""))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,11 +81,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
         if isinstance(outcome, Outcome):
-            lines = [*outcome.lines, f"results: {outcome.path}", f"next: {outcome.next}"]
-            sys.stdout.write("\n".join(lines) + "\n")
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            sys.stdout.write(outcome.written(width))
         # A pipe that nobody reads is found here, not while Python ends.
         sys.stdout.flush()
-    except (HeadscopeError, CycloptsError) as error:
+    except CycloptsError as error:
+        return _fail(" ".join(parse_mistake(error).split()))
+    except HeadscopeError as error:
         return _fail(" ".join(str(error).split()))
     except KeyboardInterrupt as error:
         return stopping.say(error)

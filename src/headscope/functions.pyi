@@ -40,6 +40,10 @@ def study(
 
     Without arguments it runs on the embedded model and task, with no network.
 
+    For example:
+    headscope study
+    headscope study --model minilm --task mrpc --data glue --out runs/mrpc
+
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
             headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
@@ -109,8 +113,9 @@ def finetune(
 ) -> Run:
     """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder.
 
-    Examples: headscope finetune --model minilm --task mrpc --data glue --out CKPT;
-    headscope finetune --model minilm --task reviews.csv --columns review --label stars --out CKPT
+    For example:
+    headscope finetune --model minilm --task mrpc --data glue --out CKPT
+    headscope finetune --model minilm --task reviews.csv --label stars --out CKPT
 
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
@@ -178,8 +183,9 @@ def measure(
 ) -> Run:
     """Measure what every head attends to, in one pass over the validation data, or over texts.
 
-    Examples: headscope measure --model minilm --text sentences.txt --out runs/texts;
-    headscope measure --model minilm --task reviews.csv --label stars --out runs/reviews
+    For example:
+    headscope measure --model minilm --text sentences.txt --out runs/texts
+    headscope measure --model minilm --task reviews.csv --label stars --out runs/own
 
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
@@ -246,7 +252,8 @@ def compare(
 ) -> Run:
     """Compare every head before and after fine-tuning: its maps' cosine, and every measure.
 
-    Examples: headscope compare --before minilm --after CKPT --text sentences.txt --out runs/texts;
+    For example:
+    headscope compare --before minilm --after CKPT --text texts.txt --out runs/diff
     headscope compare --before minilm --after CKPT --task reviews.csv --out runs/reviews
 
     Args:
@@ -316,7 +323,8 @@ def relations(
     The corpus is framenet:DIR (a release), ud:FILE... (treebanks), or tsv:FILE (sentence, span,
     span, relation); in place of one, --text FILE takes the relations that a parser finds.
 
-    Examples: headscope relations --model minilm --corpus ud:en_ewt-ud-dev.conllu --out runs/ewt;
+    For example:
+    headscope relations --model minilm --corpus ud:dev.conllu --out runs/ewt
     headscope relations --model minilm --text sentences.txt --out runs/texts
 
     Args:
@@ -381,8 +389,9 @@ def disable(
 ) -> Run:
     """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains.
 
-    Examples: headscope disable --model CKPT --task mrpc --data glue --out runs/disabled;
-    headscope disable --model CKPT --task reviews.csv --columns review --label stars --out runs/own
+    For example:
+    headscope disable --model CKPT --task mrpc --data glue --out runs/disabled
+    headscope disable --model CKPT --task reviews.csv --label stars --out runs/own
 
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
@@ -469,6 +478,10 @@ def prune(
     The search looks at training examples alone; the test is on the validation examples. Writes the
     model without these heads: full loads with transformers, small is smaller and faster.
 
+    For example:
+    headscope prune --model CKPT --task mrpc --data glue --repair --out runs/pruned
+    headscope prune --model CKPT --task reviews.csv --keep 0.5,0.25 --out half
+
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
             headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
@@ -542,6 +555,10 @@ def paper(
     Says its plan and what it will cost first, and resumes what it had begun. Several workers do
     several parts at once.
 
+    For example:
+    headscope paper --model minilm --data glue --out runs/paper
+    headscope paper --model minilm --tasks rte,mrpc --seeds 3 --out runs/small
+
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
             headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
@@ -593,6 +610,10 @@ def annotate(
 
     Maps of MODEL on TASK are added to the set in OUT; without them the set is shown as it is. Every
     label is on the disk before the next map is shown. Ctrl-C ends the server.
+
+    For example:
+    headscope annotate --model minilm --task builtin --count 50 --out labelled
+    headscope annotate --out labelled --annotator ann --round 2
 
     Args:
         model: Draw maps of this model; not needed where OUT holds maps. In Python also a Path,

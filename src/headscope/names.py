@@ -29,6 +29,13 @@ NO_MAJORITY = "the majority baseline is not known, without training data"
 OF_NUMBERS = ("spearman", "pearson")
 """Metrics of numbers, which have no class that is the most frequent: 0 is no correlation."""
 
+CARRIES = "carries the relation"
+"""The verdict on a head that hits a relation beyond what distance and an offset explain."""
+
+CUT_TO = "were cut to"
+LEFT_OUT = "left out"
+"""Words of the notes on texts that were too long, and on measures that have no value."""
+
 SIGNIFICANT = 0.05
 """An adjusted p-value below this is called significant in tables, figures and sentences."""
 

@@ -1,5 +1,6 @@
 """`headscope annotate`: label attention maps by looking at them."""
 
+import shlex
 from dataclasses import dataclass
 
 from headscope.commands import options
@@ -37,6 +38,10 @@ def annotate(asked: Annotating) -> Outcome:
 
     Maps of MODEL on TASK are added to the set in OUT; without them the set is shown as it is. Every
     label is on the disk before the next map is shown. Ctrl-C ends the server.
+
+    For example:
+    headscope annotate --model minilm --task builtin --count 50 --out labelled
+    headscope annotate --out labelled --annotator ann --round 2
     """
     from headscope.commands import labelling
     from headscope.commands.session import open_session
@@ -67,7 +72,7 @@ def annotate(asked: Annotating) -> Outcome:
             settings, asked.model, at_most=STUDY_EXAMPLES, needs_head=False, needs_train=False
         )
         labelling.add_maps(session, asked.out, asked.count, asked.family)
-    again = f"headscope annotate --out {asked.out}"
+    again = shlex.join(["headscope", "annotate", "--out", str(asked.out)])
     if asked.agreement:
         return Outcome(asked.out, labelling.agreement_lines(asked.out), again)
     labelling.serve(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from headscope.commands import options
-from headscope.commands.outcome import Outcome, report_command
+from headscope.commands.outcome import Outcome, ending_lines, report_command
 from headscope.commands.settings import MeasureSettings, command
 from headscope.names import AFTER, BEFORE
 
@@ -22,7 +22,8 @@ class Comparing(MeasureSettings):
 def compare(asked: Comparing) -> Outcome:
     """Compare every head before and after fine-tuning: its maps' cosine, and every measure.
 
-    Examples: headscope compare --before minilm --after CKPT --text sentences.txt --out runs/texts;
+    For example:
+    headscope compare --before minilm --after CKPT --text texts.txt --out runs/diff
     headscope compare --before minilm --after CKPT --task reviews.csv --out runs/reviews
     """
     from headscope.commands.kept_examples import example_rows, kept_maps
@@ -56,4 +57,5 @@ def compare(asked: Comparing) -> Outcome:
             run.arrays("maps", maps)
             run.table("examples", example_rows(session, after), **session.names)
             run.finish(session.record(request, after, measured.notes, measures=[*names, COSINE]))
-    return Outcome(asked.out / "change.parquet", (), report_command(asked.out))
+        lines = ending_lines(run)
+    return Outcome(asked.out / "change.parquet", lines, report_command(asked.out))

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
-from headscope.commands.outcome import (
-    Outcome,
-    report_command,
-    saved_score_lines,
-    together_lines,
-)
-from headscope.commands.settings import KindSettings, command
+from headscope.commands.outcome import Outcome, ending_lines, report_command
+from headscope.commands.settings import KindSettings, command, training_line
 from headscope.errors import HeadscopeError
 from headscope.names import AS_GIVEN
 from headscope.progress import say_notes
@@ -43,8 +38,9 @@ class Disabling(KindSettings):
 def disable(asked: Disabling) -> Outcome:
     """Disable sets of heads of a fine-tuned model in turn, and test what each costs or gains.
 
-    Examples: headscope disable --model CKPT --task mrpc --data glue --out runs/disabled;
-    headscope disable --model CKPT --task reviews.csv --columns review --label stars --out runs/own
+    For example:
+    headscope disable --model CKPT --task mrpc --data glue --out runs/disabled
+    headscope disable --model CKPT --task reviews.csv --label stars --out runs/own
     """
     from headscope.ablation.sets import parse_sets
     from headscope.commands.ablation import (
@@ -95,7 +91,7 @@ def disable(asked: Disabling) -> Outcome:
                 scoring = Scoring(session, model, before, asked.mode, precision, memory, devices)
                 notes = (*notes, *write_together(scoring, run, together))
             run.finish(session.record(request, model, notes))
-        lines = (*saved_score_lines(run), *together_lines(run))
+        lines = ending_lines(run)
     table = "disabled" if together is None else together.table
     return Outcome(asked.out / f"{table}.parquet", lines, report_command(asked.out))
 
@@ -115,8 +111,7 @@ def check_head(session: Session, asked: Disabling | PathSettings) -> None:
         vectors = ", or score the cosine of its vectors (--as embedding)" if are_pairs else ""
         raise HeadscopeError(
             f"{asked.model} has no classification head, so there is no score to lose: fine-tune it "
-            f"first with headscope finetune --model {asked.model} --task {asked.task} --out CKPT"
-            f"{vectors}"
+            f"first with {training_line(asked, asked.model)}{vectors}"
         )
     if wrong := foreign_labels(session.model, session.task):
         raise HeadscopeError(

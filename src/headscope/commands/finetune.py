@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
-from headscope.commands.outcome import Outcome, saved_score_lines
+from headscope.commands.outcome import Outcome, ending_lines
 from headscope.commands.settings import HeadSettings, command
 from headscope.errors import HeadscopeError
 from headscope.names import CONFIGURATIONS
@@ -36,8 +36,9 @@ class FineTuning(HeadSettings):
 def finetune(asked: FineTuning) -> Outcome:
     """Fine-tune an encoder on a task and score it; OUT is a plain Hugging Face folder.
 
-    Examples: headscope finetune --model minilm --task mrpc --data glue --out CKPT;
-    headscope finetune --model minilm --task reviews.csv --columns review --label stars --out CKPT
+    For example:
+    headscope finetune --model minilm --task mrpc --data glue --out CKPT
+    headscope finetune --model minilm --task reviews.csv --label stars --out CKPT
     """
     from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
     from headscope.commands.scoring import score
@@ -67,7 +68,7 @@ def finetune(asked: FineTuning) -> Outcome:
             rows, _ = score(session, session.scoring(session.model), CONFIGURATIONS[asked.init])
             run.table("scores", rows, **session.names)
             run.finish(session.record(request, session.model, notes))
-        lines = saved_score_lines(run)
+        lines = ending_lines(run)
     return Outcome(asked.out, lines, _following(asked))
 
 
@@ -104,15 +105,7 @@ def _open(asked: FineTuning) -> Session:
 
 def _following(asked: FineTuning) -> str:
     """The command line that disables heads of the model, on the rows that it was scored on."""
-    words = ["headscope", "disable", "--model", str(asked.out), "--task", asked.task]
-    for column in asked.named_columns or ():
-        words += ["--columns", column]
-    if asked.label is not None:
-        words += ["--label", asked.label]
-    if asked.data is not None:
-        words += ["--data", str(asked.data)]
-    if asked.kind is not None:
-        words += ["--as", asked.kind]
+    words = ["headscope", "disable", "--model", str(asked.out), *asked.on_task()]
     if asked.seed:
         words += ["--seed", str(asked.seed)]
     return shlex.join([*words, "--out", "RUN"])

@@ -3,15 +3,15 @@ agree.
 """
 
 import webbrowser
+from contextlib import closing
 from pathlib import Path
 
 from headscope.annotation.agreement import agreements
 from headscope.annotation.drawing import Origin, draw
 from headscope.annotation.records import MAPS, Labels, read_maps, write_maps
-from headscope.annotation.server import HOST, Server
+from headscope.annotation.server import Server
 from headscope.annotation.work import Annotation
 from headscope.commands.session import Session
-from headscope.errors import HeadscopeError
 from headscope.progress import say
 from headscope.results.numbers import interval
 from headscope.stats.means import known
@@ -36,17 +36,11 @@ def serve(
 ) -> None:
     """Serve the page until Ctrl-C. Raises HeadscopeError when the port is taken."""
     work = Annotation(folder)
-    try:
-        server = Server(work, port, annotator, round)
-    except OSError as error:
-        raise HeadscopeError(
-            f"port {port} of {HOST} cannot be had ({error.strerror}): give another --port"
-        ) from error
-    with server:
-        say(f"the page is at {server.url} (Ctrl-C ends)", quiet=quiet)
-        if browser:
-            webbrowser.open(server.url)
+    with closing(Server(work, port, annotator, round)) as server:
         try:
+            say(f"the page is at {server.url} (Ctrl-C ends)", quiet=quiet)
+            if browser:
+                webbrowser.open(server.url)
             server.serve_forever()
         except KeyboardInterrupt:
             say(f"stopped; the labels are in {work.labels.path}", quiet=quiet)

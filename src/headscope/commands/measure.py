@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from headscope.commands import options
-from headscope.commands.outcome import Outcome, report_command
+from headscope.commands.outcome import Outcome, ending_lines, report_command
 from headscope.commands.settings import MeasureSettings, command
 from headscope.names import GIVEN
 
@@ -21,8 +21,9 @@ class Measuring(MeasureSettings):
 def measure(asked: Measuring) -> Outcome:
     """Measure what every head attends to, in one pass over the validation data, or over texts.
 
-    Examples: headscope measure --model minilm --text sentences.txt --out runs/texts;
-    headscope measure --model minilm --task reviews.csv --label stars --out runs/reviews
+    For example:
+    headscope measure --model minilm --text sentences.txt --out runs/texts
+    headscope measure --model minilm --task reviews.csv --label stars --out runs/own
     """
     from headscope.commands.kept_examples import example_rows, kept_maps
     from headscope.commands.measuring import check_asked, measure_heads
@@ -41,4 +42,5 @@ def measure(asked: Measuring) -> Outcome:
             run.arrays("maps", kept_maps(session, session.model, GIVEN))
             run.table("examples", example_rows(session, session.model), **session.names)
             run.finish(session.record(request, session.model, measured.notes, measures=names))
-    return Outcome(asked.out / "heads.parquet", (), report_command(asked.out))
+        lines = ending_lines(run)
+    return Outcome(asked.out / "heads.parquet", lines, report_command(asked.out))

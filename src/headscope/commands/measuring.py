@@ -31,7 +31,7 @@ from headscope.model.encoding import only
 from headscope.model.model import Model
 from headscope.model.passes import run_pair_pass, run_pass
 from headscope.model.resuming import Keeping
-from headscope.names import AFTER, AS_GIVEN, BEFORE
+from headscope.names import AFTER, AS_GIVEN, BEFORE, LEFT_OUT
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Classified, Collector, PairCollector
 from headscope.patterns.rows import (
@@ -241,16 +241,16 @@ def _tables(
         *coarse_note(session.encoded, model.layers * model.heads),
     )
     if IMPORTANCE in names and not session.task.has_labels:
-        notes += (f"{IMPORTANCE} needs labels, and texts have none, so it is left out",)
+        notes += (f"{IMPORTANCE} needs labels, and texts have none, so it is {LEFT_OUT}",)
     elif IMPORTANCE in names and not has_head_for(model, session.task):
-        notes += (f"{IMPORTANCE} needs a trained head of the task, so it is left out",)
+        notes += (f"{IMPORTANCE} needs a trained head of the task, so it is {LEFT_OUT}",)
     elif IMPORTANCE in names:
         notes += trust_note(model, session.task)
     short = comparable(model, session.encoded)
     if LIKENESS in names and len(short) < len(session.encoded):
         notes += (
             f"{LIKENESS} compares all heads of an example, so {len(session.encoded) - len(short)} "
-            f"of {len(session.encoded)} examples, whose maps are too large for that, are left out",
+            f"of {len(session.encoded)} examples are {LEFT_OUT}: their maps are too large for that",
         )
     say_notes(notes, quiet=session.settings.quiet)
     return HeadTables(
@@ -324,6 +324,6 @@ def _empty_note(measured: Mapping[str, Moments]) -> tuple[str, ...]:
     is_untagged = "attention_to_noun" in empty and "attention_to_verb" in empty
     hint = "; for parts of speech run pip install 'headscope[words]'" if is_untagged else ""
     return (
-        "no example has what these measures look at, so they are left out: "
+        f"no example has what these measures look at, so they are {LEFT_OUT}: "
         f"{', '.join(empty)}{hint}",
     )

@@ -306,6 +306,45 @@ Port = Annotated[int, Parameter(help="Port on 127.0.0.1; 0 takes a free one.")]
 Browser = Annotated[bool, Parameter(help="Open the page in the browser.")]
 
 
+# Looking at texts.
+LookedTexts = Annotated[
+    tuple[str, ...], Parameter(help="A text, and a second one for models of pairs.")
+]
+LookedAt = Annotated[str, Parameter(help="A hub name, a folder, or the embedded model minilm.")]
+Beside = Annotated[str | None, Parameter(help="A second model, which is shown beside the first.")]
+LookedKind = Annotated[
+    Literal["classification", "regression", "embedding", "tokens", "mlm"] | None,
+    Parameter(
+        name="--as",
+        help="What the model says: what its head for texts says (classification, regression), the "
+        "cosine of texts' vectors (embedding), a tag for every token (tokens), or what stands at "
+        "[MASK] (mlm); by default what its head is for, and vectors where it has none.",
+    ),
+]
+SelectedHead = Annotated[str | None, Parameter(help="The head that is shown large, as L3H10.")]
+OffHeads = Annotated[
+    str | None, Parameter(help="Heads that are switched off at first, as L1H2,L7H6.")
+]
+OffMode = Annotated[
+    Literal["uniform", "zero"],
+    Parameter(help="uniform: a head that is off attends to every token alike; zero: no output."),
+]
+FoundBy = Annotated[
+    Path | None,
+    Parameter(
+        help="A run folder of prune, disable or study: the heads that it found can be switched off."
+    ),
+]
+LookPage = Annotated[
+    Path | None,
+    Parameter(
+        help="Write the page into this HTML file, with single heads and layers switched off, and "
+        "serve none."
+    ),
+]
+OpenBrowser = Annotated[bool, Parameter(help="Open the page in the browser.", negative="")]
+
+
 def as_written(hint: Any) -> Any:
     """The type of an argument for the command line, which reads a number as it is written.
 

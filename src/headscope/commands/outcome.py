@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headscope.names import NO_MAJORITY
+from headscope.names import NO_MAJORITY, OF_NUMBERS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -14,32 +16,78 @@ if TYPE_CHECKING:
     from headscope.results.run import Run
 
 
+_NARROWEST = 40
+_SAID_OF = (
+    *("scores", "disabled", "selection", "together", "interactions", "shapley"),
+    *("patterns", "last_layers", "heads"),
+)
+"""The tables whose findings are said at the end of a run."""
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """Where the results of a command are, what they say in a few lines, and what to run next."""
+    """What a command says in the end.
+
+    Attributes:
+        path: Where its results are.
+        lines: What they say, the most important first.
+        next: What to run next.
+        report: All that the report says, where `lines` are the first of it.
+    """
 
     path: Path
     lines: tuple[str, ...]
     next: str
+    report: tuple[str, ...] = ()
+
+    def written(self, width: int | None) -> str:
+        """The end of a run, as it is printed.
+
+        Args:
+            width: Sentences are wrapped to so many columns; None leaves a line to each. What can be
+                pasted is never broken.
+        """
+        lines = []
+        for sentence in self.lines:
+            lines += [sentence] if width is None else _wrapped(sentence, width)
+        return "\n".join([*lines, f"results: {self.path}", f"next: {self.next}", ""])
+
+
+def _wrapped(sentence: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        sentence,
+        max(width, _NARROWEST),
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def report_command(run: Path) -> str:
     """The command line that makes a page of a run folder."""
-    return f"headscope report {run} --out {run}/report.html"
+    return shlex.join(["headscope", "report", str(run), "--out", str(run / "report.html")])
 
 
-def score_lines(scores: pl.DataFrame) -> tuple[str, ...]:
-    """The table `scores` in a line per row, after what is doubtful of them."""
-    from headscope.reporting.doubts import RANKINGS, below_baseline, one_answer
+def open_page(page: Path, tables: Path | None = None) -> str:
+    """What to do with a page, and where its tables are; paths are quoted for a shell."""
+    line = f"open {shlex.quote(str(page))} in a browser"
+    if tables is None:
+        return line
+    return f"{line}; the tables are Parquet files in {shlex.quote(str(tables))}"
+
+
+def score_line(scores: pl.DataFrame) -> str:
+    """The score in the metric that the task is judged by, in a line."""
+    from headscope.figures.style import label
+    from headscope.reporting.doubts import RANKINGS
     from headscope.results.numbers import interval
 
-    rows = tuple(
-        f"{row['metric']} {row['value']:.1f} ({interval(row['low'], row['high'], 1)}, n = "
-        f"{row['n']}); {_baseline(row['majority'], are_cosines=row['metric'] in RANKINGS)}"
-        for row in scores.iter_rows(named=True)
-    )
-    doubts = filter(None, (one_answer(scores), below_baseline(scores)))
-    return (*doubts, *rows)
+    row = scores.row(0, named=True)
+    baseline = _baseline(row["majority"], are_cosines=row["metric"] in RANKINGS)
+    if row["metric"] in OF_NUMBERS:
+        baseline = "0 is no correlation"
+    spread = interval(row["low"], row["high"], 1)
+    return f"{label(row['metric'])} {row['value']:.1f} ({spread}, n = {row['n']}); {baseline}"
 
 
 def _baseline(majority: float | None, *, are_cosines: bool) -> str:
@@ -51,23 +99,17 @@ def _baseline(majority: float | None, *, are_cosines: bool) -> str:
     return f"always answering the majority gives {majority:.1f}"
 
 
-def saved_score_lines(run: Run) -> tuple[str, ...]:
-    """The scores that a run has written."""
-    scores = run.read("scores")
-    return () if scores is None else score_lines(scores)
+def ending_lines(run: Run) -> tuple[str, ...]:
+    """What a run has found, in few sentences."""
+    from headscope.reporting.ending import ending
+
+    read = {name: run.read(name) for name in _SAID_OF}
+    tables = {name: table for name, table in read.items() if table is not None}
+    return ending(tables, run.notes)
 
 
-def together_lines(run: Run) -> tuple[str, ...]:
-    """What a run says of heads together: first of all that effects of single heads do not add
-    up.
-    """
-    from headscope.reporting.together import adding_up, interaction_findings, shapley_findings
+def limit_lines(run: Run) -> tuple[str, ...]:
+    """What limits what a run has found: texts that were cut, what was left out."""
+    from headscope.reporting.ending import limits
 
-    tables = {name: run.read(name) for name in ("disabled", "together", "interactions", "shapley")}
-    known = {name: frame for name, frame in tables.items() if frame is not None}
-    findings = list(adding_up(known))
-    if "interactions" in known:
-        findings += interaction_findings(known["interactions"])
-    if "shapley" in known:
-        findings += shapley_findings(known["shapley"])
-    return tuple(finding.text for finding in findings)
+    return tuple(limits({}, run.notes))

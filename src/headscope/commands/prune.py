@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
-from headscope.commands.outcome import Outcome, report_command
+from headscope.commands.outcome import Outcome, limit_lines, report_command
 from headscope.commands.path import PathSettings, check_count, check_layers
 from headscope.commands.settings import command
 from headscope.errors import HeadscopeError
@@ -38,6 +38,10 @@ def prune(asked: Pruning) -> Outcome:
 
     The search looks at training examples alone; the test is on the validation examples. Writes the
     model without these heads: full loads with transformers, small is smaller and faster.
+
+    For example:
+    headscope prune --model CKPT --task mrpc --data glue --repair --out runs/pruned
+    headscope prune --model CKPT --task reviews.csv --keep 0.5,0.25 --out half
     """
     from headscope.commands.class_names import trust_note
     from headscope.commands.kinds import open_scored
@@ -48,6 +52,7 @@ def prune(asked: Pruning) -> Outcome:
     from headscope.names import AS_GIVEN
     from headscope.progress import say_notes
     from headscope.pruning.choice import kept_counts, shares_of
+    from headscope.reporting.ending import shortened
     from headscope.reporting.pruning import recommended, size_lines
 
     check_count(asked.search_examples)
@@ -84,7 +89,8 @@ def prune(asked: Pruning) -> Outcome:
             run.finish(session.record(request, model, notes))
         table = run.read("pruned")
         costs = () if table is None else tuple(one.sentence for one in recommended(table))
-        lines = (*costs, *size_lines(run.read("sizes")), *model_lines(asked.out))
+        found = (*costs, *size_lines(run.read("sizes")))
+        lines = shortened(found, (*model_lines(asked.out), *limit_lines(run)))
     return Outcome(asked.out / "pruned.parquet", lines, report_command(asked.out))
 
 

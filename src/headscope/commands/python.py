@@ -76,7 +76,7 @@ def report_function(command: Command) -> Callable[..., Page]:
 
     def called(*runs: object, **given: object) -> Page:
         outcome = command(*report_folders(runs), **given)
-        return Page(outcome.path, outcome.lines)
+        return Page(outcome.path, outcome.report)
 
     called.__name__ = called.__qualname__ = command.__name__
     called.__doc__ = REPORT

@@ -17,7 +17,7 @@ from headscope.commands import options
 from headscope.commands.outcome import Outcome, report_command
 from headscope.commands.settings import TextSettings, WordSource, command
 from headscope.errors import HeadscopeError
-from headscope.names import AS_GIVEN
+from headscope.names import AS_GIVEN, CARRIES
 from headscope.progress import progress, say, say_notes
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from headscope.results.record import Record
     from headscope.results.run import Run
 
-_SHOWN_RELATIONS, _SHOWN_RANKS = 12, 3
+_SHOWN_RELATIONS, _SHOWN_RANKS = 4, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,8 @@ def relations(asked: Relations) -> Outcome:
     The corpus is framenet:DIR (a release), ud:FILE... (treebanks), or tsv:FILE (sentence, span,
     span, relation); in place of one, --text FILE takes the relations that a parser finds.
 
-    Examples: headscope relations --model minilm --corpus ud:en_ewt-ud-dev.conllu --out runs/ewt;
+    For example:
+    headscope relations --model minilm --corpus ud:dev.conllu --out runs/ewt
     headscope relations --model minilm --text sentences.txt --out runs/texts
     """
     from headscope.commands.session import begin
@@ -265,14 +266,18 @@ def _rows(table: pl.DataFrame) -> Iterator[Mapping[str, Any]]:
 
 
 def dependency_lines(best: list[BestHead]) -> tuple[str, ...]:
-    """The best head of each relation, the most frequent first, a line each."""
+    """How many relations are carried, and the best head of the most frequent ones."""
     from headscope.linguistics.dependency_rows import FEWEST
     from headscope.results.numbers import interval
 
     if not best:
         return (f"no relation has {FEWEST} links in each half of the sentences: none is scored",)
     ordered = sorted(best, key=lambda row: -row.n)
-    lines = []
+    carried = sum(row.verdict == CARRIES for row in best)
+    lines = [
+        f"{carried} of {len(best)} relations {'is' if carried == 1 else 'are'} carried by a head "
+        "beyond what distance and the best fixed offset explain"
+    ]
     for row in ordered[:_SHOWN_RELATIONS]:
         control = "" if row.control is None else f", the same distance {100 * row.control:.1f}%"
         lines.append(
@@ -288,13 +293,15 @@ def dependency_lines(best: list[BestHead]) -> tuple[str, ...]:
 
 def span_lines(heads: list[SpanHead]) -> tuple[str, ...]:
     """The heads with the largest scores for each relation, a line each."""
+    from headscope.reporting.ending import MOST
     from headscope.results.numbers import interval
     from headscope.stats.means import FEWEST
 
     lines = []
-    for row in heads:
-        if row.rank > _SHOWN_RANKS:
-            continue
+    # Of many relations, the first head of each.
+    ranks = _SHOWN_RANKS if len({row.relation for row in heads}) * _SHOWN_RANKS <= MOST else 1
+    shown = [row for row in heads if row.rank <= ranks]
+    for row in shown if len(shown) <= MOST else shown[: MOST - 1]:
         line = (
             f"{row.relation}: {row.set} {row.value:.3f} ({interval(row.low, row.high, 3)}, "
             f"n = {row.n}; 99th percentile of all heads {row.percentile_99:.3f})"
@@ -305,4 +312,6 @@ def span_lines(heads: list[SpanHead]) -> tuple[str, ...]:
                 test = f"adjusted p {row.p_corrected:.2g}"
             line += f"; beyond other words at the same distance {row.excess:+.3f} ({test})"
         lines.append(line)
+    if len(shown) > len(lines):
+        lines.append(f"and {len(shown) - len(lines)} more in span_heads.parquet")
     return tuple(lines)

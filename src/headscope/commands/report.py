@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ from cyclopts import Parameter
 
 from headscope.commands.checks import checked, path_of
 from headscope.commands.options import FigureFolder, FigureStyle, Page, Quiet
-from headscope.commands.outcome import Outcome
+from headscope.commands.outcome import Outcome, open_page
 from headscope.errors import HeadscopeError
 from headscope.progress import say
 
@@ -25,7 +26,12 @@ def report(
     style: FigureStyle = "plain",
     quiet: Quiet = False,
 ) -> Outcome:
-    """Build one offline HTML file from run folders, or with --figures the figures for a paper."""
+    """Build one offline HTML file from run folders, or with --figures the figures for a paper.
+
+    For example:
+    headscope report runs/mrpc runs/rte --out tasks.html
+    headscope report runs/mrpc --figures figures --style acl
+    """
     from headscope.reporting.build import Report
 
     if not runs:
@@ -50,24 +56,23 @@ def report(
         shown.save_figures(drawings, style)
         say("figures drawn", quiet=quiet)
         if page is None:
-            return Outcome(
-                drawings.resolve(),
-                (),
-                f"headscope report {' '.join(map(str, folders))} --out report.html",
-            )
+            words = ["headscope", "report", *map(str, folders), "--out", "report.html"]
+            return Outcome(drawings.resolve(), (), shlex.join(words))
     return page_outcome(shown, folders, page or Path("report.html"), quiet=quiet)
 
 
 def page_outcome(shown: Report, runs: Sequence[Path], out: Path, *, quiet: bool) -> Outcome:
     """Write the page of a report on `runs`, and say where it is and what it shows."""
+    from headscope.reporting.ending import ending
+    from headscope.results.run import Run
+
     page = shown.save(out)
     lines: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     # Findings of several tasks or models are told apart on the page alone.
     if len(shown.sections) == 1:
-        lines = tuple(finding.text for finding in shown.sections[0].findings)
+        section = shown.sections[0]
+        lines = ending(section.run.tables, Run(runs[0]).notes)
+        said = tuple(finding.text for finding in section.findings)
     say("report built", quiet=quiet)
-    return Outcome(
-        page.resolve(),
-        lines,
-        f"open {page} in a browser; the tables are Parquet files in {runs[0]}",
-    )
+    return Outcome(page.resolve(), lines, open_page(page, runs[0]), said)

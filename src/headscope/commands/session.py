@@ -31,6 +31,7 @@ from headscope.model.text_pairs import TextPairs
 from headscope.model.token_marks import Marked, Marker
 from headscope.model.token_scores import as_token_scores
 from headscope.model.tokenizers import unknown_note, unplaced_note
+from headscope.names import CUT_TO
 from headscope.progress import say, say_notes
 from headscope.results.lock import locked
 from headscope.results.record import DataRecord, Record, TaskRecord
@@ -370,7 +371,7 @@ def cut_note(encoded: Encoded, split: str, unit: str = "examples") -> tuple[str,
     notes = []
     if encoded.truncated:
         notes.append(
-            f"{encoded.truncated} of {len(encoded)} {split} {unit} were cut to "
+            f"{encoded.truncated} of {len(encoded)} {split} {unit} {CUT_TO} "
             f"{encoded.max_length} tokens"
         )
     return (*notes, *unknown_note(encoded, split), *unplaced_note(encoded, split))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import ClassVar, TypeVar, get_type_hints
+from typing import Annotated, ClassVar, TypeVar, get_args, get_type_hints
 
 from headscope.commands import options
 from headscope.commands.checks import ArgumentError, Range, checked, located
@@ -40,7 +40,7 @@ RANGES: Mapping[str, Range] = {
     "port": Range(0, 65535),
 }
 """The values that settings may have; None, where a field takes it, stands for no limit."""
-NAMES_OR_FOLDERS = ("model", "before", "after", "task")
+NAMES_OR_FOLDERS = ("model", "beside", "before", "after", "task")
 """Settings that are a name or a path: a Path is taken, and `~` is the home folder."""
 _UNSAID = ("quiet", "overwrite")
 
@@ -54,6 +54,8 @@ class Settings:
     """
 
     command: ClassVar[str] = ""
+    unnamed: ClassVar[str] = ""
+    """The setting that takes what stands on the command line without a name."""
 
     quiet: options.Quiet = False
 
@@ -73,11 +75,15 @@ class Settings:
         """The command line that repeats the run; after a remark where no line does."""
         words = ["headscope", self.command]
         in_memory = []
+        unnamed = list(getattr(self, self.unnamed)) if self.unnamed else []
         for name, field in arguments(type(self)).items():
-            if name not in _UNSAID:
+            if name not in (*_UNSAID, self.unnamed):
                 words.extend(_said(field, getattr(self, name)))
             if name in (*NAMES_OR_FOLDERS, "text") and was_in_memory(getattr(self, name)):
                 in_memory.append(name)
+        if unnamed:
+            # Behind these two hyphens nothing is read as an option.
+            words += ["--", *unnamed]
         line = shlex.join(words)
         if in_memory:
             return f"{line}  # not to be repeated as it is: {', '.join(in_memory)} was in memory"
@@ -122,6 +128,20 @@ class TaskSettings(DataSettings):
     """A run over the examples of a task."""
 
     task: options.TaskName
+
+    def on_task(self) -> list[str]:
+        """The words of a command line that name the task, its columns and where its data are."""
+        words: list[str] = []
+        for name in ("task", "columns", "label", "data", "kind"):
+            if name in arguments(type(self)):
+                words += _said(arguments(type(self))[name], getattr(self, name))
+        return words
+
+
+def training_line(asked: TaskSettings, model: str) -> str:
+    """The command line that fine-tunes a model on the task that was asked for."""
+    words = ["headscope", "finetune", "--model", model, *asked.on_task(), "--out", "CKPT"]
+    return shlex.join(words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +211,10 @@ def check_either(task: str | None, text: Path | None, of_task: Mapping[str, obje
 
 
 S = TypeVar("S", bound=Settings)
+R = TypeVar("R", bound=Outcome | None)
 
 FIRST = (
+    "texts",
     "model",
     "before",
     "after",
@@ -217,7 +239,7 @@ LAST = (
 """Arguments that are named last."""
 
 
-def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..., Outcome]]:
+def command(settings: type[S]) -> Callable[[Callable[[S], R]], Callable[..., R]]:
     """Make a command of a function that takes settings.
 
     Args:
@@ -227,12 +249,14 @@ def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..
         A decorator. What it returns is called with keyword arguments, and has their signature.
     """
 
-    def decorate(function: Callable[[S], Outcome]) -> Callable[..., Outcome]:
+    def decorate(function: Callable[[S], R]) -> Callable[..., R]:
         @wraps(function)
-        def called(*unnamed: object, **given: object) -> Outcome:
+        def called(*unnamed: object, **given: object) -> R:
+            if settings.unnamed and unnamed:
+                given = {settings.unnamed: unnamed, **given}
+                unnamed = ()
             check_names(function.__name__, settings, unnamed, given)
-            asked = {name: _checked(settings, name, value) for name, value in given.items()}
-            return function(settings(**asked))  # type: ignore[arg-type]
+            return function(made(settings, given))
 
         called.settings = settings  # type: ignore[attr-defined]
         # Without `__wrapped__`, which `inspect` would follow to the function of one argument.
@@ -240,14 +264,29 @@ def command(settings: type[S]) -> Callable[[Callable[[S], Outcome]], Callable[..
         written = get_type_hints(settings, include_extras=True)
         parameters = arguments(settings)
         hints = {name: options.as_written(written[name]) for name in parameters}
+        if settings.unnamed:
+            hints[settings.unnamed] = _of_one(written[settings.unnamed])
         called.__annotations__ = {**hints, "return": Outcome}
         called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [_parameter(field, hints[name]) for name, field in parameters.items()],
+            [
+                _parameter(field, hints[name], is_unnamed=name == settings.unnamed)
+                for name, field in parameters.items()
+            ],
             return_annotation=Outcome,
         )
         return called
 
     return decorate
+
+
+def made(settings: type[S], given: Mapping[str, object]) -> S:
+    """Settings from what was given, in the types of their fields.
+
+    Raises:
+        ArgumentError: A value is of another type, or out of its range.
+    """
+    asked = {name: _checked(settings, name, value) for name, value in given.items()}
+    return settings(**asked)  # type: ignore[arg-type]
 
 
 def arguments(settings: type[Settings]) -> dict[str, "Field[object]"]:
@@ -268,7 +307,16 @@ def flag(name: str) -> str:
     return "--as" if name == "kind" else "--" + name.replace("_", "-")
 
 
-def _parameter(field: "Field[object]", hint: object) -> inspect.Parameter:
+def _of_one(hint: object) -> object:
+    """The type of one of the texts of a tuple, with its help text."""
+    return Annotated[str, *get_args(hint)[1:]]
+
+
+def _parameter(
+    field: "Field[object]", hint: object, *, is_unnamed: bool = False
+) -> inspect.Parameter:
+    if is_unnamed:
+        return inspect.Parameter(field.name, inspect.Parameter.VAR_POSITIONAL, annotation=hint)
     default = inspect.Parameter.empty if field.default is MISSING else field.default
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(field.name, kind, default=default, annotation=hint)

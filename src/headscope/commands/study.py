@@ -8,7 +8,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
-from headscope.commands.outcome import Outcome, score_lines
+from headscope.commands.outcome import Outcome, score_line
 from headscope.commands.path import PathSettings, check_count
 from headscope.commands.report import page_outcome
 from headscope.commands.settings import TaskSettings, WordSource, command
@@ -50,6 +50,10 @@ def study(asked: Study) -> Outcome:
     """Analyse one task as a whole: fine-tune, measure, disable every head in turn, report.
 
     Without arguments it runs on the embedded model and task, with no network.
+
+    For example:
+    headscope study
+    headscope study --model minilm --task mrpc --data glue --out runs/mrpc
     """
     from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
     from headscope.commands.session import begin, open_session
@@ -158,8 +162,7 @@ def analyse(
 
     scores, outputs = score(session, tuned, FINE_TUNED)
     table = run.table("scores", [*untrained, *scores], **session.names)
-    for line in score_lines(table.filter(configuration=FINE_TUNED)):
-        say(line, quiet=asked.quiet)
+    say(score_line(table.filter(configuration=FINE_TUNED)), quiet=asked.quiet)
     run.arrays("maps", maps | kept_maps(session, tuned, AFTER))
     run.table("examples", example_rows(session, tuned, outputs), **session.names)
     untuned = load(asked.model)

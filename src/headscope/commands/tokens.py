@@ -10,7 +10,7 @@ import numpy as np
 
 from headscope.commands.rows import check_division, chosen_part, majority_note
 from headscope.commands.session import ANY_WORDS, Session, cut_note
-from headscope.commands.settings import HeadSettings
+from headscope.commands.settings import HeadSettings, training_line
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.classes import OF_MASKED_TOKENS, OF_TOKENS
@@ -72,8 +72,7 @@ def open_tags(
     if labels is None and not loaded.trained_head:
         raise HeadscopeError(
             f"{model} has no head that tags tokens, so there is no score to lose: fine-tune it "
-            f"first with headscope finetune --model {model} --task {settings.task} --as tokens "
-            "--out CKPT"
+            f"first with {training_line(replace(settings, kind='tokens'), model)}"
         )
     classes = list(range(task.outputs))
     if loaded.trained_head:

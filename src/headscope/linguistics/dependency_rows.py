@@ -23,7 +23,7 @@ from headscope.linguistics.rows import (
     HeadBesideBaselines,
     OffsetRow,
 )
-from headscope.names import CLASSES, DIAGONAL, SIGNIFICANT, VERTICAL_DIAGONAL
+from headscope.names import CARRIES, CLASSES, DIAGONAL, SIGNIFICANT, VERTICAL_DIAGONAL
 from headscope.reference import reference
 from headscope.stats.means import FEWEST as FEWEST_SENTENCES
 from headscope.stats.means import known
@@ -213,7 +213,7 @@ def verdict(
         return NOT_TESTED
     is_beyond_distance = p_corrected < SIGNIFICANT and excess > 0
     if is_beyond_distance and (over_offset_low or 0) > 0:
-        return "carries the relation"
+        return CARRIES
     if is_beyond_distance:
         return "beyond distance, but no better than the best offset"
     if looks_share > 0.5:

@@ -1,5 +1,5 @@
 "use strict";
-// The helper for making elements, first in the scripts of the report and of the annotation page.
+// The helper for making elements, first in the scripts of the pages.
 
 /**
  * An element with attributes and children; strings become text nodes, never HTML.

@@ -1,5 +1,5 @@
 // An attention map as a heat map on a canvas, in colours of colours.css: for the report's maps and
-// thumbnails and for the annotation page. Needs dom.js.
+// thumbnails and for the other pages. Needs dom.js.
 
 /** The colours of the reader's scheme; follows a change of it. */
 const SCREEN = getComputedStyle(document.documentElement);

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
-from headscope.commands.outcome import Outcome
+from headscope.commands.outcome import Outcome, open_page
 from headscope.commands.report import report
 from headscope.commands.settings import Settings, TaskSettings, command
 from headscope.commands.study import STUDY_EXAMPLES
@@ -78,6 +78,10 @@ def paper(asked: Paper) -> Outcome:
 
     Says its plan and what it will cost first, and resumes what it had begun. Several workers do
     several parts at once.
+
+    For example:
+    headscope paper --model minilm --data glue --out runs/paper
+    headscope paper --model minilm --tasks rte,mrpc --seeds 3 --out runs/small
     """
     from headscope.commands.session import begin, task_hash
 
@@ -103,8 +107,7 @@ def paper(asked: Paper) -> Outcome:
         if not page.is_file():
             report(run.path, out=page, quiet=True)
         lines = claim_lines(run)
-    following = f"open {page} in a browser; the tables are Parquet files in {asked.out}"
-    return Outcome(page, lines, following)
+    return Outcome(page, lines, open_page(page, asked.out))
 
 
 def frames_hash(asked: Paper) -> dict[str, str]:

@@ -5,44 +5,41 @@ data set is untrusted: Jinja2 escapes it, the embedded JSON holds no character t
 and a content security policy names the one script and the one style by their hashes.
 """
 
-import base64
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
 from headscope.errors import HeadscopeError
 from headscope.figures.catalogue import Drawing, chart_tables, drawings
 from headscope.figures.saving import save_charts, save_figures
-from headscope.figures.style import label, look_of
+from headscope.figures.style import look_of
 from headscope.figures.thumbnails import SIDE
 from headscope.files import replacing
+from headscope.reporting.html import (
+    PAGE,
+    SHARED,
+    environment,
+    in_one_scope,
+    joined,
+    offline_policy,
+)
 from headscope.reporting.images import image
-from headscope.reporting.payload import embedded
 from headscope.reporting.reading import part, short, text
 from headscope.reporting.sections import Section, sections_of
 from headscope.reporting.side_by_side import gathered, line, summary
-from headscope.results.numbers import number, p_value, with_minus
 
-_PAGE = Path(__file__).parent / "page"
-_SHARED = Path(__file__).parents[1] / "page"
 _SCRIPTS = {
-    _SHARED: ("dom.js", "heatmap.js"),
-    _PAGE: (
+    SHARED: ("dom.js", "heatmap.js"),
+    PAGE: (
         *("text.js", "data.js", "downloads.js", "colourings.js", "view.js", "search.js"),
         *("atlas.js", "card.js", "scrolling.js"),
         *("map_data.js", "map_drawing.js", "maps.js", "tables.js", "comparison.js", "main.js"),
     ),
 }
 """The files of the page's script by folder, in their order; `main.js` starts the page."""
-_LONG = 260
-"""Of a finding with more characters the first sentence is shown, and the rest on demand."""
-_STYLES = {_SHARED: ("colours.css",), _PAGE: ("page.css", "section.css", "atlas.css", "maps.css")}
+_STYLES = {SHARED: ("colours.css",), PAGE: ("page.css", "section.css", "atlas.css", "maps.css")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,63 +123,9 @@ def _file_name(title: str) -> str:
     return re.sub(r"[^\w.-]", "_", title).strip("._") or "run"
 
 
-def _hash(content: str) -> str:
-    digest = hashlib.sha256(content.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
-
-
 def script() -> str:
     """The page's script: its files in one scope, which nothing else sees."""
-    return f"(() => {{\n{_joined(_SCRIPTS)}\n}})();\n"
-
-
-def _joined(files: Mapping[Path, Sequence[str]]) -> str:
-    texts = []
-    for folder, names in files.items():
-        texts += [(folder / name).read_text(encoding="utf-8") for name in names]
-    return "\n".join(texts)
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}%"
-
-
-def _sentences(said: str) -> list[str]:
-    """A long text in its first sentence and the rest; a short one whole."""
-    if len(said) <= _LONG:
-        return [said]
-    return re.split(r"(?<=[.]) (?=[A-Z])", said, maxsplit=1)
-
-
-def _grouped(value: int | None) -> str:
-    return "–" if value is None else f"{value:,}"
-
-
-def _json(value: object) -> Markup:
-    return Markup(embedded(value))  # noqa: S704 - holds no character that HTML reads
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_PAGE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": number,
-        "p_value": p_value,
-        "label": label,
-        "words": text,
-        "percent": _percent,
-        "grouped": _grouped,
-        "json": _json,
-        "minus": with_minus,
-        "sentences": _sentences,
-        "trusted": Markup,  # the files of this folder, never data
-    }
-    return environment
+    return in_one_scope(_SCRIPTS)
 
 
 def _render(report: Report) -> str:
@@ -190,17 +133,9 @@ def _render(report: Report) -> str:
     several = len(runs) > 1
     is_paper = all(section.is_paper for section in report.sections)
     lines = [line(run) for run in runs] if several else []
-    style, code = _joined(_STYLES), script()
-    policy = {
-        "default-src": "'none'",
-        "script-src": f"'{_hash(code)}'",
-        "style-src": f"'{_hash(style)}'",
-        "img-src": "data:",
-        "base-uri": "'none'",
-        "form-action": "'none'",
-    }
+    style, code = joined(_STYLES), script()
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             page=_title(report),
@@ -211,7 +146,7 @@ def _render(report: Report) -> str:
             side=SIDE,
             style=style,
             script=code,
-            policy="; ".join(f"{rule} {value}" for rule, value in policy.items()),
+            policy=offline_policy(code, style),
         )
     )
 

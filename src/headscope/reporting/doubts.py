@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from headscope.figures.style import label
-from headscope.names import SIGNIFICANT, UNTRAINED
+from headscope.names import OF_NUMBERS, SIGNIFICANT, UNTRAINED
 from headscope.reporting.estimates import p_text
 from headscope.results.numbers import number
 
@@ -14,7 +14,7 @@ CORRELATIONS = ("spearman", "pearson", "matthews")
 """Metrics that are 0 for a model that knows nothing."""
 RANKINGS = ("average_precision", "roc_auc")
 """Metrics of the cosines of two classes of pairs."""
-_COLUMNS = ("metric", "value", "high", "n", "majority", "answers", "p_majority")
+_COLUMNS = ("metric", "value", "low", "high", "n", "majority", "answers", "p_majority")
 _WHY = (
     "its classes may be numbered in another order than the task's, or it was trained on another "
     "task; what is said of its heads holds for these answers alone"
@@ -31,6 +31,7 @@ class Score:
 
     metric: str
     value: float
+    low: float | None
     high: float | None
     n: int | None
     majority: float | None
@@ -61,6 +62,29 @@ def below_baseline(scores: pl.DataFrame) -> str:
             scored = f"{label(score.metric)} of {number(score.value, 'points')}"
             return f"The model's {scored} is below {baseline}: {why}."
     return ""
+
+
+def beside_baseline(scores: pl.DataFrame) -> str:
+    """That a trained model does not beat one that knows nothing, and what to do; "" where it does,
+    in its first metric, or where a graver doubt is said.
+    """
+    if one_answer(scores) or below_baseline(scores):
+        return ""
+    first = next(_of_trained(scores), None)
+    if first is None or first.majority is None or first.low is None:
+        return ""
+    if first.low > first.majority:
+        return ""
+    knows_nothing = "always answering the majority class"
+    if first.metric in RANKINGS:
+        knows_nothing = "cosines that are all the same"
+    if first.metric in OF_NUMBERS:
+        knows_nothing = "no correlation"
+    return (
+        f"The {label(first.metric)} of {first.value:.1f} is not told apart from the "
+        f"{first.majority:.1f} of {knows_nothing}, so what heads do for the task cannot be told: "
+        "fine-tune longer (--epochs), at another rate (--lr), or take more examples."
+    )
 
 
 def _missed_baseline(score: Score) -> str:

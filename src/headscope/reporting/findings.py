@@ -12,6 +12,7 @@ import polars as pl
 from headscope.figures.style import label
 from headscope.names import (
     AS_GIVEN,
+    CARRIES,
     FINE_TUNED,
     HETEROGENEOUS,
     NO_MAJORITY,
@@ -42,17 +43,23 @@ _EXTREMES = {
 def findings(tables: Tables) -> list[Finding]:
     """What the tables show, in sentences: those that judge something and those that describe."""
     said: list[Finding] = []
+    for _, some in findings_by_table(tables):
+        said += some
+    return said
+
+
+def findings_by_table(tables: Tables) -> Iterator[tuple[str, list[Finding]]]:
+    """The same with the name of the table that they are from; a name can come twice."""
     unsaid: tuple[str, ...] = ()
     if "scores" in tables:
         if same := one_answer(tables["scores"]):
-            said.append(Finding(same, "not tested", topic=SCORE))
+            yield "scores", [Finding(same, "not tested", topic=SCORE)]
             unsaid = _OF_ANSWERS
         if low := below_baseline(tables["scores"]):
-            said.append(Finding(low, "in doubt", topic=SCORE))
+            yield "scores", [Finding(low, "in doubt", topic=SCORE)]
     for name, topic, sentences in _SENTENCES:
         if name in tables and name not in unsaid:
-            said += [replace(finding, topic=topic) for finding in sentences(tables)]
-    return said
+            yield name, [replace(finding, topic=topic) for finding in sentences(tables)]
 
 
 def _tuned_scores(scores: pl.DataFrame) -> Iterator[Finding]:
@@ -174,7 +181,7 @@ def _relations(best: pl.DataFrame) -> Iterator[Finding]:
     known = best.drop_nulls("value").filter(is_tested)
     if not known.height:
         return
-    carried = known.filter(verdict="carries the relation")
+    carried = known.filter(verdict=CARRIES)
     verb = "is" if carried.height == 1 else "are"
     text = (
         f"Of {known.height} relations between words, {carried.height or 'none'} {verb} carried by "

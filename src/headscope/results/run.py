@@ -88,6 +88,12 @@ class Run:
         """Whether the run had already ended well."""
         return self._finished() is not None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user must know of a run that is complete; nothing before."""
+        finished = self._finished()
+        return () if finished is None else tuple(finished.notes)
+
     def _finished(self) -> Record | None:
         """The record of the end; None where there is none that can be read."""
         try:

@@ -214,6 +214,7 @@ function mountAtlas(view) {
       button.classList.toggle("empty", typeof row?.[colouring.column] !== "number");
       button.classList.toggle("marked", isMarked(name));
       button.classList.toggle("dim", !isMatch(name));
+      button.classList.toggle("off", view.off.has(name));
       button.ariaLabel = describe(name);
       button.title = button.ariaLabel;
     }
@@ -235,7 +236,8 @@ function mountAtlas(view) {
   function describe(name) {
     const { column, unit, words } = colouring;
     const row = colouring.rows.get(name);
-    const mark = isMarked(name) ? `, adjusted p < ${data.significant}` : "";
+    const isOff = view.off.has(name) ? ", switched off" : "";
+    const mark = `${isMarked(name) ? `, adjusted p < ${data.significant}` : ""}${isOff}`;
     if (typeof row?.[column] !== "number") return `${name}: no value${mark}`;
     if (words) return `${name}: ${valueText(colouring, row)}${mark}`;
     const kind = row.class ? `${row.class} ` : "";
@@ -374,6 +376,7 @@ function mountAtlas(view) {
 
   view.events.addEventListener("heads", updateSelection);
   view.events.addEventListener("scheme", render);
+  view.events.addEventListener("off", updateCells);
   view.events.addEventListener("thumbnails", () => {
     if (layout !== "numbers") render();
   });

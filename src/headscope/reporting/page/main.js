@@ -59,15 +59,6 @@ function writeAddress({ selection }) {
   history.replaceState(null, "", `#${selection.heads[selection.heads.length - 1]}`);
 }
 
-/** @param {RunView} view */
-async function unpackThumbnails({ data, thumbnails, events }) {
-  const names = headNames(data);
-  const size = data.typical.side ** 2;
-  const codes = unpackHalfBytes(await inflate(data.typical.data), names.length * size);
-  names.forEach((name, i) => thumbnails.set(name, codes.subarray(i * size, (i + 1) * size)));
-  events.dispatchEvent(new Event("thumbnails"));
-}
-
 /**
  * Makes tabs of the sections.
  * @param {HTMLElement[]} sections

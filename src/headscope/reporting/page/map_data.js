@@ -23,6 +23,34 @@
 const CACHE_SIZE = 8;
 
 /**
+ * Codes of maps as they are sent: deflated, in base64.
+ * @param {{shape: number[], levels: number[], data: string}} packed
+ * @returns {Promise<Packed>}
+ */
+async function unpackCodes({ shape, levels, data }) {
+  const bytes = await inflate(data);
+  const size = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
+  return { shape, levels, codes: levels.length > 16 ? bytes : unpackHalfBytes(bytes, size) };
+}
+
+/**
+ * The weights [query, key] of one head; null where the maps are of other heads or tokens.
+ * @param {Packed} maps
+ * @param {{layer: number, head: number}} place counted from 1
+ * @param {number} tokens
+ */
+function weightsOf({ shape, levels, codes }, { layer, head }, tokens) {
+  const [layers, heads, queries, keys] = shape;
+  if (layer > layers || head > heads || queries !== tokens || keys !== tokens) return null;
+  const start = ((layer - 1) * heads + head - 1) * tokens * tokens;
+  const map = new Float32Array(tokens * tokens);
+  for (let k = 0; k < tokens; k++)
+    for (let q = 0; q < tokens; q++)
+      map[q * tokens + k] = levels[codes[start + k * tokens + q]] / 255;
+  return map;
+}
+
+/**
  * The maps of a run, from the scripts that hold them.
  * @param {HTMLElement} root
  */
@@ -43,9 +71,7 @@ function createMapStore(root) {
 
   /** @param {any} packed as `packed` in payload.py writes it @returns {Promise<Packed>} */
   async function unpack({ shape, levels, minus, data }) {
-    const bytes = await inflate(data);
-    const size = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
-    const codes = levels.length > 16 ? bytes : unpackHalfBytes(bytes, size);
+    const { codes } = await unpackCodes({ shape, levels, data });
     if (minus !== null) {
       // The codes are differences from another map, modulo the number of levels, a power of two.
       const { codes: base } = await unpacked(minus);
@@ -63,16 +89,7 @@ function createMapStore(root) {
   async function mapOf(key, name, tokens) {
     const maps = sources.has(key) && (await unpacked(key).catch(() => null));
     if (!maps) return null;
-    const { shape, levels, codes } = maps;
-    const { layer, head } = headPosition(name);
-    const [layers, heads, queries, keys] = shape;
-    if (layer > layers || head > heads || queries !== tokens || keys !== tokens) return null;
-    const start = ((layer - 1) * heads + head - 1) * tokens * tokens;
-    const map = new Float32Array(tokens * tokens);
-    for (let k = 0; k < tokens; k++)
-      for (let q = 0; q < tokens; q++)
-        map[q * tokens + k] = levels[codes[start + k * tokens + q]] / 255;
-    return map;
+    return weightsOf(maps, headPosition(name), tokens);
   }
   return { has: (/** @type {string} */ key) => sources.has(key), mapOf };
 }

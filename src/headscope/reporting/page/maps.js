@@ -16,16 +16,26 @@ const MODEL_STATES = [
   ["before", "Pre-trained"],
   ["after", "Fine-tuned"],
   ["given", "As given"],
+  ["off", "Heads switched off"],
 ];
 
-/** @param {RunView} view */
-function mountMaps(view) {
-  const { find, root, data, selection, tables } = view;
-  const store = createMapStore(root);
+/**
+ * @typedef {object} MapStore
+ * @property {(key: string) => boolean} has
+ * @property {(key: string, name: string, tokens: number) => Promise<Float32Array | null>} mapOf
+ */
+
+/**
+ * @param {RunView} view
+ * @param {MapStore} store where the maps are
+ */
+function mountMaps(view, store = createMapStore(view.root)) {
+  const { find, data, selection, tables } = view;
   const examples = tables.examples;
-  const modelStates = MODEL_STATES.filter(([state]) =>
-    data.maps.some((/** @type {string} */ key) => key.startsWith(`${state}/`)),
-  );
+  const modelStates = () =>
+    MODEL_STATES.filter(([state]) =>
+      data.maps.some((/** @type {string} */ key) => key.startsWith(`${state}/`)),
+    );
   let drawnMaps = /** @type {DrawnMap[]} */ ([]);
   let units = tokenUnits(examples[0]);
   let renderCount = 0;
@@ -65,7 +75,7 @@ function mountMaps(view) {
     const { example, tokens } = examples[selection.example];
     const recorded = [];
     for (const name of selection.heads) {
-      for (const [state, modelState] of modelStates) {
+      for (const [state, modelState] of modelStates()) {
         const key = `${state}/${example}`;
         const weights = await store.mapOf(key, name, tokens.length);
         // While the map was unpacked the reader may have selected others.
@@ -257,9 +267,10 @@ function mountMaps(view) {
   view.events.addEventListener("scheme", render);
   // The width alone: the height of a phone's page changes with its address bar.
   let width = window.innerWidth;
-  window.addEventListener("resize", () => {
+  const follow = () => {
     if (width !== window.innerWidth) render();
     width = window.innerWidth;
-  });
+  };
+  window.addEventListener("resize", follow, { signal: view.gone });
   selectExample(0);
 }

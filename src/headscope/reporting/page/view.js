@@ -31,7 +31,8 @@
 
 /**
  * The section of one run. `events` dispatches "heads" when other heads are selected, "thumbnails"
- * when the small maps are unpacked, and "scheme" when the page turns dark or light.
+ * when the small maps are unpacked, "off" when other heads are switched off, and "scheme" when the
+ * page turns dark or light.
  * @typedef {object} RunView
  * @property {HTMLElement} root
  * @property {(selector: string) => any} find the first such element of the section
@@ -43,6 +44,8 @@
  * @property {Colouring[]} colourings
  * @property {Map<string, Uint8Array>} thumbnails by the name of the head; empty until unpacked
  * @property {SelectionState} selection
+ * @property {Set<string>} off the heads that are switched off, on the live page
+ * @property {AbortSignal | undefined} gone aborts when another view stands in its place
  * @property {EventTarget} events
  */
 
@@ -63,9 +66,10 @@ const TABLES = [
 /**
  * The view of a section, with the data that lie in it.
  * @param {HTMLElement} root
+ * @param {AbortSignal} [gone] aborts when another view stands in its place
  * @returns {RunView}
  */
-function createView(root) {
+function createView(root, gone) {
   /** @param {string} selector @returns {any} */
   const find = (selector) => root.querySelector(selector);
   const data = JSON.parse(find("script.data").textContent);
@@ -96,6 +100,8 @@ function createView(root) {
       byWord: false,
       asLines: false,
     },
+    off: new Set(),
+    gone,
     events: new EventTarget(),
   };
 }
@@ -107,4 +113,13 @@ function createView(root) {
 function selectHeads(view, heads) {
   view.selection.heads = heads;
   view.events.dispatchEvent(new Event("heads"));
+}
+
+/** @param {RunView} view */
+async function unpackThumbnails({ data, thumbnails, events }) {
+  const names = headNames(data);
+  const size = data.typical.side ** 2;
+  const codes = unpackHalfBytes(await inflate(data.typical.data), names.length * size);
+  names.forEach((name, i) => thumbnails.set(name, codes.subarray(i * size, (i + 1) * size)));
+  events.dispatchEvent(new Event("thumbnails"));
 }
