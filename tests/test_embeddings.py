@@ -22,7 +22,7 @@ import headscope
 import zoo
 from golden_runs import pair
 from headscope import HeadscopeError, cli
-from headscope.ablation.pair_scorer import scorer_of
+from headscope.ablation.joined_scorer import scorer_of
 from headscope.ablation.scorer import Scorer
 from headscope.axes import Head, all_heads, head_set
 from headscope.commands.ablation import OUTPUTS
@@ -401,7 +401,7 @@ def check_smaller(out: Path, folder: Path, kept: str) -> None:
         written = load(out / name)
         pairs = TextPairs.of(SPLIT, written.tokenizer, 128)
         vectors = logits(as_embedder(written, pooling), pairs.encoded)
-        np.testing.assert_allclose(pairs.cosines(vectors)[:, 0], expected, atol=1e-5)
+        np.testing.assert_allclose(pairs.joined(vectors)[:, 0], expected, atol=1e-5)
     # The files are those of plain transformers.
     plain, tokenizer = AutoModel.from_pretrained(out / "full").eval(), model.tokenizer
     for (first, second), cosine in zip(PAIRS, expected, strict=True):
@@ -459,7 +459,7 @@ def test_the_encoder_of_a_classifier_is_written(family: str, tmp_path: Path) -> 
         assert write(encoder, removal, task, folder, pooling=pooling).difference < 1e-5
         written = as_embedder(load(folder), pooling)
         pairs = TextPairs.of(SPLIT, written.tokenizer, 128)
-        found = pairs.cosines(logits(written, pairs.encoded))[:, 0]
+        found = pairs.joined(logits(written, pairs.encoded))[:, 0]
         np.testing.assert_allclose(found, expected, atol=1e-5)
     config = json.loads((tmp_path / "write_full" / "config.json").read_text())
     assert "ForSequenceClassification" not in config["architectures"][0]

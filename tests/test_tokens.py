@@ -739,7 +739,7 @@ def test_measures_take_the_words_of_a_treebank(tiny: Path, tmp_path: Path) -> No
 
 
 def test_a_trainer_of_texts_or_tags_alone(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(HeadscopeError, match="finetune trains a head for texts or for tags"):
+    with pytest.raises(HeadscopeError, match="finetune trains a head for texts, for tags"):
         headscope.finetune(model=tiny, task="builtin", kind="mlm", out=tmp_path / "x", quiet=True)
 
 

@@ -1,4 +1,6 @@
-"""What an example is: texts with a label, and the words of a text with their tags."""
+"""What an example is: texts with a label, and the words of a text with their tags, or
+questions about a text.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -8,7 +10,7 @@ import numpy.typing as npt
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 """Class indices, or scores for a regression, [example]; class indices of tokens, [example, token],
-filled up with -1.
+or how right the answers to questions are, [example, question], filled up with -1.
 """
 
 Role = Literal["", "predicate", "agent", "patient", "place", "time"]
@@ -52,6 +54,39 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A true answer to a question.
+
+    Attributes:
+        text: The answer, as it stands in the text that is asked about.
+        start: Where its first character stands there.
+    """
+
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the text: the place after its last character."""
+        return self.start + len(self.text)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a text.
+
+    Attributes:
+        id: Its name in the data.
+        text: The question.
+        answers: The true answers; none where the text has none.
+    """
+
+    id: str
+    text: str
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
 class Split:
     """The rows of one split, in columns of the same length.
 
@@ -63,6 +98,8 @@ class Split:
             word has a label; labels are then [example, word].
         words: For every example, the tagged words of each of its texts, where there is a gold
             annotation.
+        questions: For every example, what is asked about its text; labels are then [example,
+            question].
         notes: What was left out on the way, for the run's record.
     """
 
@@ -71,6 +108,7 @@ class Split:
     labels: Labels
     words: tuple[tuple[tuple[Word, ...], ...], ...] | None = None
     spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
+    questions: tuple[tuple[Question, ...], ...] | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -85,6 +123,7 @@ class Split:
             labels=self.labels[rows],
             words=None if self.words is None else tuple(self.words[i] for i in rows),
             spans=None if self.spans is None else tuple(self.spans[i] for i in rows),
+            questions=None if self.questions is None else tuple(self.questions[i] for i in rows),
         )
 
     def sample(self, n: int | None, seed: int) -> "Split":

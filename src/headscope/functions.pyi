@@ -97,7 +97,7 @@ def finetune(
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
-    kind: Literal["classification", "regression", "embedding", "tokens", "mlm"] | None = None,
+    kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
     init: Literal["pretrained", "random", "none"] = "pretrained",
     epochs: int = 3,
     batch_size: int = 32,
@@ -135,8 +135,9 @@ def finetune(
             default they are guessed, and said.
         label: The label column of a table; by default it is guessed, and said.
         kind: What is scored: the model's head for texts (classification, regression), the
-            cosine of two texts' vectors (embedding), a tag for every word (tokens), or tokens
-            that are masked (mlm); by default what the model and the data are made for.
+            cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
+            are masked (mlm), or answers to questions about a text (qa); by default what the
+            model and the data are made for.
         init: pretrained: fine-tune; random: train from random weights; none: a new head, no
             training.
         epochs: Passes over the training data.
@@ -370,7 +371,7 @@ def disable(
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
-    kind: Literal["classification", "regression", "embedding", "tokens", "mlm"] | None = None,
+    kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
     pool: Literal["mean", "cls"] | None = None,
     prompt: str | None = None,
     heads: HeadsLike = "each",
@@ -411,8 +412,9 @@ def disable(
             default they are guessed, and said.
         label: The label column of a table; by default it is guessed, and said.
         kind: What is scored: the model's head for texts (classification, regression), the
-            cosine of two texts' vectors (embedding), a tag for every word (tokens), or tokens
-            that are masked (mlm); by default what the model and the data are made for.
+            cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
+            are masked (mlm), or answers to questions about a text (qa); by default what the
+            model and the data are made for.
         pool: How vectors are pooled; by default as the model's folder says.
         prompt: What stands before every text of an embedding, as in 'query: '.
         heads: each; layers; all-but-one (of a layer, in turn); random or random:5 (20 sets of
@@ -454,7 +456,7 @@ def prune(
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
-    kind: Literal["classification", "regression", "embedding", "tokens", "mlm"] | None = None,
+    kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
     pool: Literal["mean", "cls"] | None = None,
     prompt: str | None = None,
     within: float | None = None,
@@ -500,8 +502,9 @@ def prune(
             default they are guessed, and said.
         label: The label column of a table; by default it is guessed, and said.
         kind: What is scored: the model's head for texts (classification, regression), the
-            cosine of two texts' vectors (embedding), a tag for every word (tokens), or tokens
-            that are masked (mlm); by default what the model and the data are made for.
+            cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
+            are masked (mlm), or answers to questions about a text (qa); by default what the
+            model and the data are made for.
         pool: How vectors are pooled; by default as the model's folder says.
         prompt: What stands before every text of an embedding, as in 'query: '.
         within: Keep as few heads as the score allows: it may fall by this share of itself, 0.01

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from headscope.ablation.pair_scorer import SetScorer, scorer_of
+from headscope.ablation.joined_scorer import Joining, SetScorer, scorer_of
 from headscope.ablation.plan import Unit, units
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
@@ -22,7 +22,6 @@ from headscope.model.encoding import Encoded
 from headscope.model.pooling import Pooling
 from headscope.model.precision import Precision
 from headscope.model.tap import Mode
-from headscope.model.text_pairs import TextPairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ class Work:
         unchanged: The outputs of the unchanged model; None for an embedder.
         means: The heads' mean outputs, for the mode "mean".
         pooling: How the states of an embedder become vectors; None for a head.
-        pairs: Which texts an embedder compares.
+        joining: Which texts are of one example, where it has several.
         key: Tells this work from others.
     """
 
@@ -56,7 +55,7 @@ class Work:
     unchanged: npt.NDArray[np.float32] | None
     means: npt.NDArray[np.float32] | None = None
     pooling: Pooling | None = None
-    pairs: TextPairs | None = None
+    joining: Joining | None = None
     key: str = field(default_factory=lambda: uuid4().hex)
 
     def scorer(self, device: str) -> SetScorer:
@@ -76,7 +75,7 @@ class Work:
             # What a scorer says is of its speed, not of its numbers.
             note=_say_nothing,
         )
-        return scorer_of(scorer, self.pairs)
+        return scorer_of(scorer, self.joining)
 
 
 def _say_nothing(_text: str) -> None:

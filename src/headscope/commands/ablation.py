@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from headscope.ablation.effects import effects
-from headscope.ablation.pair_scorer import SetScorer, scorer_of
+from headscope.ablation.joined_scorer import SetScorer, scorer_of
 from headscope.ablation.scorer import MEMORY, Scorer
 from headscope.ablation.selection import selection_rows
 from headscope.ablation.sets import NamedSet, SetResult, top_heads
@@ -146,7 +146,7 @@ class Scoring:
             unchanged=self.unchanged if pooling is None else None,
             means=None if model.means is None else model.means.cpu().numpy(),
             pooling=pooling,
-            pairs=self.session.pairs,
+            joining=self.session.joining,
         )
         return score_together(work, sets, model.layers, done=done)
 
@@ -154,7 +154,7 @@ class Scoring:
     def scorer(self) -> SetScorer:
         """What scores in this process."""
         settings = self.session.settings
-        pairs = self.session.pairs
+        joining = self.session.joining
         scorer = Scorer(
             self.model,
             self.session.encoded,
@@ -163,10 +163,10 @@ class Scoring:
             precision=self.precision,
             memory=self.memory,
             layers_kept=self.layers_kept,
-            unchanged=self.unchanged if pairs is None else None,
+            unchanged=self.unchanged if joining is None else None,
             note=lambda text: say(text, quiet=settings.quiet),
         )
-        return scorer_of(scorer, pairs)
+        return scorer_of(scorer, joining)
 
 
 def disable_sets(

@@ -48,7 +48,7 @@ def alike(
     """
     import polars as pl
 
-    from headscope.ablation.pair_scorer import scorer_of
+    from headscope.ablation.joined_scorer import scorer_of
     from headscope.ablation.scorer import Scorer
     from headscope.ablation.sets import parse_sets
     from headscope.commands.given import asked_of

@@ -31,7 +31,7 @@ def make_checkpoint(
     Returns:
         What the user must know: examples that were cut, a batch that was computed in parts.
     """
-    read = session.read(session.train, "training sentences")
+    read = session.read(session.train, f"training {session.unit}")
     encoded = read.encoded
     notes = (*cut_note(encoded, "training"), *read.notes)
     if (checkpoint / CHECKPOINT_DONE).is_file() and _take_up(session, checkpoint):

@@ -71,7 +71,7 @@ def disable(asked: Disabling) -> Outcome:
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     devices = () if asked.devices is None else named_devices(asked.devices)
     if devices and session.marker is not None:
-        raise HeadscopeError("--devices shares no work on tokens: leave it out")
+        raise HeadscopeError("--devices shares no work on tokens or questions: leave it out")
     if len(devices) == 1:
         model = load_scored(model.path, session.task.outputs, session.pooling, devices[0])
     inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))
@@ -104,7 +104,7 @@ def check_head(session: Session, asked: Disabling | PathSettings) -> None:
     """
     from headscope.commands.class_names import foreign_labels
 
-    if session.pairs is not None or session.marker is not None:
+    if session.joining is not None or session.marker is not None:
         return
     if not session.model.trained_head:
         are_pairs = len(session.task.columns) == 2 and session.task.outputs <= 2

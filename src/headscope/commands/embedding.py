@@ -71,6 +71,6 @@ def open_embedder(
         notes=notes,
         source=ANY_WORDS,
         began=began,
-        pairs=pairs,
+        joining=pairs,
         pooling=pooling,
     )

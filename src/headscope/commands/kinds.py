@@ -1,5 +1,5 @@
-"""What is scored of a model: its head for texts or for tokens, the vectors of texts, or tokens that
-are masked. Asked for, or guessed from the model and the data.
+"""What is scored of a model: its head for texts or for tokens, the vectors of texts, tokens that
+are masked, or answers to questions. Asked for, or guessed from the model and the data.
 """
 
 from __future__ import annotations
@@ -8,17 +8,19 @@ from dataclasses import replace
 from typing import Literal
 
 from headscope.commands.embedding import open_embedder
+from headscope.commands.questions import open_questions, questions_note
 from headscope.commands.session import Session, open_session
 from headscope.commands.settings import HeadSettings, KindSettings, flag
 from headscope.commands.tokens import guess_note, open_masked, open_tags
 from headscope.errors import HeadscopeError
-from headscope.model.classes import OF_TEXTS, OF_TOKENS
+from headscope.model.classes import OF_QUESTIONS, OF_TEXTS, OF_TOKENS
 from headscope.model.config import read_config
 from headscope.model.heads import architecture, claims
 from headscope.model.pooling import says_pooling
 from headscope.model.source import find as find_source
 from headscope.tasks import TASKS, Chosen, find
 from headscope.tasks.base import Task
+from headscope.tasks.questions import is_questions
 from headscope.tasks.tagging import is_tagging
 
 
@@ -39,7 +41,7 @@ def open_scored(
         HeadscopeError: Also where what is asked for cannot be had of the model or the data.
     """
     kind, note = _kind(settings, model)
-    if kind in ("tokens", "mlm"):
+    if kind in ("tokens", "mlm", "qa"):
         _refuse_pooling(settings)
     if kind == "tokens":
         tagged = open_tags(settings, model, part=part, needs_train=needs_train, said=note)
@@ -47,6 +49,9 @@ def open_scored(
     if kind == "mlm":
         masked = open_masked(settings, model, part=part, needs_train=needs_train)
         return replace(masked, model=masked.scoring(masked.model))
+    if kind == "qa":
+        asked = open_questions(settings, model, part=part, needs_train=needs_train, said=note)
+        return replace(asked, model=asked.scoring(asked.model))
     task = find(settings.task, Chosen(settings.named_columns, settings.label))
     check_kind(task, kind)
     if kind is None:
@@ -58,14 +63,19 @@ def open_scored(
 
 
 def _kind(settings: HeadSettings, model: str) -> tuple[str | None, tuple[str, ...]]:
-    """What was asked to be scored, or tokens where the data or the model say so."""
+    """What was asked to be scored, or tokens or questions where the data or the model say so."""
     if settings.kind is not None:
         return settings.kind, ()
     if is_tagging(settings.task):
         return "tokens", (guess_note(settings.task),)
+    if is_questions(settings.task):
+        return "qa", (questions_note(settings.task),)
     if settings.task not in TASKS.names():
         source = find_source(model)
-        if claims(read_config(source.folder, source.name), OF_TOKENS):
+        config = read_config(source.folder, source.name)
+        if claims(config, OF_QUESTIONS):
+            return "qa", (f"{model} answers questions: its answers are scored (--as qa)",)
+        if claims(config, OF_TOKENS):
             return "tokens", (f"{model} tags words: they are scored (--as tokens)",)
     return None, ()
 

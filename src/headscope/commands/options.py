@@ -81,12 +81,13 @@ MaxLength = Annotated[
 ]
 
 Kind = Annotated[
-    Literal["classification", "regression", "embedding", "tokens", "mlm"] | None,
+    Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None,
     Parameter(
         name="--as",
         help="What is scored: the model's head for texts (classification, regression), the cosine "
-        "of two texts' vectors (embedding), a tag for every word (tokens), or tokens that are "
-        "masked (mlm); by default what the model and the data are made for.",
+        "of two texts' vectors (embedding), a tag for every word (tokens), tokens that are masked "
+        "(mlm), or answers to questions about a text (qa); by default what the model and the data "
+        "are made for.",
     ),
 ]
 Pooling = Annotated[

@@ -148,11 +148,11 @@ def check_model(session: Session, asked: Pruning) -> None:
             "--keep says how many heads are kept, and --within by how much the score may fall: "
             "give one of the two"
         )
-    is_of_texts = session.pairs is None and session.marker is None
+    is_of_texts = session.joining is None and session.marker is None
     if not is_of_texts and (asked.repair or asked.finetune or asked.onnx):
         raise HeadscopeError(
             "--repair, --finetune and --onnx are of models with a classification head: leave them "
-            "out for embeddings and tokens"
+            "out for embeddings, tokens and questions"
         )
     check_head(session, asked)
     check_layers(session.model)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headscope.ablation.half import formats
-from headscope.ablation.pair_scorer import SetScorer, scorer_of
+from headscope.ablation.joined_scorer import SetScorer, scorer_of
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import HeadSet, all_heads
@@ -125,10 +125,10 @@ def _scorer(
         batch_tokens=asked.batch_tokens,
         precision=precision,
         memory=int(asked.memory * GIBIBYTE),
-        unchanged=unchanged if examples.pairs is None else None,
+        unchanged=unchanged if examples.joining is None else None,
         note=partial(say, quiet=asked.quiet),
     )
-    return scorer_of(scorer, examples.pairs)
+    return scorer_of(scorer, examples.joining)
 
 
 def _search_precision(asked: PathSettings, session: Session) -> Precision:
@@ -226,7 +226,7 @@ def score_on_validation(
     unchanged: Logits,
 ) -> ScoredPath:
     """Score a path on the validation examples."""
-    examples = Examples(session.validation, session.encoded, session.pairs)
+    examples = Examples(session.validation, session.encoded, session.joining)
     scorer = _scorer(asked, session, examples, asked.precision, unchanged)
     results = _results_of(asked, run, "validation", scorer, path)
     every = frozenset(all_heads(session.model.layers, session.model.heads))

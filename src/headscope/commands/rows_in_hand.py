@@ -104,6 +104,9 @@ def written_rows(argument: str, given: object, chosen: Chosen, head: Sequence[st
     if pl.String in kinds and len(kinds) > 1:
         # Lists of words and of their tags, which are checked where they are read.
         return Written(written, texts)
+    if any(isinstance(kind, pl.Struct) for kind in frames[0].dtypes):
+        # Answers to questions, which are checked there too.
+        return Written(written, texts)
     label = own_task(written, Chosen(texts, chosen.label)).label
     for table in tables:
         _check_labels(table, label)
@@ -242,9 +245,11 @@ def _frame(rows: Rows) -> pl.DataFrame:
 def _series(name: str, values: Sequence[object]) -> pl.Series:
     """A column of one type: truth values, numbers, or texts.
 
-    Texts and numbers in one column are texts. What is neither becomes a list, which is taken for
-    neither a text nor a label.
+    Texts and numbers in one column are texts; answers to questions stay as they are. What is none
+    of them becomes a list, which is taken for neither a text nor a label.
     """
+    if answers := _answers(values):
+        return pl.Series(name, answers)
     plain = [_plain(value) for value in values]
     if lists := _lists(plain):
         return pl.Series(name, lists)
@@ -278,6 +283,19 @@ def _in_lists(frame: pl.DataFrame) -> list[object]:
     """What the columns hold whose rows are lists of texts or of numbers."""
     inner = [kind.inner for kind in frame.dtypes if isinstance(kind, pl.List)]
     return [kind for kind in inner if kind in (pl.String, pl.Int64)]
+
+
+def _answers(values: Sequence[object]) -> list[dict[str, list[object]]]:
+    """Values that are all answers as the data set squad has them; nothing for others."""
+    answers = [value for value in values if isinstance(value, Mapping)]
+    if not values or len(answers) < len(values):
+        return []
+    if any({*answer} != {"text", "answer_start"} for answer in answers):
+        return []
+    return [
+        {str(part): [_plain(one) for one in of_part] for part, of_part in answer.items()}
+        for answer in answers
+    ]
 
 
 def _plain(value: object) -> object:

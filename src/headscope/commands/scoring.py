@@ -28,8 +28,8 @@ def score(session: Session, model: Model, configuration: str) -> tuple[list[Scor
         batch_tokens=settings.batch_tokens,
         precision=settings.precision,
     )
-    if session.pairs is not None:
-        outputs = session.pairs.cosines(outputs)
+    if session.joining is not None:
+        outputs = session.joining.joined(outputs)
     if broken := int((~np.isfinite(outputs).all(1)).sum()):
         raise HeadscopeError(
             f"the outputs of {model.name} are not finite for {broken} of {len(outputs)} examples, "

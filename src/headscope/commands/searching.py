@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-from headscope.ablation.pair_scorer import SetScorer
+from headscope.ablation.joined_scorer import Joining, SetScorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import Head, HeadSet
 from headscope.commands.ablation import save_result, saved_results
@@ -35,13 +35,13 @@ class Examples:
 
     Attributes:
         split: The examples.
-        encoded: The same as token ids; those of the texts for an embedder.
-        pairs: What an embedder compares; None for a head.
+        encoded: The same as token ids; those of all texts where an example has several.
+        joining: Which texts are of one example, where it has several.
     """
 
     split: Split
     encoded: Encoded
-    pairs: TextPairs | None = None
+    joining: Joining | None = None
 
     def __len__(self) -> int:
         return len(self.split)
@@ -102,7 +102,7 @@ def draw_search_data(
     size = min(most, largest)
     notes: tuple[str, ...] = ()
     # An embedder was not fine-tuned on this task here, as far as anyone knows.
-    if not is_new and session.pairs is None:
+    if not is_new and session.pooling is None:
         notes = (
             "the search looks at training examples that the model may have been fine-tuned on, and "
             "losses on those say less of new examples: fine-tune with --train-examples, and those "
@@ -116,8 +116,8 @@ def draw_search_data(
 def _examples(session: Session, rows: npt.NDArray[np.int64]) -> Examples:
     split = session.data.train.take(np.sort(rows))
     if session.pooling is None:
-        read = session.read(split, "training sentences")
-        return Examples(read.split, read.encoded)
+        read = session.read(split, f"training {session.unit}")
+        return Examples(read.split, read.encoded, read.joining)
     length, prompt = session.encoded.max_length, session.pooling.prompt
     pairs = TextPairs.of(split, session.model.tokenizer, length, prompt)
     return Examples(split, pairs.encoded, pairs)

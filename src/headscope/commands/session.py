@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from headscope.ablation.joined_scorer import Joining
 from headscope.commands.record import record
 from headscope.commands.rows import check_division, chosen_part, examples_of, majority_note
 from headscope.commands.settings import MeasureSettings, RunSettings, TaskSettings, WordSource
@@ -27,8 +28,9 @@ from headscope.model.fingerprint import fingerprint
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
 from headscope.model.pooling import Pooling
-from headscope.model.text_pairs import TextPairs
-from headscope.model.token_marks import Marked, Marker
+from headscope.model.questions import QuestionMarker
+from headscope.model.span_scores import as_span_scores
+from headscope.model.token_marks import Marked, TokenMarker
 from headscope.model.token_scores import as_token_scores
 from headscope.model.tokenizers import unknown_note, unplaced_note
 from headscope.names import CUT_TO
@@ -58,9 +60,10 @@ class Session:
         encoded: The same as token ids.
         notes: What the user must know of the data: what was left out or cut.
         source: Who says what the words of a text are.
-        pairs: What an embedder compares, whose texts `encoded` has then; None for a head.
+        joining: Which texts of `encoded` are of one example: an embedder's two, or the windows in
+            which answers are sought; None where each is one.
         pooling: How the states of an embedder become vectors; None for a head.
-        marker: Says which tokens are scored; None where texts are.
+        marker: Says which tokens or questions are scored; None where texts are.
         began: When the command began, in seconds of the monotonic clock.
     """
 
@@ -74,9 +77,9 @@ class Session:
     notes: tuple[str, ...]
     source: WordSource
     began: float
-    pairs: TextPairs | None = None
+    joining: Joining | None = None
     pooling: Pooling | None = None
-    marker: Marker | None = None
+    marker: TokenMarker | QuestionMarker | None = None
 
     @property
     def names(self) -> dict[str, str]:
@@ -154,16 +157,28 @@ class Session:
             split: The examples.
             called: What a note calls them.
         """
-        encoded = encode(split, self.model.tokenizer, self.encoded.max_length)
+        tokenizer, length = self.model.tokenizer, self.encoded.max_length
+        if isinstance(self.marker, QuestionMarker):
+            return self.marker.read(split, tokenizer, length, called)
+        encoded = encode(split, tokenizer, length)
         if self.marker is None:
             return Marked(split, encoded)
         return self.marker.mark(split, encoded, called)
 
     def scoring(self, model: Model) -> Model:
-        """A model as it is scored: of tokens, one that puts out their losses and classes."""
-        if self.marker is None or model.puts_out == "tokens":
+        """A model as it is scored: of tokens, one that puts out their losses and classes, of
+        questions their losses and answers.
+        """
+        if self.marker is None or model.puts_out in ("tokens", "answers"):
             return model
+        if isinstance(self.marker, QuestionMarker):
+            return as_span_scores(model)
         return as_token_scores(model, self.marker.width, self.marker.classes)
+
+    @property
+    def unit(self) -> str:
+        """What the examples are called."""
+        return "examples" if self.marker is None else self.marker.unit
 
     @property
     def head(self) -> Head:

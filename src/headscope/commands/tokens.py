@@ -20,7 +20,7 @@ from headscope.model.heads import claims
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
 from headscope.model.source import find as find_source
-from headscope.model.token_marks import IGNORED, Marker, Masker, WordMarker, most_masked
+from headscope.model.token_marks import IGNORED, Masker, TokenMarker, WordMarker, most_masked
 from headscope.progress import say_notes
 from headscope.stats.metrics import NO_LABEL
 from headscope.tasks import TASKS, Chosen, find
@@ -162,7 +162,7 @@ def _session(
     model: Model,
     task: Task,
     data: Data,
-    marker: Marker,
+    marker: TokenMarker,
     part: str,
     train_examples: int | None,
     began: float,

@@ -200,11 +200,11 @@ def head_does_not_read_padding(padded: Tensor, unpadded: Tensor) -> None:
 
     Args:
         padded: The outputs for a batch whose first text is padded, [batch, output]; of a head that
-            reads token by token [batch, token, output].
+            reads token by token [batch, token, output], of one that answers questions [batch,
+            token].
         unpadded: Those for the first text alone.
     """
-    same = padded[:1] if unpadded.dim() == 2 else padded[:1, : unpadded.shape[1]]
-    difference = (same - unpadded).abs().max()
+    difference = (padded[:1, : unpadded.shape[1]] - unpadded).abs().max()
     if not difference <= 10 * _TOLERANCE * unpadded.abs().max():
         raise InterventionError(
             f"its classification head reads padding: what it puts out for a text differs by "

@@ -6,10 +6,12 @@ from typing import Any
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_QUESTION_ANSWERING_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
     AutoModel,
     AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTextEncoding,
     AutoModelForTokenClassification,
@@ -75,6 +77,13 @@ OF_MASKED_TOKENS = Head(
     MODEL_FOR_MASKED_LM_MAPPING,
 )
 """Which token stood where [MASK] stands."""
+OF_QUESTIONS = Head(
+    "head for question answering",
+    ("ForQuestionAnswering", "ForQuestionAnsweringSimple"),
+    AutoModelForQuestionAnswering,
+    MODEL_FOR_QUESTION_ANSWERING_MAPPING,
+)
+"""Where the answer to a question begins and ends in a text."""
 
 
 def has_decoder(config: PretrainedConfig) -> bool:

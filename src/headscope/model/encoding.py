@@ -107,9 +107,20 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
     Raises:
         HeadscopeError: `max_length` has no room for a token of each text.
     """
-    _check_room(max_length, tokenizer, 1 if split.second is None else 2)
+    check_room(max_length, tokenizer, 1 if split.second is None else 2)
     whole = list(tokenized(split.first, split.second, tokenizer))
-    examples = [tokens.cut(max_length) for tokens in whole]
+    encoded = encoded_tokens([tokens.cut(max_length) for tokens in whole], tokenizer, max_length)
+    return replace(encoded, truncated=sum(len(tokens) > max_length for tokens in whole))
+
+
+def encoded_tokens(examples: Sequence[Tokens], tokenizer: Any, max_length: int) -> Encoded:
+    """Examples whose tokens are known, none of them cut here.
+
+    Args:
+        examples: Their tokens, at most `max_length` each.
+        tokenizer: The tokenizer that gave them.
+        max_length: The most tokens of an example.
+    """
     # An encoding without examples has its columns all the same.
     names = list(examples[0].columns) if examples else ["input_ids"]
     columns = {name: [tokens.columns[name] for tokens in examples] for name in names}
@@ -118,7 +129,7 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
         segments=[_segments(tokens.texts) for tokens in examples],
         special=[tokens.special for tokens in examples],
         offsets=[tokens.offsets for tokens in examples],
-        truncated=sum(len(tokens) > max_length for tokens in whole),
+        truncated=0,
         max_length=max_length,
         pad=padding(tokenizer, names),
         unknown=_unknown_share(examples, tokenizer.unk_token_id),
@@ -127,7 +138,7 @@ def encode(split: Split, tokenizer: Any, max_length: int = MAX_LENGTH) -> Encode
     )
 
 
-def _check_room(max_length: int, tokenizer: Any, texts: int) -> None:
+def check_room(max_length: int, tokenizer: Any, texts: int) -> None:
     """Raise HeadscopeError if the special tokens and a token of each text are too many."""
     least = int(tokenizer.num_special_tokens_to_add(pair=texts == 2)) + texts
     if max_length < least:

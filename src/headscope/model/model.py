@@ -42,8 +42,8 @@ class Model:
         heads: How many heads a layer has.
         tap: Who observes its attention, and what is disabled.
         means: The heads' mean outputs, once `measure_means` has run.
-        puts_out: What its outputs are: those of a head, the vectors of texts (`embedder`), or
-            losses and classes of tokens (`token_scores`).
+        puts_out: What its outputs are: those of a head, the vectors of texts (`embedder`), losses
+            and classes of tokens (`token_scores`), or answers (`span_scores`).
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Model:
         self.tapping = tapping
         self.tap = tapping.attach(hf)
         self.means: Float[Tensor, "layer head d"] | None = None
-        self.puts_out: Literal["head", "vectors", "tokens"] = "head"
+        self.puts_out: Literal["head", "vectors", "tokens", "answers"] = "head"
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}: {self.family}, {self.layers} layers x {self.heads} heads)"

@@ -59,7 +59,7 @@ class TextPairs:
     def __len__(self) -> int:
         return len(self.first)
 
-    def cosines(self, vectors: Float[np.ndarray, "text hidden"]) -> npt.NDArray[np.float32]:
+    def joined(self, vectors: Float[np.ndarray, "text hidden"]) -> npt.NDArray[np.float32]:
         """The cosine of every pair, [pair, 1], from the vectors of the texts."""
         wide = vectors.astype(np.float64)
         length = np.linalg.norm(wide, axis=1, keepdims=True)

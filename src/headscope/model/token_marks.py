@@ -14,6 +14,7 @@ from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.classes import OF_MASKED_TOKENS, OF_TOKENS
 from headscope.model.encoding import Encoded, only
+from headscope.model.windows import Windows
 from headscope.stats.metrics import NO_LABEL
 
 LABELS = "labels"
@@ -33,11 +34,13 @@ class Marked:
             `NO_LABEL`. Those without a scored token are left out: their loss would be nothing.
         encoded: The same with a column of labels, as the model's head counts them.
         notes: What is not scored.
+        joining: Which windows are of one text, where questions are read in windows.
     """
 
     split: Split
     encoded: Encoded
     notes: tuple[str, ...] = ()
+    joining: Windows | None = None
 
     @property
     def tokens(self) -> int:
@@ -103,7 +106,7 @@ class Masker:
         return mask_tokens(split, encoded, self.tokenizer, self.seed, self.width, called)
 
 
-Marker = WordMarker | Masker
+TokenMarker = WordMarker | Masker
 
 
 def mark_words(split: Split, encoded: Encoded, of_head: Sequence[int], called: str) -> Marked:
@@ -145,7 +148,7 @@ def mark_words(split: Split, encoded: Encoded, of_head: Sequence[int], called: s
             f"{cut:,} of {words:,} words of the {len(split)} {called} have no token of their own "
             "(their sentence was cut, or the tokenizer drops them) and are not scored",
         )
-    return _marked(replace(split, labels=labels), _with_labels(encoded, column), notes, called)
+    return _marked(replace(split, labels=labels), with_labels(encoded, column), notes, called)
 
 
 def _marked(split: Split, encoded: Encoded, notes: tuple[str, ...], called: str) -> Marked:
@@ -241,7 +244,7 @@ def mask_tokens(
         raise HeadscopeError(f"the tokenizer sees no token in any of the {len(split)} {called}")
     labels = _ones(counts, width)
     masked = replace(encoded, columns={**encoded.columns, "input_ids": ids})
-    return _marked(replace(split, labels=labels), _with_labels(masked, column), (), called)
+    return _marked(replace(split, labels=labels), with_labels(masked, column), (), called)
 
 
 def _ones(counts: Sequence[int], width: int) -> npt.NDArray[np.int64]:
@@ -250,7 +253,8 @@ def _ones(counts: Sequence[int], width: int) -> npt.NDArray[np.int64]:
     return np.where(np.arange(width) < numbers[:, None], 1, NO_LABEL)
 
 
-def _with_labels(encoded: Encoded, column: list[list[int]]) -> Encoded:
+def with_labels(encoded: Encoded, column: list[list[int]]) -> Encoded:
+    """The examples with a column of labels."""
     return replace(
         encoded,
         columns={**encoded.columns, LABELS: column},

@@ -48,7 +48,7 @@ class TokenScores(PreTrainedModel):  # type: ignore[no-untyped-call]
         self.register_buffer("classes", table, persistent=False)
         encoder: nn.Module = whole.base_model
         # Before the hook that reads the arguments.
-        encoder.register_forward_pre_hook(_without_labels, prepend=True, with_kwargs=True)
+        encoder.register_forward_pre_hook(without_labels, prepend=True, with_kwargs=True)
         encoder.register_forward_hook(self._chosen)
 
     @property
@@ -109,9 +109,10 @@ class TokenScores(PreTrainedModel):  # type: ignore[no-untyped-call]
         return output
 
 
-def _without_labels(
+def without_labels(
     _encoder: nn.Module, given: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A hook that keeps the column of labels, which is for the head, from an encoder."""
     return given, {name: value for name, value in named.items() if name != LABELS}
 
 
@@ -163,7 +164,12 @@ Outputs = Float[np.ndarray, "example twice_width"]
 
 def classes_of_tokens(outputs: Outputs) -> npt.NDArray[np.int64]:
     """The classes of every example's tokens, [example, width]."""
-    return outputs[:, outputs.shape[1] // 2 :].astype(np.int64)
+    return second_halves(outputs).astype(np.int64)
+
+
+def second_halves(outputs: Outputs) -> npt.NDArray[np.float64]:
+    """What stands behind the losses of every example's tokens or questions, [example, width]."""
+    return outputs[:, outputs.shape[1] // 2 :].astype(np.float64)
 
 
 def mean_losses(outputs: Outputs) -> npt.NDArray[np.float64]:

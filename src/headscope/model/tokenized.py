@@ -44,6 +44,10 @@ class Tokens:
             if text is not None:
                 left[text] -= 1
             stays.append(text is None or left[text] >= 0)
+        return self.only(stays)
+
+    def only(self, stays: Sequence[bool]) -> "Tokens":
+        """The tokens that stay."""
         return Tokens(
             {name: list(compress(column, stays)) for name, column in self.columns.items()},
             list(compress(self.texts, stays)),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from jaxtyping import Float, Shaped
 
 from headscope.stats.means import FEWEST
-from headscope.stats.metrics import NO_LABEL, Labels, Predictions, Tally, metric_named
+from headscope.stats.metrics import EXACT, NO_LABEL, Labels, Predictions, Tally, metric_named
 from headscope.stats.paired import RESAMPLES, Z, chunks, interval
 
 Array = npt.NDArray[Any]
@@ -89,7 +89,8 @@ def resampled_changes(
     and two back, spread over all classes and models: as Agresti and Coull (1998) add two hits and
     two misses. So flips that happened not to occur are not taken for impossible. Scores of a
     regression change without flips, and nothing is added. Where tokens are scored, examples are
-    resampled with all their tokens, and an added example has one.
+    resampled with all their tokens, and an added example has one. An added answer is exact, or
+    shares no word with a true one.
 
     Args:
         metric: The name of the metric.
@@ -104,7 +105,9 @@ def resampled_changes(
     """
     models, sets, n = after.shape[:3]
     flips = np.empty((0, 3), dtype=np.int64)
-    if not metric_named(metric).regression:
+    if metric_named(metric).of_answers:
+        flips = np.array([(EXACT, EXACT, 0), (EXACT, 0, EXACT)], dtype=np.int64)
+    elif not metric_named(metric).regression:
         flips = _flips(np.unique(np.concatenate([labels, before, after], axis=None)))
     added = len(flips)
     was, then, now = (_one_token(column, labels) for column in flips.T)

@@ -34,6 +34,10 @@ What examples add to them is [set, example]. Where predictions do not matter the
 
 NO_LABEL = -1
 """Stands where an example has no further tokens to score."""
+EXACT = 2.0
+"""Stands for an answer whose words are those of a true one; F1 counts it as 1. Other answers have
+the F1 of their words, 0 to 1.
+"""
 _ROUNDING = 1e-12
 """What may be left, relative to its mean square, of the variance of a constant."""
 
@@ -49,7 +53,8 @@ class Metric:
             [set, example], or both with an axis of tokens behind; truth values count as 0 and 1.
         points: The score from the sums, 0 where it is not defined.
         ranked: Whether the score is of ranks, which depend on the weights of all examples.
-        of_tokens: Whether every example has a row of labels, one a token.
+        of_tokens: Whether every example has a row of labels, one a token, or one a question.
+        of_answers: Whether they say how right answers are; the labels are then `EXACT`.
         ranking: How scores of two classes, 0 and 1, are judged by their order. The sums are then of
             the shares that examples have in it, which stand for their predictions.
     """
@@ -60,11 +65,14 @@ class Metric:
     points: Callable[[Sums], Array]
     ranked: bool = False
     of_tokens: bool = False
+    of_answers: bool = False
     ranking: Ranking | None = None
 
     @property
     def fits(self) -> str:
         """What kind of label it is for, in words."""
+        if self.of_answers:
+            return "answers to questions"
         if self.of_tokens:
             return "tags of words"
         if self.ranking is not None:
@@ -183,6 +191,12 @@ def _entities(tags: Array) -> Array:
     return np.asarray(np.where(begins, kinds * (width + 1) + ends, 0))
 
 
+def _answers_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
+    is_scored = labels != NO_LABEL
+    share = np.where(is_scored, np.minimum(predictions, 1), 0)
+    return {"n": is_scored.sum(-1), "share": share.sum(-1)}
+
+
 def _f1_added(labels: Array, predictions: Array) -> Mapping[str, Array]:
     true = labels == 1
     predicted = predictions == 1
@@ -283,9 +297,17 @@ METRICS = {
         "accuracy of tokens", False, _of_tokens_added, _accuracy, of_tokens=True
     ),
     "entity_f1": Metric("F1 of entities", False, _entities_added, _f1, of_tokens=True),
+    "answer_f1": Metric(
+        "F1 of answers", False, _answers_added, _mean_share, of_tokens=True, of_answers=True
+    ),
+    "exact_match": Metric(
+        "exact match", False, _of_tokens_added, _accuracy, of_tokens=True, of_answers=True
+    ),
     "average_precision": Metric(
         "average precision", True, _shares_added, _mean_share, ranking=AVERAGE_PRECISION
     ),
     "roc_auc": Metric("ROC AUC", True, _shares_added, _mean_share, ranking=ROC_AUC),
 }
-"""Metrics by name: GLUE's, those of tokens, and two of embeddings. F1 is that of class 1."""
+"""Metrics by name: GLUE's, those of tokens and of answers, and two of embeddings. F1 is that of
+class 1, where nothing else is said.
+"""

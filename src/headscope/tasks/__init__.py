@@ -10,6 +10,7 @@ from headscope.tasks.base import TASKS, Task
 from headscope.tasks.finding import COLUMNS, TREEBANKS, UD
 from headscope.tasks.folder import DEFINITION, read_task
 from headscope.tasks.own import ALL_GUESSED, Chosen, own_files, own_task
+from headscope.tasks.questions import is_questions
 
 __all__ = ["TASKS", "Chosen", "Split", "Task", "find"]
 
@@ -35,6 +36,11 @@ def find(name_or_folder: str | Path, chosen: Chosen = ALL_GUESSED) -> Task:
     with refusing(f"the task {name[:80]!r} cannot be used"):
         path = Path(name_or_folder).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
+    if is_questions(name):
+        raise HeadscopeError(
+            f"{name} has questions about texts, whose answers finetune, disable and prune score "
+            "(--as qa): measure and compare take texts with --text FILE"
+        )
     if is_file or (is_folder and not (path / DEFINITION).is_file() and own_files(path)):
         return own_task(path, chosen)
     if is_folder and not (path / DEFINITION).is_file() and _has_tags(path):

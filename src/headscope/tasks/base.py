@@ -31,6 +31,8 @@ class Task:
         is_similarity: Whether the score is the cosine of the two texts' vectors, not the output of
             a head. The label is a score then, also where it was one of two classes.
         of_tokens: Whether every token has a label, or every word, not the whole text.
+        of_answers: Whether what is labelled like tokens are the answers to questions about a text;
+            a label is then how right an answer is.
         tags: Of tokens, the labels that rows have, where `labels` holds more.
         file: The one file of a task of the user's own, which is divided into both splits.
         guessed: What was guessed of files of the user's own, in sentences; none where a task.toml
@@ -52,6 +54,7 @@ class Task:
     folder: Path | None = None
     is_similarity: bool = False
     of_tokens: bool = False
+    of_answers: bool = False
     tags: tuple[str, ...] = ()
     file: Path | None = None
     guessed: tuple[str, ...] = ()
@@ -68,8 +71,8 @@ class Task:
 
     @property
     def has_majority(self) -> bool:
-        """Whether training labels say what always the same answer would be; of masked tokens there
-        are none.
+        """Whether training labels say what always the same answer would be; of masked tokens and of
+        answers there are none.
         """
         return bool(self.labels) or self.is_regression
 

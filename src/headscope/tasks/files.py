@@ -51,6 +51,8 @@ class Data:
             digest.update("\x1e".join(split.first).encode())
             digest.update("\x1e".join(split.second or ()).encode())
             digest.update(split.labels.tobytes())
+            if split.questions is not None:
+                digest.update(repr(split.questions).encode())
         return cls(train, validation, source, digest.hexdigest()[:16])
 
 

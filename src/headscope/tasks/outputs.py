@@ -10,7 +10,7 @@ from torch import Tensor
 
 from headscope.examples import Labels
 from headscope.model.token_marks import IGNORED
-from headscope.model.token_scores import classes_of_tokens, mean_losses
+from headscope.model.token_scores import classes_of_tokens, mean_losses, second_halves
 from headscope.stats.metrics import NO_LABEL
 from headscope.tasks.base import Task
 
@@ -19,8 +19,11 @@ Logits = npt.NDArray[np.float32]
 
 def predictions(task: Task, logits: Logits) -> Labels:
     """The class with the largest of the outputs [example, output], or the score; of tokens the
-    classes that the outputs themselves say (`model.token_scores`), [example, token].
+    classes that the outputs themselves say (`model.token_scores`), [example, token], and of
+    questions how right the answers are (`model.windows`), [example, question].
     """
+    if task.of_answers:
+        return second_halves(logits)
     if task.of_tokens:
         return classes_of_tokens(logits)
     if task.is_regression:

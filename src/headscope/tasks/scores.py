@@ -18,7 +18,8 @@ class ScoreRow:
     """A row of `scores`: a configuration and a metric, in points, beside the majority baseline.
 
     Attributes:
-        answers: How many different answers the model gives: classes, or scores.
+        answers: How many different answers the model gives: classes, or scores; None for answers
+            to questions.
         majority: None where there are no training examples, whose commonest class it is.
         p_majority: Whether its accuracy differs from that of the majority class; None for other
             metrics, and without the majority.
@@ -33,7 +34,7 @@ class ScoreRow:
     n: int
     unit: str
     majority: float | None
-    answers: int
+    answers: int | None
     p_majority: float | None
 
 
@@ -53,6 +54,7 @@ def score_rows_of(
     """
     predicted = predictions(task, outputs)
     is_known = task.is_similarity or (task.has_majority and len(train) > 0)
+    answers = None if task.of_answers else len(np.unique(known_labels(task, predicted)))
     guessed = majority(task, train, labels) if is_known else None
     rows = []
     for metric in task.metrics:
@@ -73,7 +75,7 @@ def score_rows_of(
                 n=len(labels),
                 unit="points",
                 majority=baseline,
-                answers=len(np.unique(known_labels(task, predicted))),
+                answers=answers,
                 p_majority=p_majority,
             )
         )

@@ -26,11 +26,13 @@ _SHOWN_LOSSES = 50
 
 
 def check_labels(task: Task, labels: Labels) -> None:
-    """Refuse training examples that leave nothing to learn.
+    """Refuse training examples that leave nothing to learn. Answers to questions do not.
 
     Raises:
         HeadscopeError: They all have the same label.
     """
+    if task.of_answers:
+        return
     known = known_labels(task, labels)
     if len(known) and bool((known == known[0]).all()):
         label = f"{known[0]:g}" if task.is_regression else repr(task.labels[int(known[0])])

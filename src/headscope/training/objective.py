@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Shaped
@@ -13,6 +14,7 @@ from headscope.model.encoding import Encoded
 from headscope.model.kernels import kernels_for_any_shape
 from headscope.model.model import Model
 from headscope.model.precision import Precision, training_autocast
+from headscope.model.span_scores import window_losses
 from headscope.model.token_marks import IGNORED, LABELS
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import targets, training_loss
@@ -21,7 +23,8 @@ from headscope.training.state import random_state, set_random_state
 
 @dataclass(frozen=True)
 class Objective:
-    """Mean cross entropy, or for a regression the mean squared error.
+    """Mean cross entropy, or for a regression the mean squared error. Of questions, the examples
+    are windows.
 
     Attributes:
         model: Its gradients are added up in its parameters.
@@ -60,19 +63,25 @@ class Objective:
             with kernels_for_any_shape(), training_autocast(self.precision, device):
                 inputs = self.examples.batch(part_rows, device)
                 of_tokens = inputs.pop(LABELS, None)
-                logits = self.model.hf(**inputs).logits
-            target = self.targets[part_rows] if of_tokens is None else of_tokens
-            loss = training_loss(self.task, logits.float(), target, "mean")
+                outputs = self.model.hf(**inputs)
+            if of_tokens is None:
+                of_tokens = self.targets[part_rows]
+            loss = self._mean_loss(outputs, of_tokens)
             # The mean over all is the sum of the parts' means, each by its share.
             loss = loss * (self._scored(part_rows) / every)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         return total
 
+    def _mean_loss(self, outputs: Any, target: Shaped[Tensor, "example *token"]) -> Tensor:
+        if self.task.of_answers:
+            return window_losses(outputs, target).mean()
+        return training_loss(self.task, outputs.logits.float(), target, "mean")
+
     def _scored(self, rows: Sequence[int]) -> int:
-        """Over how many examples, or tokens of them, the mean is taken."""
+        """Over how many examples, or tokens of them, the mean is taken; of questions, windows."""
         labels = self.examples.columns.get(LABELS)
-        if labels is None:
+        if labels is None or self.task.of_answers:
             return len(rows)
         return sum(label != IGNORED for row in rows for label in labels[row])
 

@@ -49,7 +49,14 @@ SCORES = Table(
         ),
         *MEAN,
         MAJORITY,
-        count("answers", "answers", "How many different answers (classes or scores) there are."),
+        optional(
+            count(
+                "answers",
+                "answers",
+                "How many different answers (classes or scores) there are; null for answers to "
+                "questions.",
+            )
+        ),
         optional(
             number(
                 "p_majority",
