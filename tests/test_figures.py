@@ -47,8 +47,7 @@ def test_effect_map_shows_the_deltas_of_the_table() -> None:
 def test_effect_map_is_centred_on_zero_and_reaches_the_farthest_end_of_an_interval() -> None:
     color = effect_map(EFFECTS, "accuracy").to_dict()["layer"][0]["encoding"]["color"]
     ends = [abs(end) for name in ("low", "high") for end in EFFECTS[name]]
-    assert 5.0 < max(ends) <= 10.0  # the next round number
-    assert color["scale"]["domain"] == [-10.0, 0.0, 10.0]
+    assert color["scale"]["domain"] == [-max(ends), 0.0, max(ends)]
     assert color["legend"]["title"] == "change, points"
 
 
@@ -72,7 +71,7 @@ def test_a_head_without_a_value_does_not_disturb_the_scale() -> None:
     domain = effect_map(damaged, "accuracy").to_dict()["layer"][0]["encoding"]["color"]["scale"][
         "domain"
     ]
-    assert domain == [-10.0, 0.0, 10.0]
+    assert domain == [-6.5, 0.0, 6.5]
 
 
 def test_an_unknown_metric_names_the_known_ones() -> None:
@@ -111,7 +110,7 @@ def test_save_refuses_another_suffix(tmp_path: Path) -> None:
 
 def test_the_saved_figure_names_layers_and_heads_from_one(tmp_path: Path) -> None:
     text = save(effect_map(EFFECTS, "accuracy"), tmp_path / "effect.svg").read_text()
-    assert all(f">{name}<" in text for name in ("layer", "head", "1", "2", "3", "−10"))
+    assert all(f">{name}<" in text for name in ("layer", "head", "1", "2", "3", "−6.5"))
     assert ">0<" in text  # of the scale alone
     assert ">4<" not in text
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headscope.names import NO_MAJORITY
+from headscope.names import NO_MAJORITY, OF_NUMBERS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,6 +84,8 @@ def score_line(scores: pl.DataFrame) -> str:
 
     row = scores.row(0, named=True)
     baseline = _baseline(row["majority"], are_cosines=row["metric"] in RANKINGS)
+    if row["metric"] in OF_NUMBERS:
+        baseline = "0 is no correlation"
     spread = interval(row["low"], row["high"], 1)
     return f"{label(row['metric'])} {row['value']:.1f} ({spread}, n = {row['n']}); {baseline}"
 

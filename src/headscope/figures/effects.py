@@ -16,7 +16,6 @@ from headscope.figures.style import (
     headed,
     joined,
     label,
-    nice,
     note_of,
     significant,
     source,
@@ -72,7 +71,7 @@ def _title(rows: pl.DataFrame) -> str:
 
 
 def _heads(rows: pl.DataFrame, look: Look) -> Any:
-    scale = Scale.around_zero(nice(farthest(rows)))
+    scale = Scale.around_zero(farthest(rows) or 1.0)
     cells = panel(rows, "delta", _title(rows), scale, cell=look.cell)
     marks = dots(significant(rows), cells, size=9, edge=0.4)
     return alt.layer(cells, marks).properties(title=_title(rows))

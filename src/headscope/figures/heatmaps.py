@@ -25,7 +25,6 @@ from headscope.figures.style import (
     heading,
     joined,
     label,
-    nice,
     note_of,
     only_value,
     significant,
@@ -80,7 +79,7 @@ def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> 
         rows,
         "delta",
         f"Effect of disabling a head: {label(metric)}",
-        Scale.around_zero(nice(largest)),
+        Scale.around_zero(largest or 1.0),
         legend=f"change, {unit}" if unit else "change",
     )
     return _with_dots(cells, marked, joined(" · ", source(rows), note_of(rows)))
@@ -226,7 +225,8 @@ def _scale_of(rows: pl.DataFrame) -> Scale:
     lowest, highest = min(values), max(values)
     if lowest < 0:
         return Scale.around_zero(max(-lowest, highest))
-    return Scale.between(lowest, highest)
+    # An end like 0.0000012 is no easier to read than 0.
+    return Scale.between(lowest if lowest > highest / 50 else 0.0, highest)
 
 
 def _own_scales(rows: pl.DataFrame) -> str:

@@ -186,5 +186,6 @@ def balanced(panels: int, most: int) -> int:
 
 def farthest(effects: pl.DataFrame) -> float:
     """The largest change, or the farthest end of an interval, in either direction."""
-    ends = effects.select(pl.col("delta", "low", "high").abs().max()).row(0)
+    known = effects.filter(pl.col("delta").is_finite())
+    ends = known.select(pl.col("delta", "low", "high").abs().max()).row(0)
     return max((end for end in ends if end is not None and math.isfinite(end)), default=0.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from headscope.figures.style import label
-from headscope.names import SIGNIFICANT, UNTRAINED
+from headscope.names import OF_NUMBERS, SIGNIFICANT, UNTRAINED
 from headscope.reporting.estimates import p_text
 from headscope.results.numbers import number
 
@@ -78,6 +78,8 @@ def beside_baseline(scores: pl.DataFrame) -> str:
     knows_nothing = "always answering the majority class"
     if first.metric in RANKINGS:
         knows_nothing = "cosines that are all the same"
+    if first.metric in OF_NUMBERS:
+        knows_nothing = "no correlation"
     return (
         f"The {label(first.metric)} of {first.value:.1f} is not told apart from the "
         f"{first.majority:.1f} of {knows_nothing}, so what heads do for the task cannot be told: "

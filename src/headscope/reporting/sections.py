@@ -10,7 +10,7 @@ import polars as pl
 from headscope.figures.catalogue import Drawing, chart_tables, drawings
 from headscope.figures.thumbnails import Typical, typical
 from headscope.reporting.estimates import Estimate, Finding, estimates
-from headscope.reporting.findings import SCORE, SINGLE, findings
+from headscope.reporting.findings import ATTENTION, SCORE, SINGLE, TOGETHER, TUNING, findings
 from headscope.reporting.images import Image, image
 from headscope.reporting.packing import LEVELS, PackedMap
 from headscope.reporting.payload import Payload, payload
@@ -27,6 +27,7 @@ from headscope.stats.proxies import LAYER, WITHIN
 _PROXIES = 8
 _EXAMPLES = 4  # of each task, where a run is on several
 _PRUNING = "pruning_"
+_OF_HEADS = ("heads", "disabled", "patterns", "change", "relations", "pruned")
 _PARTS = ("model", "task", "data", "options", "versions")
 
 
@@ -125,6 +126,20 @@ class Section:
         return [finding for finding in self._of(topic) if self._is_headline(finding)]
 
     @cached_property
+    def topics(self) -> dict[str, list[Finding]]:
+        """What is said of each topic that has no part of its own; topics of which nothing is said
+        are left out.
+        """
+        said = {topic: self.about(topic) for topic in (SINGLE, TOGETHER, TUNING, ATTENTION)}
+        return {topic: findings for topic, findings in said.items() if findings}
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether there is something to colour the heads by, or a map of them."""
+        tables = self.run.tables
+        return any(name in tables for name in _OF_HEADS) or bool(self.maps)
+
+    @cached_property
     def of_other_metrics(self) -> list[Finding]:
         """What is said of single heads in other metrics than the headline."""
         return [finding for finding in self._of(SINGLE) if not self._is_headline(finding)]
@@ -139,7 +154,7 @@ class Section:
     @property
     def score(self) -> Finding | None:
         """The score of the headline metric in a sentence."""
-        said = [finding for finding in self.findings if finding.topic == SCORE and finding.metric]
+        said = [finding for finding in self._of(SCORE) if finding.metric]
         return next((finding for finding in said if self._is_headline(finding)), None)
 
     @cached_property
