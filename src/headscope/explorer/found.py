@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from headscope.axes import Head, HeadSet, all_heads, head_set
+from headscope.axes import LARGEST, Head, HeadSet, all_heads, head_set
 from headscope.errors import HeadscopeError
 from headscope.explorer.pages import HeadsFound
 from headscope.figures.style import label
@@ -41,7 +41,13 @@ def heads_found(folder: Path) -> list[HeadsFound]:
 
 def _removed(run: SavedRun) -> list[HeadsFound]:
     """What the path of pruning removes: the recommended set, and some sizes."""
-    every = frozenset(all_heads(run.record.model.layers, run.record.model.heads))
+    layers, heads = run.record.model.layers, run.record.model.heads
+    if not (1 <= layers <= LARGEST and 1 <= heads <= LARGEST):
+        raise HeadscopeError(
+            f"{run.path} says that its model has {layers} layers of {heads} heads, which none has: "
+            "run its command again with --overwrite"
+        )
+    every = frozenset(all_heads(layers, heads))
     rows = run.tables["pruned"].unique("removed", keep="first", maintain_order=True)
     sizes = [round(share * len(every)) for share in SHARES]
     recommended = rows.filter(pl.col("chosen"))
