@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 from cyclopts import CycloptsError
 
-from headscope import cli
+import headscope
+from headscope import cli, measures
+from headscope.commands.listing import KINDS, Listing
+from headscope.errors import HeadscopeError
+from headscope.results.tables import TABLES
+from headscope.tasks import TASKS
 
 HEAVY = (
     "torch",
@@ -35,7 +40,7 @@ def loaded_after(code: str) -> list[str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    for arguments in (["--help"], ["study", "--help"], ["--version"], ["nonsense"]):
+    for arguments in (["--help"], ["study", "--help"], ["--version"], ["nonsense"], ["list"]):
         assert loaded_after(f"from headscope.cli import run; run({arguments!r})") == []
     assert loaded_after("import headscope") == []
 
@@ -77,10 +82,42 @@ def test_every_help_text_has_two_examples_that_are_understood(
         command, bound, _ = cli.app.parse_args(
             shlex.split(example)[1:], exit_on_error=False, print_error=False
         )
-        assert command.__name__ == name
+        assert command is cli.app[name].default_command
         if settings := getattr(command, "settings", None):
             given = {settings.unnamed: bound.args} if bound.args else {}
             settings(**given, **bound.kwargs)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_what_can_be_named_is_listed_with_a_meaning_each(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["list", kind]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    meanings = headscope.known(kind)
+    assert [line.split()[0] for line in lines] == list(meanings)
+    # All meanings begin in one column.
+    at = {line.index(meaning) for line, meaning in zip(lines, meanings.values(), strict=True)}
+    assert len(at) == 1
+    assert all(meaning.strip() and not meaning.endswith(".") for meaning in meanings.values())
+
+
+def test_the_lists_hold_what_is_registered() -> None:
+    assert set(headscope.known("tasks")) == set(TASKS.names())
+    assert set(headscope.known("measures")) == {*measures.known(), "cosine_to_pretrained"}
+    assert set(headscope.known("tables")) == set(TABLES)
+    families = headscope.known("families")
+    assert families["mpnet"] == "watched through its adapter"
+    assert families["fnet"] == "refused: it has no attention"
+    with pytest.raises(HeadscopeError, match="did you mean 'tasks'"):
+        headscope.known("task")
+
+
+def test_a_list_is_wrapped_under_its_column() -> None:
+    shown = Listing({"a": "b " * 30, "long-name": "c"}).written(30).splitlines()
+    assert max(map(len, shown)) <= 33
+    assert [line[:11] for line in shown[:2]] == ["a          ", "           "]
+    assert shown[-1] == "long-name  c"
 
 
 def test_there_are_commands_and_a_wrong_example_is_found() -> None:

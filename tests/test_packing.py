@@ -1,6 +1,9 @@
 """The maps of a page: what is packed comes back, within a size, and a damaged or hostile run is a sentence."""
 
 import base64
+import csv
+import io
+import re
 import zlib
 from pathlib import Path
 
@@ -13,7 +16,9 @@ from hypothesis.extra import numpy as arrays
 
 import runs
 from headscope import cli
-from headscope.figures.saving import inert, save_charts
+from headscope.figures.catalogue import drawings
+from headscope.figures.saving import inert, save_charts, save_figures
+from headscope.figures.style import look_of
 from headscope.reporting.packing import LEVELS, PackedMap, packed
 from headscope.reporting.reading import examples_of
 from headscope.reporting.shortening import kept_tokens, shown_maps
@@ -153,6 +158,29 @@ def test_texts_of_a_csv_are_no_formulas() -> None:
     )
     assert inert(table)["text"].to_list() == ["'=1+1", "'-x", "'@y", "'+z", "a-b", None]
     assert inert(table)["number"].to_list() == table["number"].to_list()
+    assert inert(pl.DataFrame({"=1+1": ["\t=1", "\r=1", " =1"]})).to_dict(as_series=False) == {
+        "'=1+1": ["'\t=1", "'\r=1", " =1"]
+    }
+
+
+def test_every_csv_that_is_written_is_without_formulas(tmp_path: Path) -> None:
+    """Names of models, tasks and metrics come from files; numbers below 0 stay numbers."""
+    hostile = [f"{sign}HYPERLINK(1)" for sign in "=+-@\t\r"]
+    frames = []
+    for name in hostile:
+        effects = runs.disabled([-1.0] * 15, [0.01] * 15, metric=name)
+        frames.append(effects.with_columns(model=pl.lit(name), task=pl.lit(name)))
+    save_figures(drawings({"disabled": pl.concat(frames)}), tmp_path, look_of("plain"))
+    written = list(tmp_path.glob("*.csv"))
+    assert written
+    for file in written:
+        cells = [
+            cell for row in csv.reader(io.StringIO(file.read_bytes().decode())) for cell in row
+        ]
+        dangerous = [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)]
+        assert all(float(cell) < 0 for cell in dangerous)
+        assert any(cell == "-1.0" for cell in cells)
+        assert any("HYPERLINK" in cell for cell in cells)
 
 
 NUMBERS = st.sampled_from(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headscope.ablation.scorer import Scorer
     from headscope.axes import Head
     from headscope.commands.alike import alike
+    from headscope.commands.listing import known
     from headscope.errors import HeadscopeError
     from headscope.functions import (
         annotate,
@@ -58,6 +59,7 @@ __all__ = [
     "head_interactions",
     "head_measures",
     "head_patterns",
+    "known",
     "load",
     "look",
     "measure",
@@ -85,6 +87,7 @@ _HOME = {
     "Scorer": "ablation.scorer",
     "TextMaps": "model.text_maps",
     "alike": "commands.alike",
+    "known": "commands.listing",
     "load": "model.loading",
     "look": "in_memory.looking",
     "open_run": "runs",

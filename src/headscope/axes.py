@@ -21,7 +21,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from headscope.errors import HeadscopeError
 
-_NAME = re.compile(r"\s*L(\d+)H(\d+)\s*", re.IGNORECASE)
+# Python reads no number of more than 4,300 digits, and no model has 10^9 layers.
+_NAME = re.compile(r"\s*L([0-9]{1,9})H([0-9]{1,9})\s*", re.IGNORECASE)
+LARGEST = 256
+"""No model has more layers, or more heads in one."""
 
 
 @dataclass(frozen=True, order=True)
@@ -60,8 +63,8 @@ class Head:
         """`"L7H6"` -> the head. Raises HeadscopeError for anything else."""
         if not (match := _NAME.fullmatch(name)):
             raise HeadscopeError(
-                f"{name.strip()!r} is not a head: write a layer and a head counted from 1, as in "
-                "L7H6"
+                f"{name.strip()[:60]!r} is not a head: write a layer and a head counted from 1, "
+                "as in L7H6"
             )
         return cls(int(match[1]), int(match[2]))
 

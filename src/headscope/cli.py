@@ -15,6 +15,7 @@ from headscope.commands.annotate import annotate
 from headscope.commands.compare import compare
 from headscope.commands.disable import disable
 from headscope.commands.finetune import finetune
+from headscope.commands.listing import Listing, list_names
 from headscope.commands.look import look
 from headscope.commands.measure import measure
 from headscope.commands.mistakes import parse_mistake
@@ -62,6 +63,7 @@ for _command in (
     report,
 ):
     app.command(_command, help=help_text(_command.__doc__ or ""))
+app.command(list_names, name="list", help=help_text(list_names.__doc__ or ""))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -80,7 +82,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         outcome = app(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
-        if isinstance(outcome, Outcome):
+        if isinstance(outcome, Outcome | Listing):
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
             sys.stdout.write(outcome.written(width))
         # A pipe that nobody reads is found here, not while Python ends.

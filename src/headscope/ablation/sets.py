@@ -11,6 +11,8 @@ from headscope.axes import Head, Heads, HeadSet, all_heads, check_inside, head_s
 from headscope.errors import HeadscopeError, unknown
 
 NamedSet = tuple[str, HeadSet]
+MOST_DIGITS = 9
+"""A count of more digits is none: Python itself reads no number of more than 4,300."""
 """A set of heads with the name that it has in tables and files."""
 
 
@@ -89,9 +91,10 @@ def parse_sets(
         return _all_but_one(every, heads)
     if spec == "random" or spec.startswith("random:"):
         size = spec.removeprefix("random").removeprefix(":") or str(random_size)
-        if not size.isdecimal():
+        if not size.isdecimal() or len(size) > MOST_DIGITS:
             raise HeadscopeError(
-                f"--heads {spec!r} is not understood: write random:5 for random sets of 5 heads"
+                f"--heads {spec[:60]!r} is not understood: write random:5 for random sets of 5 "
+                "heads"
             )
         return _drawn(every, random_sets, int(size), seed)
     return _listed(spec, layers, heads)
@@ -133,8 +136,8 @@ def _listed(spec: str, layers: int, heads: int) -> list[NamedSet]:
     for names in spec.split(";"):
         if "L" not in names.upper() and names.strip():
             raise HeadscopeError(
-                f"--heads {spec!r} is not understood: give each, layers, all-but-one, random, or "
-                "heads as in L1H2,L7H6; or, for heads together, pairs or shapley"
+                f"--heads {spec[:60]!r} is not understood: give each, layers, all-but-one, "
+                "random, or heads as in L1H2,L7H6; or, for heads together, pairs or shapley"
             )
         chosen = head_set(names.strip())
         check_inside(chosen, layers, heads)
@@ -157,7 +160,8 @@ def top_heads(heads: pl.DataFrame, measure: str, count: int) -> list[Head]:
     Raises:
         HeadscopeError: The table has no such measure, or not so many heads.
     """
-    measured = heads.filter(pl.col("measure") == measure, pl.col("value").is_finite())
+    placed = heads.drop_nulls(["layer", "head"])
+    measured = placed.filter(pl.col("measure") == measure, pl.col("value").is_finite())
     if not measured.height:
         raise unknown("measure of that run", measure, heads["measure"].unique())
     if not 0 < count <= measured.height:

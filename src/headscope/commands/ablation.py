@@ -15,7 +15,7 @@ from headscope.ablation.effects import effects
 from headscope.ablation.joined_scorer import SetScorer, scorer_of
 from headscope.ablation.scorer import MEMORY, Scorer
 from headscope.ablation.selection import selection_rows
-from headscope.ablation.sets import NamedSet, SetResult, top_heads
+from headscope.ablation.sets import MOST_DIGITS, NamedSet, SetResult, top_heads
 from headscope.ablation.workers import Work, score_together
 from headscope.axes import set_name
 from headscope.commands.session import Session
@@ -28,6 +28,7 @@ from headscope.model.resuming import Arrays, fits
 from headscope.model.tap import Mode
 from headscope.progress import progress, say
 from headscope.results.run import Parts, Run
+from headscope.results.saved import SavedTables
 from headscope.tasks.outputs import Logits
 
 _KEPT = "disabled"
@@ -63,23 +64,23 @@ def named_heads(spec: str, measured: Path | None) -> str:
     if not spec.startswith("top:"):
         if measured is not None:
             raise HeadscopeError(
-                f"--measured goes with --heads top:MEASURE:COUNT, and --heads is {spec!r}"
+                f"--measured goes with --heads top:MEASURE:COUNT, and --heads is {spec[:60]!r}"
             )
         return spec
     _, *words = spec.split(":")
-    if len(words) != 2 or not words[1].isdecimal():
+    if len(words) != 2 or not words[1].isdecimal() or len(words[1]) > MOST_DIGITS:
         raise HeadscopeError(
-            f"--heads {spec!r} is not understood: write top:MEASURE:COUNT, as in top:entropy:5"
+            f"--heads {spec[:60]!r} is not understood: write top:MEASURE:COUNT, as in top:entropy:5"
         )
-    table = None if measured is None else Run(measured).read("heads")
-    if table is None:
+    tables = {} if measured is None else SavedTables(measured)
+    if "heads" not in tables:
         where = (
             "--measured RUN is needed" if measured is None else f"{measured} holds no heads.parquet"
         )
         raise HeadscopeError(
             f"{where}: give the folder of headscope measure or compare, whose heads {spec} goes by"
         )
-    return set_name(top_heads(table, words[0], int(words[1])))
+    return set_name(top_heads(tables["heads"], words[0], int(words[1])))
 
 
 def named_devices(devices: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def compare(asked: Comparing) -> Outcome:
 
     For example:
     headscope compare --before minilm --after CKPT --text texts.txt --out runs/diff
-    headscope compare --before minilm --after CKPT --task reviews.csv --out runs/reviews
+    headscope compare --before minilm --after CKPT --task reviews.csv --out runs/own
     """
     from headscope.commands.kept_examples import example_rows, kept_maps
     from headscope.commands.measuring import check_asked, compare_heads

@@ -117,7 +117,7 @@ def parse_together(spec: str) -> Together | None:
     if word == "shapley" and is_number and 1 <= int(number) <= MOST_ORDERS:
         return Shapley(int(number))
     raise HeadscopeError(
-        f"--heads {spec!r} is not understood: write pairs, shapley, or shapley:{PAIRS} for "
+        f"--heads {spec[:60]!r} is not understood: write pairs, shapley, or shapley:{PAIRS} for "
         f"{PAIRS} antithetic pairs of orders (1 to {MOST_ORDERS:,})"
     )
 

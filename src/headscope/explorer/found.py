@@ -4,12 +4,12 @@ from pathlib import Path
 
 import polars as pl
 
-from headscope.axes import Head, HeadSet, all_heads, head_set
+from headscope.axes import LARGEST, Head, HeadSet, all_heads, head_set
 from headscope.errors import HeadscopeError
 from headscope.explorer.pages import HeadsFound
 from headscope.figures.style import label
 from headscope.names import SIGNIFICANT
-from headscope.results.saved import open_run
+from headscope.results.saved import SavedRun, open_run
 
 SHARES = (0.25, 0.5, 0.75)
 """The shares of the heads that are removed in the sets of a path, beside the recommended one."""
@@ -33,11 +33,21 @@ def heads_found(folder: Path) -> list[HeadsFound]:
         )
     found = []
     if "pruned" in run.tables:
-        every = all_heads(run.record.model.layers, run.record.model.heads)
-        found += _removed(run.tables["pruned"], frozenset(every))
+        found += _removed(run.tables["pruned"], _every(run))
     if "disabled" in run.tables:
         found += _significant(run.tables["disabled"])
     return found
+
+
+def _every(run: SavedRun) -> HeadSet:
+    """All heads of the model of a run."""
+    layers, heads = run.record.model.layers, run.record.model.heads
+    if not (1 <= layers <= LARGEST and 1 <= heads <= LARGEST):
+        raise HeadscopeError(
+            f"{run.path} says that its model has {layers} layers of {heads} heads, which none has: "
+            "run its command again with --overwrite"
+        )
+    return frozenset(all_heads(layers, heads))
 
 
 def _removed(pruned: pl.DataFrame, every: HeadSet) -> list[HeadsFound]:

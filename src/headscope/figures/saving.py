@@ -18,6 +18,7 @@ from headscope.results.tables import Tables
 
 _STUDIED = ("patterns", "change", "heads", "disabled")
 _MAPPED = ("entropy", "distance")
+_FORMULA = r"^[=+\-@\t\r]"
 _SMALLEST_CELL, _CELL_STEP, _CELL_STEPS = 3.0, 27 / 64, 64
 
 
@@ -39,11 +40,12 @@ def save_figures(drawings: Sequence[Drawing], folder: Path, look: Look) -> None:
 
 def inert(table: pl.DataFrame) -> pl.DataFrame:
     """A table whose texts no spreadsheet takes for a formula: an apostrophe stands before those
-    that look like one. Numbers are left alone.
+    that look like one, names of columns included. Numbers are left alone.
     """
     texts = pl.col(pl.String)
-    is_formula = texts.str.contains(r"^[=+\-@\t\r]")
-    return table.with_columns(pl.when(is_formula).then("'" + texts).otherwise(texts).name.keep())
+    is_formula = texts.str.contains(_FORMULA)
+    kept = table.with_columns(pl.when(is_formula).then("'" + texts).otherwise(texts).name.keep())
+    return kept.rename({name: f"'{name}" for name in table.columns if re.match(_FORMULA, name)})
 
 
 def fitted(drawing: Drawing, look: Look) -> tuple[str, float | None]:

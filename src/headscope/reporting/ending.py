@@ -62,7 +62,8 @@ def _in_first_metric(tables: Tables) -> Tables:
         return tables
     metric = tables[judged[0]]["metric"][0]
     chosen = {name: tables[name].filter(metric=metric) for name in judged}
-    return {**tables, **chosen}
+    # A table of another metric alone stays as it is.
+    return {**tables, **{name: table for name, table in chosen.items() if table.height}}
 
 
 def _found(tables: Tables) -> Iterator[str]:

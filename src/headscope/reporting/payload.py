@@ -9,11 +9,12 @@ from dataclasses import dataclass, fields, is_dataclass
 
 import polars as pl
 
+from headscope.axes import LARGEST
 from headscope.figures.style import PATTERN_COLOURS, label
 from headscope.figures.thumbnails import SIDE, Typical
 from headscope.names import SIGNIFICANT
 from headscope.reporting.packing import base64_of, deflated
-from headscope.reporting.reading import LARGEST, Run, part
+from headscope.reporting.reading import Run, part
 from headscope.results.tables import Tables
 
 _ALIKE, _DIGITS = 5, 7

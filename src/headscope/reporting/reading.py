@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import polars as pl
 
+from headscope.axes import LARGEST
 from headscope.errors import HeadscopeError
 from headscope.names import CLASSES
 from headscope.reporting.saved_maps import SavedMaps
@@ -24,8 +25,6 @@ _MAPS = "maps.safetensors"
 _UNKNOWN = "study"
 """What a run of an unknown command is expected to hold: what this one writes."""
 
-LARGEST = 256
-"""Layers or heads of a model: a table that names more is damaged."""
 _NAMES = {"measure", "metric"}
 _NO_XML = r"[^\t\n\r\x{20}-\x{D7FF}\x{E000}-\x{FFFD}\x{10000}-\x{10FFFF}]"
 _AXES = {"layer", "head", "other_layer", "other_head"}

@@ -92,7 +92,9 @@ class Run:
     def notes(self) -> tuple[str, ...]:
         """What the user must know of a run that is complete; nothing before."""
         finished = self._finished()
-        return () if finished is None else tuple(finished.notes)
+        notes = [] if finished is None else finished.notes
+        # Another program may have written the file.
+        return tuple(map(str, notes)) if isinstance(notes, list) else ()
 
     def _finished(self) -> Record | None:
         """The record of the end; None where there is none that can be read."""
