@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headscope.names import NO_MAJORITY
+from headscope.names import no_majority
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,19 +33,22 @@ def score_lines(scores: pl.DataFrame) -> tuple[str, ...]:
     from headscope.reporting.doubts import RANKINGS, below_baseline, one_answer
     from headscope.results.numbers import interval
 
-    rows = tuple(
-        f"{row['metric']} {row['value']:.1f} ({interval(row['low'], row['high'], 1)}, n = "
-        f"{row['n']}); {_baseline(row['majority'], are_cosines=row['metric'] in RANKINGS)}"
-        for row in scores.iter_rows(named=True)
-    )
+    rows = []
+    for row in scores.iter_rows(named=True):
+        metric = row["metric"]
+        baseline = _baseline(row["majority"], metric, are_cosines=metric in RANKINGS)
+        rows.append(
+            f"{metric} {row['value']:.1f} ({interval(row['low'], row['high'], 1)}, n = "
+            f"{row['n']}); {baseline}"
+        )
     doubts = filter(None, (one_answer(scores), below_baseline(scores)))
     return (*doubts, *rows)
 
 
-def _baseline(majority: float | None, *, are_cosines: bool) -> str:
+def _baseline(majority: float | None, metric: str, *, are_cosines: bool) -> str:
     """What always answering the majority gives, or why that is not known."""
     if majority is None:
-        return NO_MAJORITY
+        return no_majority(metric)
     if are_cosines:
         return f"cosines that are all the same give {majority:.1f}"
     return f"always answering the majority gives {majority:.1f}"

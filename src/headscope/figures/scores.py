@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from headscope.figures.style import BLUE, INK, ORANGE, Look, headed, label
-from headscope.names import FINE_TUNED, NO_MAJORITY, UNTRAINED
+from headscope.names import FINE_TUNED, UNTRAINED, no_majority
 from headscope.reference import paper_score
 
 _SHORT = {FINE_TUNED: "fine-tuned", UNTRAINED: "not fine-tuned"}
@@ -46,7 +46,8 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
         points.encode(y, alt.X("value:Q", title="score")),
     ]
     orange = f"orange: majority class{', where it is known' if missing else ''}"
-    subtitle = f"dot: score with its 95% interval; {NO_MAJORITY if is_unknown else orange}"
+    why = no_majority(next(iter(rows["metric"]), "")) if is_unknown else orange
+    subtitle = f"dot: score with its 95% interval; {why}"
     published = named.drop_nulls("paper")
     if published.height:
         layers.append(_diamonds(published).encode(y, alt.X("paper:Q", title="score")))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import polars as pl
 
 from headscope.figures.style import label
-from headscope.names import FINE_TUNED, HETEROGENEOUS, NO_MAJORITY, UNTRAINED, VERTICAL
+from headscope.names import FINE_TUNED, HETEROGENEOUS, UNTRAINED, VERTICAL, no_majority
 from headscope.reporting.doubts import RANKINGS, below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
 from headscope.reporting.estimates import Finding, estimates, is_significant, p_text
@@ -80,7 +80,7 @@ def _score(rows: pl.DataFrame) -> Finding:
             gives = "cosines that are all the same give"
         text += f"; {gives} {baseline}"
     else:
-        text += f"; {NO_MAJORITY}"
+        text += f"; {no_majority(metric)}"
     verdict = _beside_majority(rows)
     if len(runs) == 1:
         return Finding.about(first, f"{text}.", verdict)
