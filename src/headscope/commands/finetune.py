@@ -128,6 +128,8 @@ def _following(asked: FineTuning) -> str:
         words += ["--as", asked.kind]
     if asked.seed:
         words += ["--seed", str(asked.seed)]
+    if asked.max_length != FineTuning.max_length:
+        words += ["--max-length", str(asked.max_length)]
     return shlex.join([*words, "--out", "RUN"])
 
 
