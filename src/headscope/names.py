@@ -25,6 +25,18 @@ GIVEN = "given"
 
 NO_MAJORITY = "the majority baseline is not known, without training data"
 """What stands in place of the majority baseline where there are no training examples."""
+ANSWERS = ("answer_f1", "exact_match")
+"""Metrics of answers to questions."""
+
+
+def no_majority(metric: str) -> str:
+    """Why a score stands without a majority baseline.
+
+    >>> no_majority("exact_match")
+    'answers to questions have no majority baseline'
+    """
+    return "answers to questions have no majority baseline" if metric in ANSWERS else NO_MAJORITY
+
 
 OF_NUMBERS = ("spearman", "pearson")
 """Metrics of numbers, which have no class that is the most frequent: 0 is no correlation."""

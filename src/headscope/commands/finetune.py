@@ -121,6 +121,8 @@ def _following(asked: FineTuning) -> str:
     words = ["headscope", "disable", "--model", str(asked.out), *asked.on_task()]
     if asked.seed:
         words += ["--seed", str(asked.seed)]
+    if asked.max_length != FineTuning.max_length:
+        words += ["--max-length", str(asked.max_length)]
     return shlex.join([*words, "--out", "RUN"])
 
 

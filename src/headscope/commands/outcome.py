@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headscope.names import NO_MAJORITY, OF_NUMBERS
+from headscope.names import OF_NUMBERS, no_majority
 
 if TYPE_CHECKING:
     import polars as pl
@@ -83,17 +83,18 @@ def score_line(scores: pl.DataFrame) -> str:
     from headscope.results.numbers import interval
 
     row = scores.row(0, named=True)
-    baseline = _baseline(row["majority"], are_cosines=row["metric"] in RANKINGS)
-    if row["metric"] in OF_NUMBERS:
+    metric = row["metric"]
+    baseline = _baseline(row["majority"], metric, are_cosines=metric in RANKINGS)
+    if metric in OF_NUMBERS:
         baseline = "0 is no correlation"
     spread = interval(row["low"], row["high"], 1)
-    return f"{label(row['metric'])} {row['value']:.1f} ({spread}, n = {row['n']}); {baseline}"
+    return f"{label(metric)} {row['value']:.1f} ({spread}, n = {row['n']}); {baseline}"
 
 
-def _baseline(majority: float | None, *, are_cosines: bool) -> str:
+def _baseline(majority: float | None, metric: str, *, are_cosines: bool) -> str:
     """What always answering the majority gives, or why that is not known."""
     if majority is None:
-        return NO_MAJORITY
+        return no_majority(metric)
     if are_cosines:
         return f"cosines that are all the same give {majority:.1f}"
     return f"always answering the majority gives {majority:.1f}"

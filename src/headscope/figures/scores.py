@@ -7,7 +7,7 @@ import polars as pl
 
 from headscope.figures.published import PAPER
 from headscope.figures.style import BLUE, INK, ORANGE, Look, headed, label
-from headscope.names import FINE_TUNED, NO_MAJORITY, OF_NUMBERS, UNTRAINED
+from headscope.names import FINE_TUNED, OF_NUMBERS, UNTRAINED, no_majority
 from headscope.reference import paper_score
 
 _SHORT = {FINE_TUNED: "fine-tuned", UNTRAINED: "not fine-tuned"}
@@ -54,7 +54,7 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
     if of_classes.count():
         subtitle += f"; orange: majority class{', where it is known' if missing else ''}"
     elif missing:
-        subtitle += f"; {NO_MAJORITY}"
+        subtitle += f"; {no_majority(next(iter(rows['metric']), ''))}"
     published = named.drop_nulls("paper")
     if published.height:
         layers.append(_diamonds(published).encode(y, alt.X("paper:Q", title="score")))

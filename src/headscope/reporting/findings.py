@@ -15,10 +15,10 @@ from headscope.names import (
     CARRIES,
     FINE_TUNED,
     HETEROGENEOUS,
-    NO_MAJORITY,
     OF_NUMBERS,
     UNTRAINED,
     VERTICAL,
+    no_majority,
 )
 from headscope.reporting.doubts import RANKINGS, below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
@@ -98,7 +98,7 @@ def _score(rows: pl.DataFrame) -> Finding:
             gives = "cosines that are all the same give"
         text += f"; {gives} {baseline}"
     else:
-        text += f"; {NO_MAJORITY}"
+        text += f"; {no_majority(metric)}"
     verdict = _beside_majority(rows)
     if len(runs) == 1:
         return Finding.about(first, f"{text}.", verdict, metric)

@@ -14,6 +14,7 @@ from typing import Any
 
 from headscope.errors import HeadscopeError, reason, refusing
 from headscope.examples import Answer, Question, Split
+from headscope.names import ANSWERS
 from headscope.scratch import in_words
 from headscope.stats.answers import true_labels
 from headscope.tasks.base import TASKS, Task
@@ -84,7 +85,7 @@ def read_questions(
         name=path.resolve().name if in_words(path) is None else path.parent.name,
         columns=("context", "question"),
         labels=(),
-        metrics=("answer_f1", "exact_match"),
+        metrics=ANSWERS,
         label="answers",
         of_tokens=True,
         of_answers=True,

@@ -26,7 +26,8 @@ MAJORITY = optional(
         "majority",
         "points",
         "The score of always answering the majority class of the training data; null without "
-        "training data. For an embedder, of cosines that are all the same.",
+        "training data and of answers to questions. For an embedder, of cosines that are all the "
+        "same.",
     )
 )
 
