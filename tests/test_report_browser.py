@@ -329,6 +329,15 @@ def test_the_legend_says_that_no_head_is_significant(browser: runs.Browser, tmp_
     )
 
 
+def test_the_first_head_is_the_largest_significant_loss(
+    browser: runs.Browser, tmp_path: Path
+) -> None:
+    effects = runs.disabled([-9.0, -4.0, 5.0, -5.0], [0.3, 0.01, 0.01, 0.02])
+    page = build([runs.write(tmp_path / "run", disabled=effects)], tmp_path / "report.html")
+    browser.open(page)
+    assert browser.js("document.querySelector('.card h3').textContent") == "L1H4"
+
+
 def test_a_head_has_an_address(browser: runs.Browser, report: Path, tmp_path: Path) -> None:
     browser.open(report)
     browser.js("document.querySelector('[data-head=L2H4]').click()")

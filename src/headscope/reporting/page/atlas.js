@@ -89,7 +89,11 @@ function mountAtlas(view) {
     const isOfHeads = /^[lh]?\d|[<>≤≥,]/i.test(query) || "significant".startsWith(query);
     if (query.length < 3 || isOfHeads) return undefined;
     const kinds = [...(patterns?.rows.values() ?? [])].map((row) => row.class);
-    if ([...kinds, ...groups.values()].some((kind) => wordsOf(kind).some((word) => word.startsWith(query.toLowerCase()))))
+    if (
+      [...kinds, ...groups.values()].some((kind) =>
+        wordsOf(kind).some((word) => word.startsWith(query.toLowerCase())),
+      )
+    )
       return undefined;
     return colouringNamed(colourings, query);
   }
@@ -250,7 +254,8 @@ function mountAtlas(view) {
     const marked = allHeads.filter(isMarked).length;
     const of = `of ${markedBy()?.rows.size} heads`;
     const test = `${markedBy()?.title}, adjusted p < ${data.significant}`;
-    if (!marked) return element("p", {}, element("strong", {}, "No head is significant"), ` (${test}).`);
+    if (!marked)
+      return element("p", {}, element("strong", {}, "No head is significant"), ` (${test}).`);
     const text = ` ${marked} ${of} significant (${test}).`;
     return element("p", {}, element("span", { class: "key" }), text);
   }
@@ -348,9 +353,9 @@ function mountAtlas(view) {
   }
 
   fillMenu();
-  root.querySelectorAll(".atlas .tools").forEach((tools) =>
-    tools.toggleAttribute("hidden", !colourings.length),
-  );
+  root
+    .querySelectorAll(".atlas .tools")
+    .forEach((tools) => tools.toggleAttribute("hidden", !colourings.length));
   find('.forms [value="maps"]').parentElement.hidden = !data.typical;
   find(".colouring").addEventListener("change", () => {
     colouring = colourings[Number(find(".colouring").value)];

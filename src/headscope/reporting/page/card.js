@@ -39,9 +39,7 @@ function mountCard(view) {
       segment.style.backgroundColor = classColours.get(row.class) ?? "";
       return segment;
     });
-    const texts = rows
-      .filter((row) => row.value > 0)
-      .map(shareText);
+    const texts = rows.filter((row) => row.value > 0).map(shareText);
     return [
       element("div", { class: "stack", "aria-hidden": "true" }, ...segments),
       element("p", {}, element("strong", {}, "Pattern "), texts.join(" · ")),

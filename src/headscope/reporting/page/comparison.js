@@ -17,7 +17,7 @@ function mountComparison(sections, show) {
   if (!root) return;
   /** @param {string} selector @returns {any} */
   const find = (selector) => root.querySelector(selector);
-  const views = sections.map(createView);
+  const views = sections.map((section) => createView(section));
   const runs = views.map((view, i) => ({ view, title: sections[i].dataset.title ?? "" }));
   mountSharedDownloads(runs);
 

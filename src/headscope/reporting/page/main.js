@@ -28,12 +28,14 @@ async function mountRun(view) {
 }
 
 /**
- * The head whose disabling costs most; the first where nothing was disabled.
+ * The head whose disabling costs most, of significant losses if there are any; the first where
+ * nothing was disabled.
  * @param {RunView} view
  */
-function costliestHead({ data, colourings }) {
+function costliestHead({ data, colourings, isSignificant }) {
   const rows = [...((testedColouring(colourings) ?? colourings[0])?.rows.values() ?? [])];
-  const [costliest] = rows.sort((a, b) => (a.delta ?? 0) - (b.delta ?? 0));
+  const isLoss = (/** @type {Row} */ row) => Number(row.delta < 0 && isSignificant(row));
+  const [costliest] = rows.sort((a, b) => isLoss(b) - isLoss(a) || (a.delta ?? 0) - (b.delta ?? 0));
   // A damaged table may name a head that the model does not have.
   return headName({
     layer: clamp(costliest?.layer ?? 1, 1, data.layers),

@@ -16,7 +16,11 @@ const COMPARED = {
 };
 
 /** @param {string} text */
-const wordsOf = (text) => text.toLowerCase().split(/[\s+:[\]()]+/).filter(Boolean);
+const wordsOf = (text) =>
+  text
+    .toLowerCase()
+    .split(/[\s+:[\]()]+/)
+    .filter(Boolean);
 
 /**
  * The first colouring whose title has words that begin with all words of a text.
@@ -58,4 +62,8 @@ function fitsPart(colourings, part, name, about) {
  * The parts of a query, between commas.
  * @param {string} query
  */
-const partsOf = (query) => query.split(",").map((part) => part.trim()).filter(Boolean);
+const partsOf = (query) =>
+  query
+    .split(",")
+    .map((part) => part.trim())
+    .filter(Boolean);
