@@ -310,7 +310,8 @@ def test_retrieval_from_a_table_is_scored_by_average_precision(
     assert cli.run([*asked, "--out", str(out)]) == 0
     said = "".join(capsys.readouterr())
     assert "pairs of the class 'relevant' are taken to be alike, as its name says" in said
-    assert "cosines that are all the same give 50.0" in said  # of ROC AUC
+    assert "cosines that are all the same give" in said
+    assert "ROC AUC" not in said
     rows = pl.read_parquet(out / "disabled.parquet")
     assert rows["metric"].unique(maintain_order=True).to_list() == ["average_precision", "roc_auc"]
     kept = Run(out).saved_arrays(OUTPUTS)

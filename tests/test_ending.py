@@ -48,6 +48,14 @@ def test_the_first_metric_is_said_alone_and_by_its_name() -> None:
     assert score_line(scores(metric="token_accuracy")).startswith("accuracy of tokens 80.0")
 
 
+def test_a_doubt_in_another_metric_is_said_first_and_once() -> None:
+    table = pl.DataFrame([SCORE, {**SCORE, "metric": "accuracy", "value": 11.0, "high": 15.0}])
+    said = ending({"scores": table, "disabled": disabled()})
+    assert said[0].startswith("The model's accuracy of 11.0 is below the 68.0")
+    assert [sentence for sentence in said if "is below" in sentence] == [said[0]]
+    assert said[1].startswith("Fine-tuned F1 is 80.0")
+
+
 def test_the_end_never_has_more_sentences_than_there_is_room_for() -> None:
     said = [f"sentence {at}" for at in range(20)]
     for last in range(4):

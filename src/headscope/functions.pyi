@@ -255,7 +255,7 @@ def compare(
 
     For example:
     headscope compare --before minilm --after CKPT --text texts.txt --out runs/diff
-    headscope compare --before minilm --after CKPT --task reviews.csv --out runs/reviews
+    headscope compare --before minilm --after CKPT --task reviews.csv --out runs/own
 
     Args:
         before: The model before fine-tuning: a hub name, a folder, or minilm. In Python also a

@@ -6,7 +6,7 @@ The report has the others.
 from collections.abc import Iterator, Mapping, Sequence
 
 from headscope.names import CUT_TO, LEFT_OUT
-from headscope.reporting.doubts import beside_baseline
+from headscope.reporting.doubts import below_baseline, beside_baseline, one_answer
 from headscope.reporting.findings import findings_by_table
 from headscope.reporting.together import adding_up
 from headscope.results.tables import Tables
@@ -26,7 +26,9 @@ def ending(tables: Tables, notes: Sequence[str] = ()) -> tuple[str, ...]:
         notes: The notes of its record.
     """
     chosen = _in_first_metric(tables)
-    return shortened(tuple(_found(chosen)), (*_cautions(chosen), *limits(tables, notes)))
+    # A doubt in any metric comes first; the same sentence is not said twice.
+    said = dict.fromkeys((*_doubts(tables), *_found(chosen)))
+    return shortened(tuple(said), (*_cautions(chosen), *limits(tables, notes)))
 
 
 def shortened(said: Sequence[str], last: Sequence[str]) -> tuple[str, ...]:
@@ -71,6 +73,12 @@ def _found(tables: Tables) -> Iterator[str]:
     for name, findings in findings_by_table(tables):
         for finding in findings[: _TAKEN.get(name, 1)]:
             yield _first_sentence(finding.text)
+
+
+def _doubts(tables: Tables) -> Iterator[str]:
+    """That scores leave nothing to say of heads."""
+    if "scores" in tables:
+        yield from filter(None, (one_answer(tables["scores"]), below_baseline(tables["scores"])))
 
 
 def _cautions(tables: Tables) -> Iterator[str]:
