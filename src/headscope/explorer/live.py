@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from threading import Lock
 from typing import Any
 
 from headscope.axes import Head, head_set, set_name
@@ -77,12 +78,16 @@ class Request:
 class Explorer:
     """Models that are looked at, and what was last asked of them.
 
+    Requests are answered one after the other, whatever threads they come in: heads are switched off
+    in the model itself.
+
     Args:
         models: The models: one, or several side by side.
     """
 
     def __init__(self, models: Sequence[Viewed]) -> None:
         self.models = models
+        self._turn = Lock()
         self._read = lru_cache(_KEPT * len(models))(self._read_anew)
         self._maps = lru_cache(_KEPT * len(models))(self._maps_anew)
 
@@ -90,10 +95,14 @@ class Explorer:
     def answers(self) -> dict[str, Callable[[Mapping[str, Any]], object]]:
         """What answers a request, by its path."""
         return {
-            "/show": lambda values: self.show(Request(values)),
-            "/switch": lambda values: self.switch(Request(values)),
-            "/map": lambda values: self.map(Request(values)),
+            "/show": partial(self._in_turn, self.show),
+            "/switch": partial(self._in_turn, self.switch),
+            "/map": partial(self._in_turn, self.map),
         }
+
+    def _in_turn(self, answer: Callable[[Request], object], values: Mapping[str, Any]) -> object:
+        with self._turn:
+            return answer(Request(values))
 
     def show(self, asked: Request) -> Shown:
         """What the page shows of texts."""

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -68,11 +67,6 @@ class Viewed:
     longest: int = WHOLE
     notes: tuple[str, ...] = ()
 
-    @cached_property
-    def _turn(self) -> RLock:
-        # Heads are switched off in the model itself: one request at a time.
-        return RLock()
-
     def read(self, texts: TextsAsked) -> "Read":
         """The texts as the model reads them: an embedder each by itself, others as a pair.
 
@@ -98,7 +92,8 @@ class Viewed:
 
     @contextmanager
     def switched(self, heads: str, mode: str) -> Iterator[dict[Head, float]]:
-        """While the context is open, heads are switched off, and nobody else uses the model.
+        """While the context is open, heads are switched off in the model itself: nobody else may
+        use it meanwhile.
 
         Args:
             heads: As in "L1H2,L7H6"; "" for none.
@@ -114,12 +109,11 @@ class Viewed:
             raise HeadscopeError(
                 f"heads are switched off by {' or '.join(MODES)}, not by {mode!r:.40}"
             )
-        with self._turn:
-            opened: Any = nullcontext()
-            if heads:
-                opened = self.model.disabled(heads, mode)
-            with opened as edit:
-                yield {} if edit is None else edit.change
+        opened: Any = nullcontext()
+        if heads:
+            opened = self.model.disabled(heads, mode)
+        with opened as edit:
+            yield {} if edit is None else edit.change
 
 
 @dataclass(frozen=True, eq=False)
