@@ -1,7 +1,6 @@
 """The page of `headscope look` in a real browser: what is typed and switched is what Python says. Without a browser on the
 machine these tests are skipped."""
 
-import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,23 +223,29 @@ def test_texts_run_nothing(browser: runs.Browser, viewed: Viewed, tmp_path: Path
 def test_several_in_a_notebook_do_not_disturb_each_other(
     browser: runs.Browser, viewed: Viewed, tmp_path: Path
 ) -> None:
+    shown = ((FIRST, "L1H1"), (SECOND, "L2H2"))
     frames = [
         Looked([viewed], Beginning(TextsAsked(text), heads=heads))._repr_html_()
-        for text, heads in ((FIRST, "L1H1"), (SECOND, "L2H2"))
+        for text, heads in shown
     ]
-    # Frames that are sandboxed cannot be read from outside: each is opened by itself.
+    assert all(' sandbox="allow-scripts allow-downloads"' in frame for frame in frames)
     page = tmp_path / "notebook.html"
-    page.write_text(f"<!doctype html><body>{''.join(frames)}</body>", "utf-8")
+    # A frame in a sandbox cannot be read from outside.
+    readable = "".join(frames).replace(' sandbox="allow-scripts allow-downloads"', "")
+    page.write_text(f"<!doctype html><body>{readable}</body>", "utf-8")
     browser.open(page)
-    assert browser.js("document.querySelectorAll('iframe').length") == 2
-    found = []
-    for frame in frames:
-        inner = html.unescape(frame.split('srcdoc="')[1].split('"')[0])
-        alone = tmp_path / "alone.html"
-        alone.write_text(inner, "utf-8")
-        browser.open(alone)
-        browser.until(OFF_SHOWN)
-        found.append(table(browser))
-    assert found[0] == written(viewed, asked(FIRST, heads="L1H1"))
-    assert found[1] == written(viewed, asked(SECOND, heads="L2H2"))
+    inner = "[...document.querySelectorAll('iframe')].map((frame) => frame.contentDocument)"
+    browser.until(
+        f"{inner}.every((page) => page.querySelectorAll('.answers thead th').length === 4)"
+    )
+    tables = browser.js(
+        f"{inner}.map((page) => [...page.querySelectorAll('.models .answers tbody tr')]"
+        ".map((row) => [...row.children].map((cell) => cell.textContent)))"
+    )
+    assert tables == [written(viewed, asked(text, heads=heads)) for text, heads in shown]
+    assert browser.js(f"{inner}.every((page) => page.querySelector('.failure').hidden)")
+    browser.js(f"{inner}[0].querySelector('[data-head=L3H3]').click()")
+    assert browser.js(
+        f"{inner}.map((page) => page.querySelector('.card h3, .card h4').textContent)"
+    ) == ["L3H3", "L1H1"]
     assert not browser.complaints()

@@ -9,7 +9,8 @@ from headscope.errors import HeadscopeError
 from headscope.explorer.pages import HeadsFound
 from headscope.figures.style import label
 from headscope.names import SIGNIFICANT
-from headscope.results.saved import SavedRun, open_run
+from headscope.results.record import ModelRecord
+from headscope.results.saved import open_run
 
 SHARES = (0.25, 0.5, 0.75)
 """The shares of the heads that are removed in the sets of a path, beside the recommended one."""
@@ -33,18 +34,18 @@ def heads_found(folder: Path) -> list[HeadsFound]:
         )
     found = []
     if "pruned" in run.tables:
-        found += _removed(run.tables["pruned"], _every(run))
+        found += _removed(run.tables["pruned"], _every(folder, run.record.model))
     if "disabled" in run.tables:
         found += _significant(run.tables["disabled"])
     return found
 
 
-def _every(run: SavedRun) -> HeadSet:
+def _every(folder: Path, model: ModelRecord) -> HeadSet:
     """All heads of the model of a run."""
-    layers, heads = run.record.model.layers, run.record.model.heads
+    layers, heads = model.layers, model.heads
     if not (1 <= layers <= LARGEST and 1 <= heads <= LARGEST):
         raise HeadscopeError(
-            f"{run.path} says that its model has {layers} layers of {heads} heads, which none has: "
+            f"{folder} says that its model has {layers} layers of {heads} heads, which none has: "
             "run its command again with --overwrite"
         )
     return frozenset(all_heads(layers, heads))

@@ -78,8 +78,8 @@ class Request:
 class Explorer:
     """Models that are looked at, and what was last asked of them.
 
-    Requests are answered one after the other, whatever threads they come in: heads are switched off
-    in the model itself.
+    Requests are answered one after the other, whatever threads they come in: parsers, too, are for
+    one thread at a time.
 
     Args:
         models: The models: one, or several side by side.

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,8 @@ class Viewed:
     prompt: str = ""
     longest: int = WHOLE
     notes: tuple[str, ...] = ()
+    # Heads are switched off in the model itself: one at a time.
+    _turn: RLock = field(default_factory=RLock, repr=False)
 
     def read(self, texts: TextsAsked) -> "Read":
         """The texts as the model reads them: an embedder each by itself, others as a pair.
@@ -92,8 +95,7 @@ class Viewed:
 
     @contextmanager
     def switched(self, heads: str, mode: str) -> Iterator[dict[Head, float]]:
-        """While the context is open, heads are switched off in the model itself: nobody else may
-        use it meanwhile.
+        """While the context is open, heads are switched off, and nobody else uses the model.
 
         Args:
             heads: As in "L1H2,L7H6"; "" for none.
@@ -109,11 +111,12 @@ class Viewed:
             raise HeadscopeError(
                 f"heads are switched off by {' or '.join(MODES)}, not by {mode!r:.40}"
             )
-        opened: Any = nullcontext()
-        if heads:
-            opened = self.model.disabled(heads, mode)
-        with opened as edit:
-            yield {} if edit is None else edit.change
+        with self._turn:
+            opened: Any = nullcontext()
+            if heads:
+                opened = self.model.disabled(heads, mode)
+            with opened as edit:
+                yield {} if edit is None else edit.change
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,7 @@ function mountLook(start) {
     const [head] = views[0]?.selection.heads ?? [];
     const kept = { model: start.models.join(" "), first, second, head, heads, mode };
     const values = Object.entries(kept).filter(([, value]) => value);
-    history.replaceState(null, "", `#${new URLSearchParams(values)}`);
+    keepInAddress(String(new URLSearchParams(values)));
   }
 
   /** What the address says; the page's own beginning where it says nothing. */

@@ -58,7 +58,7 @@ function headOfAddress({ data }) {
  * @param {RunView} view
  */
 function writeAddress({ selection }) {
-  history.replaceState(null, "", `#${selection.heads[selection.heads.length - 1]}`);
+  keepInAddress(selection.heads[selection.heads.length - 1]);
 }
 
 /**

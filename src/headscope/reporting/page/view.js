@@ -123,3 +123,12 @@ async function unpackThumbnails({ data, thumbnails, events }) {
   names.forEach((name, i) => thumbnails.set(name, codes.subarray(i * size, (i + 1) * size)));
   events.dispatchEvent(new Event("thumbnails"));
 }
+
+/**
+ * Keeps something in the address behind its #, so that it can be passed on. A page in a frame of a
+ * notebook has no address of its own.
+ * @param {string} kept
+ */
+function keepInAddress(kept) {
+  if (location.protocol !== "about:") history.replaceState(null, "", `#${kept}`);
+}
