@@ -480,6 +480,18 @@ def test_a_file_holds_heads_and_layers_switched_off(classifier: Path) -> None:
         assert found["values"] == [vars(value) for value in expected.values]
 
 
+def test_a_file_of_two_models_holds_the_heads_of_both(classifier: Path, tmp_path: Path) -> None:
+    small = families.make("bert", tmp_path / "small", num_hidden_layers=1)
+    models = [viewed_of(small), viewed_of(classifier)]
+    page = saved_page(models, Beginning(TextsAsked(FIRST)))
+    start = json.loads(page.split('id="start">')[1].split("</script>")[0])
+    first, second = (saved["switched"] for saved in start["saved"])
+    assert set(first) == set(second)
+    assert "L3H4" in first
+    assert first["L3H4"]["notes"][0] == "the model has no L3H4: left out"
+    assert second["L3H4"]["heads"] == "L3H4"
+
+
 HOSTILE = "</script><img src=x onerror=alert(1)> <!-- {{ start }} 'he' & it"
 
 

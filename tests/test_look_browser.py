@@ -185,6 +185,34 @@ def test_what_is_wrong_is_said_on_the_page(browser: runs.Browser, server: LocalS
     browser.until("document.querySelector('.failure').hidden")
 
 
+def test_a_text_that_is_refused_leaves_the_maps_of_the_one_that_is_shown(
+    browser: runs.Browser, server: LocalServer
+) -> None:
+    """Heads that are chosen meanwhile are asked for on the text that stands on the page."""
+    visit(browser, server.url)
+    readout = "document.querySelector('.models .readout').textContent"
+    head = "document.querySelector('.models .grid [data-head=L1H4]').click()"
+    cell = (
+        "{ const map = document.querySelector('.models figure canvas');"
+        " map.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true})); }"
+    )
+    caption = "document.querySelector('.models figcaption')?.firstChild.textContent"
+    browser.js(head)
+    browser.until(f"{caption} === 'As given, L1H4 '")
+    browser.js(cell)
+    before = browser.js(readout)
+    assert "attends to" in before
+    browser.js("document.querySelector('.models .grid [data-head=L2H1]').click()")
+    browser.until(f"{caption} === 'As given, L2H1 '")
+    type_text(browser, ".first", " ")
+    browser.until("!document.querySelector('.failure').hidden")
+    browser.js(head)
+    browser.until(f"{caption} === 'As given, L1H4 '")
+    browser.until(f"{readout} === {before!r}")
+    (refusal,) = browser.complaints()
+    assert "status of 400" in str(refusal)
+
+
 def test_no_request_leaves(browser: runs.Browser, server: LocalServer) -> None:
     visit(browser, server.url)
     switch(browser, "L1H1")

@@ -81,14 +81,15 @@ class Explorer:
     Requests are answered one after the other, whatever threads they come in: parsers, too, are for
     one thread at a time.
 
-    Args:
+    Attributes:
         models: The models: one, or several side by side.
+        read: What a model makes of texts, by its number and the texts; the last ones are kept.
     """
 
     def __init__(self, models: Sequence[Viewed]) -> None:
         self.models = models
         self._turn = Lock()
-        self._read = lru_cache(_KEPT * len(models))(self._read_anew)
+        self.read = lru_cache(_KEPT * len(models))(self._read_anew)
         self._maps = lru_cache(_KEPT * len(models))(self._maps_anew)
 
     @property
@@ -106,12 +107,12 @@ class Explorer:
 
     def show(self, asked: Request) -> Shown:
         """What the page shows of texts."""
-        return Measured(self._read(asked.model, asked.texts)).shown
+        return Measured(self.read(asked.model, asked.texts)).shown
 
     def switch(self, asked: Request) -> Switched:
         """What a model says with heads switched off; heads that it does not have are left out."""
         heads, missing = self._inside(asked)
-        switched = self._read(asked.model, asked.texts).switch(heads, asked.mode)
+        switched = self.read(asked.model, asked.texts).switch(heads, asked.mode)
         if not missing:
             return switched
         note = f"the model has no {set_name(missing)}: left out"
@@ -119,11 +120,11 @@ class Explorer:
 
     def map(self, asked: Request) -> PackedMap:
         """The map of one head."""
-        read = self._read(asked.model, asked.texts)
-        maps = read.maps
-        if asked.is_off:
-            heads, _ = self._inside(asked)
-            maps = self._maps(asked.model, asked.texts, heads, asked.mode)
+        if not asked.is_off:
+            read = self.read(asked.model, asked.texts)
+            return map_of(read.maps, asked.example, asked.head)
+        heads, _ = self._inside(asked)
+        maps = self._maps(asked.model, asked.texts, heads, asked.mode)
         return map_of(maps, asked.example, asked.head)
 
     def _inside(self, asked: Request) -> tuple[str, list[Head]]:
@@ -140,4 +141,4 @@ class Explorer:
         return self.models[model].read(texts)
 
     def _maps_anew(self, model: int, texts: TextsAsked, heads: str, mode: str) -> list[Map]:
-        return self._read(model, texts).maps_without(heads, mode)
+        return self.read(model, texts).maps_without(heads, mode)

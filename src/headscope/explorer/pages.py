@@ -128,7 +128,7 @@ def saved_page(models: Sequence[Viewed], beginning: Beginning, *, quiet: bool = 
     Raises:
         HeadscopeError: The text is empty, too long, or none for a model.
     """
-    sets = _sets(models[0], beginning)
+    sets = _sets(models, beginning)
     with progress("switching heads off", len(models) * len(sets), quiet=quiet) as advance:
         saved = [_saved(models, number, beginning, sets, advance) for number in range(len(models))]
     script, style = in_one_scope(_SCRIPTS), joined(_STYLES)
@@ -150,9 +150,8 @@ def _saved(
     for heads in sets:
         switched[heads] = explorer.switch(Request({**asked, "heads": heads}))
         advance()
-    maps = {
-        f"{GIVEN}/{row}": map_ for row, map_ in enumerate(models[number].read(beginning.texts).maps)
-    }
+    read = explorer.read(number, beginning.texts)
+    maps = {f"{GIVEN}/{row}": map_ for row, map_ in enumerate(read.maps)}
     is_exact = sum(map_.size for map_ in maps.values()) <= EXACT_CELLS
     packer = Packer(maps, is_exact=is_exact)
     return SavedModel(
@@ -162,16 +161,19 @@ def _saved(
     )
 
 
-def _sets(viewed: Viewed, beginning: Beginning) -> list[str]:
-    """The sets of heads that a file holds switched off; the first is of none."""
-    every = all_heads(viewed.model.layers, viewed.model.heads)
-    singles = [str(head) for head in every]
-    layers = [
-        set_name([head for head in every if head.layer == layer])
-        for layer in range(1, viewed.model.layers + 1)
-    ]
-    found = [",".join(one.heads) for one in beginning.found]
-    return list(dict.fromkeys(["", *singles, *layers, *found, beginning.heads]))
+def _sets(models: Sequence[Viewed], beginning: Beginning) -> list[str]:
+    """The sets of heads that a file holds switched off, those of all models; the first is of none.
+
+    What is switched off is switched off in every model.
+    """
+    sets = [""]
+    for viewed in models:
+        every = all_heads(viewed.model.layers, viewed.model.heads)
+        sets += map(str, every)
+        for layer in range(1, viewed.model.layers + 1):
+            sets.append(set_name([head for head in every if head.layer == layer]))
+    sets += [",".join(one.heads) for one in beginning.found]
+    return list(dict.fromkeys([*sets, beginning.heads]))
 
 
 def _start(

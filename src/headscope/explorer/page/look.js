@@ -114,15 +114,17 @@ function mountLook(start) {
   /** Reads the texts, and shows what every model makes of them. */
   async function show(wantedHead = views[0]?.selection.heads[0] ?? "") {
     const count = ++counts.shown;
-    shown = { first: first.value, second: second.value };
+    const texts = { first: first.value, second: second.value };
     find(".busy").textContent = "reading …";
     try {
       const models = start.models.map((/** @type {string} */ _, /** @type {number} */ i) => i);
       const answers = await Promise.all(
-        models.map((/** @type {number} */ i) => source.show(i, asked())),
+        models.map((/** @type {number} */ i) => source.show(i, { ...asked(), ...texts })),
       );
       // Meanwhile another text may have been typed.
       if (count !== counts.shown) return;
+      // Until now the sections are of the texts before, and so is what is asked of their heads.
+      shown = texts;
       fail(null);
       mounted.abort();
       mounted = new AbortController();
