@@ -217,28 +217,12 @@ def difference(name: str, pinned: pl.DataFrame, frame: pl.DataFrame, tolerance: 
             if not pinned[column].equals(frame[column], null_equal=True):
                 return f"{name}: the column {column} has other values"
             continue
-        first, second = (_bounded(part, column) for part in (pinned, frame))
-        within = max(tolerance, TIES) if tolerance and column == "p" else tolerance
-        if not np.allclose(first, second, rtol=tolerance, atol=within, equal_nan=True):
+        first, second = (part[column].to_numpy() for part in (pinned, frame))
+        if not np.allclose(first, second, rtol=tolerance, atol=tolerance, equal_nan=True):
             worst = np.abs(first - second)[~np.isnan(first - second)]
             size = f"by up to {worst.max():.3g}" if worst.size else "in what is missing"
             return f"{name}: the column {column} differs {size}"
     return ""
-
-
-TIES = 1.1e-3
-"""On another processor one or two of 2,000 permutations tie that did not: so far a p-value may be off."""
-
-
-def _bounded(frame: pl.DataFrame, column: str) -> np.ndarray:
-    """A column of numbers; a bound that is missing is the mean itself.
-
-    A mean of values that are all the same has no interval, and rounding decides whether they are.
-    """
-    values = pl.col(column)
-    if column in ("low", "high") and "value" in frame.columns and "delta" not in frame.columns:
-        values = values.fill_null(pl.col("value"))
-    return frame.select(values).to_series().to_numpy()
 
 
 def pin(folder: Path) -> None:

@@ -45,8 +45,8 @@ def test_maps_and_disabled_heads_are_those_of_the_family(family: str, tmp_path: 
     found = findings(family, zoo.folder_of(family, tmp_path))
     assert found.maps <= (1e-5 if family in ROUNDED else 2e-6)
     # Nothing disabled: transformers' own code, bit for bit, but where a module was replaced.
-    assert found.idle <= (5e-6 if family in WITHOUT_SDPA else 0)
-    assert found.seen <= (5e-6 if family in ROUNDED else 1e-6)
+    assert found.idle <= (3e-6 if family in WITHOUT_SDPA else 0)
+    assert found.seen <= (3e-6 if family in ROUNDED else 1e-6)
     assert found.gradients <= 1e-4
     for mode, difference in found.modes.items():
         most = 1e-5 if family in SINGLE else 2e-6

@@ -250,7 +250,8 @@ def _tables(
     if LIKENESS in names and len(short) < len(session.encoded):
         notes += (
             f"{LIKENESS} compares all heads of an example, so {len(session.encoded) - len(short)} "
-            f"of {len(session.encoded)} examples are {LEFT_OUT}: their maps are too large for that",
+            f"of {len(session.encoded)} examples, whose maps are too large for that, are "
+            f"{LEFT_OUT}",
         )
     say_notes(notes, quiet=session.settings.quiet)
     return HeadTables(
