@@ -113,11 +113,10 @@ def _said(model: Model, head: Head) -> tuple[Kind, list[str]]:
             raise HeadscopeError(
                 f"the tokenizer of {model.name} has no mask: look at its vectors (--as embedding)"
             )
-        # A head may have more outputs than there are tokens, for speed.
+        # A head may have more outputs than there are tokens, for speed, and their numbers gaps.
+        of_token = {number: token for token, number in tokenizer.get_vocab().items()}
         size = int(model.hf.config.vocab_size)
-        names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-        unused = [f"unused {number}" for number in range(len(names), size)]
-        return "masks", [*names, *unused]
+        return "masks", [of_token.get(number, f"unused {number}") for number in range(size)]
     classes = list(model.classes)
     if head is OF_TOKENS:
         return "tags", classes
