@@ -2,11 +2,16 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    import runs
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HEADSCOPE_CACHE"] = tempfile.mkdtemp(prefix="headscope-cache-")
@@ -34,3 +39,17 @@ def glue() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the GLUE data is not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[runs.Browser]":
+    """A tab of a real browser, where there is one."""
+    import runs
+
+    if runs.CHROMIUM is None:
+        pytest.skip(
+            "no Chromium is on this machine: install the package chromium to test the page in a browser"
+        )
+    tab = runs.Browser(tmp_path_factory.mktemp("profile"))
+    yield tab
+    tab.close()

@@ -252,17 +252,6 @@ def test_settling_shows_what_differs_with_both_labels(server: Server) -> None:
 # ---- a real browser
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[runs.Browser]:
-    if runs.CHROMIUM is None:
-        pytest.skip(
-            "no Chromium is on this machine: install the package chromium to test the page in a browser"
-        )
-    tab = runs.Browser(tmp_path_factory.mktemp("profile"))
-    yield tab
-    tab.close()
-
-
 def visit(
     browser: runs.Browser, server: Server, width: int = 1280, scheme: str = "light"
 ) -> list[int]:

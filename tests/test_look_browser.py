@@ -23,17 +23,6 @@ OFF_SHOWN = "document.querySelectorAll('.models .answers thead th').length === 4
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[runs.Browser]:
-    if runs.CHROMIUM is None:
-        pytest.skip(
-            "no Chromium is on this machine: install the package chromium to test the page in a browser"
-        )
-    tab = runs.Browser(tmp_path_factory.mktemp("profile"))
-    yield tab
-    tab.close()
-
-
-@pytest.fixture(scope="module")
 def viewed(classifier: Path) -> Viewed:
     return viewed_of(classifier)
 

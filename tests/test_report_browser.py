@@ -4,7 +4,6 @@ tables say. Without a browser on the machine these tests are skipped."""
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,6 @@ import runs
 from headscope.figures.style import PATTERN_COLOURS
 from headscope.reporting.build import build
 from headscope.reporting.reading import read
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[runs.Browser]:
-    if runs.CHROMIUM is None:
-        pytest.skip(
-            "no Chromium is on this machine: install the package chromium to test the page in a browser"
-        )
-    tab = runs.Browser(tmp_path_factory.mktemp("profile"))
-    yield tab
-    tab.close()
 
 
 @pytest.fixture(scope="module")

@@ -74,40 +74,29 @@ def finetune(asked: FineTuning) -> Outcome:
 
 def _open(asked: FineTuning) -> Session:
     """The model and the training examples: texts, their tokens, or questions about them."""
-    from headscope.commands.kinds import check_kind
-    from headscope.commands.questions import open_questions, questions_note
+    from headscope.commands.kinds import check_kind, kind_of_data
+    from headscope.commands.questions import open_questions
     from headscope.commands.session import open_session
-    from headscope.commands.tokens import guess_note, open_tags
+    from headscope.commands.tokens import open_tags
     from headscope.tasks import Chosen, find
-    from headscope.tasks.questions import is_questions
-    from headscope.tasks.tagging import is_tagging
 
     init: Init = "random" if asked.init == "random" else "pretrained"
     if asked.kind in ("embedding", "mlm"):
         raise HeadscopeError(
             f"--as {asked.kind}: finetune trains a head for texts, for tags (--as tokens) or for "
-            "questions (--as qa); "
-            "embeddings and masked tokens are scored as the model comes, with headscope disable"
+            "questions (--as qa); embeddings and masked tokens are scored as the model comes, with "
+            "headscope disable"
         )
-    is_guessed = asked.kind is None and is_tagging(asked.task)
-    if asked.kind == "tokens" or is_guessed:
-        return open_tags(
+    kind, said = (asked.kind, ()) if asked.kind is not None else kind_of_data(asked.task)
+    openings = {"tokens": open_tags, "qa": open_questions}
+    if kind in openings:
+        return openings[kind](
             asked,
             asked.model,
             train_examples=asked.train_examples,
             init=init,
             needs_head=True,
-            said=(guess_note(asked.task),) if is_guessed else (),
-        )
-    is_guessed = asked.kind is None and is_questions(asked.task)
-    if asked.kind == "qa" or is_guessed:
-        return open_questions(
-            asked,
-            asked.model,
-            train_examples=asked.train_examples,
-            init=init,
-            needs_head=True,
-            said=(questions_note(asked.task),) if is_guessed else (),
+            said=said,
         )
     task = find(asked.task, Chosen(asked.named_columns, asked.label))
     check_kind(task, asked.kind)

@@ -1,14 +1,12 @@
 """The examples that the report shows: tokens, words, labels, predictions and maps."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from headscope.commands.class_names import has_head_for
 from headscope.commands.session import Session
 from headscope.model.encoding import Encoded, only
-from headscope.model.example_maps import KEPT, WHOLE, cell_size, example_maps
+from headscope.model.example_maps import KEPT, WHOLE, ExampleRow, cell_size, example_maps
 from headscope.model.model import Model
 from headscope.model.outputs import logits
 from headscope.results.tables import Map
@@ -16,30 +14,6 @@ from headscope.tasks.base import Task
 from headscope.tasks.outputs import predictions
 
 Logits = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class ExampleRow:
-    """An example that the report shows, token by token.
-
-    Attributes:
-        example: Its index among the validation examples.
-        label: The name of its class, or its score; None for texts without labels.
-        prediction: The same as the model has it; None for a model without a head for the task.
-        tokens: Its subwords and special tokens; of a long example the cells of its maps, each by
-            its first token and how many follow.
-        segments: Which text a token belongs to, 0 or 1.
-        special: Whether a token is a special one, or a cell holds one.
-        words: The number of the word that a token belongs to, -1 for none.
-    """
-
-    example: int
-    label: str | None
-    prediction: str | None
-    tokens: list[str]
-    segments: list[int]
-    special: list[bool]
-    words: list[int]
 
 
 def kept(session: Session) -> npt.NDArray[np.int64]:

@@ -66,10 +66,9 @@ def _kind(settings: HeadSettings, model: str) -> tuple[str | None, tuple[str, ..
     """What was asked to be scored, or tokens or questions where the data or the model say so."""
     if settings.kind is not None:
         return settings.kind, ()
-    if is_tagging(settings.task):
-        return "tokens", (guess_note(settings.task),)
-    if is_questions(settings.task):
-        return "qa", (questions_note(settings.task),)
+    kind, note = kind_of_data(settings.task)
+    if kind is not None:
+        return kind, note
     if settings.task not in TASKS.names():
         source = find_source(model)
         config = read_config(source.folder, source.name)
@@ -77,6 +76,17 @@ def _kind(settings: HeadSettings, model: str) -> tuple[str | None, tuple[str, ..
             return "qa", (f"{model} answers questions: its answers are scored (--as qa)",)
         if claims(config, OF_TOKENS):
             return "tokens", (f"{model} tags words: they are scored (--as tokens)",)
+    return None, ()
+
+
+def kind_of_data(task: str) -> tuple[Literal["tokens", "qa"] | None, tuple[str, ...]]:
+    """What the data of a task say that is scored, tokens or questions, and a note on it; None where
+    they say nothing.
+    """
+    if is_tagging(task):
+        return "tokens", (guess_note(task),)
+    if is_questions(task):
+        return "qa", (questions_note(task),)
     return None, ()
 
 

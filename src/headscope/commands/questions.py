@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 
+from headscope.commands.heads import with_head
 from headscope.commands.rows import check_division, chosen_part
 from headscope.commands.session import ANY_WORDS, Session, cut_note
 from headscope.commands.settings import HeadSettings
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.classes import OF_QUESTIONS
-from headscope.model.config import read_config
-from headscope.model.heads import claims
-from headscope.model.loading import Init, load
+from headscope.model.loading import Init
 from headscope.model.questions import QuestionMarker
-from headscope.model.source import find as find_source
 from headscope.progress import say_notes
 from headscope.tasks import Chosen
 from headscope.tasks.questions import read_questions
@@ -54,19 +52,16 @@ def open_questions(
     seed = settings.seed
     chosen = Chosen(settings.named_columns, settings.label)
     task, data = read_questions(settings.task, chosen, seed=seed, needs_train=needs_train)
-    source = find_source(model)
-    has_head = claims(read_config(source.folder, source.name), OF_QUESTIONS)
-    is_new = needs_head and (init == "random" or not has_head)
-    loaded = load(model, labels=_ENDS if is_new else None, init=init, seed=seed, head=OF_QUESTIONS)
-    if needs_head and not is_new and not loaded.trained_head:
-        # Its config.json names a head that is not in its file: it gets a new one.
-        loaded = load(model, labels=_ENDS, seed=seed, head=OF_QUESTIONS)
-    if not needs_head and not loaded.trained_head:
-        raise HeadscopeError(
-            f"{model} has no head that answers questions, so there is no score to lose: fine-tune "
-            f"it first with headscope finetune --model {model} --task {settings.task} --as qa "
-            "--out CKPT"
-        )
+    loaded = with_head(
+        settings,
+        model,
+        OF_QUESTIONS,
+        _ENDS,
+        kind="qa",
+        does="answers questions",
+        init=init,
+        needs_head=needs_head,
+    )
     divided = check_division(loaded, task, data, seed)
     train = data.train.sample(train_examples, seed)
     validation = chosen_part(data, part, seed).sample(settings.examples, seed)

@@ -8,18 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from headscope.commands.heads import with_head
 from headscope.commands.rows import check_division, chosen_part, majority_note
 from headscope.commands.session import ANY_WORDS, Session, cut_note
-from headscope.commands.settings import HeadSettings, training_line
+from headscope.commands.settings import HeadSettings
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.classes import OF_MASKED_TOKENS, OF_TOKENS
-from headscope.model.config import read_config
 from headscope.model.encoding import encode
-from headscope.model.heads import claims
 from headscope.model.loading import Init, load
 from headscope.model.model import Model
-from headscope.model.source import find as find_source
 from headscope.model.token_marks import IGNORED, Masker, TokenMarker, WordMarker, most_masked
 from headscope.progress import say_notes
 from headscope.stats.metrics import NO_LABEL
@@ -61,19 +59,16 @@ def open_tags(
     began = time.monotonic()
     chosen = Chosen(settings.named_columns, settings.label)
     task, data = read_tagging(settings.task, chosen, seed=settings.seed, needs_train=needs_train)
-    source = find_source(model)
-    has_head = claims(read_config(source.folder, source.name), OF_TOKENS)
-    labels = task.outputs if needs_head and (init == "random" or not has_head) else None
-    loaded = load(model, labels=labels, init=init, seed=settings.seed, head=OF_TOKENS)
-    if needs_head and labels is None and not loaded.trained_head:
-        # Its config.json names a head that is not in its file: it gets a new one.
-        labels = task.outputs
-        loaded = load(model, labels=labels, seed=settings.seed, head=OF_TOKENS)
-    if labels is None and not loaded.trained_head:
-        raise HeadscopeError(
-            f"{model} has no head that tags tokens, so there is no score to lose: fine-tune it "
-            f"first with {training_line(replace(settings, kind='tokens'), model)}"
-        )
+    loaded = with_head(
+        settings,
+        model,
+        OF_TOKENS,
+        task.outputs,
+        kind="tokens",
+        does="tags tokens",
+        init=init,
+        needs_head=needs_head,
+    )
     classes = list(range(task.outputs))
     if loaded.trained_head:
         before = task.labels

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.special import expit, softmax
 
 from headscope.errors import HeadscopeError
+from headscope.model.text_pairs import directions
 
 Kind = Literal["classes", "labels", "score", "vectors", "tags", "masks"]
 """What a model says: one of several classes, any number of labels, a score, vectors of texts, a tag
@@ -179,8 +180,8 @@ def cosine(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> f
     >>> cosine(np.array([1.0, 0.0]), np.array([1.0, 1.0])).__round__(3)
     0.707
     """
-    lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float(first @ second) / lengths if lengths else 0.0
+    one, other = directions(np.stack([first, second]))
+    return float(one @ other)
 
 
 _OF_KIND: Mapping[Kind, Callable[[Outputs, Outputs, Asked], list[Answer]]] = {

@@ -15,15 +15,16 @@ from headscope.figures.thumbnails import SIDE, typical
 from headscope.measures import OWN_PASS, known
 from headscope.measures.base import MeasureObserver, Measures
 from headscope.measures.rows import head_rows
+from headscope.model.example_maps import ExampleRow
 from headscope.model.passes import run_pass
-from headscope.model.text_maps import word_numbers
+from headscope.model.text_maps import numbers_of_words
 from headscope.names import AS_GIVEN, GIVEN, SIGNIFICANT
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import FEWEST, Collector
 from headscope.patterns.rows import pattern_rows
 from headscope.reporting.packing import PackedMap, base64_of, deflated, packed
 from headscope.reporting.payload import Payload, Pictures, columns
-from headscope.results.run import frame_of
+from headscope.results.run import frame_of, typed_frame
 from headscope.results.tables import TABLES, Map
 
 OFF = "off"
@@ -47,30 +48,6 @@ class Shown:
     payload: Payload
     answers: list[Answer]
     notes: list[str]
-
-
-@dataclass(frozen=True)
-class ExampleRow:
-    """A row of tokens that the model reads: a text, or a pair of texts.
-
-    Attributes:
-        example: Its number, from 0.
-        label: None: nothing is known of it.
-        prediction: None: what the model says stands above.
-        tokens: Its tokens.
-        segments: Which text a token belongs to, 0 or 1.
-        special: Whether a token is [CLS] or [SEP].
-        words: The number of the word that a token belongs to, -1 for none; None where the tokenizer
-            does not say where its tokens stand.
-    """
-
-    example: int
-    label: str | None
-    prediction: str | None
-    tokens: list[str]
-    segments: list[int]
-    special: list[bool]
-    words: list[int] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,29 +109,27 @@ class Measured:
         # A measure may call the model by itself, and it has the heads that are switched off.
         with viewed.switched("", "uniform"):
             run_pass(model, encoded, [observer, collector], precision="fp32")
-        heads = _frame("heads", head_rows(observer.moments()))
+        heads = typed_frame("heads", head_rows(observer.moments()))
         classified = collector.classified()
         if not (classified.classes >= 0).any():
             return heads, TABLES["patterns"].empty()
-        return heads, _frame("patterns", pattern_rows({AS_GIVEN: classified}, seed=0))
+        return heads, typed_frame("patterns", pattern_rows({AS_GIVEN: classified}, seed=0))
 
     def _examples(self) -> list[ExampleRow]:
         encoded = self.read.encoded
         rows = []
         for row, tokens in enumerate(self.read.tokens):
-            words = None
-            if row not in encoded.unplaced:
-                offsets, special = encoded.offsets[row], encoded.special[row]
-                words = list(word_numbers(offsets, special, encoded.segments[row]))
+            words = numbers_of_words(encoded, row)
             rows.append(
                 ExampleRow(
                     example=row,
+                    # What the model says stands above.
                     label=None,
                     prediction=None,
                     tokens=tokens,
                     segments=encoded.segments[row],
                     special=encoded.special[row],
-                    words=words,
+                    words=None if words is None else list(words),
                 )
             )
         return rows
@@ -187,9 +162,3 @@ def map_of(maps: Sequence[Map], example: int, head: Head) -> PackedMap:
     if one.size == 0:
         raise IndexError(f"there is no {head}")
     return packed({GIVEN: np.ascontiguousarray(one)})[GIVEN]
-
-
-def _frame(table: str, rows: Sequence[object]) -> pl.DataFrame:
-    made = frame_of(list(rows), {"model": "", "task": ""})  # type: ignore[arg-type]
-    TABLES[table].check(made)
-    return TABLES[table].typed(TABLES[table].without_nan(made))

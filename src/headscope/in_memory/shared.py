@@ -14,8 +14,7 @@ from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.texts import Texts, split_of
 from headscope.progress import say_notes
-from headscope.results.run import frame_of
-from headscope.results.tables import TABLES
+from headscope.results.run import typed_frame
 
 
 def model_of(name: str, given: object) -> Model:
@@ -38,6 +37,4 @@ def frame(table: str, rows: Sequence[Any]) -> pl.DataFrame:
     """Rows as a table of docs/tables.md, without the model and the task."""
     if not rows:
         raise HeadscopeError("no text has what these measures look at: choose other measures")
-    made = frame_of(rows, {"model": "", "task": ""})
-    TABLES[table].check(made)
-    return TABLES[table].typed(TABLES[table].without_nan(made)).drop("model", "task")
+    return typed_frame(table, rows)

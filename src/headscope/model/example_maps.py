@@ -1,6 +1,7 @@
 """The maps of single examples, as a report draws them: whole, or of a long example coarse."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
@@ -22,6 +23,31 @@ FEWEST, MOST = 64, 256
 """How many cells a side the map of a long example has at least and at most."""
 KEPT = 16
 """How many examples of a run are kept."""
+
+
+@dataclass(frozen=True)
+class ExampleRow:
+    """An example that a page shows, token by token.
+
+    Attributes:
+        example: Its index among the examples.
+        label: The name of its class, or its score; None for texts without labels.
+        prediction: The same as the model has it; None for a model without a head for the task.
+        tokens: Its subwords and special tokens; of a long example the cells of its maps, each by
+            its first token and how many follow.
+        segments: Which text a token belongs to, 0 or 1.
+        special: Whether a token is a special one, or a cell holds one.
+        words: The number of the word that a token belongs to, -1 for none; None where that is not
+            known.
+    """
+
+    example: int
+    label: str | None
+    prediction: str | None
+    tokens: list[str]
+    segments: list[int]
+    special: list[bool]
+    words: list[int] | None
 
 
 def cell_size(tokens: int, heads: int) -> int:

@@ -20,7 +20,7 @@ from headscope.model.families import Tapping, family_of
 from headscope.model.layers import layer_modules
 from headscope.model.projections import split
 from headscope.model.tap import MODES, Call, Edit, Mode, Observer
-from headscope.model.text_maps import TextMaps, word_numbers
+from headscope.model.text_maps import TextMaps, numbers_of_words
 from headscope.model.texts import Texts, split_of
 
 _MOST_BYTES = 2**34
@@ -187,9 +187,7 @@ class Model:
 
         with self.observed(keep):
             self.hf.base_model(**encoded.batch([0], self.hf.device))
-        words = tuple([-1] * int(encoded.lengths[0]))
-        if not encoded.unplaced:
-            words = word_numbers(encoded.offsets[0], encoded.special[0], encoded.segments[0])
+        words = numbers_of_words(encoded, 0) or tuple([-1] * int(encoded.lengths[0]))
         return TextMaps(
             maps=torch.stack(layers).numpy(),
             tokens=tuple(self.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][0])),

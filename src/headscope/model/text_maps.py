@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from headscope.axes import Head, Heads, check_inside, head_set
+from headscope.model.encoding import Encoded
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,15 @@ class TextMaps:
         chosen = sorted(head_set(heads))
         check_inside(chosen, *self.maps.shape[:2])
         return chosen
+
+
+def numbers_of_words(encoded: Encoded, row: int) -> tuple[int, ...] | None:
+    """The number of the word of every token of an example, where words are what white space
+    separates; None where the tokenizer does not say where its tokens stand.
+    """
+    if row in encoded.unplaced:
+        return None
+    return word_numbers(encoded.offsets[row], encoded.special[row], encoded.segments[row])
 
 
 def word_numbers(

@@ -61,9 +61,19 @@ class TextPairs:
 
     def joined(self, vectors: Float[np.ndarray, "text hidden"]) -> npt.NDArray[np.float32]:
         """The cosine of every pair, [pair, 1], from the vectors of the texts."""
-        wide = vectors.astype(np.float64)
-        length = np.linalg.norm(wide, axis=1, keepdims=True)
-        # The vector of no length has no direction: its cosine is 0 with any other.
-        unit = wide / np.where(length > 0, length, 1.0)
+        unit = directions(vectors)
         cosines = (unit[self.first] * unit[self.second]).sum(1)
         return np.asarray(cosines[:, None], dtype=np.float32)
+
+
+def directions(vectors: Float[np.ndarray, "text hidden"]) -> npt.NDArray[np.float64]:
+    """Vectors at length 1, in double precision. The vector of no length has no direction: it stays
+    as it is, and its cosine is 0 with any other.
+
+    >>> directions(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [[0.6, 0.8], [0.0, 0.0]]
+    """
+    wide = vectors.astype(np.float64)
+    length = np.linalg.norm(wide, axis=1, keepdims=True)
+    unit: npt.NDArray[np.float64] = wide / np.where(length > 0, length, 1.0)
+    return unit

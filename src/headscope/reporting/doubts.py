@@ -64,11 +64,16 @@ def below_baseline(scores: pl.DataFrame) -> str:
     return ""
 
 
+def doubts(scores: pl.DataFrame) -> list[str]:
+    """That scores leave nothing to say of heads, the gravest first; none where they do."""
+    return [doubt for doubt in (one_answer(scores), below_baseline(scores)) if doubt]
+
+
 def beside_baseline(scores: pl.DataFrame) -> str:
     """That a trained model does not beat one that knows nothing, and what to do; "" where it does,
     in its first metric, or where a graver doubt is said.
     """
-    if one_answer(scores) or below_baseline(scores):
+    if doubts(scores):
         return ""
     first = next(_of_trained(scores), None)
     if first is None or first.majority is None or first.low is None:

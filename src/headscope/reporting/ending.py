@@ -6,7 +6,7 @@ The report has the others.
 from collections.abc import Iterator, Mapping, Sequence
 
 from headscope.names import CUT_TO, LEFT_OUT
-from headscope.reporting.doubts import below_baseline, beside_baseline, one_answer
+from headscope.reporting.doubts import beside_baseline, doubts
 from headscope.reporting.findings import findings_by_table
 from headscope.reporting.together import adding_up
 from headscope.results.tables import Tables
@@ -27,7 +27,8 @@ def ending(tables: Tables, notes: Sequence[str] = ()) -> tuple[str, ...]:
     """
     chosen = _in_first_metric(tables)
     # A doubt in any metric comes first; the same sentence is not said twice.
-    said = dict.fromkeys((*_doubts(tables), *_found(chosen)))
+    first = doubts(tables["scores"]) if "scores" in tables else []
+    said = dict.fromkeys((*first, *_found(chosen)))
     return shortened(tuple(said), (*_cautions(chosen), *limits(tables, notes)))
 
 
@@ -73,12 +74,6 @@ def _found(tables: Tables) -> Iterator[str]:
     for name, findings in findings_by_table(tables):
         for finding in findings[: _TAKEN.get(name, 1)]:
             yield _first_sentence(finding.text)
-
-
-def _doubts(tables: Tables) -> Iterator[str]:
-    """That scores leave nothing to say of heads."""
-    if "scores" in tables:
-        yield from filter(None, (one_answer(tables["scores"]), below_baseline(tables["scores"])))
 
 
 def _cautions(tables: Tables) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import polars as pl
 
 from headscope.figures.style import label
-from headscope.reporting.doubts import below_baseline, one_answer
+from headscope.reporting.doubts import doubts
 from headscope.reporting.effects import Effect, Family, families
 from headscope.reporting.estimates import Estimate, estimates, is_significant
 from headscope.reporting.findings import RELATIONS, TUNING, findings
@@ -17,8 +17,8 @@ def takeaway(tables: Tables) -> str:
     cost, what can be removed together, how maps are spread over the patterns; else the first
     finding. Empty where there is none.
     """
-    if doubt := _doubt(tables):
-        return doubt
+    if "scores" in tables and (doubted := doubts(tables["scores"])):
+        return doubted[0]
     if "disabled" in tables and (family := _first_tested(tables["disabled"])):
         return _of_effects(family, tables) + _and_together(tables)
     if "pruned" in tables and (sets := chosen_of(tables["pruned"])):
@@ -31,12 +31,6 @@ def takeaway(tables: Tables) -> str:
     if "patterns" in tables and (text := _of_patterns(tables)):
         return text
     return said[0].text if said else ""
-
-
-def _doubt(tables: Tables) -> str:
-    if "scores" not in tables:
-        return ""
-    return one_answer(tables["scores"]) or below_baseline(tables["scores"])
 
 
 def _first_tested(disabled: pl.DataFrame) -> Family | None:

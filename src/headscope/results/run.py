@@ -250,6 +250,24 @@ def say_damaged(group: str, name: str, *, quiet: bool) -> None:
     say(f"the saved part {group}/{name} is damaged: it is made again", quiet=quiet)
 
 
+def typed_frame(
+    table: str, rows: "Sequence[Mapping[str, Any] | DataclassInstance]"
+) -> pl.DataFrame:
+    """Rows as a table of docs/tables.md that is written nowhere, without the model and the task.
+
+    Args:
+        table: The name of the table.
+        rows: Its rows, at least one.
+
+    Raises:
+        ValueError: The rows are not of this table.
+    """
+    definition = TABLES[table]
+    made = frame_of(rows, {"model": "", "task": ""})
+    definition.check(made)
+    return definition.typed(definition.without_nan(made)).drop("model", "task")
+
+
 def frame_of(
     rows: "Sequence[Mapping[str, Any] | DataclassInstance]", named: Mapping[str, str]
 ) -> pl.DataFrame:

@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import fields, is_dataclass
-from typing import Any
 
 
 def json_text(answer: object) -> str:
@@ -22,7 +21,7 @@ def json_text(answer: object) -> str:
         return json.dumps(_finite(answer), allow_nan=False)
 
 
-def _by_fields(value: object) -> dict[str, Any]:
+def _by_fields(value: object) -> dict[str, object]:
     if not is_dataclass(value) or isinstance(value, type):
         raise TypeError(f"{type(value).__name__} is no JSON")
     return {field.name: getattr(value, field.name) for field in fields(value)}

@@ -40,7 +40,7 @@ function mountSwitches(bar, views, given, onChange) {
   function render() {
     const names = sortedHeads(off);
     const chips = names.map((name) => {
-      const attributes = { type: "button", class: "chip", "aria-label": `Switch ${name} on` };
+      const attributes = { type: "button", class: "button chip", "aria-label": `Switch ${name} on` };
       const chip = element("button", attributes, `${name} ×`);
       chip.addEventListener("click", () => toggle([name], true));
       return chip;
