@@ -102,17 +102,14 @@ def begins(asked: Looking, models: Sequence[Viewed]) -> Beginning:
             f"look shows a text or a pair of texts, got {len(texts)}: put each text into quotes"
         )
     first, second = [*texts, ""][:2]
-    heads = {"": asked.head, "off": asked.off}
-    named = {name: head_set(value) if value else frozenset() for name, value in heads.items()}
-    model = models[0].model
-    for chosen in named.values():
-        check_inside(chosen, model.layers, model.heads)
-    if len(named[""]) > 1:
+    head, off = (head_set(heads) if heads else frozenset() for heads in (asked.head, asked.off))
+    check_inside(head | off, models[0].model.layers, models[0].model.heads)
+    if len(head) > 1:
         raise ArgumentError(f"--head is the head that is shown large, one: got {asked.head}")
     beginning = Beginning(
         texts=TextsAsked(first, second),
-        head=set_name(named[""]) if asked.head else "",
-        heads=set_name(named["off"]) if asked.off else "",
+        head=set_name(head),
+        heads=set_name(off),
         mode=asked.mode,
         found=[] if asked.run is None else heads_found(asked.run),
     )
