@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HEADSCOPE_CACHE"] = tempfile.mkdtemp(prefix="headscope-cache-")
-# Where workers share the tests, each has one thread.
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+# Where workers share the tests, each has one thread; and so has every process that a test starts, since with another
+# number of threads some processors add in another order.
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+os.environ["OMP_NUM_THREADS"] = str(THREADS)
+torch.set_num_threads(THREADS)
 # The same examples in every CI run; on a developer's machine new ones each time.
 hypothesis.settings.register_profile("ci", derandomize=True)
 hypothesis.settings.register_profile("default", deadline=None)

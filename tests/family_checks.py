@@ -33,6 +33,10 @@ from headscope.model.tap import MODES, Mode
 
 FIRST = ["The nurse thanked the pilot.", "No, it was the old pilot!", "Ah."]
 SECOND = ["The pilot was thanked.", "Not him.", "It was by the nurse, in 1999."]
+ROUNDED = ("deberta", "deberta-v2")
+"""Where the module computes the same in another order: compared in double precision, since single precision rounds
+otherwise on every processor.
+"""
 Change = Callable[[int, Tensor], Tensor]
 """(layer, heads' outputs [batch, query, head, d]) -> what is read instead."""
 
@@ -82,11 +86,14 @@ def findings(family: str, folder: Path) -> Findings:
     found.projections = _has_projections(model)
     own = transformers_own(folder)
     weights = _compare_gradients(model, own, found)
+    idle = transformers_own(folder, "sdpa" if own._supports_sdpa else "eager")
     with torch.no_grad():
+        if family in ROUNDED:
+            own.double()
+            idle.double()
+            model.hf.double()
         _compare_maps(model, own, found)
-        _compare_idle(
-            model, transformers_own(folder, "sdpa" if own._supports_sdpa else "eager"), found
-        )
+        _compare_idle(model, idle, found)
         # In double precision their own mask of windows leaves rows of padding without a number.
         if family not in ("modernbert", "gemma3_text"):
             own.double()

@@ -56,3 +56,8 @@ def test_the_comparison_can_fail() -> None:
     )
     assert "2 rows" in golden_runs.difference("t", one, pl.concat([one, one]))
     assert "rows of" in golden_runs.difference("t", one, one.rename({"p": "p_corrected"}))
+    drawn = one.with_columns(p=pl.lit(0.5, pl.Float32))
+    for draws, is_same in ((1, True), (2, False)):
+        other = one.with_columns(p=pl.lit(0.5 + draws / 2001, pl.Float32))
+        assert (golden_runs.difference("t", drawn, other, 1e-4) == "") == is_same
+        assert "p differs" in golden_runs.difference("t", drawn, other)

@@ -190,6 +190,19 @@ def test_no_interval_from_one_value_and_no_mean_from_none() -> None:
     assert np.isnan([low[0], high[0], mean[1]]).all()
 
 
+def test_no_interval_from_float32s_rounding_and_one_from_what_is_larger() -> None:
+    one = np.float32(0.999997)
+    beside = np.nextafter(np.nextafter(one, np.float32(1)), np.float32(1))
+    for other, is_known in ((beside, False), (one + np.float32(2e-6), True)):
+        values = np.array([one, other] * 20, dtype=np.float64)
+        mean, low, high = mean_interval(np.array([40]), values.sum()[None], (values**2).sum()[None])
+        assert mean[0] == pytest.approx(values.mean(), abs=1e-12)
+        assert np.isfinite([low[0], high[0]]).all() == is_known
+        if is_known:
+            half = stats.t.ppf(0.975, 39) * stats.sem(values)
+            assert (high[0] - low[0]) / 2 == pytest.approx(half, rel=1e-3)
+
+
 @pytest.mark.parametrize("metric", RANKINGS)
 def test_pairs_of_two_classes_keep_the_level_and_hold_the_truth(metric: str) -> None:
     # Ten or so positive ones.

@@ -17,7 +17,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 import families_page
 import zoo
 import zoo_tokenizers
-from family_checks import FIRST, SECOND, Findings, findings
+from family_checks import FIRST, ROUNDED, SECOND, Findings, findings
 from headscope.ablation.scorer import Scorer
 from headscope.axes import Head
 from headscope.examples import Split
@@ -27,8 +27,6 @@ from headscope.model.loading import load
 from headscope.model.tap import Call, Edit
 
 ROOT = Path(__file__).parents[1]
-# Where the module computes the same in another order.
-ROUNDED = ("deberta", "deberta-v2")
 # Whose own code computes positions or norms in single precision, whatever the model's.
 SINGLE = ("modernbert", "eurobert", "ultrabert", "embedding_gemma2", "gemma3_text", *ROUNDED)
 # Whose layers are run one by one.
@@ -43,10 +41,10 @@ WITHOUT_SDPA = ("markuplm", "splinter", "mpnet", *ROUNDED)
 @pytest.mark.parametrize("family", zoo.CONFIGS)
 def test_maps_and_disabled_heads_are_those_of_the_family(family: str, tmp_path: Path) -> None:
     found = findings(family, zoo.folder_of(family, tmp_path))
-    assert found.maps <= (1e-5 if family in ROUNDED else 2e-6)
+    assert found.maps <= 2e-6
     # Nothing disabled: transformers' own code, bit for bit, but where a module was replaced.
     assert found.idle <= (3e-6 if family in WITHOUT_SDPA else 0)
-    assert found.seen <= (3e-6 if family in ROUNDED else 1e-6)
+    assert found.seen <= 1e-6
     assert found.gradients <= 1e-4
     for mode, difference in found.modes.items():
         most = 1e-5 if family in SINGLE else 2e-6

@@ -10,8 +10,10 @@ Array = npt.NDArray[Any]
 
 FEWEST = 10
 """Independent cases without which the mean of a quantity that may be skewed has no interval."""
-_ROUNDING = 1e-12
-"""What may be left, relative to its mean square, of the variance of a constant."""
+_ROUNDING = 2.0**-44
+"""What may be left, relative to its mean square, of the variance of a constant: its values are
+computed in float32 and may differ by two units in the last place, 2**-22.
+"""
 
 
 def mean_interval(n: Array, total: Array, squares: Array) -> tuple[Array, Array, Array]:
