@@ -55,7 +55,7 @@ from headscope.model.layer_maps import LayerMaps
 from headscope.model.model import Model
 from headscope.model.passes import Observer, run_pass
 from headscope.model.precision import Precision
-from headscope.model.resuming import Arrays, Keeping, Parts, fits
+from headscope.model.resuming import Arrays, Parts, Schedule, fits
 from headscope.names import AS_GIVEN
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Classified, Collector
@@ -277,7 +277,7 @@ def spans(
     settings: PassSettings,
     *,
     faithful: bool,
-    keeping: Keeping | None = None,
+    keeping: Schedule | None = None,
 ) -> SpanResults:
     """Find the heads that attend between linked spans.
 
@@ -315,7 +315,7 @@ def _pass(
     encoded: Encoded,
     observers: Sequence[Observer[LayerMaps, Any]],
     settings: PassSettings,
-    keeping: Keeping | None = None,
+    keeping: Schedule | None = None,
 ) -> None:
     run_pass(
         model,
