@@ -50,12 +50,27 @@ def opened(
         devices: Where several are named, each gets a process.
         most: At most so many processes have something to do.
     """
+    with workers(asked, devices, most=most) as engine:
+        yield session if engine is None else replace(session, engine=engine)
+
+
+@contextmanager
+def workers(
+    asked: EngineSettings, devices: tuple[str, ...] = (), *, most: int | None = None
+) -> Iterator[Engine | None]:
+    """The workers that were asked for, until the block ends; None for this process alone.
+
+    Args:
+        asked: The settings.
+        devices: Where several are named, each gets a process.
+        most: At most so many processes have something to do.
+    """
     executor = _executor(asked, most, devices)
     if executor is None:
-        yield session
+        yield None
         return
     with executor:
-        yield replace(session, engine=Engine(executor, devices))
+        yield Engine(executor, devices)
 
 
 def check_engine(asked: EngineSettings, devices: str | None = None) -> None:

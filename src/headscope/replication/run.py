@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, open_page
 from headscope.commands.report import report
-from headscope.commands.settings import Settings, TaskSettings, command
+from headscope.commands.settings import EngineSettings, TaskSettings, command
 from headscope.commands.study import STUDY_EXAMPLES
 from headscope.errors import HeadscopeError, unknown
 from headscope.progress import say
@@ -46,7 +46,7 @@ _TIMED = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paper(Settings):
+class Paper(EngineSettings):
     """What `headscope paper` is asked."""
 
     command = "paper"
@@ -63,7 +63,6 @@ class Paper(Settings):
     examples: options.Examples = None
     precision: options.Precision = "auto"
     framenet: options.FrameNet = None
-    workers: options.Workers = 1
 
 
 class TaskOfThePaper(TaskSettings):
@@ -83,8 +82,10 @@ def paper(asked: Paper) -> Outcome:
     headscope paper --model minilm --data glue --out runs/paper
     headscope paper --model minilm --tasks rte,mrpc --seeds 3 --out runs/small
     """
+    from headscope.commands.engine import check_engine, workers
     from headscope.commands.session import begin, task_hash
 
+    check_engine(asked)
     names = chosen_tasks(asked.tasks)
     frames = frames_hash(asked)
     first = open_task(asked, names[0])
@@ -100,7 +101,9 @@ def paper(asked: Paper) -> Outcome:
         if not run.is_complete:
             for line in plan_lines(parts, seconds):
                 say(line, quiet=asked.quiet)
-            run_parts(parts, run.path, asked.workers, seconds, quiet=asked.quiet)
+            with workers(asked, most=len(parts)) as engine:
+                executor = None if engine is None else engine.executor
+                run_parts(parts, run.path, executor, seconds, quiet=asked.quiet)
             write(run, first, parts, names)
             run.finish(first.record(request, first.model, repeat=asked.command_line()))
             page.unlink(missing_ok=True)
