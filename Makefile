@@ -77,7 +77,7 @@ $(VENV)/demo.done: $(VENV)/torch.done pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev.done: $(VENV)/torch.done pyproject.toml constraints.txt
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[offline,words,framenet,onnx,data,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[offline,words,framenet,onnx,data,cluster,dev]'
 	touch $@
 
 clean:

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from headscope.commands.given import HeadsLike, ModelLike, TaskLike
 from headscope.commands.outcome import Outcome
 from headscope.model.texts import Texts
+from headscope.names import StyleName
 from headscope.runs import Page, Run
 
 def study(
@@ -172,6 +173,9 @@ def measure(
     label: str | None = None,
     words: str = "auto",
     language: str = "en",
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     measures: str | Sequence[str] = "all",
     faithful: bool = False,
     examples: int | None = None,
@@ -210,6 +214,11 @@ def measure(
         words: Where the words of a text and their tags come from: auto, gold, spacy,
             spacy:PIPELINE, or plain.
         language: The language of the texts, as in en or fi.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         measures: Names of measures joined by commas, or all.
         faithful: Where the paper's notebook differs, compute as it does, its slips included.
         examples: At most so many validation examples, drawn from the seed.
@@ -241,6 +250,9 @@ def compare(
     label: str | None = None,
     words: str = "auto",
     language: str = "en",
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     measures: str | Sequence[str] = "all",
     faithful: bool = False,
     examples: int | None = None,
@@ -282,6 +294,11 @@ def compare(
         words: Where the words of a text and their tags come from: auto, gold, spacy,
             spacy:PIPELINE, or plain.
         language: The language of the texts, as in en or fi.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         measures: Names of measures joined by commas, or all.
         faithful: Where the paper's notebook differs, compute as it does, its slips included.
         examples: At most so many validation examples, drawn from the seed.
@@ -308,6 +325,9 @@ def relations(
     corpus: str | tuple[str, ...] | None = None,
     out: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     words: str = "auto",
     language: str = "en",
     faithful: bool = False,
@@ -342,6 +362,11 @@ def relations(
             Python a temporary folder where it is left out, kept until the process ends.
         columns: The one or two text columns of a table, as in text or premise,hypothesis; by
             default they are guessed, and said.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         words: Where the words of a text and their tags come from: auto, gold, spacy,
             spacy:PIPELINE, or plain.
         language: The language of the texts, as in en or fi.
@@ -371,6 +396,9 @@ def disable(
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
     pool: Literal["mean", "cls"] | None = None,
     prompt: str | None = None,
@@ -411,6 +439,11 @@ def disable(
         columns: The one or two text columns of a table, as in text or premise,hypothesis; by
             default they are guessed, and said.
         label: The label column of a table; by default it is guessed, and said.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         kind: What is scored: the model's head for texts (classification, regression), the
             cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
             are masked (mlm), or answers to questions about a text (qa); by default what the
@@ -456,6 +489,9 @@ def prune(
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
     pool: Literal["mean", "cls"] | None = None,
     prompt: str | None = None,
@@ -501,6 +537,11 @@ def prune(
         columns: The one or two text columns of a table, as in text or premise,hypothesis; by
             default they are guessed, and said.
         label: The label column of a table; by default it is guessed, and said.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         kind: What is scored: the model's head for texts (classification, regression), the
             cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
             are masked (mlm), or answers to questions about a text (qa); by default what the
@@ -541,6 +582,9 @@ def paper(
     tokenizer: PreTrainedTokenizerBase | None = None,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     tasks: str | Sequence[str] = "all",
     seeds: int = 1,
     epochs: int = 3,
@@ -548,7 +592,6 @@ def paper(
     lr: float | None = None,
     train_examples: int | None = None,
     framenet: str | Path | None = None,
-    workers: int = 1,
     examples: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     quiet: bool = False,
@@ -571,6 +614,11 @@ def paper(
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
             HEADSCOPE_DATA, else the hub.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         tasks: Tasks of the paper joined by commas, or all.
         seeds: How many seeds to fine-tune with, from 0; the analysis takes the first.
         epochs: Passes over the training data.
@@ -579,7 +627,6 @@ def paper(
         train_examples: At most so many training examples, drawn from the seed.
         framenet: A FrameNet release, to see which heads carry frames, and whether tasks need
             them (claim C3).
-        workers: How many processes work on the parts at once; several can share a GPU.
         examples: At most so many validation examples, drawn from the seed.
         precision: auto: bfloat16 to train where the hardware has it, float32 to score.
         quiet: Show no progress.
@@ -652,7 +699,9 @@ def report(
     *runs: str | Path | Run | Sequence[str | Path | Run],
     out: str | Path | None = None,
     figures: str | Path | None = None,
-    style: Literal["plain", "acl"] = "plain",
+    style: StyleName = "plain",
+    heads: HeadsLike | None = None,
+    example: int | None = None,
     quiet: bool = False,
 ) -> Page:
     """Build one offline HTML file from runs, or with `figures` the figures for a paper.

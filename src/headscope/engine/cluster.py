@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -26,6 +27,8 @@ TRIES = 3
 """So often an item is begun whose worker or node is lost: a fourth time would end as the others."""
 MOST = 1000
 """At most so many items run at once: a thread waits for each."""
+_PATIENCE = 10.0
+"""How many seconds a cluster has to answer."""
 _SAME = ("headscope", "torch", "transformers")
 """Packages that must be of one version everywhere, or numbers could differ without a word."""
 
@@ -172,14 +175,22 @@ def _connected(address: str) -> Any:
         )
     where = {"address": address} if address else {"include_dashboard": False}
     try:
+        _knock(address)
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise HeadscopeError(
             f"there is no Ray cluster at {address or 'this machine'} ({reason}): give --engine "
             "ray:ADDRESS of one that runs, or --engine ray, which begins one here"
         ) from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nothing answers at an address: Ray itself would wait for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), _PATIENCE).close()
 
 
 @dataclass(frozen=True)

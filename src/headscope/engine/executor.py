@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from headscope.errors import HeadscopeError
 
@@ -21,6 +21,7 @@ T = TypeVar("T")
 Value = TypeVar("Value", covariant=True)
 
 
+@runtime_checkable
 class Shared(Protocol[Value]):
     """What many items need, as an argument of each: a model's files, encoded examples."""
 

@@ -1,0 +1,233 @@
+"""On a Ray cluster of two nodes commands give the tables of one process, to the bit, whatever is lost on the way."""
+
+# mypy: disable-error-code="no-untyped-call"
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+import engine_items
+import families
+import headscope
+from headscope.engine.executor import Item, WorkerLostError, as_completed
+from headscope.errors import HeadscopeError
+from headscope.results.run import Run
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'headscope[cluster]'")
+# Ray leaves pipes and logs for the interpreter to close.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+SMALL: dict[str, Any] = {"task": "builtin", "precision": "fp32", "quiet": True}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """A worker has a thread; on some processors another number of them gives other bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes of a processor each. Workers find what the tests find."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patched:
+        places = [str(Path(__file__).parent), str(Path(headscope.__file__).parents[1])]
+        patched.setenv("PYTHONPATH", os.pathsep.join(places))
+        patched.setenv("RAY_AUTH_MODE", "disabled")
+        size: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 2**27}
+        made = Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
+        nodes = [made.add_node(**size)]
+        try:
+            yield SimpleNamespace(address=made.address, ray=made, nodes=nodes, size=size)
+        finally:
+            made.shutdown()
+
+
+def on(cluster: Any) -> dict[str, Any]:
+    return {"engine": f"ray:{cluster.address}"}
+
+
+def check_equal(one: Path, two: Path) -> None:
+    files = sorted(path.relative_to(one) for path in one.rglob("*.parquet"))
+    assert files
+    for file in files:
+        here, there = (pl.read_parquet(run / file) for run in (one, two))
+        timeless = [name for name in here.columns if name not in ("seconds", "small", "whole")]
+        if file.name != "sizes.parquet":
+            assert here.select(timeless).equals(there.select(timeless)), file
+
+
+def item(function: Callable[..., object], called: str, **arguments: Any) -> Item:
+    return Item(called, f"{engine_items.__name__}:{function.__name__}", arguments)
+
+
+def test_what_is_lost_is_done_again_three_times_at_most(cluster: Any, tmp_path: Path) -> None:
+    from headscope.engine.cluster import TRIES, Ray
+
+    with Ray(cluster.address) as executor:
+        assert executor.workers == 2
+        shared = executor.share(list(range(1000)))
+        items = [
+            item(engine_items.fail, "bad", text="out of luck"),
+            item(engine_items.kill_self, "poisoned", folder=tmp_path),
+            item(engine_items.note_twice, "once", folder=tmp_path, name="once"),
+            item(engine_items.threads, "threads"),
+            *(item(engine_items.take, f"take {n}", shared=shared, name=str(n)) for n in range(8)),
+        ]
+        found = {one.name: future for one, future in as_completed(items, executor)}
+    assert isinstance(found["bad"].exception(), ValueError)
+    assert str(found["bad"].exception()) == "out of luck"
+    lost = found["poisoned"].exception()
+    assert isinstance(lost, WorkerLostError)
+    assert f"poisoned was lost {TRIES} times" in str(lost)
+    assert found["once"].result() == "once"
+    assert {path.name for path in tmp_path.glob("once-*")} == {"once-0", "once-1"}
+    assert found["threads"].result() == 1
+    taken = [found[f"take {n}"].result() for n in range(8)]
+    assert {total for _, total, _ in taken} == {sum(range(1000))}
+    # A worker takes it out once.
+    assert len({address for _, _, address in taken}) < len(taken)
+
+
+def test_measure_and_relations_are_those_of_one_process(cluster: Any, tmp_path: Path) -> None:
+    from golden_runs import treebank
+
+    bare = families.make_encoder("bert", tmp_path / "bare")
+    treebank(tmp_path / "en_made-ud-dev.conllu")
+    measured: dict[str, Any] = {**SMALL, "model": str(bare), "examples": 24, "batch_tokens": 150}
+    measured |= {"measures": "entropy,patterns"}
+    related: dict[str, Any] = {"model": str(bare), "corpus": f"ud:{tmp_path}/en_made-ud-dev.conllu"}
+    related |= {"precision": "fp32", "quiet": True}
+    engines: dict[str, dict[str, Any]] = {"local": {}, "ray": on(cluster)}
+    for name, engine in engines.items():
+        headscope.measure(**measured, **engine, out=tmp_path / name / "measured")
+        headscope.relations(**related, **engine, out=tmp_path / name / "related")
+    check_equal(tmp_path / "local", tmp_path / "ray")
+
+
+def workers_of(cluster: Any) -> list[int]:
+    """The processes that do items, on all nodes."""
+    found = subprocess.run(
+        ["pgrep", "-f", "ray::_call_there"], capture_output=True, text=True, check=False
+    )
+    return [int(line) for line in found.stdout.split()]
+
+
+def test_disable_ends_the_same_though_workers_and_a_node_are_lost(
+    cluster: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {**SMALL, "model": str(tiny), "examples": 24, "heads": "pairs"}
+    headscope.disable(**given, out=tmp_path / "local")
+    saved: list[int] = []
+    part = Run.part
+
+    def lose(self: Run, *written: Any) -> None:
+        part(self, *written)
+        saved.append(len(saved))
+        if len(saved) == 1:
+            for process in workers_of(cluster):
+                os.kill(process, signal.SIGKILL)
+            cluster.ray.remove_node(cluster.nodes.pop(), allow_graceful=False)
+
+    monkeypatch.setattr(Run, "part", lose)
+    monkeypatch.setattr("headscope.commands.packed.PACK", 16)
+    try:
+        headscope.disable(**given, **on(cluster), out=tmp_path / "ray")
+    finally:
+        cluster.nodes.append(cluster.ray.add_node(**cluster.size))
+    assert len(saved) > 2
+    check_equal(tmp_path / "local", tmp_path / "ray")
+
+
+def test_a_search_asks_the_cluster(cluster: Any, tmp_path: Path) -> None:
+    import golden_runs
+
+    model = families.make("bert", tmp_path / "tiny")
+    golden_runs.known(tmp_path / "known")
+    given: dict[str, Any] = {"model": str(model), "task": str(tmp_path / "known"), "quiet": True}
+    given |= {"keep": "0.5", "search_examples": 50, "precision": "fp32"}
+    headscope.prune(**given, out=tmp_path / "local")
+    # Broken off, and begun again elsewhere.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("headscope.commands.prune.write_models", stop)
+        with pytest.raises(KeyboardInterrupt):
+            headscope.prune(**given, **on(cluster), out=tmp_path / "ray")
+    headscope.prune(**given, out=tmp_path / "ray")
+    check_equal(tmp_path / "local", tmp_path / "ray")
+
+
+def stop(*given: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_paper_by_parts(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import golden_runs
+
+    golden_runs.inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {"model": "tiny", "tasks": "rte", "data": Path("glue"), "epochs": 1}
+    given |= {"lr": 1e-3, "examples": 12, "precision": "fp32", "quiet": True}
+    headscope.paper(**given, out=Path("local"))
+    headscope.paper(**given, **on(cluster), out=Path("ray"))
+    for table in ("scores", "disabled", "change", "claims", "table1"):
+        one, two = (pl.read_parquet(Path(run) / f"{table}.parquet") for run in ("local", "ray"))
+        names = [name for name in one.columns if name != "model"]
+        assert one.select(names).equals(two.select(names)), table
+    assert not list(Path("ray").glob(".driver*"))
+
+
+def test_a_node_that_does_not_see_the_run_folder_is_told(tmp_path: Path) -> None:
+    from headscope.replication.shared_disk import Disk, call_on_disk
+
+    given = Disk(tmp_path, tmp_path, "of the driver")
+    one = item(engine_items.note, "a part", folder=tmp_path, name="done")
+    for content in (None, "of another driver"):
+        if content is not None:
+            (tmp_path / ".driver.tmp").write_text(content)
+        with pytest.raises(HeadscopeError, match="a part: a node of the cluster does not see"):
+            call_on_disk(given, one)
+    assert not (tmp_path / "done").exists()
+
+
+def test_another_version_and_no_room_are_one_sentence(cluster: Any, tmp_path: Path) -> None:
+    from headscope.engine.cluster import Needs, Ray, _call_there
+
+    with pytest.raises(HeadscopeError, match="a node of the cluster has torch .* same version"):
+        _call_there(item(engine_items.threads, "threads"), {"torch": "0.1"}, 1)
+    with pytest.raises(HeadscopeError, match="no node of the cluster has 1 processors and 8 GPUs"):
+        Ray(cluster.address, Needs(gpus=8.0))
+    with pytest.raises(HeadscopeError, match="there is no Ray cluster at 127.0.0.1:1 "):
+        Ray("127.0.0.1:1")
+
+
+def test_without_ray_one_sentence_says_what_to_install(tiny: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['ray'] = None\nfrom headscope import cli; cli.main(sys.argv[1:])"
+    )
+    line = ["disable", "--model", str(tiny), "--task", "builtin", "--examples", "8", "--heads"]
+    line += ["layers", "--out", str(tmp_path / "run"), "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *line, "--engine", "ray"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "--engine ray needs Ray: run pip install 'headscope[cluster]'" in done.stderr
+    # Without the engine nobody asks for Ray.
+    done = subprocess.run(
+        [sys.executable, "-c", code, *line], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
