@@ -256,6 +256,16 @@ TaskList = Annotated[str, Parameter(help="Tasks of the paper joined by commas, o
 Seeds = Annotated[
     int, Parameter(help="How many seeds to fine-tune with, from 0; the analysis takes the first.")
 ]
+Plan = Annotated[
+    bool,
+    Parameter(
+        help="Run nothing: write the parts into OUT as plan.json, and submit.sh, which hands them "
+        "to SLURM; the same command without --plan, or headscope run-item and gather, go on.",
+        negative="",
+    ),
+]
+PlannedRun = Annotated[Path, Parameter(help="The run folder that headscope paper --plan wrote.")]
+ItemNumber = Annotated[int, Parameter(help="The number of the item in plan.json, from 1.")]
 FrameNet = Annotated[
     Path | None,
     Parameter(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,12 +55,14 @@ class Part:
         role: What it is for.
         folder: Its folder within the run.
         words: What it does, for people.
-        cost: How many examples pass through the model forward.
+        cost: How many tokens pass through the whole model forward, or what takes as long.
         command: The name of the command.
         arguments: The command's arguments, but for `out` and `quiet`.
         takes: Arguments whose values are the folders of other parts, which must be done before.
         task: The task, "" for a part that is of none.
         seed: The seed of the fine-tuning that it is about.
+        start: How many seconds it takes beside: files are read, the model is checked, numbers are
+            tested.
     """
 
     role: Role
@@ -72,23 +74,52 @@ class Part:
     takes: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
     seed: int = 0
+    start: float = 0.0
+
+    def seconds(self, a_token: float) -> float:
+        """How long it takes, where a token takes so many seconds forward."""
+        return self.start + self.cost * a_token
 
     def item(self, root: Path, *, quiet: bool = False) -> Item:
         """The part as work in the folder of the whole run."""
-        from headscope.engine.executor import Item
-
-        arguments = {**self.arguments, "out": root / self.folder, "quiet": quiet}
-        for argument, folder in self.takes.items():
-            path = root / folder
-            # A model is named by a string, since it can also be on the hub.
-            arguments[argument] = path if argument == "measured" else str(path)
-        return Item(
-            self.folder,
-            f"headscope.commands.{self.command}:{self.command}",
-            arguments,
-            needs=tuple(self.takes.values()),
-            cost=self.cost,
+        item = work_item(
+            self.folder, self.command, self.arguments, self.takes, root=root, quiet=quiet
         )
+        return replace(item, cost=self.cost)
+
+
+def work_item(
+    folder: str,
+    command: str,
+    arguments: Mapping[str, Any],
+    takes: Mapping[str, str],
+    *,
+    root: Path,
+    quiet: bool,
+) -> Item:
+    """A command as work in the folder of the whole run.
+
+    Args:
+        folder: The command's folder within the run.
+        command: Its name.
+        arguments: Its arguments, but for `out`, `quiet` and those of `takes`.
+        takes: Arguments whose values are the folders of other items.
+        root: The folder of the whole run.
+        quiet: Whether the command shows no progress.
+    """
+    from headscope.engine.executor import Item
+
+    given = {**arguments, "out": root / folder, "quiet": quiet}
+    for argument, taken in takes.items():
+        path = root / taken
+        # A model is named by a string, since it can also be on the hub.
+        given[argument] = path if argument == "measured" else str(path)
+    return Item(
+        folder,
+        f"headscope.commands.{command}:{command}",
+        given,
+        needs=tuple(takes.values()),
+    )
 
 
 def task_parts(
@@ -252,21 +283,25 @@ def plan_lines(parts: Sequence[Part], seconds: float) -> list[str]:
 
     Args:
         parts: The parts in their order.
-        seconds: How long an example takes forward.
+        seconds: How long a token takes forward.
     """
-    total = sum(part.cost for part in parts) * seconds / 60
-    lines = [f"{part.words}: about {_minutes(part.cost * seconds / 60)}" for part in parts]
+    total = sum(part.seconds(seconds) for part in parts) / 60
+    lines = [f"{part.words}: about {minutes(part.seconds(seconds) / 60)}" for part in parts]
     return [
         *lines,
-        f"{len(parts)} parts, about {_minutes(total)} on this machine; each is kept when it is "
-        "done",
+        f"{len(parts)} parts, about {minutes(total)} on this machine; each is kept when it is done",
     ]
 
 
-def _minutes(minutes: float) -> str:
-    if minutes < 1.5:
+def minutes(count: float) -> str:
+    """A number of minutes in words.
+
+    >>> minutes(0.2), minutes(90), minutes(150)
+    ('a minute', '90 minutes', '2.5 hours')
+    """
+    if count < 1.5:
         return "a minute"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+    return f"{count:.0f} minutes" if count < 120 else f"{count / 60:.1f} hours"
 
 
 def run_parts(
@@ -282,7 +317,7 @@ def run_parts(
         parts: The parts.
         root: The folder of the whole run.
         workers: How many processes do them; 1 is this process.
-        seconds: How long an example takes forward.
+        seconds: How long a token takes forward.
         quiet: Whether nothing is said of the progress.
 
     Raises:
@@ -298,7 +333,7 @@ def run_parts(
     items = [part.item(root, quiet=quiet or workers > 1) for part in parts]
     began = time.monotonic()
     begun = done = 0
-    left = sum(part.cost for part in parts)
+    left = sum(part.seconds(seconds) for part in parts)
 
     def announce(item: Item) -> None:
         nonlocal begun
@@ -309,7 +344,7 @@ def run_parts(
     with executor:
         for item, future in as_completed(items, executor, on_start=announce):
             error = future.exception()
-            left -= by_name[item.name].cost
+            left -= by_name[item.name].seconds(seconds)
             if isinstance(error, OSError):
                 # A full disk fails every part.
                 raise error
@@ -318,10 +353,10 @@ def run_parts(
                 first_error = first_error or error
                 continue
             done += 1
-            minutes = (time.monotonic() - began) / 60
-            remaining = _minutes(left * seconds / 60 / workers)
+            passed = (time.monotonic() - began) / 60
+            remaining = minutes(left / 60 / workers)
             say(
-                f"{done} of {len(parts)} parts after {minutes:.0f} minutes, about {remaining} left",
+                f"{done} of {len(parts)} parts after {passed:.0f} minutes, about {remaining} left",
                 quiet=quiet,
             )
     if first_error is not None:
