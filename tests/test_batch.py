@@ -320,7 +320,7 @@ def test_items_are_numbered_level_by_level_and_the_longest_first() -> None:
         part("a", 1),
         part("d", 9, model="c"),
         part("b", 2),
-        # What it takes beside the model counts.
+        # What it takes beside the work of the model counts.
         part("e", 0, start=5.0),
         part("f", 3, model="b"),
     ]

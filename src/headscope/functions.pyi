@@ -562,7 +562,7 @@ def paper(
 
     For example:
     headscope paper --model minilm --data glue --out runs/paper
-    headscope paper --model minilm --tasks rte,mrpc --seeds 3 --plan --out runs/small
+    headscope paper --model minilm --seeds 3 --plan --out runs/seeds
 
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
@@ -623,7 +623,7 @@ def paper(
 
     For example:
     headscope paper --model minilm --data glue --out runs/paper
-    headscope paper --model minilm --tasks rte,mrpc --seeds 3 --plan --out runs/small
+    headscope paper --model minilm --seeds 3 --plan --out runs/seeds
 
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a

@@ -11,10 +11,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headscope.commands.path import FEW
 from headscope.names import CONFIGURATIONS
 from headscope.progress import say
 from headscope.reference import FRAME_HEADS
+from headscope.replication.costs import FRAMES, START, Costs
 
 if TYPE_CHECKING:
     from headscope.commands.session import Session
@@ -23,13 +23,8 @@ if TYPE_CHECKING:
 _FRAMENET = "framenet"
 """The folder of the heads of frames."""
 _RANDOM_SETS = 20
-_FRAMES_COST = 1000
-_SETS_A_HEAD = 7
-"""How many sets the search for heads that can go together scores, for each head."""
 _CHEAPEST = "distance"
 """The measure that is asked for where the cosine is wanted alone, which always comes along."""
-_TRAINING_COST = 3
-"""A step of training costs as much as so many passes forward of its examples."""
 
 
 class Role(StrEnum):
@@ -74,7 +69,7 @@ class Part:
     takes: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
     seed: int = 0
-    start: float = 0.0
+    start: float = START
 
     def seconds(self, a_token: float) -> float:
         """How long it takes, where a token takes so many seconds forward."""
@@ -143,9 +138,9 @@ def task_parts(
         frames: Whether the heads that stand out in FrameNet are disabled, too.
     """
     task = session.task.name
-    examples = min(len(session.validation), analysed["examples"])
     layers = session.model.layers
     heads = layers * session.model.heads
+    costs = costs_of(session, analysed["examples"])
     other = Role.HEAD_EFFECTS_OF_ANOTHER_SEED
     # What is disabled: the role, the folder, the sets, how many they are, the fine-tuning.
     disabled = [
@@ -159,8 +154,8 @@ def task_parts(
             (Role.FRAME_HEADS_DISABLED, "dispensable-frames", ranked, 1, 0),
             (Role.RANDOM_HEADS_DISABLED, "dispensable-random", drawn, _RANDOM_SETS, 0),
         ]
-    parts = _scores(session, model, recipe, scored, seeds)
-    parts += _comparisons(task, model, analysed, examples, seeds)
+    parts = _scores(session, model, recipe, scored, seeds, costs)
+    parts += _comparisons(task, model, analysed, seeds, costs)
     for role, folder, sets, count, seed in disabled:
         takes = {"model": _tuned(task, seed)}
         if role == Role.FRAME_HEADS_DISABLED:
@@ -170,26 +165,42 @@ def task_parts(
             task=task,
             folder=f"{task}/{folder}",
             words=f"{task}: {role}, seed {seed}",
-            cost=count * examples,
+            cost=costs.disabling(count),
             command="disable",
             arguments={**analysed, "task": task, "heads": sets},
             takes=takes,
             seed=seed,
         )
         parts.append(part)
-    parts.append(_path(task, analysed, heads, examples))
+    parts.append(_path(task, analysed, costs))
     return parts
 
 
-def _path(task: str, analysed: Mapping[str, Any], heads: int, examples: int) -> Part:
+def costs_of(session: Session, examples: int) -> Costs:
+    """What is done on a task costs; training examples are taken to be as long as those scored.
+
+    Args:
+        session: The task, its data, and the shape of the model.
+        examples: At most so many examples are looked at head by head.
+    """
+    return Costs(
+        tokens=float(session.encoded.lengths.mean()),
+        layers=session.model.layers,
+        heads=session.model.layers * session.model.heads,
+        training=len(session.train),
+        scored=len(session.validation),
+        analysed=min(len(session.validation), examples),
+    )
+
+
+def _path(task: str, analysed: Mapping[str, Any], costs: Costs) -> Part:
     """The search for the heads that can go together, in the first fine-tuned model."""
     return Part(
         role=Role.PATH,
         task=task,
         folder=f"{task}/path",
         words=f"{task}: {Role.PATH}",
-        # The path is scored on as many examples as it is searched on, and on the validation set.
-        cost=(_SETS_A_HEAD + 1) * heads * FEW + heads * examples,
+        cost=costs.path(),
         command="path",
         arguments={**analysed, "task": task},
         takes={"model": _tuned(task)},
@@ -197,7 +208,7 @@ def _path(task: str, analysed: Mapping[str, Any], heads: int, examples: int) -> 
 
 
 def _comparisons(
-    task: str, model: str, analysed: Mapping[str, Any], examples: int, seeds: int
+    task: str, model: str, analysed: Mapping[str, Any], seeds: int, costs: Costs
 ) -> list[Part]:
     """Every fine-tuned model beside the pre-trained one; of all but the first, only how far its
     maps changed.
@@ -210,7 +221,7 @@ def _comparisons(
             task=task,
             folder=f"{task}/compared-seed-{seed}" if seed else f"{task}/compared",
             words=f"{task}: {role}, seed {seed}" if seed else f"{task}: {role}",
-            cost=(2 if seed else 3) * examples,
+            cost=costs.comparison(is_whole=seed == 0),
             command="compare",
             arguments={
                 **analysed,
@@ -236,10 +247,10 @@ def _scores(
     recipe: Mapping[str, Any],
     scored: Mapping[str, Any],
     seeds: int,
+    costs: Costs,
 ) -> list[Part]:
     """The fine-tunings of one task, in three configurations."""
     task = session.task.name
-    training = _TRAINING_COST * recipe["epochs"] * len(session.train)
     parts = []
     for init, configuration in CONFIGURATIONS.items():
         for seed in range(seeds):
@@ -249,7 +260,7 @@ def _scores(
                 folder=f"{task}/{init}-{seed}",
                 words=f"{task}: {configuration}, seed {seed}",
                 seed=seed,
-                cost=len(session.validation) + (0 if init == "none" else training),
+                cost=costs.fine_tuning(0 if init == "none" else recipe["epochs"]),
                 command="finetune",
                 arguments={
                     **recipe,
@@ -272,7 +283,7 @@ def frame_part(model: str, folder: Path, scored: Mapping[str, Any]) -> Part:
         role=Role.FRAMES,
         folder=_FRAMENET,
         words=Role.FRAMES,
-        cost=_FRAMES_COST,
+        cost=FRAMES,
         command="relations",
         arguments={"model": model, "corpus": f"framenet:{folder}", **scored},
     )

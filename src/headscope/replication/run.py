@@ -70,7 +70,7 @@ def paper(asked: Paper) -> Outcome:
 
     For example:
     headscope paper --model minilm --data glue --out runs/paper
-    headscope paper --model minilm --tasks rte,mrpc --seeds 3 --plan --out runs/small
+    headscope paper --model minilm --seeds 3 --plan --out runs/seeds
     """
     from headscope.replication.items import write_plan
 
