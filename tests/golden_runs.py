@@ -58,11 +58,8 @@ RUNS = {
 
 def make(folder: Path) -> None:
     """Make the inputs and every run in `folder`."""
-    import torch
-
     from headscope.cli import run
 
-    torch.set_num_threads(2)
     inputs(folder)
     with chdir(folder):
         for name, line in RUNS.items():

@@ -13,9 +13,9 @@ import pytest
 
 import engine_items
 from headscope.engine import executor as engine
-from headscope.engine.executor import Executor, Item, as_completed
+from headscope.engine.executor import Executor, Item, WorkerLostError, as_completed
 from headscope.engine.local import Local
-from headscope.engine.processes import Processes, WorkerLostError
+from headscope.engine.processes import Processes
 from headscope.errors import HeadscopeError
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {

@@ -18,6 +18,7 @@ from headscope.commands.relations import relations
 from headscope.corpora import read
 from headscope.errors import HeadscopeError
 from headscope.linguistics import passes
+from headscope.linguistics import treebank as blocks_of_treebanks
 from headscope.linguistics.clustered import Clustered
 from headscope.linguistics.dependencies import DIRECTIONS, QUANTITIES, Dependencies, Sums
 from headscope.linguistics.dependency_rows import diagonal_heads, explained, verdict
@@ -103,7 +104,7 @@ def test_a_broken_run_goes_on_to_the_same_tables(
     bare: str, treebank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {"model": bare, "corpus": f"ud:{treebank}", "quiet": True}
-    monkeypatch.setattr(passes, "_BLOCK", 25)
+    monkeypatch.setattr(blocks_of_treebanks, "_BLOCK", 25)
     headscope.relations(**given, out=tmp_path / "whole")
 
     seen = 0
@@ -159,7 +160,7 @@ class Memory:
 def test_finished_blocks_are_not_passed_again(
     bare: str, treebank: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "_BLOCK", 25)
+    monkeypatch.setattr(blocks_of_treebanks, "_BLOCK", 25)
     model, corpus = load(bare), read([f"ud:{treebank}"], quiet=True)
     linked = link(model, corpus, examples=None, seed=0, max_length=128)
     done: list[int] = []
@@ -167,7 +168,7 @@ def test_finished_blocks_are_not_passed_again(
     def advance(steps: int = 1, note: str = "") -> None:
         done.append(steps)
 
-    settings = passes.PassSettings("fp32", 2048, advance)
+    settings = blocks_of_treebanks.PassSettings("fp32", 2048, advance)
     blocks = Memory()
     whole = passes.dependencies(model, linked, settings, seed=0, blocks=blocks)
     assert list(blocks.arrays) == ["block-0", "block-25", "block-50", "shuffled"]

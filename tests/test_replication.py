@@ -10,6 +10,7 @@ import pytest
 
 import headscope
 from headscope.commands.ablation import KeptOutputs, kept_outputs
+from headscope.engine.processes import Processes
 from headscope.errors import HeadscopeError
 from headscope.model.loading import load
 from headscope.reference import claims, reference
@@ -253,9 +254,12 @@ def test_several_workers_do_all_that_does_not_need_the_part_that_failed(tmp_path
             {"model": "b"},
         ),
     ]
-    with pytest.raises(
-        HeadscopeError, match="epochs must be larger than 0|--epochs must be at least 1"
+    with (
+        pytest.raises(
+            HeadscopeError, match="epochs must be larger than 0|--epochs must be at least 1"
+        ),
+        Processes(2) as executor,
     ):
-        run_parts(parts, tmp_path, 2, 0.0, quiet=True)
+        run_parts(parts, tmp_path, executor, 0.0, quiet=True)
     assert (tmp_path / "a" / "run.json").is_file()
     assert not (tmp_path / "c").exists()

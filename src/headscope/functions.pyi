@@ -172,6 +172,9 @@ def measure(
     label: str | None = None,
     words: str = "auto",
     language: str = "en",
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     measures: str | Sequence[str] = "all",
     faithful: bool = False,
     examples: int | None = None,
@@ -210,6 +213,11 @@ def measure(
         words: Where the words of a text and their tags come from: auto, gold, spacy,
             spacy:PIPELINE, or plain.
         language: The language of the texts, as in en or fi.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         measures: Names of measures joined by commas, or all.
         faithful: Where the paper's notebook differs, compute as it does, its slips included.
         examples: At most so many validation examples, drawn from the seed.
@@ -241,6 +249,9 @@ def compare(
     label: str | None = None,
     words: str = "auto",
     language: str = "en",
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     measures: str | Sequence[str] = "all",
     faithful: bool = False,
     examples: int | None = None,
@@ -282,6 +293,11 @@ def compare(
         words: Where the words of a text and their tags come from: auto, gold, spacy,
             spacy:PIPELINE, or plain.
         language: The language of the texts, as in en or fi.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         measures: Names of measures joined by commas, or all.
         faithful: Where the paper's notebook differs, compute as it does, its slips included.
         examples: At most so many validation examples, drawn from the seed.
@@ -308,6 +324,9 @@ def relations(
     corpus: str | tuple[str, ...] | None = None,
     out: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     words: str = "auto",
     language: str = "en",
     faithful: bool = False,
@@ -342,6 +361,11 @@ def relations(
             Python a temporary folder where it is left out, kept until the process ends.
         columns: The one or two text columns of a table, as in text or premise,hypothesis; by
             default they are guessed, and said.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         words: Where the words of a text and their tags come from: auto, gold, spacy,
             spacy:PIPELINE, or plain.
         language: The language of the texts, as in en or fi.
@@ -371,6 +395,9 @@ def disable(
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
     pool: Literal["mean", "cls"] | None = None,
     prompt: str | None = None,
@@ -411,6 +438,11 @@ def disable(
         columns: The one or two text columns of a table, as in text or premise,hypothesis; by
             default they are guessed, and said.
         label: The label column of a table; by default it is guessed, and said.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         kind: What is scored: the model's head for texts (classification, regression), the
             cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
             are masked (mlm), or answers to questions about a text (qa); by default what the
@@ -456,6 +488,9 @@ def prune(
     data: str | Path | None = None,
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
     pool: Literal["mean", "cls"] | None = None,
     prompt: str | None = None,
@@ -501,6 +536,11 @@ def prune(
         columns: The one or two text columns of a table, as in text or premise,hypothesis; by
             default they are guessed, and said.
         label: The label column of a table; by default it is guessed, and said.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         kind: What is scored: the model's head for texts (classification, regression), the
             cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
             are masked (mlm), or answers to questions about a text (qa); by default what the
@@ -542,6 +582,9 @@ def paper(
     tokenizer: PreTrainedTokenizerBase | None = None,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     tasks: str | Sequence[str] = "all",
     seeds: int = 1,
     epochs: int = 3,
@@ -549,7 +592,6 @@ def paper(
     lr: float | None = None,
     train_examples: int | None = None,
     framenet: str | Path | None = None,
-    workers: int = 1,
     plan: Literal[False] = False,
     examples: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
@@ -573,6 +615,11 @@ def paper(
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
             HEADSCOPE_DATA, else the hub.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         tasks: Tasks of the paper joined by commas, or all.
         seeds: How many seeds to fine-tune with, from 0; the analysis takes the first.
         epochs: Passes over the training data.
@@ -581,7 +628,6 @@ def paper(
         train_examples: At most so many training examples, drawn from the seed.
         framenet: A FrameNet release, to see which heads carry frames, and whether tasks need
             them (claim C3).
-        workers: How many processes work on the parts at once; several can share a GPU.
         plan: Run nothing: write the parts into OUT as plan.json, and submit.sh, which hands
             them to SLURM; the same command without --plan, or headscope run-item and gather, go
             on. In Python it returns what the command says, an Outcome.
@@ -603,6 +649,9 @@ def paper(
     tokenizer: PreTrainedTokenizerBase | None = None,
     out: str | Path | None = None,
     data: str | Path | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
     tasks: str | Sequence[str] = "all",
     seeds: int = 1,
     epochs: int = 3,
@@ -610,7 +659,6 @@ def paper(
     lr: float | None = None,
     train_examples: int | None = None,
     framenet: str | Path | None = None,
-    workers: int = 1,
     plan: Literal[True],
     examples: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
@@ -634,6 +682,11 @@ def paper(
             Python a temporary folder where it is left out, kept until the process ends.
         data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
             HEADSCOPE_DATA, else the hub.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
         tasks: Tasks of the paper joined by commas, or all.
         seeds: How many seeds to fine-tune with, from 0; the analysis takes the first.
         epochs: Passes over the training data.
@@ -642,7 +695,6 @@ def paper(
         train_examples: At most so many training examples, drawn from the seed.
         framenet: A FrameNet release, to see which heads carry frames, and whether tasks need
             them (claim C3).
-        workers: How many processes work on the parts at once; several can share a GPU.
         plan: Run nothing: write the parts into OUT as plan.json, and submit.sh, which hands
             them to SLURM; the same command without --plan, or headscope run-item and gather, go
             on. In Python it returns what the command says, an Outcome.

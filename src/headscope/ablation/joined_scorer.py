@@ -50,10 +50,10 @@ class JoinedScorer:
         return replace(result, outputs=self.joining.joined(result.outputs))
 
 
-SetScorer = Scorer | JoinedScorer
-"""What scores sets of disabled heads."""
+OneScorer = Scorer | JoinedScorer
+"""What scores sets of disabled heads in one process."""
 
 
-def scorer_of(scorer: Scorer, joining: Joining | None) -> SetScorer:
+def scorer_of(scorer: Scorer, joining: Joining | None) -> OneScorer:
     """What scores examples: a head's outputs as they are, or joined."""
     return scorer if joining is None else JoinedScorer(scorer, joining)

@@ -1,5 +1,5 @@
-"""Sets shared among devices: every device has a process of its own, which loads the model once and
-scores the units that it is handed.
+"""Sets shared among workers: every worker loads the model once and scores the units that it is
+handed.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -10,59 +10,102 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from headscope.ablation.joined_scorer import Joining, SetScorer, scorer_of
-from headscope.ablation.plan import Unit, units
+from headscope.ablation.joined_scorer import JoinedScorer, Joining, OneScorer, scorer_of
+from headscope.ablation.plan import Unit
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
-from headscope.ablation.stacked import UNIT
-from headscope.engine.executor import Item, as_completed
-from headscope.engine.processes import Processes, process_number
+from headscope.engine.executor import Executor, Item, Shared, as_completed
+from headscope.engine.processes import process_number
 from headscope.model.embedder import load_scored
 from headscope.model.encoding import Encoded
 from headscope.model.pooling import Pooling
 from headscope.model.precision import Precision
+from headscope.model.sent import SentModel
 from headscope.model.tap import Mode
+from headscope.tasks.outputs import Logits
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What a process needs to score units of sets.
+    """What a worker needs to score units of sets as the driver would.
 
     Attributes:
-        path: The checkpoint's folder or hub name.
+        model: The checkpoint.
         labels: How many outputs its head has.
-        devices: The device of every process.
+        devices: The device of every process; none where each takes the best that it finds.
         encoded: The examples.
         mode: What a disabled head puts out.
-        batch_tokens: How many tokens a batch has at most; None for what fits.
+        batch_tokens: How many tokens a batch has at most.
         precision: The number format.
-        memory: How many bytes of states each process keeps.
-        unchanged: The outputs of the unchanged model; None for an embedder.
+        memory: How many bytes of states each worker keeps.
+        layers_kept: For how many layers the states of an example are kept at most.
+        unchanged: The outputs of the unchanged model.
         means: The heads' mean outputs, for the mode "mean".
         pooling: How the states of an embedder become vectors; None for a head.
         joining: Which texts are of one example, where it has several.
         key: Tells this work from others.
     """
 
-    path: str
+    model: SentModel
     labels: int
     devices: tuple[str, ...]
     encoded: Encoded
     mode: Mode
-    batch_tokens: int | None
+    batch_tokens: int
     precision: Precision
     memory: int
-    unchanged: npt.NDArray[np.float32] | None
+    layers_kept: int
+    unchanged: npt.NDArray[np.float32]
     means: npt.NDArray[np.float32] | None = None
     pooling: Pooling | None = None
     joining: Joining | None = None
     key: str = field(default_factory=lambda: uuid4().hex)
 
-    def scorer(self, device: str) -> SetScorer:
+    @classmethod
+    def of(
+        cls,
+        scorer: OneScorer,
+        model: SentModel,
+        labels: int,
+        pooling: Pooling | None,
+        devices: tuple[str, ...] = (),
+    ) -> "Work":
+        """What a scorer of this process does, for others to do.
+
+        Args:
+            scorer: The scorer.
+            model: Its model, as it is sent.
+            labels: How many outputs its head has.
+            pooling: How the states of an embedder become vectors; None for a head.
+            devices: The device of every process.
+        """
+        joining = scorer.joining if isinstance(scorer, JoinedScorer) else None
+        own = scorer.scorer if isinstance(scorer, JoinedScorer) else scorer
+        means = own.model.means
+        return cls(
+            model=model,
+            labels=labels,
+            devices=devices,
+            encoded=own.encoded,
+            mode=own.mode,
+            batch_tokens=own.batch_tokens,
+            precision=own.precision,
+            memory=own.memory,
+            layers_kept=own.layers_kept,
+            unchanged=own.unchanged,
+            means=None if means is None else means.cpu().numpy(),
+            pooling=pooling,
+            joining=joining,
+        )
+
+    def scorer(self) -> OneScorer:
         """Load the model and make its scorer."""
-        model = load_scored(self.path, self.labels, self.pooling, device)
+        named = self.devices
+        device = named[process_number() % len(named)] if named else None
+        model = load_scored(self.model.path(), self.labels, self.pooling, device)
         if self.means is not None:
-            model.means = torch.from_numpy(self.means).to(model.hf.device)
+            # What was sent may not be written to.
+            model.means = torch.from_numpy(self.means.copy()).to(model.hf.device)
         scorer = Scorer(
             model,
             self.encoded,
@@ -70,8 +113,8 @@ class Work:
             batch_tokens=self.batch_tokens,
             precision=self.precision,
             memory=self.memory,
-            layers_kept=1,
-            unchanged=self.unchanged,
+            layers_kept=self.layers_kept,
+            unchanged=self.unchanged.copy(),
             # What a scorer says is of its speed, not of its numbers.
             note=_say_nothing,
         )
@@ -82,41 +125,71 @@ def _say_nothing(_text: str) -> None:
     pass
 
 
-_made: dict[str, SetScorer] = {}
+_made: dict[str, OneScorer] = {}
 """The scorer of this process, by the key of its work."""
 
 
-def score_unit(work: Work, unit: Unit) -> list[SetResult]:
+def score_unit(work: Shared[Work], unit: Unit) -> list[SetResult]:
     """What every set of a unit puts out, as the function of an item."""
-    if work.key not in _made:
+    given = work.get()
+    if given.key not in _made:
         _made.clear()
-        _made[work.key] = work.scorer(work.devices[process_number() % len(work.devices)])
-    return _made[work.key].score_unit(unit)
+        _made[given.key] = given.scorer()
+    return _made[given.key].score_unit(unit)
 
 
-def score_together(
-    work: Work, sets: Sequence[NamedSet], layers: int, *, done: Collection[str] = ()
-) -> Iterator[SetResult]:
-    """`Scorer.score` in a process for every device.
+class SpreadScorer:
+    """Scores sets on the workers of an executor.
 
-    The results come as they are ready, and are those of one scorer, to the bit where the devices
-    are alike. The first exception ends it.
+    A scorer of this process says which sets go together, so that the results are its own, to the
+    bit where the workers' devices and numbers of threads are those of this process.
 
     Args:
-        work: The model and the examples.
-        sets: The sets with their names.
-        layers: How many layers the model has.
-        done: Names of sets that are left out.
+        scorer: The scorer of this process.
+        executor: What runs units, within its context.
+        work: What the workers need.
     """
-    items = []
-    for number, unit in enumerate(units(sets, layers, UNIT)):
-        if not all(name in done for name, _ in unit.sets):
-            name = f"unit {number + 1} of {unit.sets[0][0]}"
-            cost = len(unit.sets) * (layers - unit.trunk.layer)
-            arguments = {"work": work, "unit": unit}
-            items.append(Item(name, f"{__name__}:{score_unit.__name__}", arguments, cost=cost))
-    if not items:
-        return
-    with Processes(len(work.devices)) as executor:
-        for _, future in as_completed(items, executor):
+
+    def __init__(self, scorer: OneScorer, executor: Executor, work: Work) -> None:
+        self.local, self._executor = scorer, executor
+        self._work = executor.share(work)
+
+    @property
+    def unchanged(self) -> Logits:
+        """The outputs with nothing disabled, [example, output]."""
+        return self.local.unchanged
+
+    def plan(self, sets: Sequence[NamedSet]) -> list[Unit]:
+        """The units that the sets are scored in."""
+        return self.local.plan(sets)
+
+    def score(self, sets: Sequence[NamedSet], *, done: Collection[str] = ()) -> Iterator[SetResult]:
+        """What the model puts out with each set disabled, as the results come.
+
+        Args:
+            sets: The sets with their names.
+            done: Names of sets that are left out.
+
+        Raises:
+            HeadscopeError: What the first item raised that failed, or its worker was lost.
+        """
+        layers = self._layers
+        items = []
+        for number, unit in enumerate(self.plan(sets)):
+            if not all(name in done for name, _ in unit.sets):
+                name = f"unit {number + 1} of {unit.sets[0][0]}"
+                cost = len(unit.sets) * (layers - unit.trunk.layer)
+                arguments = {"work": self._work, "unit": unit}
+                path = f"{__name__}:{score_unit.__name__}"
+                items.append(Item(name, path, arguments, cost=cost))
+        for _, future in as_completed(items, self._executor):
             yield from (result for result in future.result() if result.name not in done)
+
+    @property
+    def _layers(self) -> int:
+        own = self.local.scorer if isinstance(self.local, JoinedScorer) else self.local
+        return own.model.layers
+
+
+SetScorer = OneScorer | SpreadScorer
+"""What scores sets of disabled heads: this process, or others for it."""

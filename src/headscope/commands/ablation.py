@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from jaxtyping import Float
 
 from headscope.ablation.effects import effects
-from headscope.ablation.joined_scorer import SetScorer, scorer_of
+from headscope.ablation.joined_scorer import scorer_of
 from headscope.ablation.scorer import MEMORY, Scorer
 from headscope.ablation.selection import selection_rows
 from headscope.ablation.sets import MOST_DIGITS, NamedSet, SetResult, top_heads
-from headscope.ablation.workers import Work, score_together
+from headscope.ablation.workers import SetScorer
 from headscope.axes import set_name
+from headscope.commands.engine import spread
 from headscope.commands.session import Session
-from headscope.errors import HeadscopeError, refusing
+from headscope.errors import HeadscopeError
 from headscope.examples import Labels
 from headscope.model.budget import device_batches
 from headscope.model.model import Model
@@ -83,23 +83,6 @@ def named_heads(spec: str, measured: Path | None) -> str:
     return set_name(top_heads(tables["heads"], words[0], int(words[1])))
 
 
-def named_devices(devices: str) -> tuple[str, ...]:
-    """The devices of a list joined by commas.
-
-    Raises:
-        HeadscopeError: One of the devices cannot be used.
-    """
-    found = []
-    for name in devices.split(","):
-        what = f"--devices {devices!r}: {name.strip()!r} cannot be used"
-        with refusing(what, "name devices that torch has, as in cuda:0,cuda:1, or cpu"):
-            device = str(torch.device(name.strip()))
-            # A device that torch knows by name and has not, or that holds no numbers, fails here.
-            torch.ones(1, device=device).cpu()
-        found.append(device)
-    return tuple(found)
-
-
 @dataclass(frozen=True)
 class Scoring:
     """A model, its examples, and how its heads are disabled.
@@ -111,7 +94,6 @@ class Scoring:
         mode: What a disabled head puts out.
         precision: The number format.
         memory: How many bytes of states each device keeps.
-        devices: Where several are named, each gets a process that shares the work.
         layers_kept: For how many layers the states of an example are kept; None for all.
     """
 
@@ -121,7 +103,6 @@ class Scoring:
     mode: Mode
     precision: Precision
     memory: int = MEMORY
-    devices: tuple[str, ...] = ()
     layers_kept: int | None = 1
 
     def measure_means(self) -> None:
@@ -131,29 +112,12 @@ class Scoring:
             self.model.measure_means(device_batches(self.model, self.session.encoded, tokens))
 
     def score(self, sets: Sequence[NamedSet], done: Collection[str] = ()) -> Iterator[SetResult]:
-        """The results of sets as they come, from this process or from one for every device."""
-        if len(self.devices) < 2:
-            return self.scorer.score(sets, done=done)
-        model, pooling = self.model, self.session.pooling
-        work = Work(
-            path=model.path,
-            labels=self.session.task.outputs,
-            devices=self.devices,
-            encoded=self.session.encoded,
-            mode=self.mode,
-            batch_tokens=self.session.settings.batch_tokens,
-            precision=self.precision,
-            memory=self.memory,
-            unchanged=self.unchanged if pooling is None else None,
-            means=None if model.means is None else model.means.cpu().numpy(),
-            pooling=pooling,
-            joining=self.session.joining,
-        )
-        return score_together(work, sets, model.layers, done=done)
+        """The results of sets as they come, from this process or from others."""
+        return self.scorer.score(sets, done=done)
 
     @cached_property
     def scorer(self) -> SetScorer:
-        """What scores in this process."""
+        """What scores."""
         settings = self.session.settings
         joining = self.session.joining
         scorer = Scorer(
@@ -167,7 +131,7 @@ class Scoring:
             unchanged=self.unchanged if joining is None else None,
             note=lambda text: say(text, quiet=settings.quiet),
         )
-        return scorer_of(scorer, joining)
+        return spread(scorer_of(scorer, joining), self.session)
 
 
 def disable_sets(
@@ -179,7 +143,6 @@ def disable_sets(
     mode: Mode,
     *,
     memory: int = MEMORY,
-    devices: tuple[str, ...] = (),
 ) -> list[SetResult]:
     """Score a model with each set disabled.
 
@@ -193,14 +156,13 @@ def disable_sets(
         unchanged: The outputs of the model with nothing disabled.
         mode: What a disabled head puts out.
         memory: How many bytes of states each device keeps.
-        devices: Where several are named, each gets a process that shares the work.
 
     Returns:
         The results in the order of the sets.
     """
     settings = session.settings
     keep_outputs(run, unchanged, session.validation.labels)
-    scoring = Scoring(session, model, unchanged, mode, settings.precision, memory, devices)
+    scoring = Scoring(session, model, unchanged, mode, settings.precision, memory)
     scoring.measure_means()
     results = saved_results(run, _KEPT, sets, unchanged.shape, quiet=settings.quiet)
     done = set(results)

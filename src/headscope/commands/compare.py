@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, ending_lines, report_command
-from headscope.commands.settings import MeasureSettings, command
+from headscope.commands.settings import EngineSettings, MeasureSettings, command
 from headscope.names import AFTER, BEFORE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparing(MeasureSettings):
+class Comparing(MeasureSettings, EngineSettings):
     """What `headscope compare` is asked."""
 
     command = "compare"
@@ -26,6 +26,7 @@ def compare(asked: Comparing) -> Outcome:
     headscope compare --before minilm --after CKPT --text texts.txt --out runs/diff
     headscope compare --before minilm --after CKPT --task reviews.csv --out runs/own
     """
+    from headscope.commands.engine import check_engine, opened
     from headscope.commands.kept_examples import example_rows, kept_maps
     from headscope.commands.measuring import check_asked, compare_heads
     from headscope.commands.session import begin, open_session
@@ -34,6 +35,7 @@ def compare(asked: Comparing) -> Outcome:
     from headscope.model.fingerprint import fingerprint
     from headscope.model.loading import load
 
+    check_engine(asked)
     names = known(asked.measures)
     session = open_session(asked, asked.after, source=asked, needs_head=False, needs_train=False)
     before = load(asked.before)
@@ -50,7 +52,8 @@ def compare(asked: Comparing) -> Outcome:
     inputs = (*session.inputs, before.path)
     with begin(asked, request, inputs) as run:
         if not run.is_complete:
-            measured = compare_heads(session, before, after, names, run, faithful=asked.faithful)
+            with opened(asked, session) as shared:
+                measured = compare_heads(shared, before, after, names, run, faithful=asked.faithful)
             measured.check(asked.measures)
             measured.write(run, session)
             maps = kept_maps(session, before, BEFORE) | kept_maps(session, after, AFTER)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, ending_lines, report_command
-from headscope.commands.settings import KindSettings, command, training_line
+from headscope.commands.settings import EngineSettings, KindSettings, command, training_line
 from headscope.errors import HeadscopeError
 from headscope.names import AS_GIVEN
 from headscope.progress import say_notes
@@ -20,7 +20,7 @@ GIBIBYTE = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Disabling(KindSettings):
+class Disabling(KindSettings, EngineSettings):
     """What `headscope disable` is asked."""
 
     command = "disable"
@@ -46,17 +46,18 @@ def disable(asked: Disabling) -> Outcome:
     from headscope.commands.ablation import (
         Scoring,
         disable_sets,
-        named_devices,
         named_heads,
         write_effects,
     )
     from headscope.commands.class_names import trust_note
+    from headscope.commands.engine import check_engine, named_devices, opened
     from headscope.commands.kinds import open_scored
     from headscope.commands.scoring import score
     from headscope.commands.session import begin
     from headscope.commands.together import parse_together, write_together
     from headscope.model.embedder import load_scored
 
+    check_engine(asked, asked.devices)
     heads = named_heads(asked.heads, asked.measured)
     together = parse_together(heads)
     session = open_scored(asked, asked.model, part=asked.part, needs_train=False)
@@ -70,8 +71,11 @@ def disable(asked: Disabling) -> Outcome:
         heads, sets = together.spec, together.sets(model, asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     devices = () if asked.devices is None else named_devices(asked.devices)
-    if devices and session.marker is not None:
-        raise HeadscopeError("--devices shares no work on tokens or questions: leave it out")
+    if (devices or asked.engine != "local" or asked.workers > 1) and session.marker is not None:
+        raise HeadscopeError(
+            "tokens and questions are scored by one process: leave out --devices, --engine and "
+            "--workers"
+        )
     if len(devices) == 1:
         model = load_scored(model.path, session.task.outputs, session.pooling, devices[0])
     inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))
@@ -81,15 +85,16 @@ def disable(asked: Disabling) -> Outcome:
             run.table("scores", rows, **session.names)
             memory = int(asked.memory * GIBIBYTE)
             notes = unnamed
-            if together is None:
-                results = disable_sets(
-                    session, model, run, sets, before, asked.mode, memory=memory, devices=devices
-                )
-                write_effects(session, run, results, before, asked.mode)
-            else:
-                precision = asked.precision
-                scoring = Scoring(session, model, before, asked.mode, precision, memory, devices)
-                notes = (*notes, *write_together(scoring, run, together))
+            with opened(asked, session, devices, most=len(sets)) as shared:
+                if together is None:
+                    results = disable_sets(
+                        shared, model, run, sets, before, asked.mode, memory=memory
+                    )
+                    write_effects(session, run, results, before, asked.mode)
+                else:
+                    precision = asked.precision
+                    scoring = Scoring(shared, model, before, asked.mode, precision, memory)
+                    notes = (*notes, *write_together(scoring, run, together))
             run.finish(session.record(request, model, notes))
         lines = ending_lines(run)
     table = "disabled" if together is None else together.table

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, ending_lines, report_command
-from headscope.commands.settings import MeasureSettings, command
+from headscope.commands.settings import EngineSettings, MeasureSettings, command
 from headscope.names import GIVEN
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measuring(MeasureSettings):
+class Measuring(MeasureSettings, EngineSettings):
     """What `headscope measure` is asked."""
 
     command = "measure"
@@ -25,18 +25,21 @@ def measure(asked: Measuring) -> Outcome:
     headscope measure --model minilm --text sentences.txt --out runs/texts
     headscope measure --model minilm --task reviews.csv --label stars --out runs/own
     """
+    from headscope.commands.engine import check_engine, opened
     from headscope.commands.kept_examples import example_rows, kept_maps
     from headscope.commands.measuring import check_asked, measure_heads
     from headscope.commands.session import begin, open_session
     from headscope.measures import known
 
+    check_engine(asked)
     names = known(asked.measures)
     session = open_session(asked, asked.model, source=asked, needs_head=False, needs_train=False)
     check_asked(session, session.model, names, asked.measures)
     request = session.request(measures=names, faithful=asked.faithful, **session.word_request)
     with begin(asked, request, session.inputs) as run:
         if not run.is_complete:
-            measured = measure_heads(session, names, run, faithful=asked.faithful)
+            with opened(asked, session) as shared:
+                measured = measure_heads(shared, names, run, faithful=asked.faithful)
             measured.check(asked.measures)
             measured.write(run, session)
             run.arrays("maps", kept_maps(session, session.model, GIVEN))

@@ -8,11 +8,12 @@ import polars as pl
 from headscope.axes import all_heads
 from headscope.commands.class_names import has_head_for, trust_note
 from headscope.commands.kept_examples import coarse_note
+from headscope.commands.map_pass import MapPass, most_tokens, pass_of_one, pass_of_two
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.measures import OWN_PASS, needs_tags
-from headscope.measures.base import MeasureObserver, Measures, Moments
-from headscope.measures.comparison import NOTEBOOK_WIDTH, Comparison, ComparisonObserver
+from headscope.measures.base import Moments
+from headscope.measures.comparison import Comparison
 from headscope.measures.gradient import IMPORTANCE, gradient_importance
 from headscope.measures.rows import (
     ChangeRow,
@@ -29,11 +30,9 @@ from headscope.measures.rows import (
 from headscope.measures.similarity import LIKENESS, clusters, comparable, likeness
 from headscope.model.encoding import only
 from headscope.model.model import Model
-from headscope.model.passes import run_pair_pass, run_pass
 from headscope.model.resuming import Keeping
 from headscope.names import AFTER, AS_GIVEN, BEFORE, LEFT_OUT
-from headscope.patterns.classifier import load_classifier
-from headscope.patterns.collect import Classified, Collector, PairCollector
+from headscope.patterns.collect import Classified
 from headscope.patterns.rows import (
     PATTERNS,
     HeterogeneousRow,
@@ -160,23 +159,14 @@ def measure_heads(session: Session, names: list[str], run: Run, *, faithful: boo
         faithful: Compute as the paper's notebook does where it differs.
     """
     model = session.model
-    measures = Measures(_of_maps(names), session.words, faithful=faithful)
-    observer = MeasureObserver(measures, model.layers, model.heads)
-    collector = Collector(load_classifier(), len(session.encoded), model.layers, model.heads)
     settings = session.settings
     parts = Parts(run, PASSES, quiet=settings.quiet)
+    work = _map_pass(session, [model], names, faithful=faithful)
     with progress("measuring heads", len(session.encoded), quiet=settings.quiet) as advance:
-        run_pass(
-            model,
-            session.encoded,
-            [observer, collector] if PATTERNS in names else [observer],
-            batch_tokens=settings.batch_tokens,
-            precision=settings.precision,
-            advance=advance,
-            keeping=Keeping("heads", parts),
-        )
-    classes = {AS_GIVEN: collector.classified()} if PATTERNS in names else {}
-    return _tables(session, model, names, observer.moments(), None, classes, parts)
+        seen = pass_of_one(work, model, session.engine, Keeping("heads", parts), advance)
+    collector = seen.collector
+    classes = {AS_GIVEN: collector.classified()} if collector else {}
+    return _tables(session, model, names, seen.measured.moments(), None, classes, parts)
 
 
 def compare_heads(
@@ -192,28 +182,35 @@ def compare_heads(
         run: Where the passes keep what they have done.
         faithful: Compute as the paper's notebook does where it differs.
     """
-    measures = Measures(_of_maps(names), session.words, faithful=faithful)
-    observer = ComparisonObserver(measures, after.layers, after.heads, padding=faithful)
-    collector = PairCollector(load_classifier(), len(session.encoded), after.layers, after.heads)
     settings = session.settings
     parts = Parts(run, PASSES, quiet=settings.quiet)
+    work = _map_pass(session, [before, after], names, faithful=faithful)
     with progress("measuring heads", len(session.encoded), quiet=settings.quiet) as advance:
-        run_pair_pass(
-            before,
-            after,
-            session.encoded,
-            [observer, collector] if PATTERNS in names else [observer],
-            width=NOTEBOOK_WIDTH if faithful else 0,
-            batch_tokens=settings.batch_tokens,
-            precision=settings.precision,
-            advance=advance,
-            keeping=Keeping("heads", parts),
-        )
-    comparison = observer.comparison()
+        keeping = Keeping("heads", parts)
+        seen = pass_of_two(work, before, after, session.engine, keeping, advance)
+    comparison = seen.compared.comparison()
     classes: Classes = {}
-    if PATTERNS in names:
-        classes = {BEFORE: collector.before.classified(), AFTER: collector.after.classified()}
+    if seen.collector:
+        both = seen.collector
+        classes = {BEFORE: both.before.classified(), AFTER: both.after.classified()}
     return _tables(session, after, names, comparison.after, comparison, classes, parts)
+
+
+def _map_pass(
+    session: Session, models: Sequence[Model], names: Sequence[str], *, faithful: bool
+) -> MapPass:
+    settings = session.settings
+    return MapPass(
+        encoded=session.encoded,
+        words=session.words,
+        names=_of_maps(names),
+        has_patterns=PATTERNS in names,
+        faithful=faithful,
+        layers=models[-1].layers,
+        heads=models[-1].heads,
+        batch_tokens=most_tokens(models, settings.batch_tokens),
+        precision=settings.precision,
+    )
 
 
 def _tables(
@@ -266,7 +263,7 @@ def _tables(
     )
 
 
-def _of_maps(names: list[str]) -> list[str]:
+def _of_maps(names: Sequence[str]) -> list[str]:
     """The measures that are made of single maps."""
     return [name for name in names if name not in OWN_PASS]
 

@@ -137,7 +137,21 @@ Memory = Annotated[
 ]
 Workers = Annotated[
     int,
-    Parameter(help="How many processes work on the parts at once; several can share a GPU."),
+    Parameter(help="How many processes share the work on this machine; several can share a GPU."),
+]
+Engine = Annotated[
+    str,
+    Parameter(
+        help="Where the work is done: local (this process), processes (a process for every GPU, or "
+        "processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS."
+    ),
+]
+GpusPerItem = Annotated[
+    float | None,
+    Parameter(
+        help="How much of a GPU an item takes on a Ray cluster, as in 0.25; by default one, where "
+        "there is any."
+    ),
 ]
 
 # Training.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, report_command
-from headscope.commands.settings import KindSettings, command
+from headscope.commands.settings import EngineSettings, KindSettings, command
 from headscope.errors import HeadscopeError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ FEW = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathSettings(KindSettings):
+class PathSettings(KindSettings, EngineSettings):
     """What a search for heads that can go together is asked."""
 
     command = "path"
@@ -43,6 +43,7 @@ def path(asked: PathSettings) -> Outcome:
     """Search for the heads that can go together; where there is nothing to search, say why."""
     from headscope.commands.class_names import trust_note
     from headscope.commands.disable import check_head
+    from headscope.commands.engine import check_engine, opened
     from headscope.commands.kinds import open_scored
     from headscope.commands.prune import Pruning
     from headscope.commands.pruning import add_path
@@ -51,6 +52,7 @@ def path(asked: PathSettings) -> Outcome:
     from headscope.names import AS_GIVEN
 
     check_count(asked.search_examples)
+    check_engine(asked)
     session = open_scored(asked, asked.model)
     check_head(session, asked)
     model = session.model
@@ -63,7 +65,8 @@ def path(asked: PathSettings) -> Outcome:
         if not run.is_complete:
             rows, outputs = score(session, model, AS_GIVEN)
             run.table("scores", rows, **session.names)
-            notes = add_path(asked, session, run, rows, outputs)
+            with opened(asked, session) as shared:
+                notes = add_path(asked, shared, run, rows, outputs)
             if session.marker is None:
                 notes = (*notes, *trust_note(model, session.task))
             run.finish(session.record(request, model, notes, repeat=repeat))

@@ -44,6 +44,7 @@ def prune(asked: Pruning) -> Outcome:
     headscope prune --model CKPT --task reviews.csv --keep 0.5,0.25 --out half
     """
     from headscope.commands.class_names import trust_note
+    from headscope.commands.engine import check_engine, opened
     from headscope.commands.kinds import open_scored
     from headscope.commands.pruning import check_worth, choose, find_path, score_on_validation
     from headscope.commands.scoring import score
@@ -56,6 +57,7 @@ def prune(asked: Pruning) -> Outcome:
     from headscope.reporting.pruning import recommended, size_lines
 
     check_count(asked.search_examples)
+    check_engine(asked)
     shares = () if asked.keep is None else tuple(shares_of(asked.keep))
     session = open_scored(asked, asked.model)
     check_model(session, asked)
@@ -79,9 +81,10 @@ def prune(asked: Pruning) -> Outcome:
             rows, unchanged = score(session, model, AS_GIVEN)
             check_worth(asked.model, rows)
             run.table("scores", rows, **session.names)
-            path = find_path(asked, session, data, run)
-            chosen = choose(asked, session, data, run, path, kept)
-            scored = score_on_validation(asked, session, data, run, path, chosen, unchanged)
+            with opened(asked, session) as shared:
+                path = find_path(asked, shared, data, run)
+                chosen = choose(asked, shared, data, run, path, kept)
+                scored = score_on_validation(asked, shared, data, run, path, chosen, unchanged)
             if session.marker is None:
                 notes = (*notes, *write_models(asked, session, data, run, scored))
             else:

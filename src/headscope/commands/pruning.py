@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from headscope.ablation.half import formats
-from headscope.ablation.joined_scorer import SetScorer, scorer_of
+from headscope.ablation.joined_scorer import scorer_of
 from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
+from headscope.ablation.workers import SetScorer
 from headscope.axes import HeadSet, all_heads
 from headscope.commands.disable import GIBIBYTE
+from headscope.commands.engine import spread
 from headscope.commands.path import check_layers
 from headscope.commands.searching import (
     Examples,
@@ -128,7 +130,7 @@ def _scorer(
         unchanged=unchanged if examples.joining is None else None,
         note=partial(say, quiet=asked.quiet),
     )
-    return scorer_of(scorer, examples.joining)
+    return spread(scorer_of(scorer, examples.joining), session)
 
 
 def _search_precision(asked: PathSettings, session: Session) -> Precision:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, report_command
-from headscope.commands.settings import TextSettings, WordSource, command
+from headscope.commands.settings import EngineSettings, TextSettings, WordSource, command
 from headscope.errors import HeadscopeError
 from headscope.names import AS_GIVEN, CARRIES
 from headscope.progress import progress, say, say_notes
@@ -38,7 +38,7 @@ _SHOWN_RELATIONS, _SHOWN_RANKS = 4, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Relations(TextSettings, WordSource):
+class Relations(TextSettings, WordSource, EngineSettings):
     """What `headscope relations` is asked.
 
     Raises:
@@ -90,12 +90,14 @@ def relations(asked: Relations) -> Outcome:
     headscope relations --model minilm --corpus ud:dev.conllu --out runs/ewt
     headscope relations --model minilm --text sentences.txt --out runs/texts
     """
+    from headscope.commands.engine import check_engine
     from headscope.commands.session import begin
     from headscope.corpora import kind_and_paths
     from headscope.model.fingerprint import fingerprint
     from headscope.model.loading import load
 
     began = time.monotonic()
+    check_engine(asked)
     corpus = _read(asked)
     model = load(asked.model)
     linked = _link(asked, model, corpus)
@@ -181,16 +183,24 @@ def _pass(
     asked: Relations, model: Model, linked: LinkedCorpus, run: Run
 ) -> DependencyResults | SpanResults:
     """Pass the corpus through the model; what is finished is kept in the run."""
-    from headscope.linguistics.passes import PassSettings, dependencies, sentences_to_pass, spans
+    from headscope.commands.engine import workers
+    from headscope.linguistics.passes import dependencies, sentences_to_pass, spans
+    from headscope.linguistics.treebank import PassSettings
     from headscope.model.resuming import Keeping
     from headscope.results.run import Parts
 
     parts = Parts(run, "relations", quiet=asked.quiet)
     work = sentences_to_pass(linked)
-    with progress("looking at linked words", work, quiet=asked.quiet) as advance:
-        settings = PassSettings(asked.precision, asked.batch_tokens, advance)
+    with (
+        workers(asked) as engine,
+        progress("looking at linked words", work, quiet=asked.quiet) as advance,
+    ):
+        executor = None if engine is None else engine.executor
+        settings = PassSettings(asked.precision, asked.batch_tokens, advance, executor)
         if linked.corpus.kind == "ud":
             return dependencies(model, linked, settings, seed=asked.seed, blocks=parts)
+        if engine is not None:
+            say("note: links between spans are passed by one process", quiet=asked.quiet)
         keeping = Keeping("spans", parts)
         return spans(model, linked, settings, faithful=asked.faithful, keeping=keeping)
 

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-from headscope.ablation.joined_scorer import Joining, SetScorer
+from headscope.ablation.joined_scorer import Joining
 from headscope.ablation.sets import NamedSet, SetResult
+from headscope.ablation.workers import SetScorer
 from headscope.axes import Head, HeadSet
 from headscope.commands.ablation import save_result, saved_results
 from headscope.commands.path import LEAST

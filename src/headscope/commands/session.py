@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headscope.ablation.joined_scorer import Joining
+from headscope.commands.engine import Engine
 from headscope.commands.record import record
 from headscope.commands.rows import check_division, chosen_part, examples_of, majority_note
 from headscope.commands.settings import MeasureSettings, RunSettings, TaskSettings, WordSource
@@ -65,6 +66,7 @@ class Session:
         pooling: How the states of an embedder become vectors; None for a head.
         marker: Says which tokens or questions are scored; None where texts are.
         began: When the command began, in seconds of the monotonic clock.
+        engine: The workers that share what can be shared; None for this process alone.
     """
 
     settings: TaskSettings | MeasureSettings
@@ -80,6 +82,7 @@ class Session:
     joining: Joining | None = None
     pooling: Pooling | None = None
     marker: TokenMarker | QuestionMarker | None = None
+    engine: Engine | None = None
 
     @property
     def names(self) -> dict[str, str]:

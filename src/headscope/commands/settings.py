@@ -29,6 +29,7 @@ RANGES: Mapping[str, Range] = {
     "search_examples": Range(0, 10**9),
     "seeds": Range(1, 1000),
     "workers": Range(1, 1000),
+    "gpus_per_item": Range(0, 1000, unit="GPUs"),
     "count": Range(1, 10**5),
     "number": Range(1, 10**6),
     # What every generator of random numbers takes.
@@ -91,6 +92,15 @@ class Settings:
         if in_memory:
             return f"{line}  # not to be repeated as it is: {', '.join(in_memory)} was in memory"
         return line
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings(Settings):
+    """What a command can be asked that others can share the work of."""
+
+    engine: options.Engine = "local"
+    workers: options.Workers = 1
+    gpus_per_item: options.GpusPerItem = None
 
 
 @dataclass(frozen=True, kw_only=True)

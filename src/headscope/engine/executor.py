@@ -13,9 +13,34 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from headscope.errors import HeadscopeError
+
+T = TypeVar("T")
+Value = TypeVar("Value", covariant=True)
+
+
+class Shared(Protocol[Value]):
+    """What many items need, as an argument of each: a model's files, encoded examples."""
+
+    def get(self) -> Value:
+        """The thing itself, where the item runs. Whoever gets it must not change it."""
+
+
+@dataclass(frozen=True)
+class Held(Shared[T]):
+    """A shared thing that goes along with every item."""
+
+    value: T
+
+    def get(self) -> T:
+        """The thing itself."""
+        return self.value
+
+
+class WorkerLostError(HeadscopeError):
+    """The process that did an item ended in the middle of it."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +76,16 @@ class Executor(ABC):
     """Runs items on several workers, within a context: an exception that leaves it ends them.
 
     Attributes:
-        workers: How many items it runs at once.
+        workers: How many items it runs at once; on a cluster it changes with the nodes.
+        is_elsewhere: Whether items may run on machines that do not have this one's files.
     """
 
     workers: int
+    is_elsewhere = False
+
+    def share(self, value: T) -> Shared[T]:
+        """What many items need, so that it is sent to each place once."""
+        return Held(value)
 
     @abstractmethod
     def submit(self, item: Item) -> Future[Any]:

@@ -12,12 +12,7 @@ from multiprocessing import get_context
 from queue import SimpleQueue
 from typing import Any
 
-from headscope.engine.executor import Executor, Item
-from headscope.errors import HeadscopeError
-
-
-class WorkerLostError(HeadscopeError):
-    """The process that did an item ended in the middle of it."""
+from headscope.engine.executor import Executor, Item, WorkerLostError
 
 
 class Processes(Executor):

@@ -4,20 +4,15 @@
 return rows of tables and write nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headscope.corpora.base import Sentence
-from headscope.linguistics.baselines import CHOOSING, HELD_OUT, best_offsets, halves, shuffled
+from headscope.linguistics.baselines import CHOOSING, HELD_OUT
 from headscope.linguistics.dependencies import (
     DIRECTIONS,
-    Dependencies,
-    WordLinks,
     merged,
     of_both_halves,
     of_direction,
@@ -33,11 +28,6 @@ from headscope.linguistics.dependency_rows import (
 from headscope.linguistics.estimates import relation_rows
 from headscope.linguistics.linked import (
     LinkedCorpus,
-    WordTokens,
-    encode_words,
-    links_with_tokens,
-    punctuation_tokens,
-    word_links,
 )
 from headscope.linguistics.rows import (
     BestHead,
@@ -50,31 +40,20 @@ from headscope.linguistics.rows import (
 )
 from headscope.linguistics.span_rows import span_examples, span_heads, span_measures
 from headscope.linguistics.spans import Spans
-from headscope.model.encoding import Encoded, only
-from headscope.model.layer_maps import LayerMaps
+from headscope.linguistics.treebank import (
+    OF_SHUFFLED,
+    SHUFFLED,
+    PassSettings,
+    Treebank,
+    kept_block,
+    made_blocks,
+    pass_through,
+)
 from headscope.model.model import Model
-from headscope.model.passes import Observer, run_pass
-from headscope.model.precision import Precision
-from headscope.model.resuming import Arrays, Keeping, Parts, fits
+from headscope.model.resuming import Arrays, Parts, Schedule
 from headscope.names import AS_GIVEN
-from headscope.patterns.classifier import load_classifier
-from headscope.patterns.collect import Classified, Collector
+from headscope.patterns.collect import Classified
 from headscope.patterns.rows import PatternRow, pattern_rows
-from headscope.progress import Advance
-
-SHUFFLED = 1000
-"""How many sentences are passed once more with their words shuffled."""
-_BLOCK = 2000
-"""How many sentences are passed before what is known of them is kept."""
-
-
-@dataclass(frozen=True)
-class PassSettings:
-    """How sentences pass through the model."""
-
-    precision: Precision
-    batch_tokens: int | None
-    advance: Advance
 
 
 @dataclass(frozen=True)
@@ -121,130 +100,20 @@ def dependencies(
         seed: Decides which half a sentence belongs to, and how words are shuffled.
         blocks: Where finished blocks are kept, and taken from.
     """
-    treebank = _Treebank.of(model, linked, settings, seed)
-    sentences = len(linked.sentences)
-    shards: list[Arrays] = []
-    for start in range(0, sentences, _BLOCK):
-        rows = list(range(start, min(start + _BLOCK, sentences)))
-        name = f"block-{start}"
-        block = partial(treebank.block, rows)
-        shards.append(_kept(blocks, name, block, treebank.empty_block(rows), settings, len(rows)))
-    shuffled_rows = min(SHUFFLED, sentences)
-    shuffle = partial(treebank.shuffled, seed)
-    empty = treebank.observer([], [], [], treebank.half[:0]).arrays()
-    of_shuffled = _kept(blocks, "shuffled", shuffle, empty, settings, shuffled_rows)
-    return _dependency_results(treebank, shards, of_shuffled, seed)
+    treebank = Treebank.of(model, linked, settings, seed)
+    found = {name: kept_block(blocks, name, treebank) for name in treebank.blocks}
+    missing = [name for name, arrays in found.items() if arrays is None]
+    for name, arrays in made_blocks(treebank, missing):
+        blocks.put(name, arrays)
+        found[name] = arrays
+    known = {name: arrays for name, arrays in found.items() if arrays is not None}
+    return _dependency_results(treebank, known)
 
 
-def _kept(
-    blocks: Parts,
-    name: str,
-    make: Callable[[], Arrays],
-    expected: Arrays,
-    settings: PassSettings,
-    sentences: int,
-) -> Arrays:
-    """The arrays of a block that an earlier run finished, or of one that is made and kept now.
-
-    Args:
-        blocks: Where finished blocks are kept.
-        name: The name of the block.
-        make: Makes its arrays.
-        expected: Arrays of the same names, shapes and types.
-        settings: Is told that a kept block is done.
-        sentences: How many sentences the block has.
-    """
-    kept = blocks.get(name)
-    if kept is not None and fits(kept, expected):
-        settings.advance(sentences)
-        return kept
-    if kept is not None:
-        blocks.refuse(name)
-    made = make()
-    blocks.put(name, made)
-    return made
-
-
-@dataclass(frozen=True)
-class _Treebank:
-    """A treebank, and what all its blocks are passed with.
-
-    Attributes:
-        model: The model whose heads are looked at.
-        linked: The treebank as the model sees it.
-        settings: How sentences pass through the model.
-        relations: The names of the relations, in the order of their numbers.
-        links: The links of every sentence as numbers.
-        half: Which half a sentence belongs to, [sentence].
-        best_offset: The best fixed offset on the choosing half, [relation].
-    """
-
-    model: Model
-    linked: LinkedCorpus
-    settings: PassSettings
-    relations: list[str]
-    links: list[WordLinks]
-    half: npt.NDArray[np.int64]
-    best_offset: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(
-        cls, model: Model, linked: LinkedCorpus, settings: PassSettings, seed: int
-    ) -> "_Treebank":
-        relations = linked.relations
-        links = word_links(linked.links, relations)
-        half = halves(len(linked.sentences), seed)
-        best_offset = best_offsets(links, half == CHOOSING, len(relations))
-        return cls(model, linked, settings, relations, links, half, best_offset)
-
-    def block(self, rows: list[int]) -> Arrays:
-        """The sums over these sentences, and the class of every map."""
-        encoded = only(self.linked.encoded, rows)
-        sentences = [self.linked.sentences[i] for i in rows]
-        tokens = [self.linked.tokens[i] for i in rows]
-        links = [self.links[i] for i in rows]
-        collector = self.collector(len(rows))
-        observer = self.observer(sentences, tokens, links, self.half[rows])
-        _pass(self.model, encoded, [observer, collector], self.settings)
-        return {**observer.arrays(), **collector.state()}
-
-    def shuffled(self, seed: int) -> Arrays:
-        """The sums over sentences whose words were shuffled, of the held-out half first."""
-        chosen = np.argsort(self.half != HELD_OUT, kind="stable")[:SHUFFLED]
-        sentences = [shuffled(self.linked.sentences[i], seed + i) for i in chosen.tolist()]
-        encoded, tokens = encode_words(self.model, sentences, self.linked.encoded.max_length)
-        known = [links_with_tokens(*pair) for pair in zip(sentences, tokens, strict=True)]
-        links = word_links(known, self.relations)
-        observer = self.observer(sentences, tokens, links, self.half[chosen])
-        _pass(self.model, encoded, [observer], self.settings)
-        return observer.arrays()
-
-    def empty_block(self, rows: list[int]) -> Arrays:
-        """What `block` gives, without what is found: names, shapes and types."""
-        observer = self.observer([], [], [], self.half[:0])
-        return {**observer.arrays(), **self.collector(len(rows)).state()}
-
-    def collector(self, sentences: int) -> Collector:
-        """What collects the classes of the maps of so many sentences."""
-        return Collector(load_classifier(), sentences, self.model.layers, self.model.heads)
-
-    def observer(
-        self,
-        sentences: list[Sentence],
-        tokens: list[WordTokens],
-        links: list[WordLinks],
-        half: npt.NDArray[np.int64],
-    ) -> Dependencies:
-        """What sums up the quantities of some sentences."""
-        punctuation = punctuation_tokens(sentences, tokens)
-        layers, heads = self.model.layers, self.model.heads
-        return Dependencies(tokens, punctuation, links, half, self.best_offset, layers, heads)
-
-
-def _dependency_results(
-    treebank: _Treebank, shards: Sequence[Arrays], of_shuffled: Arrays, seed: int
-) -> DependencyResults:
+def _dependency_results(treebank: Treebank, blocks: Mapping[str, Arrays]) -> DependencyResults:
     relations = treebank.relations
+    shards = [blocks[name] for name in treebank.blocks if name != OF_SHUFFLED]
+    of_shuffled = blocks[OF_SHUFFLED]
     sums, looks = merged(shards)
     sums_of_shuffled, _ = merged([of_shuffled])
     whole = of_both_halves(sums)
@@ -265,7 +134,7 @@ def _dependency_results(
         relations=rows,
         relations_best=best_heads(treebank_sums, relations),
         offsets=offset_rows(looks),
-        patterns=pattern_rows({AS_GIVEN: Classified.of(classes, plausible)}, seed),
+        patterns=pattern_rows({AS_GIVEN: Classified.of(classes, plausible)}, treebank.seed),
         explained=explained(whole, relations, diagonal_heads(classes)),
         classes=classes,
     )
@@ -277,7 +146,7 @@ def spans(
     settings: PassSettings,
     *,
     faithful: bool,
-    keeping: Keeping | None = None,
+    keeping: Schedule | None = None,
 ) -> SpanResults:
     """Find the heads that attend between linked spans.
 
@@ -298,7 +167,7 @@ def spans(
         model.heads,
         faithful=faithful,
     )
-    _pass(model, linked.encoded, [observer], settings, keeping)
+    pass_through(model, linked.encoded, [observer], settings, keeping)
     relations = relation_rows(observer.sums, names)
     heads = span_heads(observer.sums, names)
     return SpanResults(
@@ -307,22 +176,4 @@ def spans(
         span_heads=heads,
         span_examples=span_examples(heads, observer.scores, linked),
         scores=observer.scores,
-    )
-
-
-def _pass(
-    model: Model,
-    encoded: Encoded,
-    observers: Sequence[Observer[LayerMaps, Any]],
-    settings: PassSettings,
-    keeping: Keeping | None = None,
-) -> None:
-    run_pass(
-        model,
-        encoded,
-        observers,
-        batch_tokens=settings.batch_tokens,
-        precision=settings.precision,
-        advance=settings.advance,
-        keeping=keeping,
     )

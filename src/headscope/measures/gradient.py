@@ -21,7 +21,7 @@ from headscope.model.budget import OF_ALL_LAYERS, fitting_tokens
 from headscope.model.encoding import Encoded, batches
 from headscope.model.model import Model
 from headscope.model.precision import Precision, scoring_autocast
-from headscope.model.resuming import Keeping, unfinished
+from headscope.model.resuming import Schedule, unfinished
 from headscope.model.tap import Call
 from headscope.progress import Advance, silent
 from headscope.tasks.base import Task
@@ -40,7 +40,7 @@ def gradient_importance(
     batch_tokens: int | None = None,
     precision: Precision = "auto",
     advance: Advance = silent,
-    keeping: Keeping | None = None,
+    keeping: Schedule | None = None,
 ) -> Moments:
     """The sums over examples of |sum over tokens and d of z * dL/dz|, per layer and head; the unit
     is the loss's.

@@ -19,7 +19,7 @@ from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.model import Model
 from headscope.model.passes import run_pass
 from headscope.model.precision import Precision
-from headscope.model.resuming import Keeping
+from headscope.model.resuming import Schedule
 from headscope.progress import Advance, silent
 
 LIKENESS = "likeness"
@@ -98,7 +98,7 @@ def likeness(
     seed: int = 0,
     precision: Precision = "auto",
     advance: Advance = silent,
-    keeping: Keeping | None = None,
+    keeping: Schedule | None = None,
 ) -> Float[np.ndarray, "a b"]:
     """The mean divergence between the maps of every two heads of the model, layer by layer: L1H1,
     L1H2, ...

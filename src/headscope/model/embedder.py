@@ -93,14 +93,14 @@ def as_embedder(model: Model, pooling: Pooling) -> Model:
     return embedder
 
 
-def load_scored(path: str, labels: int, pooling: Pooling | None, device: str) -> Model:
+def load_scored(path: str, labels: int, pooling: Pooling | None, device: str | None) -> Model:
     """A model on a device with the outputs that are scored: of a head, or vectors.
 
     Args:
         path: The checkpoint's folder or hub name.
         labels: How many outputs a head has.
         pooling: How the states of an embedder become vectors; None for a head.
-        device: Where the model goes.
+        device: Where the model goes; None for the best that there is.
     """
     if pooling is None:
         return load(path, labels=labels, device=device)

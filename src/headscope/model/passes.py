@@ -23,7 +23,7 @@ from headscope.model.model import Model
 from headscope.model.outputs import refuse_not_finite
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.projections import gram
-from headscope.model.resuming import Keeping, unfinished
+from headscope.model.resuming import Schedule, unfinished
 from headscope.model.tap import Call
 from headscope.model.transfer import Ahead, on_device
 from headscope.progress import Advance, silent
@@ -77,7 +77,7 @@ def run_pass(
     batch_tokens: int | None = None,
     precision: Precision = "auto",
     advance: Advance = silent,
-    keeping: Keeping | None = None,
+    keeping: Schedule | None = None,
 ) -> None:
     """Run every example through the encoder once and show the observers the maps of each layer.
 
@@ -119,7 +119,7 @@ def run_pair_pass(
     batch_tokens: int | None = None,
     precision: Precision = "auto",
     advance: Advance = silent,
-    keeping: Keeping | None = None,
+    keeping: Schedule | None = None,
 ) -> None:
     """Run every example through two models and show the observers both maps of each layer.
 

@@ -53,19 +53,6 @@ class Finishing(Protocol):
         """Called once a batch, after its layers: adds what was seen to what is found."""
 
 
-@dataclass(frozen=True)
-class Keeping:
-    """Where a pass keeps what it has done.
-
-    Attributes:
-        name: The name of the pass among the parts.
-        parts: Where it is kept.
-    """
-
-    name: str
-    parts: Parts
-
-
 def state_of(observers: Sequence[object]) -> dict[str, npt.NDArray[Any]]:
     """The arrays of all observers, by the observer's number and the array's name.
 
@@ -81,47 +68,82 @@ def state_of(observers: Sequence[object]) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
+@runtime_checkable
+class Schedule(Protocol):
+    """Says which batches of a pass are run, and keeps what is found."""
+
+    def batches(
+        self, plan: Sequence[list[int]], observers: Sequence[object], advance: Advance
+    ) -> Iterator[list[int]]:
+        """The batches to run. After each, what waits on the device is finished."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where a pass keeps what it has done, so that another run goes on there.
+
+    Attributes:
+        name: The name of the pass among the parts.
+        parts: Where it is kept.
+    """
+
+    name: str
+    parts: Parts
+
+    def batches(
+        self, plan: Sequence[list[int]], observers: Sequence[object], advance: Advance
+    ) -> Iterator[list[int]]:
+        """The batches that an earlier run has not done. The state is restored first, and saved from
+        time to time and in the end.
+
+        Args:
+            plan: Every batch, as row numbers.
+            observers: What is finished, and has a state.
+            advance: Is told how many examples an earlier run has done.
+        """
+        state = state_of(observers)
+        # What was kept is of use for the same batches alone: others are added up in another order.
+        digest = hashlib.sha256(json.dumps(plan).encode()).digest()
+        fixed = {_PLAN: np.frombuffer(digest, np.uint8)}
+        done = _restored(state, fixed, len(plan), self)
+        for rows in plan[:done]:
+            advance(len(rows))
+        saved = time.monotonic()
+        for number, rows in enumerate(plan[done:], start=done + 1):
+            yield rows
+            finish(observers)
+            if number == len(plan) or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
+                self.parts.put(self.name, {**state, **fixed, _DONE: np.array([number])})
+                saved = time.monotonic()
+
+
 def unfinished(
     batches: Iterable[list[int]],
     observers: Sequence[object],
-    keeping: Keeping | None,
+    keeping: Schedule | None,
     advance: Advance,
 ) -> Iterator[list[int]]:
-    """The batches that an earlier run has not done. After each, what waits on the device is
-    finished. The state is restored first, and saved from time to time and in the end.
+    """The batches that are to be run. After each, what waits on the device is finished.
 
     Args:
         batches: Every batch, as row numbers.
         observers: What is finished, and what has a state.
-        keeping: Where it is kept; None keeps nothing.
+        keeping: Which batches are run, and where it is kept; None runs all and keeps nothing.
         advance: Is told how many examples an earlier run has done.
     """
-    finishing = [observer for observer in observers if isinstance(observer, Finishing)]
-    if keeping is None:
-        for rows in batches:
-            yield rows
-            _finish(finishing)
+    if keeping is not None:
+        yield from keeping.batches(list(batches), observers, advance)
         return
-    plan = list(batches)
-    state = state_of(observers)
-    # What was kept is of use for the same batches alone: others are added up in another order.
-    digest = hashlib.sha256(json.dumps(plan).encode()).digest()
-    fixed = {_PLAN: np.frombuffer(digest, np.uint8)}
-    done = _restored(state, fixed, len(plan), keeping)
-    for rows in plan[:done]:
-        advance(len(rows))
-    saved = time.monotonic()
-    for number, rows in enumerate(plan[done:], start=done + 1):
+    for rows in batches:
         yield rows
-        _finish(finishing)
-        if number == len(plan) or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
-            keeping.parts.put(keeping.name, {**state, **fixed, _DONE: np.array([number])})
-            saved = time.monotonic()
+        finish(observers)
 
 
-def _finish(observers: Sequence[Finishing]) -> None:
+def finish(observers: Sequence[object]) -> None:
+    """Add what the observers saw of a batch to what they have found."""
     for observer in observers:
-        observer.finish()
+        if isinstance(observer, Finishing):
+            observer.finish()
 
 
 def _restored(

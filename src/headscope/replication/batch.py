@@ -31,8 +31,8 @@ COMMANDS = ("finetune", "compare", "disable", "path", "relations")
 """The commands that parts of the paper are."""
 _FOLDERS = ("model", "after", "measured")
 """Arguments that can be the folder of another item."""
-_OF_THE_RUN = ("out", "quiet", "overwrite")
-"""Arguments that no item says: where it writes follows from its folder."""
+_OF_THE_RUN = ("out", "quiet", "overwrite", "engine", "workers", "gpus_per_item")
+"""Arguments that no item says: where it writes follows from its folder, and a job does it alone."""
 _NOT_ASKED = ("quiet", "plan")
 """Arguments of `paper` that no plan says."""
 _KEYS = ("headscope", "paper", "items")

@@ -316,7 +316,12 @@ def minutes(count: float) -> str:
 
 
 def run_parts(
-    parts: Sequence[Part], root: Path, workers: int, seconds: float, *, quiet: bool = False
+    parts: Sequence[Part],
+    root: Path,
+    executor: Executor | None,
+    seconds: float,
+    *,
+    quiet: bool = False,
 ) -> None:
     """Do all parts within the run folder `root`: in their order, or several at once, the longest
     first.
@@ -327,7 +332,7 @@ def run_parts(
     Args:
         parts: The parts.
         root: The folder of the whole run.
-        workers: How many processes do them; 1 is this process.
+        executor: The workers that do them, within its context; None for this process.
         seconds: How long a token takes forward.
         quiet: Whether nothing is said of the progress.
 
@@ -336,12 +341,11 @@ def run_parts(
     """
     from headscope.engine.executor import as_completed
     from headscope.engine.local import Local
-    from headscope.engine.processes import Processes
+    from headscope.replication.shared_disk import on_one_disk
 
     by_name = {part.folder: part for part in parts}
-    executor: Executor = Processes(workers) if workers > 1 else Local()
     # What several processes say at once cannot be read.
-    items = [part.item(root, quiet=quiet or workers > 1) for part in parts]
+    items = [part.item(root, quiet=quiet or executor is not None) for part in parts]
     began = time.monotonic()
     begun = done = 0
     left = sum(part.seconds(seconds) for part in parts)
@@ -352,8 +356,9 @@ def run_parts(
         say(f"part {begun} of {len(parts)}: {by_name[item.name].words}", quiet=quiet)
 
     first_error: BaseException | None = None
-    with executor:
-        for item, future in as_completed(items, executor, on_start=announce):
+    running = executor or Local()
+    with on_one_disk(items, executor, root) as items_there:
+        for item, future in as_completed(items_there, running, on_start=announce):
             error = future.exception()
             left -= by_name[item.name].seconds(seconds)
             if isinstance(error, OSError):
@@ -365,7 +370,7 @@ def run_parts(
                 continue
             done += 1
             passed = (time.monotonic() - began) / 60
-            remaining = minutes(left / 60 / workers)
+            remaining = minutes(left / 60 / max(1, running.workers))
             say(
                 f"{done} of {len(parts)} parts after {passed:.0f} minutes, about {remaining} left",
                 quiet=quiet,

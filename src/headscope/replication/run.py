@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, open_page
 from headscope.commands.report import report
-from headscope.commands.settings import Settings, TaskSettings, command
+from headscope.commands.settings import EngineSettings, TaskSettings, command
 from headscope.commands.study import STUDY_EXAMPLES
 from headscope.errors import HeadscopeError, unknown
 from headscope.progress import say
@@ -34,7 +34,7 @@ _TIMES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paper(Settings):
+class Paper(EngineSettings):
     """What `headscope paper` is asked."""
 
     command = "paper"
@@ -51,7 +51,6 @@ class Paper(Settings):
     examples: options.Examples = None
     precision: options.Precision = "auto"
     framenet: options.FrameNet = None
-    workers: options.Workers = 1
     plan: options.Plan = False
 
 
@@ -72,8 +71,10 @@ def paper(asked: Paper) -> Outcome:
     headscope paper --model minilm --data glue --out runs/paper
     headscope paper --model minilm --seeds 3 --plan --out runs/seeds
     """
+    from headscope.commands.engine import check_engine, workers
     from headscope.replication.items import write_plan
 
+    check_engine(asked)
     whole = open_paper(asked)
     with begun(whole) as run:
         if not run.is_complete:
@@ -81,7 +82,9 @@ def paper(asked: Paper) -> Outcome:
                 return write_plan(run.path, whole)
             for line in plan_lines(whole.parts, whole.seconds):
                 say(line, quiet=asked.quiet)
-            run_parts(whole.parts, run.path, asked.workers, whole.seconds, quiet=asked.quiet)
+            with workers(asked, most=len(whole.parts)) as engine:
+                executor = None if engine is None else engine.executor
+                run_parts(whole.parts, run.path, executor, whole.seconds, quiet=asked.quiet)
         return finished(run, whole)
 
 

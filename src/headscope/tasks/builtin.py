@@ -18,6 +18,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import Literal, TypeVar
 
@@ -163,6 +164,8 @@ def generate(seed: int, train: int, validation: int) -> tuple[Split, Split]:
     return _split(seed, "train", train), _split(seed, "validation", validation)
 
 
+# A program that asks for the same pairs again, as a study does, need not wait for them again.
+@lru_cache(maxsize=4)
 def _split(seed: int, name: SplitName, size: int) -> Split:
     if not 1 <= size <= MOST:
         raise HeadscopeError(
@@ -170,10 +173,13 @@ def _split(seed: int, name: SplitName, size: int) -> Split:
             f"at most {MOST:,}."
         )
     rows = list(islice(pairs(seed, name), size))
+    labels = np.array([pair.label for pair in rows], dtype=np.int64)
+    # Whoever asks again gets the same array.
+    labels.setflags(write=False)
     return Split(
         first=tuple(pair.first for pair in rows),
         second=tuple(pair.second for pair in rows),
-        labels=np.array([pair.label for pair in rows], dtype=np.int64),
+        labels=labels,
         words=tuple(pair.words for pair in rows),
     )
 

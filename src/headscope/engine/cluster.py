@@ -1,0 +1,226 @@
+"""Items run on a Ray cluster: one that is there, or one that is begun on this machine alone.
+
+The driver, which is this process, hands out items and gets what they return; nothing else is
+written anywhere. What is shared lies once in the memory of every node.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from threading import Lock
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from headscope.engine.executor import Executor, Item, Shared, WorkerLostError
+from headscope.errors import HeadscopeError
+
+T = TypeVar("T")
+
+TRIES = 3
+"""So often an item is begun whose worker or node is lost: a fourth time would end as the others."""
+MOST = 1000
+"""At most so many items run at once: a thread waits for each."""
+_SAME = ("headscope", "torch", "transformers")
+"""Packages that must be of one version everywhere, or numbers could differ without a word."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an item takes of the node that it runs on.
+
+    Attributes:
+        cpus: So many processors, and as many threads.
+        gpus: So much of a GPU; a fraction lets several items share one. None: one, where a node
+            has any.
+    """
+
+    cpus: int = 1
+    gpus: float | None = None
+
+
+class Ray(Executor):
+    """Workers on the nodes of a Ray cluster.
+
+    An item whose worker or node is lost begins again elsewhere, `TRIES` times in all.
+
+    Args:
+        address: Of the cluster, as in "auto" or "10.0.0.1:6379"; "" begins one on this machine,
+            which ends with this executor.
+        needs: What an item takes.
+
+    Raises:
+        HeadscopeError: Ray is not installed, the cluster cannot be reached, or has no node for an
+            item.
+    """
+
+    is_elsewhere = True
+
+    def __init__(self, address: str = "", needs: Needs = Needs()) -> None:
+        self._ray = _connected(address)
+        gpus = needs.gpus
+        if gpus is None:
+            gpus = float(self._resources()["GPU"] > 0)
+        self._cpus, self._gpus = needs.cpus, gpus
+        # The executor itself begins an item again, and counts.
+        remote = self._ray.remote(num_cpus=needs.cpus, num_gpus=gpus, max_retries=0)
+        self._call_there = remote(_call_there)
+        self._versions = {name: version(name) for name in _SAME}
+        self._threads = ThreadPoolExecutor(MOST, thread_name_prefix="ray-item")
+        self._running: set[Any] = set()
+        self._lock = Lock()
+        self._has_ended = False
+        if not self.workers:
+            have = ", ".join(f"{kind} {amount:g}" for kind, amount in self._resources().items())
+            self.close(failed=True)
+            raise HeadscopeError(
+                f"no node of the cluster has {needs.cpus} processors and {gpus:g} GPUs for an "
+                f"item (all nodes together: {have}): give a smaller --gpus-per-item, or none"
+            )
+
+    def _resources(self) -> dict[str, float]:
+        every = self._ray.cluster_resources()
+        return {kind: every.get(kind, 0.0) for kind in ("CPU", "GPU")}
+
+    @property
+    def workers(self) -> int:  # type: ignore[override]
+        """How many items fit on the nodes that are there now."""
+        count = 0
+        for node in self._ray.nodes():
+            if node["Alive"]:
+                has = node["Resources"]
+                by_cpu = int(has.get("CPU", 0) // self._cpus)
+                # A third fits three times, whatever rounding says.
+                by_gpu = int(has.get("GPU", 0) / self._gpus + 1e-9) if self._gpus else by_cpu
+                count += min(by_cpu, by_gpu)
+        return min(count, MOST)
+
+    def share(self, value: T) -> Shared[T]:
+        """What many items need: it is put into the cluster's memory, and sent to a node once."""
+        return _Stored(self._ray.put(value))
+
+    def submit(self, item: Item) -> Future[Any]:
+        """Begin an item; the future holds what its function returns or raises."""
+        return self._threads.submit(self._call, item)
+
+    def _call(self, item: Item) -> Any:
+        errors = self._ray.exceptions
+        lost: Exception | None = None
+        for _ in range(TRIES):
+            with self._lock:
+                if self._has_ended:
+                    raise WorkerLostError(f"{item.name} was not begun: the run has ended")
+                reference = self._call_there.remote(item, self._versions, self._cpus)
+                self._running.add(reference)
+            try:
+                return self._ray.get(reference)
+            except errors.RayTaskError as error:
+                # What the item raised, without what Ray puts around it.
+                raise getattr(error, "cause", None) or error from None
+            except errors.TaskCancelledError as error:
+                raise WorkerLostError(f"{item.name} was ended: the run has ended") from error
+            except errors.RayError as error:
+                lost = error
+            finally:
+                with self._lock:
+                    self._running.discard(reference)
+        first_line = str(lost).strip().splitlines()[0]
+        raise WorkerLostError(
+            f"the worker that did {item.name} was lost {TRIES} times, the last time because: "
+            f"{first_line} What is done stays, and the same command goes on; where memory ran out, "
+            "let fewer items share a node"
+        ) from lost
+
+    def close(self, *, failed: bool) -> None:
+        """End the items at work where `failed`, and leave the cluster."""
+        with self._lock:
+            self._has_ended = True
+            running = list(self._running)
+        if failed:
+            for reference in running:
+                # One that has just ended cannot be cancelled.
+                with suppress(self._ray.exceptions.RayError, ValueError):
+                    self._ray.cancel(reference, force=True)
+        self._threads.shutdown(cancel_futures=failed)
+        self._ray.shutdown()
+
+
+def _connected(address: str) -> Any:
+    """Ray, connected to a cluster.
+
+    Raises:
+        HeadscopeError: It is not installed, or there is no cluster at the address.
+    """
+    # Nothing is reported to anybody; must be said before Ray is imported.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise HeadscopeError(
+            "--engine ray needs Ray: run pip install 'headscope[cluster]' here and on every node"
+        ) from error
+    if ray.is_initialized():
+        raise HeadscopeError(
+            "this process is connected to a Ray cluster already: call ray.shutdown() first, and "
+            "give --engine ray:ADDRESS"
+        )
+    where = {"address": address} if address else {"include_dashboard": False}
+    try:
+        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise HeadscopeError(
+            f"there is no Ray cluster at {address or 'this machine'} ({reason}): give --engine "
+            "ray:ADDRESS of one that runs, or --engine ray, which begins one here"
+        ) from error
+    return ray
+
+
+@dataclass(frozen=True)
+class _Stored(Shared[T]):
+    """What lies in the cluster's memory; a worker takes it out once.
+
+    Attributes:
+        reference: Where it lies.
+        key: Tells it from others.
+    """
+
+    reference: Any
+    key: str = field(default_factory=lambda: uuid4().hex)
+
+    def get(self) -> T:
+        """The thing itself."""
+        if self.key not in _taken:
+            import ray
+
+            _taken[self.key] = ray.get(self.reference)
+        value: T = _taken[self.key]
+        return value
+
+
+_taken: dict[str, Any] = {}
+"""What this worker has taken out, by its key."""
+
+
+def _call_there(item: Item, versions: Mapping[str, str], threads: int) -> Any:
+    """Run an item on a worker.
+
+    Raises:
+        HeadscopeError: The node has other versions than the driver.
+    """
+    import torch
+
+    for name, here in versions.items():
+        if version(name) != here:
+            raise HeadscopeError(
+                f"a node of the cluster has {name} {version(name)}, and this machine {here}: "
+                "install the same version everywhere, or numbers could differ"
+            )
+    torch.set_num_threads(threads)
+    return item.call()
