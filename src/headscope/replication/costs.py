@@ -11,7 +11,7 @@ from headscope.commands.path import FEW
 START = 0.5
 """Seconds that a part takes beside: its files are read, the model is checked."""
 FRAMES = 20_000
-"""Tokens of a FrameNet release's exemplars that pass the paper's filter, and of their controls."""
+"""Tokens of a FrameNet release's exemplars that pass the paper's filter, and controls: a guess."""
 _TRAINING = 2
 """A step of training, forward and backward, in bfloat16; in float32 it takes 3 passes."""
 _SCORED_BESIDE = 3
@@ -21,7 +21,7 @@ share are computed, and what sets put out is compared.
 _COMPARED = 9
 """Passes for two models with their maps, all measures, and gradients of the trained one."""
 _MAPS_COMPARED = 5
-"""Passes for two models with their maps alone."""
+"""Passes for two models with their maps alone: a guess between 2 and 9."""
 _ABOVE = 0.2
 """What a set of heads takes of the layers above it on average, twice their share: half of that is
 saved in the last layer and by half precision.
