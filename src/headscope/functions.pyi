@@ -628,9 +628,8 @@ def paper(
         train_examples: At most so many training examples, drawn from the seed.
         framenet: A FrameNet release, to see which heads carry frames, and whether tasks need
             them (claim C3).
-        plan: Run nothing: write the parts into OUT as plan.json, and submit.sh, which hands
-            them to SLURM; the same command without --plan, or headscope run-item and gather, go
-            on. In Python it returns what the command says, an Outcome.
+        plan: Run nothing: write plan.json and submit.sh, for SLURM, into OUT. In Python it
+            returns what the command says, an Outcome.
         examples: At most so many validation examples, drawn from the seed.
         precision: auto: bfloat16 to train where the hardware has it, float32 to score.
         quiet: Show no progress.
@@ -695,9 +694,8 @@ def paper(
         train_examples: At most so many training examples, drawn from the seed.
         framenet: A FrameNet release, to see which heads carry frames, and whether tasks need
             them (claim C3).
-        plan: Run nothing: write the parts into OUT as plan.json, and submit.sh, which hands
-            them to SLURM; the same command without --plan, or headscope run-item and gather, go
-            on. In Python it returns what the command says, an Outcome.
+        plan: Run nothing: write plan.json and submit.sh, for SLURM, into OUT. In Python it
+            returns what the command says, an Outcome.
         examples: At most so many validation examples, drawn from the seed.
         precision: auto: bfloat16 to train where the hardware has it, float32 to score.
         quiet: Show no progress.

@@ -272,14 +272,8 @@ Seeds = Annotated[
 ]
 Plan = Annotated[
     bool,
-    Parameter(
-        help="Run nothing: write the parts into OUT as plan.json, and submit.sh, which hands them "
-        "to SLURM; the same command without --plan, or headscope run-item and gather, go on.",
-        negative="",
-    ),
+    Parameter(help="Run nothing: write plan.json and submit.sh, for SLURM, into OUT.", negative=""),
 ]
-PlannedRun = Annotated[Path, Parameter(help="The run folder that headscope paper --plan wrote.")]
-ItemNumber = Annotated[int, Parameter(help="The number of the item in plan.json, from 1.")]
 FrameNet = Annotated[
     Path | None,
     Parameter(

@@ -8,9 +8,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from headscope.commands import options
+from cyclopts import Parameter
+
 from headscope.commands.outcome import Outcome
 from headscope.commands.settings import Settings, command, made
 from headscope.errors import HeadscopeError
@@ -22,6 +23,7 @@ from headscope.scratch import was_in_memory
 if TYPE_CHECKING:
     from headscope.replication.batch import Plan, PlannedItem
 
+PlannedRun = Annotated[Path, Parameter(help="The run folder that headscope paper --plan wrote.")]
 _MOST_WORDS = 8
 """Of more items than so many the numbers alone are said."""
 
@@ -33,8 +35,8 @@ class RunningItem(Settings):
     command = "run-item"
     in_order = ("run", "number")
 
-    run: options.PlannedRun
-    number: options.ItemNumber
+    run: PlannedRun
+    number: Annotated[int, Parameter(help="The number of the item in plan.json, from 1.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class Gathering(Settings):
     command = "gather"
     in_order = ("run",)
 
-    run: options.PlannedRun
+    run: PlannedRun
 
 
 @command(RunningItem)
