@@ -84,7 +84,9 @@ def test_every_help_text_has_two_examples_that_are_understood(
         )
         assert command is cli.app[name].default_command
         if settings := getattr(command, "settings", None):
-            given = {settings.unnamed: bound.args} if bound.args else {}
+            given = dict(zip(settings.in_order, bound.args, strict=False))
+            if settings.unnamed and bound.args:
+                given = {settings.unnamed: bound.args}
             settings(**given, **bound.kwargs)
 
 

@@ -16,7 +16,8 @@ from headscope.model.loading import load
 from headscope.reference import claims, reference
 from headscope.replication.plan import Part, Role, plan_lines, run_parts
 from headscope.replication.rows import effects_over_seeds, over_seeds, with_paper
-from headscope.replication.run import TASKS, chosen_tasks, gather, paper
+from headscope.replication.run import TASKS, chosen_tasks, paper
+from headscope.replication.tables import tables_of_parts
 from headscope.tasks import find
 from test_framenet import AIM, GOOD, release
 
@@ -124,7 +125,7 @@ def test_a_disabling_part_does_not_score_twice(tmp_path: Path) -> None:
         Part(Role.HEAD_EFFECTS, "mrpc/disabled-each", "", 1, "disable", {}),
         Part(Role.SCORES, "mrpc/missing", "", 1, "finetune", {}),
     ]
-    assert gather(tmp_path, parts)["scores"].height == 1
+    assert tables_of_parts(tmp_path, parts)["scores"].height == 1
 
 
 def test_effects_over_seeds_worked_by_hand() -> None:

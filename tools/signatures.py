@@ -9,13 +9,14 @@ import textwrap
 from pathlib import Path
 
 from headscope import functions
+from headscope.commands.python import PLAN
 
 STUB = Path(functions.__file__).with_suffix(".pyi")
 HEAD = '''"""The signatures of the commands as functions; written by tools/signatures.py."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 from transformers import PreTrainedTokenizerBase
 
@@ -26,7 +27,7 @@ from headscope.runs import Page, Run
 '''
 NAMES = (
     *("study", "finetune", "measure", "compare", "relations", "disable", "prune", "paper"),
-    "annotate",
+    *("run_item", "gather", "annotate"),
 )
 REPORT = """def report(
     *runs: str | Path | Run | Sequence[str | Path | Run],
@@ -47,11 +48,27 @@ def stub() -> str:
 def _function(name: str) -> str:
     function = getattr(functions, name)
     signature = inspect.signature(function)
+    if PLAN not in signature.parameters:
+        return _with_docstring(_head(name, signature), function.__doc__)
+    # What is only planned is no run yet.
+    planned = signature.parameters[PLAN].replace(
+        annotation="Literal[True]", default=inspect.Parameter.empty
+    )
+    parameters = [planned if one.name == PLAN else one for one in signature.parameters.values()]
+    of_plan = signature.replace(parameters=parameters, return_annotation="Outcome")
+    run = signature.parameters[PLAN].replace(annotation="Literal[False]")
+    parameters = [run if one.name == PLAN else one for one in signature.parameters.values()]
+    of_run = signature.replace(parameters=parameters)
+    heads = [f"@overload\n{_head(name, one)}" for one in (of_run, of_plan)]
+    return "\n".join(_with_docstring(head, function.__doc__) for head in heads)
+
+
+def _head(name: str, signature: inspect.Signature) -> str:
     lines = [f"def {name}(", "    *,"]
     for parameter in signature.parameters.values():
         lines.append(f"    {_parameter(parameter)},")
     lines.append(f") -> {signature.return_annotation}:\n")
-    return _with_docstring("\n".join(lines), function.__doc__)
+    return "\n".join(lines)
 
 
 def _parameter(parameter: inspect.Parameter) -> str:

@@ -1,10 +1,11 @@
 """headscope: what every attention head of a BERT-like encoder does, and whether the task needs it.
 
 `headscope.load(name_or_dir)` gives a model whose heads can be observed and disabled. `study`,
-`finetune`, `measure`, `compare`, `relations`, `disable`, `prune`, `paper` and `report` do what the
-commands of the same names do, and return a run with its tables, figures and report; `open_run(dir)`
-opens one again. `head_measures`, `head_effects` and their kin give a data frame of texts at once;
-`look` shows what heads attend to in a text, and what a model says without them.
+`finetune`, `measure`, `compare`, `relations`, `disable`, `prune`, `paper`, `run_item`, `gather` and
+`report` do what the commands of the same names do, and return a run with its tables, figures and
+report; `open_run(dir)` opens one again. `head_measures`, `head_effects` and their kin give a data
+frame of texts at once; `look` shows what heads attend to in a text, and what a model says without
+them.
 Everything is imported when it is first used.
 """
 
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
         compare,
         disable,
         finetune,
+        gather,
         measure,
         paper,
         prune,
         relations,
         report,
+        run_item,
         study,
     )
     from headscope.in_memory.attention import head_changes, head_measures, head_patterns
@@ -54,6 +57,7 @@ __all__ = [
     "compare",
     "disable",
     "finetune",
+    "gather",
     "head_changes",
     "head_effects",
     "head_interactions",
@@ -69,13 +73,14 @@ __all__ = [
     "prune",
     "relations",
     "report",
+    "run_item",
     "shapley_values",
     "study",
 ]
 
 _FUNCTIONS = (
-    *("annotate", "compare", "disable", "finetune", "measure", "paper", "prune", "relations"),
-    *("report", "study"),
+    *("annotate", "compare", "disable", "finetune", "gather", "measure", "paper", "prune"),
+    *("relations", "report", "run_item", "study"),
 )
 _HOME = {
     "Head": "axes",

@@ -25,6 +25,7 @@ from headscope.commands.relations import relations
 from headscope.commands.report import report
 from headscope.commands.study import study
 from headscope.errors import HeadscopeError
+from headscope.replication.items import gather, run_item
 from headscope.replication.run import paper
 
 MISTAKE, INTERRUPTED = 2, stopping.INTERRUPTED
@@ -58,6 +59,8 @@ for _command in (
     disable,
     prune,
     paper,
+    run_item,
+    gather,
     look,
     annotate,
     report,

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 from transformers import PreTrainedTokenizerBase
 
 from headscope.commands.given import HeadsLike, ModelLike, TaskLike
 from headscope.commands.outcome import Outcome
 from headscope.model.texts import Texts
-from headscope.names import StyleName
 from headscope.runs import Page, Run
 
 def study(
@@ -576,6 +575,7 @@ def prune(
         HeadscopeError: Something is wrong that you can mend: the message says how.
     """
 
+@overload
 def paper(
     *,
     model: ModelLike,
@@ -592,6 +592,7 @@ def paper(
     lr: float | None = None,
     train_examples: int | None = None,
     framenet: str | Path | None = None,
+    plan: Literal[False] = False,
     examples: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     quiet: bool = False,
@@ -599,11 +600,11 @@ def paper(
     """Run the whole paper: seven tasks in three configurations, its figures, and its six claims.
 
     Says its plan and what it will cost first, and resumes what it had begun. Several workers do
-    several parts at once.
+    several parts at once; with --plan a batch system does them.
 
     For example:
     headscope paper --model minilm --data glue --out runs/paper
-    headscope paper --model minilm --tasks rte,mrpc --seeds 3 --out runs/small
+    headscope paper --model minilm --seeds 3 --plan --out runs/seeds
 
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
@@ -627,8 +628,127 @@ def paper(
         train_examples: At most so many training examples, drawn from the seed.
         framenet: A FrameNet release, to see which heads carry frames, and whether tasks need
             them (claim C3).
+        plan: Run nothing: write plan.json and submit.sh, for SLURM, into OUT. In Python it
+            returns what the command says, an Outcome.
         examples: At most so many validation examples, drawn from the seed.
         precision: auto: bfloat16 to train where the hardware has it, float32 to score.
+        quiet: Show no progress.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+@overload
+def paper(
+    *,
+    model: ModelLike,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    gpus_per_item: float | None = None,
+    tasks: str | Sequence[str] = "all",
+    seeds: int = 1,
+    epochs: int = 3,
+    batch_size: int = 32,
+    lr: float | None = None,
+    train_examples: int | None = None,
+    framenet: str | Path | None = None,
+    plan: Literal[True],
+    examples: int | None = None,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    quiet: bool = False,
+) -> Outcome:
+    """Run the whole paper: seven tasks in three configurations, its figures, and its six claims.
+
+    Says its plan and what it will cost first, and resumes what it had begun. Several workers do
+    several parts at once; with --plan a batch system does them.
+
+    For example:
+    headscope paper --model minilm --data glue --out runs/paper
+    headscope paper --model minilm --seeds 3 --plan --out runs/seeds
+
+    Args:
+        model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
+            headscope.Model, a Hugging Face model in memory (with tokenizer=), a pipeline of
+            transformers, or a run that trained a model.
+        tokenizer: The tokenizer of a Hugging Face model in memory; left out for other models.
+        out: The run folder to write; the same command resumes what it had begun there. In
+            Python a temporary folder where it is left out, kept until the process ends.
+        data: Folder with <task>/{train,validation}.{parquet,jsonl,tsv}; by default
+            HEADSCOPE_DATA, else the hub.
+        engine: Where the work is done: local (this process), processes (a process for every
+            GPU, or processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS.
+        workers: How many processes share the work on this machine; several can share a GPU.
+        gpus_per_item: How much of a GPU an item takes on a Ray cluster, as in 0.25; by default
+            one, where there is any.
+        tasks: Tasks of the paper joined by commas, or all.
+        seeds: How many seeds to fine-tune with, from 0; the analysis takes the first.
+        epochs: Passes over the training data.
+        batch_size: Examples in a training step.
+        lr: Peak learning rate; by default one that suits the encoder's width.
+        train_examples: At most so many training examples, drawn from the seed.
+        framenet: A FrameNet release, to see which heads carry frames, and whether tasks need
+            them (claim C3).
+        plan: Run nothing: write plan.json and submit.sh, for SLURM, into OUT. In Python it
+            returns what the command says, an Outcome.
+        examples: At most so many validation examples, drawn from the seed.
+        precision: auto: bfloat16 to train where the hardware has it, float32 to score.
+        quiet: Show no progress.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def run_item(
+    *,
+    run: str | Path,
+    number: int,
+    quiet: bool = False,
+) -> Run:
+    """Run one item of a plan of headscope paper --plan, in its folder within the run.
+
+    It resumes what it had begun; an item that is done does nothing, and one whose needs are not
+    done is refused. For jobs of a batch system.
+
+    For example:
+    headscope run-item runs/paper 1
+    headscope run-item runs/small 12 --quiet
+
+    Args:
+        run: The run folder that headscope paper --plan wrote.
+        number: The number of the item in plan.json, from 1.
+        quiet: Show no progress.
+
+    Returns:
+        The run: `table(name)` is a data frame, `figure(name)` a chart, `report()` a page.
+
+    Raises:
+        HeadscopeError: Something is wrong that you can mend: the message says how.
+    """
+
+def gather(
+    *,
+    run: str | Path,
+    quiet: bool = False,
+) -> Run:
+    """Put the tables of all items of a plan together: the end of headscope paper, with its report.
+
+    Where items are missing, it names them.
+
+    For example:
+    headscope gather runs/paper
+    headscope gather runs/small --quiet
+
+    Args:
+        run: The run folder that headscope paper --plan wrote.
         quiet: Show no progress.
 
     Returns:
@@ -699,9 +819,7 @@ def report(
     *runs: str | Path | Run | Sequence[str | Path | Run],
     out: str | Path | None = None,
     figures: str | Path | None = None,
-    style: StyleName = "plain",
-    heads: HeadsLike | None = None,
-    example: int | None = None,
+    style: Literal["plain", "acl"] = "plain",
     quiet: bool = False,
 ) -> Page:
     """Build one offline HTML file from runs, or with `figures` the figures for a paper.

@@ -270,6 +270,10 @@ TaskList = Annotated[str, Parameter(help="Tasks of the paper joined by commas, o
 Seeds = Annotated[
     int, Parameter(help="How many seeds to fine-tune with, from 0; the analysis takes the first.")
 ]
+Plan = Annotated[
+    bool,
+    Parameter(help="Run nothing: write plan.json and submit.sh, for SLURM, into OUT.", negative=""),
+]
 FrameNet = Annotated[
     Path | None,
     Parameter(

@@ -18,6 +18,8 @@ from headscope.runs import Page, Run, open_run
 T = TypeVar("T")
 Command = Callable[..., Outcome]
 
+PLAN = "plan"
+"""The argument with which a command only plans its run."""
 _TYPES: Mapping[str, str] = {
     **dict.fromkeys(MODELS, "ModelLike"),
     "task": "TaskLike",
@@ -44,19 +46,36 @@ _HELP: Mapping[str, str] = {
     "text": " In Python also a list of texts, or of pairs of texts in tuples.",
     "heads": " In Python also a head or a list of heads, which are disabled together, or a list of "
     "such lists, each in turn.",
+    PLAN: " In Python it returns what the command says, an Outcome.",
     "out": " In Python a temporary folder where it is left out, kept until the process ends.",
 }
 _TOKENIZER = "The tokenizer of a Hugging Face model in memory; left out for other models."
 
 
-def run_function(command: Command) -> Callable[..., Run]:
-    """A function that runs a command and opens the run that it wrote."""
+def run_function(command: Command, folder: str = "out") -> Callable[..., Run | Outcome]:
+    """A function that runs a command and opens the run that it wrote.
+
+    Args:
+        command: The command; where it only plans a run, the function returns what it says.
+        folder: The argument that is the folder of the run.
+    """
+    settings = _settings(command)
+
+    def called(*unnamed: object, **given: object) -> Run | Outcome:
+        asked = _asked(command, settings, unnamed, given)
+        outcome = command(**asked)
+        return outcome if asked.get(PLAN) else open_run(str(asked[folder]))
+
+    return _described(called, command, "Run")
+
+
+def item_function(command: Command) -> Callable[..., Run]:
+    """A function that runs a command on one part of a run, and opens the folder of that part."""
     settings = _settings(command)
 
     def called(*unnamed: object, **given: object) -> Run:
-        asked = _asked(command, settings, unnamed, given)
-        command(**asked)
-        return open_run(str(asked["out"]))
+        outcome = command(**_asked(command, settings, unnamed, given))
+        return open_run(str(outcome.path))
 
     return _described(called, command, "Run")
 

@@ -31,6 +31,7 @@ RANGES: Mapping[str, Range] = {
     "workers": Range(1, 1000),
     "gpus_per_item": Range(0, 1000, unit="GPUs"),
     "count": Range(1, 10**5),
+    "number": Range(1, 10**6),
     # What every generator of random numbers takes.
     "seed": Range(0, 2**32 - 1),
     # A weight moves by the rate at every step: by more than 1 it never comes to rest.
@@ -57,6 +58,8 @@ class Settings:
     command: ClassVar[str] = ""
     unnamed: ClassVar[str] = ""
     """The setting that takes what stands on the command line without a name."""
+    in_order: ClassVar[tuple[str, ...]] = ()
+    """Settings that stand on the command line without a name, in this order."""
 
     quiet: options.Quiet = False
 
@@ -265,6 +268,10 @@ def command(settings: type[S]) -> Callable[[Callable[[S], R]], Callable[..., R]]
             if settings.unnamed and unnamed:
                 given = {settings.unnamed: unnamed, **given}
                 unnamed = ()
+            elif settings.in_order:
+                # What is left over is refused.
+                given = {**dict(zip(settings.in_order, unnamed, strict=False)), **given}
+                unnamed = unnamed[len(settings.in_order) :]
             check_names(function.__name__, settings, unnamed, given)
             return function(made(settings, given))
 
@@ -278,10 +285,7 @@ def command(settings: type[S]) -> Callable[[Callable[[S], R]], Callable[..., R]]
             hints[settings.unnamed] = _of_one(written[settings.unnamed])
         called.__annotations__ = {**hints, "return": Outcome}
         called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [
-                _parameter(field, hints[name], is_unnamed=name == settings.unnamed)
-                for name, field in parameters.items()
-            ],
+            [_parameter(field, hints[name], settings) for name, field in parameters.items()],
             return_annotation=Outcome,
         )
         return called
@@ -322,13 +326,15 @@ def _of_one(hint: object) -> object:
     return Annotated[str, *get_args(hint)[1:]]
 
 
-def _parameter(
-    field: "Field[object]", hint: object, *, is_unnamed: bool = False
-) -> inspect.Parameter:
-    if is_unnamed:
+def _parameter(field: "Field[object]", hint: object, settings: type[Settings]) -> inspect.Parameter:
+    if field.name == settings.unnamed:
         return inspect.Parameter(field.name, inspect.Parameter.VAR_POSITIONAL, annotation=hint)
     default = inspect.Parameter.empty if field.default is MISSING else field.default
     kind = inspect.Parameter.KEYWORD_ONLY
+    if field.name in settings.in_order:
+        return inspect.Parameter(
+            field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=hint
+        )
     return inspect.Parameter(field.name, kind, default=default, annotation=hint)
 
 

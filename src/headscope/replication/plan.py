@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headscope.commands.path import FEW
 from headscope.names import CONFIGURATIONS
 from headscope.progress import say
 from headscope.reference import FRAME_HEADS
+from headscope.replication.costs import FRAMES, START, Costs
 
 if TYPE_CHECKING:
     from headscope.commands.session import Session
@@ -23,13 +23,8 @@ if TYPE_CHECKING:
 _FRAMENET = "framenet"
 """The folder of the heads of frames."""
 _RANDOM_SETS = 20
-_FRAMES_COST = 1000
-_SETS_A_HEAD = 7
-"""How many sets the search for heads that can go together scores, for each head."""
 _CHEAPEST = "distance"
 """The measure that is asked for where the cosine is wanted alone, which always comes along."""
-_TRAINING_COST = 3
-"""A step of training costs as much as so many passes forward of its examples."""
 
 
 class Role(StrEnum):
@@ -55,12 +50,14 @@ class Part:
         role: What it is for.
         folder: Its folder within the run.
         words: What it does, for people.
-        cost: How many examples pass through the model forward.
+        cost: How many tokens pass through the whole model forward, or what takes as long.
         command: The name of the command.
         arguments: The command's arguments, but for `out` and `quiet`.
         takes: Arguments whose values are the folders of other parts, which must be done before.
         task: The task, "" for a part that is of none.
         seed: The seed of the fine-tuning that it is about.
+        start: How many seconds it takes beside: files are read, the model is checked, numbers are
+            tested.
     """
 
     role: Role
@@ -72,23 +69,52 @@ class Part:
     takes: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
     seed: int = 0
+    start: float = START
+
+    def seconds(self, a_token: float) -> float:
+        """How long it takes, where a token takes so many seconds forward."""
+        return self.start + self.cost * a_token
 
     def item(self, root: Path, *, quiet: bool = False) -> Item:
         """The part as work in the folder of the whole run."""
-        from headscope.engine.executor import Item
-
-        arguments = {**self.arguments, "out": root / self.folder, "quiet": quiet}
-        for argument, folder in self.takes.items():
-            path = root / folder
-            # A model is named by a string, since it can also be on the hub.
-            arguments[argument] = path if argument == "measured" else str(path)
-        return Item(
-            self.folder,
-            f"headscope.commands.{self.command}:{self.command}",
-            arguments,
-            needs=tuple(self.takes.values()),
-            cost=self.cost,
+        item = work_item(
+            self.folder, self.command, self.arguments, self.takes, root=root, quiet=quiet
         )
+        return replace(item, cost=self.cost)
+
+
+def work_item(
+    folder: str,
+    command: str,
+    arguments: Mapping[str, Any],
+    takes: Mapping[str, str],
+    *,
+    root: Path,
+    quiet: bool,
+) -> Item:
+    """A command as work in the folder of the whole run.
+
+    Args:
+        folder: The command's folder within the run.
+        command: Its name.
+        arguments: Its arguments, but for `out`, `quiet` and those of `takes`.
+        takes: Arguments whose values are the folders of other items.
+        root: The folder of the whole run.
+        quiet: Whether the command shows no progress.
+    """
+    from headscope.engine.executor import Item
+
+    given = {**arguments, "out": root / folder, "quiet": quiet}
+    for argument, taken in takes.items():
+        path = root / taken
+        # A model is named by a string, since it can also be on the hub.
+        given[argument] = path if argument == "measured" else str(path)
+    return Item(
+        folder,
+        f"headscope.commands.{command}:{command}",
+        given,
+        needs=tuple(takes.values()),
+    )
 
 
 def task_parts(
@@ -112,9 +138,9 @@ def task_parts(
         frames: Whether the heads that stand out in FrameNet are disabled, too.
     """
     task = session.task.name
-    examples = min(len(session.validation), analysed["examples"])
     layers = session.model.layers
     heads = layers * session.model.heads
+    costs = costs_of(session, analysed["examples"])
     other = Role.HEAD_EFFECTS_OF_ANOTHER_SEED
     # What is disabled: the role, the folder, the sets, how many they are, the fine-tuning.
     disabled = [
@@ -128,8 +154,8 @@ def task_parts(
             (Role.FRAME_HEADS_DISABLED, "dispensable-frames", ranked, 1, 0),
             (Role.RANDOM_HEADS_DISABLED, "dispensable-random", drawn, _RANDOM_SETS, 0),
         ]
-    parts = _scores(session, model, recipe, scored, seeds)
-    parts += _comparisons(task, model, analysed, examples, seeds)
+    parts = _scores(session, model, recipe, scored, seeds, costs)
+    parts += _comparisons(task, model, analysed, seeds, costs)
     for role, folder, sets, count, seed in disabled:
         takes = {"model": _tuned(task, seed)}
         if role == Role.FRAME_HEADS_DISABLED:
@@ -139,26 +165,42 @@ def task_parts(
             task=task,
             folder=f"{task}/{folder}",
             words=f"{task}: {role}, seed {seed}",
-            cost=count * examples,
+            cost=costs.disabling(count),
             command="disable",
             arguments={**analysed, "task": task, "heads": sets},
             takes=takes,
             seed=seed,
         )
         parts.append(part)
-    parts.append(_path(task, analysed, heads, examples))
+    parts.append(_path(task, analysed, costs))
     return parts
 
 
-def _path(task: str, analysed: Mapping[str, Any], heads: int, examples: int) -> Part:
+def costs_of(session: Session, examples: int) -> Costs:
+    """What is done on a task costs; training examples are taken to be as long as those scored.
+
+    Args:
+        session: The task, its data, and the shape of the model.
+        examples: At most so many examples are looked at head by head.
+    """
+    return Costs(
+        tokens=float(session.encoded.lengths.mean()),
+        layers=session.model.layers,
+        heads=session.model.layers * session.model.heads,
+        training=len(session.train),
+        scored=len(session.validation),
+        analysed=min(len(session.validation), examples),
+    )
+
+
+def _path(task: str, analysed: Mapping[str, Any], costs: Costs) -> Part:
     """The search for the heads that can go together, in the first fine-tuned model."""
     return Part(
         role=Role.PATH,
         task=task,
         folder=f"{task}/path",
         words=f"{task}: {Role.PATH}",
-        # The path is scored on as many examples as it is searched on, and on the validation set.
-        cost=(_SETS_A_HEAD + 1) * heads * FEW + heads * examples,
+        cost=costs.path(),
         command="path",
         arguments={**analysed, "task": task},
         takes={"model": _tuned(task)},
@@ -166,7 +208,7 @@ def _path(task: str, analysed: Mapping[str, Any], heads: int, examples: int) -> 
 
 
 def _comparisons(
-    task: str, model: str, analysed: Mapping[str, Any], examples: int, seeds: int
+    task: str, model: str, analysed: Mapping[str, Any], seeds: int, costs: Costs
 ) -> list[Part]:
     """Every fine-tuned model beside the pre-trained one; of all but the first, only how far its
     maps changed.
@@ -179,7 +221,7 @@ def _comparisons(
             task=task,
             folder=f"{task}/compared-seed-{seed}" if seed else f"{task}/compared",
             words=f"{task}: {role}, seed {seed}" if seed else f"{task}: {role}",
-            cost=(2 if seed else 3) * examples,
+            cost=costs.comparison(is_whole=seed == 0),
             command="compare",
             arguments={
                 **analysed,
@@ -205,10 +247,10 @@ def _scores(
     recipe: Mapping[str, Any],
     scored: Mapping[str, Any],
     seeds: int,
+    costs: Costs,
 ) -> list[Part]:
     """The fine-tunings of one task, in three configurations."""
     task = session.task.name
-    training = _TRAINING_COST * recipe["epochs"] * len(session.train)
     parts = []
     for init, configuration in CONFIGURATIONS.items():
         for seed in range(seeds):
@@ -218,7 +260,7 @@ def _scores(
                 folder=f"{task}/{init}-{seed}",
                 words=f"{task}: {configuration}, seed {seed}",
                 seed=seed,
-                cost=len(session.validation) + (0 if init == "none" else training),
+                cost=costs.fine_tuning(0 if init == "none" else recipe["epochs"]),
                 command="finetune",
                 arguments={
                     **recipe,
@@ -241,7 +283,7 @@ def frame_part(model: str, folder: Path, scored: Mapping[str, Any]) -> Part:
         role=Role.FRAMES,
         folder=_FRAMENET,
         words=Role.FRAMES,
-        cost=_FRAMES_COST,
+        cost=FRAMES,
         command="relations",
         arguments={"model": model, "corpus": f"framenet:{folder}", **scored},
     )
@@ -252,21 +294,25 @@ def plan_lines(parts: Sequence[Part], seconds: float) -> list[str]:
 
     Args:
         parts: The parts in their order.
-        seconds: How long an example takes forward.
+        seconds: How long a token takes forward.
     """
-    total = sum(part.cost for part in parts) * seconds / 60
-    lines = [f"{part.words}: about {_minutes(part.cost * seconds / 60)}" for part in parts]
+    total = sum(part.seconds(seconds) for part in parts) / 60
+    lines = [f"{part.words}: about {minutes(part.seconds(seconds) / 60)}" for part in parts]
     return [
         *lines,
-        f"{len(parts)} parts, about {_minutes(total)} on this machine; each is kept when it is "
-        "done",
+        f"{len(parts)} parts, about {minutes(total)} on this machine; each is kept when it is done",
     ]
 
 
-def _minutes(minutes: float) -> str:
-    if minutes < 1.5:
+def minutes(count: float) -> str:
+    """A number of minutes in words.
+
+    >>> minutes(0.2), minutes(90), minutes(150)
+    ('a minute', '90 minutes', '2.5 hours')
+    """
+    if count < 1.5:
         return "a minute"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+    return f"{count:.0f} minutes" if count < 120 else f"{count / 60:.1f} hours"
 
 
 def run_parts(
@@ -287,7 +333,7 @@ def run_parts(
         parts: The parts.
         root: The folder of the whole run.
         executor: The workers that do them, within its context; None for this process.
-        seconds: How long an example takes forward.
+        seconds: How long a token takes forward.
         quiet: Whether nothing is said of the progress.
 
     Raises:
@@ -302,7 +348,7 @@ def run_parts(
     items = [part.item(root, quiet=quiet or executor is not None) for part in parts]
     began = time.monotonic()
     begun = done = 0
-    left = sum(part.cost for part in parts)
+    left = sum(part.seconds(seconds) for part in parts)
 
     def announce(item: Item) -> None:
         nonlocal begun
@@ -314,7 +360,7 @@ def run_parts(
     with on_one_disk(items, executor, root) as items_there:
         for item, future in as_completed(items_there, running, on_start=announce):
             error = future.exception()
-            left -= by_name[item.name].cost
+            left -= by_name[item.name].seconds(seconds)
             if isinstance(error, OSError):
                 # A full disk fails every part.
                 raise error
@@ -323,10 +369,10 @@ def run_parts(
                 first_error = first_error or error
                 continue
             done += 1
-            minutes = (time.monotonic() - began) / 60
-            remaining = _minutes(left * seconds / 60 / max(1, running.workers))
+            passed = (time.monotonic() - began) / 60
+            remaining = minutes(left / 60 / max(1, running.workers))
             say(
-                f"{done} of {len(parts)} parts after {minutes:.0f} minutes, about {remaining} left",
+                f"{done} of {len(parts)} parts after {passed:.0f} minutes, about {remaining} left",
                 quiet=quiet,
             )
     if first_error is not None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
@@ -20,29 +21,16 @@ from headscope.commands.settings import EngineSettings, TaskSettings, command
 from headscope.commands.study import STUDY_EXAMPLES
 from headscope.errors import HeadscopeError, unknown
 from headscope.progress import say
-from headscope.replication.plan import Part, Role, frame_part, plan_lines, run_parts, task_parts
+from headscope.replication.plan import Part, frame_part, plan_lines, run_parts, task_parts
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from headscope.commands.session import Session
-    from headscope.replication.rows import SeedsDisabledRow
     from headscope.results.run import Run
 
 TASKS = ("mrpc", "rte", "stsb", "sst2", "qnli", "mnli", "qqp")
 """The paper's tasks, the small ones first: there is something to see early."""
-TABLES: Mapping[Role, tuple[str, ...]] = {
-    Role.SCORES: ("scores",),
-    Role.COMPARISON: ("heads", "change", "patterns", "heterogeneous"),
-    Role.HEAD_EFFECTS: ("disabled", "selection"),
-    Role.LAYER_EFFECTS: ("disabled", "selection"),
-    Role.PATH: ("pruned",),
-    Role.FRAMES: ("relations", "span_heads", "span_examples"),
-}
-"""The tables of a part that are put together as they are, by its role."""
-_BY_SEED = (Role.HEAD_EFFECTS, Role.HEAD_EFFECTS_OF_ANOTHER_SEED)
-_COMPARISONS = (Role.COMPARISON, Role.COMPARISON_OF_ANOTHER_SEED)
 _TIMED = 32
+_TIMES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +51,7 @@ class Paper(EngineSettings):
     examples: options.Examples = None
     precision: options.Precision = "auto"
     framenet: options.FrameNet = None
+    plan: options.Plan = False
 
 
 class TaskOfThePaper(TaskSettings):
@@ -76,41 +65,102 @@ def paper(asked: Paper) -> Outcome:
     """Run the whole paper: seven tasks in three configurations, its figures, and its six claims.
 
     Says its plan and what it will cost first, and resumes what it had begun. Several workers do
-    several parts at once.
+    several parts at once; with --plan a batch system does them.
 
     For example:
     headscope paper --model minilm --data glue --out runs/paper
-    headscope paper --model minilm --tasks rte,mrpc --seeds 3 --out runs/small
+    headscope paper --model minilm --seeds 3 --plan --out runs/seeds
     """
     from headscope.commands.engine import check_engine, workers
-    from headscope.commands.session import begin, task_hash
+    from headscope.replication.items import write_plan
 
     check_engine(asked)
+    whole = open_paper(asked)
+    with begun(whole) as run:
+        if not run.is_complete:
+            if asked.plan:
+                return write_plan(run.path, whole)
+            for line in plan_lines(whole.parts, whole.seconds):
+                say(line, quiet=asked.quiet)
+            with workers(asked, most=len(whole.parts)) as engine:
+                executor = None if engine is None else engine.executor
+                run_parts(whole.parts, run.path, executor, whole.seconds, quiet=asked.quiet)
+        return finished(run, whole)
+
+
+@dataclass(frozen=True)
+class WholePaper:
+    """What was asked of `headscope paper`, with all that its parts and their plan depend on.
+
+    Attributes:
+        asked: What was asked.
+        names: The tasks.
+        first: The session of the first task.
+        parts: The parts, in the order in which their tables are put together.
+        request: What was asked, with the hashes of all that the results depend on.
+        data: The hash of every task's data.
+    """
+
+    asked: Paper
+    names: tuple[str, ...]
+    first: Session
+    parts: tuple[Part, ...]
+    request: Mapping[str, object]
+    data: Mapping[str, str]
+
+    @cached_property
+    def seconds(self) -> float:
+        """How long a token takes forward on this machine."""
+        return seconds_a_token(self.first)
+
+
+def open_paper(asked: Paper) -> WholePaper:
+    """Open every task of the paper, and say what its parts are.
+
+    Raises:
+        HeadscopeError: A task, its data or the model cannot be used.
+    """
+    from headscope.commands.session import task_hash
+
     names = chosen_tasks(asked.tasks)
     frames = frames_hash(asked)
     first = open_task(asked, names[0])
-    seconds = seconds_an_example(first)
     parts = [*frame_parts(asked), *parts_of_task(asked, first)]
     request = first.request(**requested(asked, names), **frames)
+    data = {names[0]: first.data.hash}
     for name in names[1:]:
         session = open_task(asked, name)
         parts += parts_of_task(asked, session)
         request |= {f"data of {name}": [session.data.hash, task_hash(session.task)]}
+        data[name] = session.data.hash
+    return WholePaper(asked, names, first, tuple(parts), request, data)
+
+
+def begun(whole: WholePaper) -> AbstractContextManager[Run]:
+    """The run folder of the whole paper, open and locked; raises as `session.begin`."""
+    from headscope.commands.session import begin
+
+    return begin(whole.first.settings, whole.request, whole.first.inputs)
+
+
+def finished(run: Run, whole: WholePaper) -> Outcome:
+    """End a run all of whose parts are done: its own tables, the claims, and its report.
+
+    Args:
+        run: The run; where it is complete already, only a report that is missing is made.
+        whole: What was asked.
+    """
+    from headscope.replication.tables import write
+
+    first, asked = whole.first, whole.asked
     page = asked.out / "report.html"
-    with begin(first.settings, request, first.inputs) as run:
-        if not run.is_complete:
-            for line in plan_lines(parts, seconds):
-                say(line, quiet=asked.quiet)
-            with workers(asked, most=len(parts)) as engine:
-                executor = None if engine is None else engine.executor
-                run_parts(parts, run.path, executor, seconds, quiet=asked.quiet)
-            write(run, first, parts, names)
-            run.finish(first.record(request, first.model, repeat=asked.command_line()))
-            page.unlink(missing_ok=True)
-        if not page.is_file():
-            report(run.path, out=page, quiet=True)
-        lines = claim_lines(run)
-    return Outcome(page, lines, open_page(page, asked.out))
+    if not run.is_complete:
+        write(run, first.model.name, whole.parts, whole.names)
+        run.finish(first.record(whole.request, first.model, repeat=asked.command_line()))
+        page.unlink(missing_ok=True)
+    if not page.is_file():
+        report(run.path, out=page, quiet=True)
+    return Outcome(page, claim_lines(run), open_page(page, asked.out))
 
 
 def frames_hash(asked: Paper) -> dict[str, str]:
@@ -197,66 +247,21 @@ def _rate(session: Session) -> float:
     return usual_lr(session.model.hf.config.hidden_size)
 
 
-def seconds_an_example(session: Session) -> float:
-    """How long an example takes forward on this machine, from a few of them."""
+def seconds_a_token(session: Session) -> float:
+    """How long a token takes forward on this machine, from a few examples: the fastest of several
+    times, since other work can only slow it down.
+    """
     from headscope.model.encoding import only
     from headscope.model.outputs import logits
 
     few = only(session.encoded, list(range(min(_TIMED, len(session.encoded)))))
     logits(session.model, few)
-    began = time.monotonic()
-    logits(session.model, few)
-    return (time.monotonic() - began) / len(few)
-
-
-def write(run: Run, session: Session, parts: Sequence[Part], names: Sequence[str]) -> None:
-    """Put the tables of the parts together in the run folder, with the claims."""
-    import polars as pl
-
-    from headscope.replication.claims import verdicts
-    from headscope.replication.rows import over_seeds, with_paper
-
-    tables = gather(run.path, parts)
-    dispensable = []
-    for role in (Role.FRAME_HEADS_DISABLED, Role.RANDOM_HEADS_DISABLED):
-        is_drawn = pl.lit(role == Role.RANDOM_HEADS_DISABLED)
-        for folder in [part.folder for part in parts if part.role == role]:
-            frame = pl.read_parquet(run.path / folder / "disabled.parquet", glob=False)
-            dispensable.append(frame.with_columns(drawn=is_drawn))
-    if dispensable:
-        tables["dispensable"] = pl.concat(dispensable, how="diagonal_relaxed")
-    for name, frame in tables.items():
-        run.frame(name, frame)
-    scores = tables["scores"]
-    run.frame("table1", with_paper(scores, session.model.name))
-    if (last := last_layers(run.path, parts)) is not None:
-        tables["last_layers"] = run.frame("last_layers", last)
-    if seeds := over_seeds(scores):
-        run.table("seeds", seeds, model=session.model.name, task="")
-    if signals := [row for name in names for row in signal_rows(tables, name)]:
-        run.table("predictors", signals, model=session.model.name, task="")
-    rows = []
-    for name in names:
-        by_seed = [part for part in parts if part.task == name and part.role in _BY_SEED]
-        if len(by_seed) > 1:
-            rows += rows_over_seeds(name, [run.path / part.folder for part in by_seed])
-    if rows:
-        run.table("seeds_disabled", rows, model=session.model.name, task="")
-    run.table("claims", verdicts(tables), model=session.model.name, task=names[0])
-
-
-def rows_over_seeds(name: str, folders: Sequence[Path]) -> list[SeedsDisabledRow]:
-    """The `seeds_disabled` rows of a task, from the folder of each fine-tuning's disabled heads."""
-    import polars as pl
-
-    from headscope.commands.ablation import kept_outputs
-    from headscope.replication.rows import effects_over_seeds
-    from headscope.tasks import find
-
-    disabled = [pl.read_parquet(folder / "disabled.parquet", glob=False) for folder in folders]
-    sets = disabled[0]["set"].unique(maintain_order=True).to_list()
-    kept = [kept_outputs(folder, sets) for folder in folders]
-    return effects_over_seeds(find(name), disabled, kept)
+    seconds = []
+    for _ in range(_TIMES):
+        began = time.monotonic()
+        logits(session.model, few)
+        seconds.append(time.monotonic() - began)
+    return min(seconds) / int(few.lengths.sum())
 
 
 def chosen_tasks(spec: str) -> tuple[str, ...]:
@@ -272,46 +277,3 @@ def chosen_tasks(spec: str) -> tuple[str, ...]:
     if not names:
         raise HeadscopeError(f"--tasks names no task: give some of {', '.join(TASKS)}, or all")
     return tuple(name for name in TASKS if name in names)
-
-
-def gather(root: Path, parts: Sequence[Part]) -> dict[str, pl.DataFrame]:
-    """The tables of all parts that are there, put together by name."""
-    import polars as pl
-
-    frames: dict[str, list[pl.DataFrame]] = {}
-    for part in parts:
-        for name in TABLES.get(part.role, ()):
-            path = root / part.folder / f"{name}.parquet"
-            if path.is_file():
-                frames.setdefault(name, []).append(pl.read_parquet(path, glob=False))
-    return {name: pl.concat(own, how="diagonal_relaxed") for name, own in frames.items()}
-
-
-def last_layers(root: Path, parts: Sequence[Part]) -> pl.DataFrame | None:
-    """How the last two layers changed beside the others, in every fine-tuning; None where no
-    comparison tells, such as in models of two layers.
-    """
-    import polars as pl
-
-    frames = []
-    for part in parts:
-        path = root / part.folder / "last_layers.parquet"
-        if part.role in _COMPARISONS and path.is_file():
-            frame = pl.read_parquet(path, glob=False)
-            frames.append(frame.with_columns(seed=pl.lit(part.seed, pl.Int64)))
-    return pl.concat(frames, how="diagonal_relaxed") if frames else None
-
-
-def signal_rows(tables: Mapping[str, pl.DataFrame], task: str) -> list[dict[str, object]]:
-    """The `predictors` rows of one task."""
-    import polars as pl
-
-    from headscope.results.run import as_columns
-    from headscope.stats.proxies import predictors
-
-    own = {
-        name: frame.filter(pl.col("task") == task)
-        for name, frame in tables.items()
-        if "task" in frame.columns
-    }
-    return [{"task": task, **as_columns(row)} for row in predictors(own)]
