@@ -115,6 +115,16 @@ def test_python_has_a_forest_of_every_metric(tmp_path: Path) -> None:
     )
 
 
+def test_points_of_several_tasks_are_filled_alike_where_one_has_nothing_significant() -> None:
+    quiet = EFFECTS.with_columns(p_corrected=pl.lit(1.0))
+    loud = EFFECTS.with_columns(task=pl.lit("rte"))
+    for both in ((quiet, loud), (loud, quiet)):
+        picture = svg(forest_of(pl.concat(both)).chart())
+        marks = picture[: picture.index("role-legend")]
+        assert len(re.findall(r'<path[^>]*fill="#333333" stroke="#333333"', marks)) == 2
+        assert len(re.findall(r'<path[^>]*fill="white" stroke="#333333"', marks)) == 10
+
+
 def test_long_names_of_sets_say_how_many_heads_follow() -> None:
     name = ",".join(f"L{layer}H{layer}" for layer in range(1, 13))
     sets = EFFECTS.with_columns(set=pl.lit(name))

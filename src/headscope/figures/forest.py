@@ -75,6 +75,8 @@ def effects_forest(rows: pl.DataFrame, title: str, look: Look) -> Any:
     """
     panels, notes = [], []
     tasks = [headline(task) for task in rows.partition_by("task", maintain_order=True)]
+    of_all = pl.concat(tasks)
+    is_tested = of_all["p_corrected"].count() > 0
     for task in tasks:
         metric = label(str(task["metric"][0]))
         unit = only_value(task, "unit") or "points"
@@ -85,14 +87,15 @@ def effects_forest(rows: pl.DataFrame, title: str, look: Look) -> Any:
             value="delta",
             told=pl.col("p_corrected") < SIGNIFICANT,
         )
-        panel, note = _panel(effects, f"change, {unit} of {metric}", (_TOLD, _NOT_TOLD), look)
+        panel, note = _panel(
+            effects, f"change, {unit} of {metric}", (_TOLD, _NOT_TOLD), look, is_tested=is_tested
+        )
         if len(tasks) > 1:
             panel = panel.properties(title=f"{task['task'][0]}, {metric}")
             note = note and f"{task['task'][0]}: {note}"
         panels.append(panel)
         notes.append(note)
     chart = alt.concat(*panels, columns=balanced(len(panels), look.columns), spacing=18)
-    of_all = pl.concat(tasks)
     mode, n = only_value(of_all, "mode"), only_value(of_all, "n")
     about = joined(", ", f"n = {int(n):,}" if n else "", "95% intervals")
     subtitle = joined(" · ", source(rows), f"mode {mode}" if mode else "", about, *notes)
@@ -109,15 +112,20 @@ def shapley_forest(rows: pl.DataFrame, title: str, look: Look) -> Any:
     """
     low, high = pl.col("low_all"), pl.col("high_all")
     values = rows.select("set", "value", low=low, high=high, told=(low > 0) | (high < 0))
+    is_tested = values["told"].count() > 0
     unit = only_value(rows, "unit")
     axis = joined(", ", "share of the rise of the loss", unit)
-    panel, note = _panel(values, axis, (_TOLD_AT_ONCE, _NOT_TOLD_AT_ONCE), look)
+    panel, note = _panel(
+        values, axis, (_TOLD_AT_ONCE, _NOT_TOLD_AT_ONCE), look, is_tested=is_tested
+    )
     n, of = only_value(rows, "n"), only_value(rows, "of")
     about = f"95% intervals for all heads at once, over {n} {of}"
     return headed(panel, title, joined(" · ", source(rows), about, note), look)
 
 
-def _panel(values: pl.DataFrame, axis: str, kinds: tuple[str, str], look: Look) -> tuple[Any, str]:
+def _panel(
+    values: pl.DataFrame, axis: str, kinds: tuple[str, str], look: Look, *, is_tested: bool
+) -> tuple[Any, str]:
     """A plot of sets, and what it leaves out, in words.
 
     Args:
@@ -126,6 +134,7 @@ def _panel(values: pl.DataFrame, axis: str, kinds: tuple[str, str], look: Look) 
         axis: The title of the axis of values.
         kinds: What the points of either kind are called.
         look: How it looks.
+        is_tested: Whether anything was tested, in this plot or in one beside it.
     """
     known = values.filter(pl.col("value").is_finite())
     kept = _kept(known.sort("value", maintain_order=True), look.rows)
@@ -134,9 +143,10 @@ def _panel(values: pl.DataFrame, axis: str, kinds: tuple[str, str], look: Look) 
         low=_finite("low"),
         high=_finite("high"),
     )
+    fill = _fill(kinds, is_tested=is_tested, look=look)
     reach = _reach(drawn)
     scale = alt.Scale(domain=reach, nice=False)
-    layers = [_zero(scale, look), *_marks(drawn, axis, scale, look)]
+    layers = [_zero(scale, look), *_marks(drawn, axis, scale, fill, look)]
     if kept.left_out:
         is_left = reach[0] + reach[1] < 0
         layers.append(_gap(drawn, f"{kept.left_out} left out", is_left=is_left, look=look))
@@ -199,7 +209,9 @@ def _zero(scale: alt.Scale, look: Look) -> Any:
     return line.encode(alt.X("zero:Q", scale=scale))
 
 
-def _marks(drawn: pl.DataFrame, axis: str, scale: alt.Scale, look: Look) -> list[Any]:
+def _marks(
+    drawn: pl.DataFrame, axis: str, scale: alt.Scale, fill: alt.Fill, look: Look
+) -> list[Any]:
     """The intervals and the points, with the names of the sets beside them."""
     names = {}
     for place, name in drawn.select("place", "set").iter_rows():
@@ -223,18 +235,16 @@ def _marks(drawn: pl.DataFrame, axis: str, scale: alt.Scale, look: Look) -> list
         intervals.transform_filter(_HAS_INTERVAL).encode(
             y, alt.X("low:Q", title=axis, axis=grid, scale=scale), alt.X2("high:Q")
         ),
-        points.encode(x, y, _fill(drawn)),
+        points.encode(x, y, fill),
     ]
 
 
-def _fill(drawn: pl.DataFrame) -> alt.Fill:
+def _fill(kinds: tuple[str, str], *, is_tested: bool, look: Look) -> alt.Fill:
     """Dark for what a test told from 0, white for the rest; a legend where anything was tested."""
-    told = drawn.filter("told")["kind"].unique().to_list()
-    others = drawn.filter(~pl.col("told").fill_null(False))["kind"].unique().to_list()
-    colours = [INK] * len(told) + ["white"] * len(others)
-    is_tested = drawn["told"].is_not_null().any()
-    legend = alt.Legend(title=None, orient="bottom", offset=4) if is_tested else None
-    return alt.Fill("kind:N", scale=alt.Scale(domain=told + others, range=colours), legend=legend)
+    # The same in every panel: they share it, also where a panel has points of one kind alone.
+    scale = alt.Scale(domain=list(kinds), range=[INK, "white"])
+    legend = alt.Legend(title=None, orient="bottom", offset=0.4 * look.size)
+    return alt.Fill("kind:N", scale=scale, legend=legend if is_tested else None)
 
 
 def _gap(drawn: pl.DataFrame, words: str, *, is_left: bool, look: Look) -> Any:
