@@ -29,7 +29,8 @@ _NAME = 26
 """So many letters of a set's name are shown."""
 _MARGIN = 0.03
 """The room beyond the farthest interval, as a fraction of the axis."""
-_GRID = "#eeeeee"
+_GRID = 0.15
+"""The opacity of lines at the numbers of an axis: grey, which also shows on a dark page."""
 _HAS_INTERVAL = "isValid(datum.low) && isValid(datum.high)"
 _TOLD, _NOT_TOLD = f"adjusted p < {SIGNIFICANT}", "not significant"
 _TOLD_AT_ONCE, _NOT_TOLD_AT_ONCE = "the interval excludes 0", "the interval holds 0"
@@ -224,7 +225,7 @@ def _marks(
         scale=alt.Scale(domain=list(range(last + 1))),
         axis=alt.Axis(labelExpr=names_at(listed), labelLimit=0, labelOverlap=False, labelPadding=4),
     )
-    grid = alt.Axis(grid=True, gridColor=_GRID, gridWidth=0.6 * look.weight)
+    grid = alt.Axis(grid=True, gridColor=GREY, gridOpacity=_GRID, gridWidth=0.6 * look.weight)
     x = alt.X("value:Q", title=axis, axis=grid, scale=scale)
     base = alt.Chart(drawn.select("place", "set", "value", "low", "high", "kind"))
     intervals = base.mark_rule(strokeWidth=1.1 * look.weight, color=INK)
