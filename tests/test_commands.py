@@ -254,10 +254,11 @@ def test_what_is_refused(bare: str, tiny: Path, tmp_path: Path) -> None:
         headscope.report()
     with pytest.raises(HeadscopeError, match="the run folder x does not exist"):
         headscope.report("x", out="page.html")
-    with pytest.raises(
-        HeadscopeError, match="--style acl is of the figures for a paper: give --fig"
-    ):
-        headscope.report(tmp_path, style="acl")
+    for asked in ({"style": "acl"}, {"heads": "L1H1"}):
+        with pytest.raises(HeadscopeError, match="is of figures that are saved: give --figures"):
+            headscope.report(tmp_path, **asked)
+    with pytest.raises(HeadscopeError, match="give --heads, too"):
+        headscope.report(tmp_path, figures=out, example=1)
     assert not out.exists()
 
 

@@ -124,7 +124,7 @@ def test_figures_8_and_9_have_a_panel_a_task_and_mark_what_stands(tmp_path: Path
     other = EFFECTS.with_columns(metric=pl.lit("f1"), delta=pl.lit(-77.0))
     tables = {"disabled": pl.concat([EFFECTS, rte, layers, damaged, other])}
     charts = {drawing.figure.name: drawing.chart() for drawing in drawings(tables)}
-    assert list(charts) == ["figure8_heads", "figure9_layers"]
+    assert list(charts) == ["figure8_heads", "figure9_layers", "forest"]
     spec = charts["figure8_heads"].to_dict()
     first, second = spec["concat"]
     tasks = [EFFECTS["task"][0], "rte"]
@@ -150,8 +150,8 @@ def test_the_path_of_pruning_shows_the_scores_the_levels_and_the_recommended_siz
     assert (drawn.figure.name, drawn.columns) == ("pruning_path", 2)
     accuracy, f1 = drawn.chart().to_dict()["concat"]
     assert [one["layer"][-1]["encoding"]["y"]["title"] for one in (accuracy, f1)] == [
-        "accuracy",
-        "F1",
+        "accuracy, points",
+        "F1, points",
     ]
     spec = drawn.chart().to_dict()
     data = [spec["datasets"][layer["data"]["name"]] for layer in accuracy["layer"]]
@@ -234,10 +234,9 @@ def test_figures_for_a_paper_come_as_svg_pdf_and_csv(acl: Path) -> None:
         "figure6_change",
         "figure6_features",
     }
-    names |= {"figure8_heads", "table1_scores"}
-    assert {path.name for path in acl.iterdir()} == {
-        f"{n}.{suffix}" for n in names for suffix in ("svg", "pdf", "csv")
-    }
+    names |= {"figure8_heads", "forest", "table1_scores"}
+    files = {f"{n}.{suffix}" for n in names for suffix in ("svg", "pdf", "csv")}
+    assert {path.name for path in acl.iterdir()} == files | {"captions.txt"}
 
 
 @pytest.mark.parametrize(
@@ -325,7 +324,7 @@ def test_report_writes_the_figures_and_the_page_only_when_asked(run: Path, tmp_p
     assert (tmp_path / "plain" / "figure8_heads.pdf").is_file()
     assert not (tmp_path / "report.html").exists()
     with pytest.raises(
-        HeadscopeError, match="--style 'nature' is not known: give one of plain, acl"
+        HeadscopeError, match="--style 'nature' is not known: give one of plain, acl, slides"
     ):
         Report.of([run]).save_figures(tmp_path / "nature", "nature")
     empty = tmp_path / "empty"
@@ -364,7 +363,7 @@ def test_a_chart_is_laid_out_once_for_the_page_and_every_file(
     shown.save_figures(tmp_path / "figures")
     charts = {path.name for path in (tmp_path / "charts").iterdir()}
     names = {"figure2_patterns", "figure5_cosine", "figure6_change", "figure6_features"}
-    names |= {"figure8_heads", "effect_accuracy", "entropy", "distance"}
+    names |= {"figure8_heads", "forest", "effect_accuracy", "entropy", "distance"}
     assert charts == {f"{name}.{suffix}" for name in names for suffix in ("svg", "png")}
     # Figure 1 and table 1 are not among a study's charts.
     assert len(laid_out) == len(names) + 2
@@ -375,7 +374,7 @@ def test_a_chart_is_laid_out_once_for_the_page_and_every_file(
 def test_the_largest_cells_are_chosen_with_which_a_figure_fits(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saving, "_CELL_STEP", 8.0)
+    monkeypatch.setattr(saving, "_CELL_STEP", 1.0)
     monkeypatch.setattr(saving, "_CELL_STEPS", 8)
     drawing = Report.of([run]).sections[0].drawings[2]
     assert drawing.figure.name == "figure5_cosine"

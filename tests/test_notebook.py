@@ -264,7 +264,7 @@ def test_maps_say_words(hand: Hand) -> None:
         weights["datasets"].values() if "datasets" in weights else (weights["data"]["values"],)
     )
     assert len(rows) == len(maps.tokens) ** 2
-    drawn = next(row for row in rows if (row["query"], row["key"]) == (1, 2))
+    drawn = next(row for row in rows if (row["query"], row["key"]) == (2, 3))
     assert drawn["weight"] == pytest.approx(float(maps.maps[1, 2, 1, 2]), abs=1e-4)
     assert (drawn["from"], drawn["to"]) == (maps.tokens[1], maps.tokens[2])
 

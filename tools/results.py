@@ -16,7 +16,7 @@ import polars as pl
 
 import headscope
 from headscope.figures.catalogue import drawings
-from headscope.figures.rendering import write
+from headscope.figures.rendering import save, write
 from headscope.results.numbers import p_value
 from headscope.stats.proxies import MOVED, predictors
 from pages import PAGES, ROOT, RUNS, interval, made_by, table
@@ -54,6 +54,8 @@ def mrpc() -> None:
         ),
     ]
     (PAGES / "mrpc.md").write_text("\n\n".join(page) + "\n")
+    # From the run itself: the page's numbers are rounded.
+    save(headscope.open_run(run).figure("effect"), ROOT / "docs" / "images" / "effect.png")
 
 
 def compared() -> None:

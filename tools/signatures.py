@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase
 from headscope.commands.given import HeadsLike, ModelLike, TaskLike
 from headscope.commands.outcome import Outcome
 from headscope.model.texts import Texts
+from headscope.names import StyleName
 from headscope.runs import Page, Run
 '''
 NAMES = (
@@ -33,7 +34,9 @@ REPORT = """def report(
     *runs: str | Path | Run | Sequence[str | Path | Run],
     out: str | Path | None = None,
     figures: str | Path | None = None,
-    style: Literal["plain", "acl"] = "plain",
+    style: StyleName = "plain",
+    heads: HeadsLike | None = None,
+    example: int | None = None,
     quiet: bool = False,
 ) -> Page:
 """

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from headscope.commands.given import HeadsLike, ModelLike, TaskLike
 from headscope.commands.outcome import Outcome
 from headscope.model.texts import Texts
+from headscope.names import StyleName
 from headscope.runs import Page, Run
 
 def study(
@@ -819,23 +820,31 @@ def report(
     *runs: str | Path | Run | Sequence[str | Path | Run],
     out: str | Path | None = None,
     figures: str | Path | None = None,
-    style: Literal["plain", "acl"] = "plain",
+    style: StyleName = "plain",
+    heads: HeadsLike | None = None,
+    example: int | None = None,
     quiet: bool = False,
 ) -> Page:
-    """Build one offline HTML file from runs, or with `figures` the figures for a paper.
+    """Build one offline HTML file from runs, or with `figures` figures as files.
 
     >>> headscope.report(run, out="demo.html")
+    >>> headscope.report(run, figures="figures", style="acl", heads=["L3H1", "L7H6"])
 
     Args:
         runs: Runs or their folders, one or several.
         out: The HTML file to write; report.html by default.
-        figures: Write the figures for a paper there, as SVG, PDF and CSV; no page without `out`.
-        style: acl: the widths and the font of ACL's style, without titles.
+        figures: Write the figures for a paper or for slides there, as SVG, PDF and CSV, with
+            captions; no page without `out`.
+        style: plain: as on the page; acl: the widths and the font of ACL's style, without titles;
+            slides: large letters and thick lines for a slide of 16:9, as PNG too.
+        heads: With `figures`: draw the maps of these heads side by side.
+        example: Of which example, by its number in the table `examples`; by default the shortest
+            that the run keeps.
         quiet: Show no progress.
 
     Returns:
         The page, which a notebook shows; its path is `path`.
 
     Raises:
-        HeadscopeError: A folder holds no run.
+        HeadscopeError: A folder holds no run, or not the heads or the example that are asked for.
     """

@@ -51,6 +51,9 @@ LEFT_OUT = "left out"
 SIGNIFICANT = 0.05
 """An adjusted p-value below this is called significant in tables, figures and sentences."""
 
+StyleName = Literal["plain", "acl", "slides"]
+"""How figures look; `figures.style.STYLES` has what each name stands for."""
+
 VerdictWord = Literal[
     "supported", "partly supported", "not supported", "contradicted", "not tested"
 ]

@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headscope.axes import Heads
 from headscope.errors import HeadscopeError, unknown
 from headscope.results.contents import CHECKPOINT
 from headscope.results.saved import SavedRun
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 6
 """How many findings a run says of itself."""
+_MAP = "map"
+"""The figure of heads that are named."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +92,36 @@ class Run(SavedRun):
         """The names of the figures that `figure` draws."""
         return tuple(self._charts)
 
-    def figure(self, name: str) -> Any:
+    def figure(self, name: str, *, heads: Heads | None = None, example: int | None = None) -> Any:
         """A figure as an Altair chart, which a notebook shows.
 
+        >>> run.figure("map", heads="L3H10,L4H1", example=2)   # doctest: +SKIP
+
         Args:
-            name: "effect" for the change when each head is disabled, a measure for its heat map, or
-                a figure of the paper; `run.figures` has all names.
+            name: "effect" for the change when each head is disabled, "forest" for the same with
+                intervals, a measure for its heat map, "map" for the attention maps of heads on an
+                example, or a figure of the paper; `run.figures` has all names.
+            heads: The heads of "map", counted from 1.
+            example: The example of "map", by its number in the table `examples`; by default the
+                shortest of those that the run keeps.
 
         Raises:
-            HeadscopeError: There is no such figure; names those that there are.
+            HeadscopeError: There is no such figure; names those that there are. Or there is no such
+                head or example.
         """
         if name not in self._charts:
             raise unknown(f"figure of {self.path}", name, self._charts)
-        return self._charts[name]()
+        if name != _MAP:
+            if heads is not None or example is not None:
+                raise HeadscopeError(
+                    f"heads and example are of the figure 'map', not of {name!r}: leave them out"
+                )
+            return self._charts[name]()
+        if heads is None:
+            raise HeadscopeError(
+                "the figure 'map' is of heads that you name, as in figure('map', heads='L3H10')"
+            )
+        return self._section.maps_of(heads, example).chart()
 
     def report(self, out: str | Path | None = None) -> Page:
         """Write one offline HTML file about the run.
@@ -143,6 +163,7 @@ class Run(SavedRun):
     @cached_property
     def _charts(self) -> Mapping[str, Callable[[], Any]]:
         """What draws each figure, by its name."""
+        from headscope.figures.catalogue import forests
         from headscope.figures.heatmaps import effect_map, measure_map
 
         tables = self._section.run.tables
@@ -159,6 +180,10 @@ class Run(SavedRun):
         if "heads" in tables:
             for measure in tables["heads"]["measure"].drop_nulls().unique(maintain_order=True):
                 charts[measure] = partial(measure_map, tables["heads"], measure)
+        if "forest" in drawn:
+            charts |= forests(tables["disabled"])
+        if self._section.run.maps:
+            charts[_MAP] = partial(self.figure, _MAP)
         return {**charts, **drawn}
 
     @property

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter, Token
 
+from headscope.names import StyleName
+
 # The model and the data.
 ModelName = Annotated[str, Parameter(help="A hub name, a folder, or the embedded model minilm.")]
 Before = Annotated[
@@ -289,12 +291,27 @@ Page = Annotated[
 FigureFolder = Annotated[
     str | Path | None,
     Parameter(
-        help="Write the figures for a paper there, as SVG, PDF and CSV; no page without --out."
+        help="Write the figures for a paper or for slides there, as SVG, PDF and CSV, with "
+        "captions; no page without --out."
     ),
 ]
 FigureStyle = Annotated[
-    Literal["plain", "acl"],
-    Parameter(help="acl: the widths and the font of ACL's style, without titles."),
+    StyleName,
+    Parameter(
+        help="plain: as on the page; acl: the widths and the font of ACL's style, without titles; "
+        "slides: large letters and thick lines for a slide of 16:9, as PNG too."
+    ),
+]
+MapHeads = Annotated[
+    str | None,
+    Parameter(help="With --figures: draw the maps of these heads side by side, as L3H1,L7H6."),
+]
+MapExample = Annotated[
+    int | None,
+    Parameter(
+        help="Of which example, by its number in the table examples; by default the shortest that "
+        "the run keeps."
+    ),
 ]
 
 # Annotating maps.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field
 from typing import TypeVar, get_args, get_origin, get_type_hints
 
-from headscope.commands.given import MODELS, asked_of, report_folders
+from headscope.commands.given import MODELS, asked_of, heads_spec, report_folders
 from headscope.commands.outcome import Outcome
 from headscope.commands.settings import Settings, arguments, check_names
 from headscope.runs import Page, Run, open_run
@@ -94,6 +94,8 @@ def report_function(command: Command) -> Callable[..., Page]:
     """The function `report`: it takes runs or their folders, and returns the page."""
 
     def called(*runs: object, **given: object) -> Page:
+        if given.get("heads") is not None:
+            given["heads"] = heads_spec(given["heads"])
         outcome = command(*report_folders(runs), **given)
         return Page(outcome.path, outcome.report)
 
@@ -104,22 +106,28 @@ def report_function(command: Command) -> Callable[..., Page]:
     return called
 
 
-REPORT = """Build one offline HTML file from runs, or with `figures` the figures for a paper.
+REPORT = """Build one offline HTML file from runs, or with `figures` figures as files.
 
     >>> headscope.report(run, out="demo.html")
+    >>> headscope.report(run, figures="figures", style="acl", heads=["L3H1", "L7H6"])
 
     Args:
         runs: Runs or their folders, one or several.
         out: The HTML file to write; report.html by default.
-        figures: Write the figures for a paper there, as SVG, PDF and CSV; no page without `out`.
-        style: acl: the widths and the font of ACL's style, without titles.
+        figures: Write the figures for a paper or for slides there, as SVG, PDF and CSV, with
+            captions; no page without `out`.
+        style: plain: as on the page; acl: the widths and the font of ACL's style, without titles;
+            slides: large letters and thick lines for a slide of 16:9, as PNG too.
+        heads: With `figures`: draw the maps of these heads side by side.
+        example: Of which example, by its number in the table `examples`; by default the shortest
+            that the run keeps.
         quiet: Show no progress.
 
     Returns:
         The page, which a notebook shows; its path is `path`.
 
     Raises:
-        HeadscopeError: A folder holds no run.
+        HeadscopeError: A folder holds no run, or not the heads or the example that are asked for.
     """
 
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from headscope.commands.checks import checked, path_of
-from headscope.commands.options import FigureFolder, FigureStyle, Page, Quiet
+from headscope.commands.options import (
+    FigureFolder,
+    FigureStyle,
+    MapExample,
+    MapHeads,
+    Page,
+    Quiet,
+)
 from headscope.commands.outcome import Outcome, open_page
 from headscope.errors import HeadscopeError
 from headscope.progress import say
@@ -24,13 +31,16 @@ def report(
     out: Page = None,
     figures: FigureFolder = None,
     style: FigureStyle = "plain",
+    heads: MapHeads = None,
+    example: MapExample = None,
     quiet: Quiet = False,
 ) -> Outcome:
-    """Build one offline HTML file from run folders, or with --figures the figures for a paper.
+    """Build one offline HTML file from run folders, or with --figures figures as files.
 
     For example:
     headscope report runs/mrpc runs/rte --out tasks.html
     headscope report runs/mrpc --figures figures --style acl
+    headscope report runs/mrpc --figures slides --style slides --heads L3H1,L7H6
     """
     from headscope.reporting.build import Report
 
@@ -38,12 +48,17 @@ def report(
         raise HeadscopeError(
             "report needs at least one run folder, as in headscope report runs/demo --out demo.html"
         )
-    if style != "plain" and figures is None:
+    given = {"--style": style != "plain", "--heads": heads is not None}
+    for name, is_given in given.items():
+        if is_given and figures is None:
+            raise HeadscopeError(f"{name} is of figures that are saved: give --figures FOLDER, too")
+    if example is not None and heads is None:
         raise HeadscopeError(
-            f"--style {style} is of the figures for a paper: give --figures FOLDER, too"
+            "--example says of which example maps are drawn: give --heads, too, as in L3H1,L7H6"
         )
     folders = [path_of("RUN", run) for run in runs]
     checked("--style", style, FigureStyle, None)
+    checked("--example", example, MapExample, None)
     page = None if out is None else path_of("--out", out)
     drawings = None if figures is None else path_of("--figures", figures)
     for run in folders:
@@ -53,7 +68,7 @@ def report(
             )
     shown = Report.of(folders)
     if drawings is not None:
-        shown.save_figures(drawings, style)
+        shown.save_figures(drawings, style, heads, example)
         say("figures drawn", quiet=quiet)
         if page is None:
             words = ["headscope", "report", *map(str, folders), "--out", "report.html"]

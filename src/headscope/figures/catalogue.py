@@ -3,19 +3,30 @@ and what the paper has there. `drawings` gives those of a run.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 import polars as pl
 
-from headscope.figures import effects, heatmaps, patterns, pruning, published, scores, together
+from headscope.axes import Heads
+from headscope.figures import (
+    effects,
+    forest,
+    heatmaps,
+    patterns,
+    pruning,
+    published,
+    scores,
+    text_maps,
+    together,
+)
 from headscope.figures.rendering import svg
 from headscope.figures.style import SCREEN, Look
 from headscope.figures.thumbnails import Typical
-from headscope.results.tables import Map, Tables
+from headscope.results.tables import TABLES, Map, Tables
 
-TYPICAL, TABLE_1, KEPT = "typical", "table1", "kept_heads"
+TYPICAL, TABLE_1, KEPT, MAPS = "typical", "table1", "kept_heads", "maps"
 """Tables that only a figure shows."""
 
 
@@ -176,6 +187,15 @@ CATALOGUE = (
         beside=published.best_layer,
     ),
     Figure(
+        "forest",
+        "Change when heads are disabled, from the largest loss to the largest gain",
+        "disabled",
+        rows=forest.effect_rows,
+        draw=forest.effects_forest,
+        panel="task",
+        columns=2,
+    ),
+    Figure(
         "interactions",
         "Interactions of pairs of heads",
         "interactions",
@@ -190,6 +210,14 @@ CATALOGUE = (
         rows=_all_rows,
         draw=together.shapley_panels,
         columns=2,
+    ),
+    Figure(
+        "forest_shapley",
+        "Shapley values of heads, from the smallest to the largest",
+        "shapley",
+        rows=_all_rows,
+        draw=forest.shapley_forest,
+        columns=1,
     ),
     Figure(
         "pruning_path",
@@ -219,6 +247,10 @@ CATALOGUE = (
     ),
 )
 
+_OF_HEADS = Figure(
+    "map", "Attention maps", MAPS, rows=_all_rows, draw=text_maps.map_panels, panel="head"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
@@ -237,6 +269,15 @@ class Drawing:
     def chart(self, look: Look = SCREEN) -> Any:
         """The figure as an Altair chart."""
         return self.figure.draw(self.rows, self.figure.title, look)
+
+    def caption(self, look: Look = SCREEN) -> str:
+        """What the figure says above it, in a sentence or two for a place where it has no title."""
+        title = self.chart(replace(look, titled=True)).to_dict().get("title", "")
+        if isinstance(title, str):
+            return title
+        subtitle = title["subtitle"]
+        below = subtitle if isinstance(subtitle, str) else " ".join(subtitle)
+        return f"{title['text']} – {below}."
 
     @cached_property
     def rows(self) -> pl.DataFrame:
@@ -282,6 +323,47 @@ def drawings(tables: Tables) -> list[Drawing]:
         if drawing.rows.height:
             drawn.append(drawing)
     return drawn
+
+
+def forests(disabled: pl.DataFrame) -> dict[str, Callable[[], Any]]:
+    """What draws the forest plot of each metric, by its name, as in `forest_f1`.
+
+    Args:
+        disabled: The table of that name.
+    """
+    charts: dict[str, Callable[[], Any]] = {}
+    for metric in disabled["metric"].drop_nulls().unique(maintain_order=True):
+        for drawing in drawings({"disabled": disabled.filter(metric=metric)}):
+            if drawing.figure.name == "forest":
+                charts[f"forest_{metric}"] = drawing.chart
+    return charts
+
+
+def map_drawing(
+    tables: Tables,
+    maps: Mapping[str, Map],
+    heads: Heads,
+    example: int | None,
+    source: tuple[str, str],
+) -> Drawing:
+    """The maps of some heads on one of the examples that a run keeps, side by side.
+
+    Args:
+        tables: The run's tables.
+        maps: The maps that the run keeps.
+        heads: The heads, counted from 1.
+        example: The number of the example in the table `examples`; None for the shortest.
+        source: The names of the model and the task.
+
+    Raises:
+        HeadscopeError: As `text_maps.kept_map_rows`.
+    """
+    examples = tables["examples"] if "examples" in tables else TABLES["examples"].empty()
+    rows = text_maps.kept_map_rows(maps, examples, heads, example)
+    names = [pl.lit(name).alias(of) for of, name in zip(("model", "task"), source, strict=True)]
+    rows = rows.select(*names, "state", "example", *rows.columns[:-2])
+    parts = ["map", *rows["head"].unique(maintain_order=True), f"example{rows['example'][0]}"]
+    return Drawing(replace(_OF_HEADS, name="_".join(parts)), rows)
 
 
 def chart_tables(tables: Tables, maps: Mapping[str, Map], typical: Typical | None) -> Tables:

@@ -17,6 +17,7 @@ from headscope.figures.style import (
     joined,
     label,
     note_of,
+    only_value,
     significant,
     source,
 )
@@ -52,7 +53,7 @@ def _panels(
     draw: Callable[[pl.DataFrame, Look], Any],
 ) -> Any:
     tasks = rows.partition_by("task", maintain_order=True)
-    shown = [_headline(task) for task in tasks]
+    shown = [headline(task) for task in tasks]
     panels = [draw(task, look) for task in shown]
     subtitle = joined(" · ", source(rows), "points", note_of(pl.concat(shown)))
     chart = alt.concat(*panels, columns=balanced(len(panels), look.columns), spacing=18)
@@ -60,7 +61,7 @@ def _panels(
     return headed(chart, title, subtitle, look)
 
 
-def _headline(rows: pl.DataFrame) -> pl.DataFrame:
+def headline(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of one task's first metric in its first mode."""
     rows = rows.filter(metric=rows["metric"].drop_nulls().first())
     return rows.filter(pl.col("mode").eq_missing(pl.col("mode").first()))
@@ -72,8 +73,8 @@ def _title(rows: pl.DataFrame) -> str:
 
 def _heads(rows: pl.DataFrame, look: Look) -> Any:
     scale = Scale.around_zero(farthest(rows) or 1.0)
-    cells = panel(rows, "delta", _title(rows), scale, cell=look.cell)
-    marks = dots(significant(rows), cells, size=9, edge=0.4)
+    cells = panel(rows, "delta", _title(rows), scale, look, legend=only_value(rows, "unit"))
+    marks = dots(significant(rows), cells, look)
     return alt.layer(cells, marks).properties(title=_title(rows))
 
 
@@ -90,16 +91,19 @@ def _layers(rows: pl.DataFrame, look: Look) -> Any:
         scale=alt.Scale(domain=layers),
         axis=alt.Axis(labelAngle=0),
     )
+    change = joined(", ", "change", only_value(rows, "unit"))
     line = alt.Chart(pl.DataFrame({"zero": [0.0]}))
-    zero = line.mark_rule(color=GREY, strokeDash=[3, 3])
+    zero = line.mark_rule(color=GREY, strokeWidth=look.weight, strokeDash=[3 * look.weight] * 2)
     base = alt.Chart(effects)
-    intervals = base.mark_rule(strokeWidth=1.5, color=INK)
-    points = base.mark_point(size=34, color=INK, opacity=1, strokeWidth=1.2)
+    intervals = base.mark_rule(strokeWidth=1.5 * look.weight, color=INK)
+    points = base.mark_point(
+        size=34 * look.weight**2, color=INK, opacity=1, strokeWidth=1.2 * look.weight
+    )
     fill = alt.condition(alt.datum.stands, alt.value(INK), alt.value("white"))
     chart = alt.layer(
         zero.encode(y="zero:Q"),
-        intervals.encode(x, alt.Y("low:Q", title="change"), alt.Y2("high:Q")),
-        points.encode(x, alt.Y("delta:Q", title="change"), fill=fill),
+        intervals.encode(x, alt.Y("low:Q", title=change), alt.Y2("high:Q")),
+        points.encode(x, alt.Y("delta:Q", title=change), fill=fill),
     )
     return chart.properties(
         title=_title(rows),

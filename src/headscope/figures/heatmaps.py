@@ -4,7 +4,7 @@ measure.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import altair as alt
@@ -18,6 +18,7 @@ from headscope.figures.style import (
     LOSS,
     NONE,
     PALE,
+    SCREEN,
     Look,
     balanced,
     farthest,
@@ -32,8 +33,10 @@ from headscope.figures.style import (
     styled,
 )
 
-CELL = 20.0  # points: 12 x 12 heads fill a column of a two-column paper
-_SMALL_CELL = 14.0
+SINGLE = replace(SCREEN, cell=20.0)
+"""The look of one map: 12 x 12 heads fill a column of a two-column paper."""
+_LETTERS_WIDE, _LETTERS_HIGH = 1.45, 1.1
+"""The room that a number on an axis needs, in letters: two digits and a space; a line."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,13 @@ class Scale:
         """From white at `low` to dark at `high`."""
         high = max(high, low + 1e-6)  # where all values are the same
         return cls((low, (low + high) / 2, high), (NONE, LIGHT_BLUE, DARK_BLUE))
+
+    @property
+    def of_colours(self) -> alt.Scale:
+        """The same for a chart."""
+        return alt.Scale(
+            domain=list(self.ticks), range=list(self.colours), interpolate="lab", clamp=True
+        )
 
 
 def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> Any:
@@ -80,6 +90,7 @@ def effect_map(disabled: pl.DataFrame, metric: str, mode: str | None = None) -> 
         "delta",
         f"Effect of disabling a head: {label(metric)}",
         Scale.around_zero(largest or 1.0),
+        SINGLE,
         legend=f"change, {unit}" if unit else "change",
     )
     return _with_dots(cells, marked, joined(" · ", source(rows), note_of(rows)))
@@ -103,7 +114,7 @@ def measure_map(heads: pl.DataFrame, measure: str) -> Any:
     lowest, highest = min(values, default=0.0), max(values, default=1.0)
     scale = Scale.between(lowest, highest)
     legend = only_value(rows, "unit") or label(measure)
-    cells = panel(rows, "value", label(measure), scale, legend=legend)
+    cells = panel(rows, "value", label(measure), scale, SINGLE, legend=legend)
     return _with_dots(cells, rows.clear(), source(rows))
 
 
@@ -114,7 +125,7 @@ def measure_panels(rows: pl.DataFrame, title: str, look: Look, *, measures: Sequ
         values = rows.filter(measure=measure)
         if values.height:
             scale = _scale_of(values)
-            panels.append(panel(values, "value", label(measure), scale, cell=look.cell))
+            panels.append(panel(values, "value", label(measure), scale, look))
     return _side_by_side(panels, rows, title, look, _own_scales(rows))
 
 
@@ -124,7 +135,7 @@ def relation_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
     panels = []
     for values in rows.partition_by("relation", maintain_order=True):
         title_of_panel = label(values["relation"][0])
-        panels.append(panel(values, "value", title_of_panel, scale, cell=look.cell))
+        panels.append(panel(values, "value", title_of_panel, scale, look))
     return _side_by_side(panels, rows, title, look, "one scale for all")
 
 
@@ -133,9 +144,9 @@ def panel(
     value: str,
     title: str,
     scale: Scale,
+    look: Look,
     *,
     legend: str = "",
-    cell: float = CELL,
 ) -> Any:
     """One layer x head heat map, not yet styled.
 
@@ -144,8 +155,8 @@ def panel(
         value: The column that gives the colour.
         title: What stands above it.
         scale: The colours.
+        look: How it looks.
         legend: What stands above the scale of colours.
-        cell: The side of a head, in points.
 
     Raises:
         HeadscopeError: When a head has more than one row.
@@ -156,51 +167,48 @@ def panel(
             "and mode"
         )
     layers, heads = (numbers_up_to(rows[axis]) for axis in ("layer", "head"))
-    layer_axis, head_axis = _axis("layer", cell), _axis("head", cell, orient="top")
+    cell = look.cell
+    layer_axis = _axis("layer", _LETTERS_HIGH, look)
+    head_axis = _axis("head", _LETTERS_WIDE, look, orient="top")
     bar = alt.Legend(
         title=legend or None,
         values=list(scale.ticks),
-        gradientLength=max(20, min(150, cell * len(layers) - 14)),
-        gradientThickness=10,
+        gradientLength=_bar_length(cell * len(layers), look),
+        gradientThickness=0.9 * look.size,
         format=".2~g",
-    )
-    colours = alt.Scale(
-        domain=list(scale.ticks),
-        range=list(scale.colours),
-        interpolate="lab",
-        clamp=True,
     )
     shown = rows.select("layer", "head", pl.col(value).cast(pl.Float64))
     return (
         alt.Chart(shown, title=title)
-        .mark_rect(stroke=PALE, strokeWidth=0.5)
+        .mark_rect(stroke=PALE, strokeWidth=0.5 * look.weight)
         .encode(
             alt.X("head:O", scale=alt.Scale(domain=heads), axis=head_axis),
             alt.Y("layer:O", scale=alt.Scale(domain=layers), axis=layer_axis),
-            alt.Color(f"{value}:Q", scale=colours, legend=bar),
+            alt.Color(f"{value}:Q", scale=scale.of_colours, legend=bar),
         )
         .properties(width=cell * len(heads), height=cell * len(layers))
     )
 
 
-def dots(rows: pl.DataFrame, cells: Any, *, size: int, edge: float) -> Any:
+def dots(rows: pl.DataFrame, cells: Any, look: Look) -> Any:
     """A dot on each head of `rows`, to be laid over the heat map `cells`."""
+    width = look.weight * min(4.0, max(3.0, look.cell / 5))
     return (
         alt.Chart(rows.select("layer", "head"))
         .mark_point(
             filled=True,
-            size=size,
+            size=width**2,
             color="black",
             opacity=1,
             stroke="white",
-            strokeWidth=edge,
+            strokeWidth=width / 7,
         )
         .encode(cells.encoding.x, cells.encoding.y)
     )
 
 
 def _with_dots(cells: Any, marked: pl.DataFrame, subtitle: str) -> Any:
-    marks = dots(marked, cells, size=16, edge=0.6)
+    marks = dots(marked, cells, SINGLE)
     chart = alt.layer(cells, marks).properties(
         title=heading(cells.title, subtitle),
         width=cells.width,
@@ -253,10 +261,14 @@ def numbers_up_to(numbers: pl.Series) -> list[int]:
     return list(range(1, max(numbers.to_list()) + 1))
 
 
-def _axis(title: str, cell: float, **options: Any) -> alt.Axis:
-    """The numbers of layers or heads; on a small panel every other one."""
-    if cell < CELL:
-        options["labelExpr"] = "datum.value % 2 ? datum.value : ''"
-    if cell < _SMALL_CELL:
-        options["labelFontSize"] = 7
+def _axis(title: str, room: float, look: Look, **options: Any) -> alt.Axis:
+    """The numbers of layers or heads; on small cells every second or third, from 1."""
+    step = math.ceil(room * look.size / look.cell)
+    if step > 1:
+        options["labelExpr"] = f"(datum.value - 1) % {step} ? '' : datum.value"
     return alt.Axis(title=title, labelAngle=0, labelPadding=3, titlePadding=3, **options)
+
+
+def _bar_length(height: float, look: Look) -> float:
+    """The length of a scale of colours beside a map, with room for its title and three numbers."""
+    return max(2.5 * look.size, min(14 * look.size, height - 1.3 * look.size))

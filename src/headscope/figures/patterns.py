@@ -166,5 +166,5 @@ def _bars(shares: pl.DataFrame, look: Look) -> Any:
             alt.Color("class:N", title=None, scale=colours),
             alt.Order("order:Q"),
         )
-        .properties(width=1.5 * look.cell * len(where), height=140)
+        .properties(width=1.5 * look.cell * len(where), height=13 * look.size)
     )

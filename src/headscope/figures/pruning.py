@@ -57,7 +57,7 @@ def path_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
     for of_metric in rows.partition_by("metric", maintain_order=True):
         panels.append(_path(of_metric, look))
     n = only_value(rows, "n")
-    band = joined(", ", f"n = {n}" if n else "", "band: the change, 95%")
+    band = joined(", ", f"n = {n}" if n else "", "band: 95% interval of the change")
     subtitle = joined(" · ", source(rows), band)
     return headed(alt.concat(*panels, columns=2, spacing=18), title, subtitle, look)
 
@@ -70,7 +70,8 @@ def _path(rows: pl.DataFrame, look: Look) -> Any:
         scale=alt.Scale(domain=[every, 0], nice=False),
         axis=alt.Axis(values=_ticks(every)),
     )
-    title, scale = label(str(rows["metric"][0])), alt.Scale(zero=False)
+    title = joined(", ", label(str(rows["metric"][0])), only_value(rows, "unit"))
+    scale = alt.Scale(zero=False)
     y = alt.Y("value:Q", title=title, scale=scale)
     line = rows.filter(repair="none").sort("kept")
     # The interval is of the change, so the band lies around it from the whole model's score.
@@ -79,12 +80,14 @@ def _path(rows: pl.DataFrame, look: Look) -> Any:
     ).drop_nulls()
     width, height = 18 * look.cell, 11 * look.cell
     area = alt.Chart(band).mark_area(color=LIGHT_BLUE, opacity=0.35)
-    curve = alt.Chart(line.select("kept", "value")).mark_line(color=BLUE, strokeWidth=1.4)
+    curve = alt.Chart(line.select("kept", "value")).mark_line(
+        color=BLUE, strokeWidth=1.4 * look.weight
+    )
     chart = alt.layer(
         area.encode(x, alt.Y("low:Q", title=title, scale=scale), alt.Y2("high:Q")),
         *_levels(line, y, every, look),
         curve.encode(x, y),
-        _points(rows.filter("chosen"), x, y),
+        _points(rows.filter("chosen"), x, y, look),
     )
     return chart.properties(width=width, height=height)
 
@@ -104,8 +107,8 @@ def _levels(line: pl.DataFrame, y: alt.Y, every: int, look: Look) -> list[Any]:
         kept = 0 if level.is_right else every
         row = {"value": [level.value], "kept": [kept], "name": [level.name]}
         chart = alt.Chart(pl.DataFrame(row))
-        dash = [3, 3] if level.is_dashed else [1, 0]
-        rule = chart.mark_rule(color=level.colour, strokeWidth=0.8, strokeDash=dash)
+        dash = [3 * look.weight] * 2 if level.is_dashed else [1, 0]
+        rule = chart.mark_rule(color=level.colour, strokeWidth=0.8 * look.weight, strokeDash=dash)
         text = chart.mark_text(
             color=level.colour,
             fontSize=look.size,
@@ -130,22 +133,25 @@ class _Level:
     is_dashed: bool = False
 
 
-def _points(chosen: pl.DataFrame, x: alt.X, y: alt.Y) -> Any:
+def _points(chosen: pl.DataFrame, x: alt.X, y: alt.Y, look: Look) -> Any:
     """The recommended sizes: as they are, refitted, trained on."""
     kinds = chosen.select("kept", "value", kind=pl.col("repair").replace_strict(_RECOMMENDED))
     present = [name for name in _SHAPES if name in set(kinds["kind"])]
-    shape = alt.Shape(
-        "kind:N",
-        title=None,
-        scale=alt.Scale(domain=present, range=[_SHAPES[name] for name in present]),
-        legend=alt.Legend(orient="bottom", offset=4, symbolStrokeWidth=1.2, symbolFillColor=INK),
-    )
-    marks = alt.Chart(kinds).mark_point(
-        filled=True, opacity=1, color=INK, stroke="white", strokeWidth=0.8
-    )
+    # Both have one legend, which they share because it is the same in both.
+    legend = alt.Legend(title=None, orient="bottom", offset=4, symbolFillColor=INK)
+    shapes = alt.Scale(domain=present, range=[_SHAPES[name] for name in present])
     # One that lies on another of the same size would hide it.
-    sizes = alt.Scale(domain=present, range=[_AREAS[name] for name in present])
-    return marks.encode(x, y, shape, alt.Size("kind:N", scale=sizes, legend=None))
+    areas = [_AREAS[name] * look.weight**2 for name in present]
+    sizes = alt.Scale(domain=present, range=areas)
+    marks = alt.Chart(kinds).mark_point(
+        filled=True, opacity=1, color=INK, stroke="white", strokeWidth=0.8 * look.weight
+    )
+    return marks.encode(
+        x,
+        y,
+        alt.Shape("kind:N", title=None, scale=shapes, legend=legend),
+        alt.Size("kind:N", title=None, scale=sizes, legend=legend),
+    )
 
 
 def _ticks(every: int) -> list[int]:
@@ -221,9 +227,9 @@ def kept_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
         named = "no set is recommended"
         if kept is not None:
             named = f"● in the recommended set ({kept} of {of_size.height} heads)"
-        cells = panel(of_size, "value", named, scale, legend=legend, cell=look.cell)
+        cells = panel(of_size, "value", named, scale, look, legend=legend)
         cells = _with_bar_below(cells, look)
-        marks = dots(of_size.filter(stays=1), cells, size=9, edge=0.4)
+        marks = dots(of_size.filter(stays=1), cells, look)
         panels.append(alt.layer(cells, marks).properties(title=named))
     chart = alt.concat(*panels, columns=look.columns, spacing=16)
     return headed(chart, title, source(rows), look)
@@ -233,5 +239,5 @@ def _with_bar_below(cells: Any, look: Look) -> Any:
     """The same with its scale of colours below it, where its title has room."""
     bar = cells.encoding.color["legend"]
     bar.orient, bar.offset, bar.titleLimit = "bottom", 6, 0
-    bar.gradientLength = 10 * look.cell
+    bar.gradientLength = min(10 * look.cell, cells.width)
     return cells

@@ -37,7 +37,7 @@ def write(picture: str, path: Path, width: float | None = None) -> Path:
     Args:
         picture: The SVG.
         path: Where to; its folder is made where it is missing.
-        width: What to scale an SVG or PDF to, in points; by default a pixel becomes a point.
+        width: What to scale it to, in points; by default a pixel becomes a point.
 
     Returns:
         `path`.
@@ -54,7 +54,8 @@ def write(picture: str, path: Path, width: float | None = None) -> Path:
             # There a pixel is a point.
             content = vlc.svg_to_pdf(picture if width is None else _scaled(picture, width, ""))
         case ".png":
-            content = vlc.svg_to_png(picture, ppi=300)
+            sized = picture if width is None else _scaled(picture, width, "")
+            content = vlc.svg_to_png(sized, ppi=300)
         case suffix:
             raise HeadscopeError(
                 f"a figure cannot be written as {suffix or 'a file without a suffix'}: use .svg, "

@@ -19,23 +19,28 @@ from headscope.results.tables import Tables
 _STUDIED = ("patterns", "change", "heads", "disabled")
 _MAPPED = ("entropy", "distance")
 _FORMULA = r"^[=+\-@\t\r]"
-_SMALLEST_CELL, _CELL_STEP, _CELL_STEPS = 3.0, 27 / 64, 64
+_SMALLEST_CELL, _CELL_STEP, _CELL_STEPS = 3 / 8, 27 / 512, 64
+"""The sides of cells that are tried, in letters."""
 
 
 def save_figures(drawings: Sequence[Drawing], folder: Path, look: Look) -> None:
-    """Write figures into `folder`, each as SVG and PDF in a look, and its numbers as CSV.
+    """Write figures into `folder`, each in a look with its numbers as CSV, and what to write below
+    them into `captions.txt`.
 
     Raises:
         HeadscopeError: Where there is no figure.
     """
     if not drawings:
         raise HeadscopeError("the run holds no table that a figure is drawn from")
+    captions = []
     for drawing in drawings:
         name = drawing.figure.name
         picture, width = fitted(drawing, look)
-        write(picture, folder / f"{name}.svg", width)
-        write(picture, folder / f"{name}.pdf", width)
+        for suffix in look.formats:
+            write(picture, folder / f"{name}.{suffix}", width)
         inert(drawing.numbers).write_csv(folder / f"{name}.csv")
+        captions.append(f"{name}: {drawing.caption(look)}\n")
+    (folder / "captions.txt").write_text("\n".join(captions), encoding="utf-8")
 
 
 def inert(table: pl.DataFrame) -> pl.DataFrame:
@@ -51,22 +56,26 @@ def inert(table: pl.DataFrame) -> pl.DataFrame:
 def fitted(drawing: Drawing, look: Look) -> tuple[str, float | None]:
     """A figure as SVG and the width to scale it to, in points; None where the look asks for none.
 
-    Its cells are chosen so that the figure nearly has this width: scaling changes letters little.
+    Its cells are chosen so that the figure nearly has this width, or as much of it as its height
+    allows: scaling changes letters little.
     """
     width = look.page_width if drawing.columns > 1 else look.column_width
     if width is None:
         return drawing.svg(look), None
     looks = []
     for step in range(_CELL_STEPS):
-        cell = _SMALLEST_CELL + step * _CELL_STEP
+        cell = look.size * (_SMALLEST_CELL + step * _CELL_STEP)
         looks.append(replace(look, cell=cell, columns=drawing.columns))
 
-    def width_in(look: Look) -> float:
-        return size_of(drawing.svg(look))[0]
+    def share_of_room(look: Look) -> float:
+        drawn, height = size_of(drawing.svg(look))
+        return max(drawn / width, height / look.page_height)
 
     # A figure grows with its cells: the last look that fits is found by halving.
-    fitting = bisect_right(looks, width, lo=1, key=width_in)
-    return drawing.svg(looks[fitting - 1]), width
+    fitting = bisect_right(looks, 1.0, lo=1, key=share_of_room)
+    picture = drawing.svg(looks[fitting - 1])
+    drawn, height = size_of(picture)
+    return picture, min(width, drawn * look.page_height / height)
 
 
 def save_charts(drawings: Sequence[Drawing], tables: Tables, folder: Path) -> None:

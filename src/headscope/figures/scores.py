@@ -35,16 +35,21 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
     for task, metric, name in rows.select("task", "metric", "configuration").iter_rows():
         names.append(f"{task or ''} {label(metric or '')} {_SHORT.get(name, name)}".strip())
     named = rows.select(*_NUMBERS, what=pl.Series(names, dtype=pl.String))
-    y = alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
+    y = alt.Y(
+        "what:N",
+        title=None,
+        sort=None,
+        axis=alt.Axis(labelLimit=24 * look.size, labelPadding=0.6 * look.size),
+    )
     in_points = rows["unit"].eq("points").all()
     of_classes = rows.filter(~pl.col("metric").is_in(OF_NUMBERS))["majority"]
     missing = of_classes.null_count()
     span = _span(named, [0.0, 100.0] if in_points else [])
     scale = alt.Scale(domain=span, nice=False)
     base = alt.Chart(named)
-    intervals = base.mark_rule(strokeWidth=1.5, color=INK)
-    majorities = base.mark_tick(color=ORANGE, thickness=1.5, size=10)
-    points = base.mark_point(size=30, filled=True, opacity=1, color=INK)
+    intervals = base.mark_rule(strokeWidth=1.5 * look.weight, color=INK)
+    majorities = base.mark_tick(color=ORANGE, thickness=1.5 * look.weight, size=10 * look.weight)
+    points = base.mark_point(size=30 * look.weight**2, filled=True, opacity=1, color=INK)
     layers = [
         intervals.encode(y, alt.X("low:Q", title="score", scale=scale), alt.X2("high:Q")),
         majorities.encode(y, alt.X("majority:Q", title="score")),
@@ -57,9 +62,9 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
         subtitle += f"; {no_majority(next(iter(rows['metric']), ''))}"
     published = named.drop_nulls("paper")
     if published.height:
-        layers.append(_diamonds(published).encode(y, alt.X("paper:Q", title="score")))
+        layers.append(_diamonds(published, look).encode(y, alt.X("paper:Q", title="score")))
         subtitle += f"; blue: {PAPER}"
-    height = max(30, 16 * named.height)
+    height = max(2.7 * look.size, 1.45 * look.size * named.height)
     chart = alt.layer(*layers).properties(width=18 * look.cell, height=height)
     return headed(chart, title, subtitle, look)
 
@@ -71,13 +76,13 @@ def _span(numbers: pl.DataFrame, ends: list[float]) -> list[float]:
     return [min(ends), max(ends)]
 
 
-def _diamonds(rows: pl.DataFrame) -> alt.Chart:
+def _diamonds(rows: pl.DataFrame, look: Look) -> alt.Chart:
     chart: alt.Chart = alt.Chart(rows).mark_point(
         shape="diamond",
-        size=45,
+        size=45 * look.weight**2,
         filled=False,
         opacity=1,
         color=BLUE,
-        strokeWidth=1.4,
+        strokeWidth=1.4 * look.weight,
     )
     return chart

@@ -3,7 +3,11 @@
 Colours are safe for colour-blind readers: orange is a loss, blue a gain, white no change.
 """
 
+import json
 import math
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,15 @@ from typing import Any
 import polars as pl
 
 from headscope.errors import HeadscopeError
-from headscope.names import BLOCK, DIAGONAL, HETEROGENEOUS, SIGNIFICANT, VERTICAL, VERTICAL_DIAGONAL
+from headscope.names import (
+    BLOCK,
+    DIAGONAL,
+    HETEROGENEOUS,
+    SIGNIFICANT,
+    VERTICAL,
+    VERTICAL_DIAGONAL,
+    StyleName,
+)
 from headscope.stats.metrics import METRICS
 
 ORANGE, WHITE, BLUE = "#d95f02", "#ffffff", "#1f6fb5"
@@ -29,6 +41,8 @@ PATTERN_COLOURS = {
 """The classes of patterns, from bottom to top of a bar."""
 
 _INCH = 72.0
+_LETTER = 0.52
+"""The mean width of a letter, as a fraction of its size."""
 _TIMES = "Liberation Serif, Times New Roman, Times, serif"
 
 
@@ -36,47 +50,78 @@ _TIMES = "Liberation Serif, Times New Roman, Times, serif"
 class Look:
     """How charts look. Lengths are in points; on a screen a point is a pixel.
 
-    `cell` is the side of a head in charts of many panels, `columns` how many of these stand side by
-    side. `titled`: the chart says what it is; in a paper the caption does. Where `column_width` and
-    `page_width` are given, charts are scaled to one of them.
+    Attributes:
+        font: The families of letters, the first that is there.
+        size: The size of letters; titles are a point larger.
+        weight: How thick lines are and how wide marks, as a factor.
+        cell: The side of a head in charts of many panels.
+        columns: How many of these stand side by side.
+        rows: The most rows of a plot that has one per set of heads.
+        ticks: About how many numbers an axis has; None leaves that to its length.
+        titled: Whether the chart says what it is; in a paper the caption does.
+        column_width: What figures of one panel are scaled to; None leaves them as they are.
+        page_width: The same for figures of several panels.
+        page_height: Figures that are scaled are no higher.
+        formats: The kinds of files that a figure is saved as.
     """
 
     font: str = "Liberation Sans, Arial, Helvetica, sans-serif"
     size: float = 11.0
+    weight: float = 1.0
     cell: float = 18.0
     columns: int = 3
+    rows: int = 40
+    ticks: int | None = None
     titled: bool = True
     column_width: float | None = None
     page_width: float | None = None
+    page_height: float = math.inf
+    formats: tuple[str, ...] = ("svg", "pdf")
 
 
 SCREEN = Look()
 ACL = Look(
     font=_TIMES,
     size=8.0,
+    rows=30,
     titled=False,
     column_width=3.03 * _INCH,
     page_width=6.3 * _INCH,
 )
-STYLES = {"plain": SCREEN, "acl": ACL}
+SLIDES = Look(
+    size=16.0,
+    weight=2.0,
+    rows=15,
+    ticks=4,
+    column_width=40 / 3 * _INCH,
+    page_width=40 / 3 * _INCH,
+    page_height=7.5 * _INCH,
+    formats=("svg", "pdf", "png"),
+)
+STYLES: Mapping[StyleName, Look] = {"plain": SCREEN, "acl": ACL, "slides": SLIDES}
+"""All styles; `--style` takes their names."""
 
 
 def look_of(style: str) -> Look:
     """The look of a style by its name. Raises HeadscopeError for a style that is not known."""
-    if style not in STYLES:
-        raise HeadscopeError(f"--style {style!r} is not known: give one of {', '.join(STYLES)}")
-    return STYLES[style]
+    for name, look in STYLES.items():
+        if name == style:
+            return look
+    raise HeadscopeError(f"--style {style!r} is not known: give one of {', '.join(STYLES)}")
 
 
 def headed(chart: Any, title: str, subtitle: str, look: Look) -> Any:
     """A chart with its title, where the look has one, and its style."""
-    if look.titled:
-        chart = chart.properties(title=heading(title, subtitle))
+    if look.titled and (title or subtitle):
+        lines = [subtitle]
+        if look.page_width is not None:
+            lines = textwrap.wrap(subtitle, int(look.page_width / (_LETTER * look.size)))
+        chart = chart.properties(title=heading(title, lines[0] if len(lines) == 1 else lines))
     return styled(chart, look)
 
 
-def heading(title: str, subtitle: str) -> str | dict[str, str]:
-    """A title for a chart, with a subtitle where that is not empty."""
+def heading(title: str, subtitle: str | list[str]) -> str | dict[str, Any]:
+    """A title for a chart, with a subtitle of a line or several where that is not empty."""
     return {"text": title, "subtitle": subtitle} if subtitle else title
 
 
@@ -85,13 +130,18 @@ def styled(chart: Any, look: Look = SCREEN) -> Any:
     text = {"labelFontSize": look.size, "titleFontSize": look.size, "titleFontWeight": "normal"}
     title = {"fontSize": look.size + 1, "subtitleFontSize": look.size, "subtitleColor": INK}
     padding = 4 if look.titled else 2
-    return (
+    # Symbols are areas.
+    legend = {"symbolSize": (0.7 * look.size) ** 2, "gradientStrokeWidth": 0, "offset": 10}
+    chart = (
         chart.configure(background="white", font=look.font, padding=padding, aria=False)
-        .configure_view(stroke=GREY, strokeWidth=0.5)
+        .configure_view(stroke=GREY, strokeWidth=0.5 * look.weight)
         .configure_axis(**text, domain=False, ticks=False, grid=False)
-        .configure_legend(**text, gradientStrokeWidth=0, offset=10)
+        .configure_legend(**text, **legend)
         .configure_title(anchor="start", **title, offset=8, frame="group")
     )
+    if look.ticks is not None:
+        chart = chart.configure_axisQuantitative(tickCount=look.ticks)
+    return chart
 
 
 _LABELS = {
@@ -120,6 +170,18 @@ def label(name: str) -> str:
     words = name.removeprefix("from_").split("_")
     text = " ".join(_SPECIAL.get(word, word) for word in words)
     return text[0].upper() + text[1:] if "_" in name else text
+
+
+def names_at(names: Sequence[str]) -> str:
+    r"""The expression by which an axis with places from 0 shows names.
+
+    >>> print(names_at(["if", "so"]))
+    split("\nif\nso", "\n")[datum.value + 1]
+    """
+    # Vega takes a text that is the name of one of its own functions for that function, so names are
+    # parts of one text that begins with what lies between them.
+    lines = [re.sub(r"\s", " ", name) for name in names]
+    return f'split({json.dumps(chr(10) + chr(10).join(lines))}, "\\n")[datum.value + 1]'
 
 
 def nice(limit: float) -> float:

@@ -46,11 +46,11 @@ def typical(maps: Mapping[str, Map]) -> Typical | None:
     """
     for state in STATES:
         if any(key.startswith(f"{state}/") for key in maps):
-            return _typical(state, maps, _by_example(maps, state))
+            return _typical(state, maps, by_example(maps, state))
     return None
 
 
-def _by_example(maps: Mapping[str, Map], state: str) -> dict[int, str]:
+def by_example(maps: Mapping[str, Map], state: str) -> dict[int, str]:
     """The keys of the maps of one state by the number of their example, in order; other keys are
     skipped.
     """

@@ -56,7 +56,7 @@ def interaction_map(rows: pl.DataFrame, title: str, look: Look) -> Any:
         title=joined(", ", "interaction", only_value(rows, "unit")),
         values=[-limit, 0.0, limit],
         gradientLength=max(40, side / 3),
-        gradientThickness=10,
+        gradientThickness=0.9 * look.size,
         format=".3~g",
     )
     squares = (
@@ -67,7 +67,7 @@ def interaction_map(rows: pl.DataFrame, title: str, look: Look) -> Any:
         )
     )
     ends = {"x": [0.0], "y": [0.0], "x2": [float(count)], "y2": [float(count)]}
-    diagonal = alt.Chart(pl.DataFrame(ends)).mark_rule(color=GREY, strokeWidth=0.5)
+    diagonal = alt.Chart(pl.DataFrame(ends)).mark_rule(color=GREY, strokeWidth=0.5 * look.weight)
     diagonal = diagonal.encode(x, y, alt.X2("x2:Q"), alt.Y2("y2:Q"))
     chart = alt.layer(squares, *_borders(x, y, count, heads), diagonal)
     chart = chart.properties(width=side, height=side)
@@ -91,11 +91,11 @@ def shapley_panels(rows: pl.DataFrame, title: str, look: Look) -> Any:
     """
     limit = nice(max(map(abs, rows["value"].to_list() + rows["alone"].to_list())))
     scale = Scale((-limit, 0.0, limit), (GAIN, NONE, LOSS))
-    values = panel(rows, "value", "Shapley value", scale, cell=look.cell)
+    values = panel(rows, "value", "Shapley value", scale, look)
     told = rows.filter((pl.col("low_all") > 0) | (pl.col("high_all") < 0))
-    marked = alt.layer(values, dots(told, values, size=9, edge=0.4))
+    marked = alt.layer(values, dots(told, values, look))
     marked = marked.properties(title="Shapley value")
-    alone = panel(rows, "alone", "Disabled alone", scale, cell=look.cell)
+    alone = panel(rows, "alone", "Disabled alone", scale, look)
     chart = alt.hconcat(marked, alone, spacing=16).resolve_scale(color="shared")
     note = "● 95% interval for all heads at once excludes 0" if told.height else ""
     unit = only_value(rows, "unit")

@@ -64,10 +64,11 @@ class TextMaps:
             HeadscopeError: The model has no such head.
         """
         # Figures stand above models: nothing of them is needed unless one is drawn.
-        from headscope.figures.text_maps import map_panels
+        from headscope.figures.text_maps import map_panels, map_rows
 
         chosen = self._heads(heads)
-        return map_panels({str(head): self.maps[head.index] for head in chosen}, self.tokens)
+        named = {str(head): self.maps[head.index] for head in chosen}
+        return map_panels(map_rows(named, self.tokens))
 
     def _heads(self, heads: Heads) -> list[Head]:
         chosen = sorted(head_set(heads))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from headscope.axes import Heads
 from headscope.errors import HeadscopeError
 from headscope.figures.catalogue import Drawing, chart_tables, drawings
 from headscope.figures.saving import save_charts, save_figures
@@ -83,23 +84,36 @@ class Report:
             unfinished.write_bytes(html.encode("utf-8", "replace"))
         return out
 
-    def save_figures(self, folder: Path, style: str = "plain") -> Path:
-        """Write every figure as SVG, PDF and CSV into `folder`; in a folder per section where there
-        are several. Returns `folder`.
+    def save_figures(
+        self,
+        folder: Path,
+        style: str = "plain",
+        heads: Heads | None = None,
+        example: int | None = None,
+    ) -> Path:
+        """Write every figure in the files of a style, with its numbers as CSV, into `folder`; in a
+        folder per section where there are several. Returns `folder`.
 
         Args:
             folder: Where to.
-            style: "plain", or "acl" for the sizes and the font of ACL's style.
+            style: One of `figures.style.STYLES`.
+            heads: Draw the maps of these heads, too.
+            example: Of which example; None for the shortest of those that the run keeps.
 
         Raises:
-            HeadscopeError: For another style, or where a section has no figure.
+            HeadscopeError: For another style, where a section has no figure, or where it keeps no
+                such map.
         """
         look = look_of(style)
+        drawn = [[*section.drawings] for section in self.sections]
+        if heads is not None:
+            for section, drawings_of in zip(self.sections, drawn, strict=True):
+                drawings_of.append(section.maps_of(heads, example))
         for position, section in enumerate(self.sections, 1):
             inside = folder
             if len(self.sections) > 1:
                 inside = folder / f"{position}_{_file_name(section.run.title)[:60]}"
-            save_figures(section.drawings, inside, look)
+            save_figures(drawn[position - 1], inside, look)
         if self.together:
             save_figures(self.together, folder, look)
         return folder

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from headscope.figures.catalogue import Drawing, chart_tables, drawings
+from headscope.axes import Heads
+from headscope.figures.catalogue import Drawing, chart_tables, drawings, map_drawing
 from headscope.figures.thumbnails import Typical, typical
 from headscope.reporting.estimates import Estimate, Finding, estimates
 from headscope.reporting.findings import ATTENTION, SCORE, SINGLE, TOGETHER, TUNING, findings
@@ -87,6 +88,19 @@ class Section:
     def drawings(self) -> list[Drawing]:
         """The paper's figures, as far as the tables give them."""
         return drawings({**self.run.tables, **self.chart_tables})
+
+    def maps_of(self, heads: Heads, example: int | None = None) -> Drawing:
+        """The maps of some heads on one of the examples that the run keeps.
+
+        Args:
+            heads: The heads, counted from 1.
+            example: The number of the example in the table `examples`; None for the shortest.
+
+        Raises:
+            HeadscopeError: The run keeps no such map, or the model has no such head.
+        """
+        names = [text(part(self.run.meta, key).get("name")) for key in ("model", "task")]
+        return map_drawing(self.run.tables, self.run.maps, heads, example, (names[0], names[1]))
 
     @cached_property
     def _images(self) -> list[Image]:
