@@ -1,4 +1,4 @@
-"""What a Ray cluster costs beside processes: the same paper, the same number of workers, this machine.
+"""What a Ray cluster costs beside processes: the same paper, as many workers, this machine.
 
     python benchmarks/cluster.py --model minilm --data glue --tasks rte,mrpc --train-examples 1500
 
@@ -53,9 +53,8 @@ def main() -> None:
         ]
     print(f"{workers} workers: processes {took['processes']:.0f} s, Ray {took['ray']:.0f} s")
     print(f"ratio {took['ray'] / took['processes']:.3f}")
-    print(
-        f"tables the same to the bit: {', '.join(f'{t} {s}' for t, s in zip(TABLES, same, strict=True))}"
-    )
+    told = ", ".join(f"{table} {is_same}" for table, is_same in zip(TABLES, same, strict=True))
+    print(f"tables the same to the bit: {told}")
 
 
 if __name__ == "__main__":

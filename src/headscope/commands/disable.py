@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headscope.commands import options
+from headscope.commands import engine_options, options
 from headscope.commands.outcome import Outcome, ending_lines, report_command
 from headscope.commands.settings import EngineSettings, KindSettings, command, training_line
 from headscope.errors import HeadscopeError
@@ -31,7 +31,7 @@ class Disabling(KindSettings, EngineSettings):
     mode: options.Mode = "uniform"
     part: options.Part = "validation"
     memory: options.Memory = 2.0
-    devices: options.Devices = None
+    devices: engine_options.Devices = None
 
 
 @command(Disabling)
@@ -50,7 +50,7 @@ def disable(asked: Disabling) -> Outcome:
         write_effects,
     )
     from headscope.commands.class_names import trust_note
-    from headscope.commands.engine import check_engine, named_devices, opened
+    from headscope.commands.engine import check_engine, check_shared, named_devices, opened
     from headscope.commands.kinds import open_scored
     from headscope.commands.scoring import score
     from headscope.commands.session import begin
@@ -71,11 +71,7 @@ def disable(asked: Disabling) -> Outcome:
         heads, sets = together.spec, together.sets(model, asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     devices = () if asked.devices is None else named_devices(asked.devices)
-    if (devices or asked.engine != "local" or asked.workers > 1) and session.marker is not None:
-        raise HeadscopeError(
-            "tokens and questions are scored by one process: leave out --devices, --engine and "
-            "--workers"
-        )
+    check_shared(asked, session, asked.devices)
     if len(devices) == 1:
         model = load_scored(model.path, session.task.outputs, session.pooling, devices[0])
     inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))

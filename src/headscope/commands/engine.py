@@ -90,6 +90,20 @@ def check_engine(asked: EngineSettings, devices: str | None = None) -> None:
         raise HeadscopeError("--gpus-per-item goes with --engine ray: give both, or none")
 
 
+def check_shared(asked: EngineSettings, session: Session, devices: str | None = None) -> None:
+    """Check that others can score what the session scores.
+
+    Raises:
+        HeadscopeError: Workers were asked for, and tokens or questions are scored.
+    """
+    has_workers = devices is not None or asked.engine != "local" or asked.workers > 1
+    if has_workers and session.marker is not None:
+        raise HeadscopeError(
+            "tokens and questions are scored by one process: leave out --devices, --engine and "
+            "--workers"
+        )
+
+
 def _kind(engine: str) -> str:
     kind, colon, address = engine.partition(":")
     if kind not in KINDS or (colon and (kind != "ray" or not address)):

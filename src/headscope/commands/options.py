@@ -127,33 +127,8 @@ BatchTokens = Annotated[
         "the device is fast with and has room for, 2,048 on a processor."
     ),
 ]
-Devices = Annotated[
-    str | None,
-    Parameter(
-        help="Devices that share the work, as in cuda:0,cuda:1; by default the first GPU, else "
-        "the processor."
-    ),
-]
 Memory = Annotated[
     float, Parameter(help="GiB of the model's states to keep; what does not fit is recomputed.")
-]
-Workers = Annotated[
-    int,
-    Parameter(help="How many processes share the work on this machine; several can share a GPU."),
-]
-Engine = Annotated[
-    str,
-    Parameter(
-        help="Where the work is done: local (this process), processes (a process for every GPU, or "
-        "processor, of this machine), ray (a Ray cluster, begun here) or ray:ADDRESS."
-    ),
-]
-GpusPerItem = Annotated[
-    float | None,
-    Parameter(
-        help="How much of a GPU an item takes on a Ray cluster, as in 0.25; by default one, where "
-        "there is any."
-    ),
 ]
 
 # Training.

@@ -12,7 +12,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar, get_args, get_type_hints
 
-from headscope.commands import options
+from headscope.commands import engine_options, options
 from headscope.commands.checks import ArgumentError, Range, checked, located
 from headscope.commands.outcome import Outcome
 from headscope.errors import HeadscopeError, unknown
@@ -98,9 +98,9 @@ class Settings:
 class EngineSettings(Settings):
     """What a command can be asked that others can share the work of."""
 
-    engine: options.Engine = "local"
-    workers: options.Workers = 1
-    gpus_per_item: options.GpusPerItem = None
+    engine: engine_options.Engine = "local"
+    workers: engine_options.Workers = 1
+    gpus_per_item: engine_options.GpusPerItem = None
 
 
 @dataclass(frozen=True, kw_only=True)
