@@ -78,7 +78,8 @@ def item(function: Callable[..., object], called: str, **arguments: Any) -> Item
 def test_what_is_lost_is_done_again_three_times_at_most(cluster: Any, tmp_path: Path) -> None:
     from headscope.engine.cluster import TRIES, Ray
 
-    with Ray(cluster.address) as executor:
+    said: list[str] = []
+    with Ray(cluster.address, note=said.append) as executor:
         assert executor.workers == 2
         shared = executor.share(list(range(1000)))
         items = [
@@ -94,6 +95,8 @@ def test_what_is_lost_is_done_again_three_times_at_most(cluster: Any, tmp_path: 
     lost = found["poisoned"].exception()
     assert isinstance(lost, WorkerLostError)
     assert f"poisoned was lost {TRIES} times" in str(lost)
+    assert said.count("the worker that did once was lost: try 2 of 3") == 1
+    assert [one[-10:] for one in said if "poisoned" in one] == ["try 2 of 3", "try 3 of 3"]
     assert found["once"].result() == "once"
     assert {path.name for path in tmp_path.glob("once-*")} == {"once-0", "once-1"}
     assert found["threads"].result() == 1

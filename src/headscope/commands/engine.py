@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from headscope.errors import HeadscopeError, refusing
@@ -123,7 +124,9 @@ def _executor(asked: EngineSettings, most: int | None, devices: tuple[str, ...])
     if kind == "ray":
         from headscope.engine.cluster import Needs, Ray
 
-        executor = Ray(asked.engine.partition(":")[2], Needs(gpus=asked.gpus_per_item))
+        address = asked.engine.partition(":")[2]
+        note = partial(say, quiet=asked.quiet)
+        executor = Ray(address, Needs(gpus=asked.gpus_per_item), note)
         say(f"a Ray cluster with room for {executor.workers} items at once", quiet=asked.quiet)
         return executor
     if kind == "local" and asked.workers == 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from headscope.engine.executor import Executor, Item, Shared, WorkerLostError
 from headscope.errors import HeadscopeError
+from headscope.progress import say
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class Ray(Executor):
         address: Of the cluster, as in "auto" or "10.0.0.1:6379"; "" begins one on this machine,
             which ends with this executor.
         needs: What an item takes.
+        note: Is told when an item is begun again.
 
     Raises:
         HeadscopeError: Ray is not installed, the cluster cannot be reached, or has no node for an
@@ -64,8 +66,14 @@ class Ray(Executor):
 
     is_elsewhere = True
 
-    def __init__(self, address: str = "", needs: Needs = Needs()) -> None:
+    def __init__(
+        self,
+        address: str = "",
+        needs: Needs = Needs(),
+        note: Callable[[str], object] = say,
+    ) -> None:
         self._ray = _connected(address)
+        self._note = note
         gpus = needs.gpus
         if gpus is None:
             gpus = float(self._resources()["GPU"] > 0)
@@ -114,7 +122,9 @@ class Ray(Executor):
     def _call(self, item: Item) -> Any:
         errors = self._ray.exceptions
         lost: Exception | None = None
-        for _ in range(TRIES):
+        for beginning in range(1, TRIES + 1):
+            if lost is not None:
+                self._note(f"the worker that did {item.name} was lost: try {beginning} of {TRIES}")
             with self._lock:
                 if self._has_ended:
                     raise WorkerLostError(f"{item.name} was not begun: the run has ended")
