@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,6 +192,34 @@ def test_the_paper_by_parts(cluster: Any, tmp_path: Path, monkeypatch: pytest.Mo
         names = [name for name in one.columns if name != "model"]
         assert one.select(names).equals(two.select(names)), table
     assert not list(Path("ray").glob(".driver*"))
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
+)
+def test_a_command_that_is_stopped_ends_in_a_sentence(
+    number: int, code: int, cluster: Any, tiny: Path, tmp_path: Path
+) -> None:
+    line = [sys.executable, "-m", "headscope", "disable", "--model", str(tiny), "--task", "builtin"]
+    line += ["--heads", "shapley:50", "--examples", "200", "--out", str(tmp_path / "run")]
+    line += ["--engine", on(cluster)["engine"]]
+    begun = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    assert begun.stderr is not None
+    said = ""
+    while "a Ray cluster with room for 2 items" not in said:
+        said = begun.stderr.readline()
+        assert said
+    begun.send_signal(number)
+    rest = begun.stderr.read()
+    begun.stderr.close()
+    assert begun.wait(60) == code
+    assert "headscope: stopped; what is finished is kept" in rest
+    assert "Traceback" not in rest
+    # The cluster stays, and does nothing more for it.
+    deadline = time.monotonic() + 60
+    while workers_of(cluster):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_a_node_that_does_not_see_the_run_folder_is_told(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from threading import Lock
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -84,7 +85,7 @@ class Ray(Executor):
         self._versions = {name: version(name) for name in _SAME}
         self._threads = ThreadPoolExecutor(MOST, thread_name_prefix="ray-item")
         self._running: set[Any] = set()
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._has_ended = False
         if not self.workers:
             have = ", ".join(f"{kind} {amount:g}" for kind, amount in self._resources().items())
@@ -160,7 +161,8 @@ class Ray(Executor):
                 with suppress(self._ray.exceptions.RayError, ValueError):
                     self._ray.cancel(reference, force=True)
         self._threads.shutdown(cancel_futures=failed)
-        self._ray.shutdown()
+        with _own_answers():
+            self._ray.shutdown()
 
 
 def _connected(address: str) -> Any:
@@ -186,7 +188,10 @@ def _connected(address: str) -> Any:
     where = {"address": address} if address else {"include_dashboard": False}
     try:
         _knock(address)
-        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        with _own_answers():
+            ray.init(
+                **where, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False
+            )
     except (OSError, RuntimeError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise HeadscopeError(
@@ -194,6 +199,22 @@ def _connected(address: str) -> Any:
             "ray:ADDRESS of one that runs, or --engine ray, which begins one here"
         ) from error
     return ray
+
+
+@contextmanager
+def _own_answers() -> Iterator[None]:
+    """Answer to Ctrl-C and SIGTERM after the block as before it: Ray answers to SIGTERM by a crash,
+    and takes all answers away as it ends.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, answer in before.items():
+            signal.signal(number, answer)
 
 
 def _knock(address: str) -> None:
