@@ -93,6 +93,7 @@ def test_every_chart_draws(browser: runs.Browser, report: Path) -> None:
         "Change by fine-tuning in attention to linguistic features",
         "Attention to linguistic features",
         "Change when a head is disabled",
+        "Change when heads are disabled, from the largest loss to the largest gain",
         "Scores",
     ]
     assert min(sizes) > 100

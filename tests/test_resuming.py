@@ -218,7 +218,7 @@ def test_a_command_that_is_broken_off_goes_on_and_its_tables_are_the_same(
         }
         given |= {"batch_tokens": 20}
     if case == "treebank":
-        monkeypatch.setattr("headscope.linguistics.passes._BLOCK", 20)
+        monkeypatch.setattr("headscope.linguistics.treebank._BLOCK", 20)
     original = getattr(module, name)
     uninterrupted, calls = stopping(original, 10**6)
     monkeypatch.setattr(module, name, uninterrupted)
