@@ -171,16 +171,19 @@ def test_files_are_written_as_they_were_and_never_outside(tmp_path: Path) -> Non
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text("{}")
     (folder / "training.parquet").write_bytes(b"not sent")
-    files = Files.read(folder, (".json", ".safetensors", ".txt"))
+    (folder / "parts").mkdir()
+    (folder / "parts" / "heads.safetensors").write_bytes(b"not sent")
+    patterns = ("*.json", "*.safetensors", "*.txt", "[0-9]_*/*.json")
+    files = Files.read(folder, patterns)
     files.write(tmp_path / "again")
     names = {path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*.*")}
     assert Path("1_Pooling/config.json") in names
-    assert Path("training.parquet") not in names
+    assert names.isdisjoint({Path("training.parquet"), Path("parts/heads.safetensors")})
     for name in names:
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
-    assert Files.read(tmp_path / "again", (".json", ".safetensors", ".txt")).key == files.key
+    assert Files.read(tmp_path / "again", patterns).key == files.key
     (folder / "config.json").write_text("{ }")
-    assert Files.read(folder, (".json", ".safetensors", ".txt")).key != files.key
+    assert Files.read(folder, patterns).key != files.key
     bad = Files({"../outside.json": np.zeros(1, np.uint8)})
     with pytest.raises(HeadscopeError, match="leads out of the folder"):
         bad.write(tmp_path / "inside")

@@ -28,15 +28,16 @@ class Files:
     content: Mapping[str, npt.NDArray[np.uint8]]
 
     @classmethod
-    def read(cls, folder: Path, suffixes: tuple[str, ...]) -> "Files":
-        """The files that end like this, in the folder and the folders in it.
+    def read(cls, folder: Path, patterns: tuple[str, ...]) -> "Files":
+        """The files of a folder that fit a pattern, as in "*.json" or "*/*.json".
 
         Raises:
             HeadscopeError: One of them cannot be read.
         """
         content = {}
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix in suffixes:
+        found = {path for pattern in patterns for path in folder.glob(pattern)}
+        for path in sorted(found):
+            if path.is_file():
                 try:
                     content[path.relative_to(folder).as_posix()] = np.fromfile(path, np.uint8)
                 except OSError as error:

@@ -10,8 +10,13 @@ from headscope.engine.folders import Files
 from headscope.model.model import Model
 from headscope.scratch import scratch
 
-_SUFFIXES = (".json", ".safetensors", ".txt", ".model", ".jinja")
-"""How the files of a checkpoint and its tokenizer end; a run's tables beside them are not sent."""
+_ENDINGS = ("json", "safetensors", "txt", "model", "jinja")
+"""How the files of a checkpoint and its tokenizer end."""
+_WHERE = ("", "[0-9]_*/")
+"""Where they are: in the folder, and in those of sentence-transformers' modules. What a run keeps
+in other folders beside a checkpoint is not sent.
+"""
+_PATTERNS = tuple(f"{where}*.{ending}" for where in _WHERE for ending in _ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class SentModel:
         folder = Path(model.path)
         if not executor.is_elsewhere or not folder.is_dir():
             return cls(model.path)
-        return cls(model.path, executor.share(Files.read(folder, _SUFFIXES)))
+        return cls(model.path, executor.share(Files.read(folder, _PATTERNS)))
 
     def path(self) -> str:
         """The folder or hub name to load it from here; its files are written down if need be."""
