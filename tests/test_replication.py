@@ -1,5 +1,6 @@
 """The whole paper: the plan, the parts and the published numbers; test_claims.py has the verdicts."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,7 @@ def test_the_whole_paper_on_a_small_model(tiny: Path, glue: Path, tmp_path: Path
     given["framenet"] = release(tmp_path / "fn", [GOOD, AIM] * 3)
     first = paper(**given)
     assert len(first.lines) == 6
+    assert not re.search(r"(?<![\w-])-\d", "".join(first.lines)), "a hyphen stands for a minus"
     assert "Attention from core elements to the predicate: L" in first.lines[2]
     tables = headscope.open_run(tmp_path / "run").tables
     assert tables["dispensable"]["drawn"].sum() > 0

@@ -232,11 +232,13 @@ def requested(asked: Paper, names: Sequence[str]) -> dict[str, object]:
 
 def claim_lines(run: Run) -> tuple[str, ...]:
     """The verdicts that a run has written, a line each."""
+    from headscope.results.numbers import with_minus
+
     claims = run.read("claims")
     if claims is None:
         return ()
     return tuple(
-        f"{row['claim']} {row['verdict']}: {row['evidence']}"
+        with_minus(f"{row['claim']} {row['verdict']}: {row['evidence']}")
         for row in claims.iter_rows(named=True)
     )
 
