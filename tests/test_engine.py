@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,44 @@ def test_one_worker_keeps_the_order_and_several_begin_with_what_costs_most() -> 
         with executor:
             ended(executor, items, on_start=lambda one, begun=begun: begun.append(one.name))
         assert " ".join(begun) == expected
+
+
+def test_where_workers_are_lost_no_more_items_begin_than_there_are_workers() -> None:
+    class Shrinking(Executor):
+        """Three workers, of which two are lost as soon as all have an item."""
+
+        workers = 3
+
+        def __init__(self) -> None:
+            self.at_work: list[Future[Any]] = []
+            self.most_after = 0
+
+        def submit(self, _item: Item) -> Future[Any]:
+            future: Future[Any] = Future()
+            self.at_work.append(future)
+            if self.workers == 1:
+                self.most_after = max(self.most_after, len(self.at_work))
+            if len(self.at_work) == 3:
+                self.workers = 1
+                self.end_one()
+            elif self.workers == 1:
+                self.end_one()
+            return future
+
+        def end_one(self) -> None:
+            self.at_work.pop(0).set_result(None)
+
+        def close(self, *, failed: bool) -> None:
+            """Nothing is left."""
+
+    executor = Shrinking()
+    ended_items = []
+    for one, _ in as_completed([Item(str(n), "builtins:dict", {}) for n in range(9)], executor):
+        ended_items.append(one.name)
+        if executor.at_work and len(ended_items) in (1, 2):
+            executor.end_one()
+    assert sorted(ended_items) == [str(n) for n in range(9)]
+    assert executor.most_after <= 1
 
 
 @pytest.mark.parametrize("needs", [("c",), ("nobody",), ("a",)])

@@ -1,8 +1,9 @@
 """A pass whose batches others run gives the sums of a pass in one process, to the bit, however it is cut."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -10,18 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 import families
 import headscope
-from headscope.engine.executor import Item
+from headscope.commands.engine import Engine
+from headscope.engine.executor import Item, Shared
 from headscope.engine.folders import Files
 from headscope.engine.local import Local
 from headscope.errors import HeadscopeError
+from headscope.model.loading import load
 from headscope.model.resuming import Keeping, unfinished
+from headscope.model.sent import SentModel
 from headscope.model.shards import Added, OfBatch, Part, shared_pass
 from headscope.progress import silent
 from test_resuming import Memory
 
+T = TypeVar("T")
 BATCHES, EXAMPLES = 12, 30
 PLAN = [list(range(at, EXAMPLES, BATCHES)) for at in range(BATCHES)]
 
@@ -189,6 +195,63 @@ def test_files_are_written_as_they_were_and_never_outside(tmp_path: Path) -> Non
         bad.write(tmp_path / "inside")
     assert not (tmp_path / "outside.json").exists()
     assert files.size > 0
+
+
+def test_counts_of_whole_numbers_are_added_too() -> None:
+    added = Added.between(np.zeros(3, np.int64), np.array([0, 2, 1]))
+    counts = np.array([1, 1, 1])
+    added.to(counts)
+    assert counts.tolist() == [1, 3, 2]
+
+
+def test_another_model_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    model = load(families.make("bert", tmp_path / "model"))
+    sent = SentModel.of(model, Local())
+    assert sent.checked(load(sent.path())).hash == model.hash
+    # A newer revision of the hub, of which a node knows and the driver does not.
+    families.make("bert", tmp_path / "model", initializer_range=0.03)
+    newer = load(sent.path())
+    for check in (sent.checked, sent.checked_encoder):
+        with pytest.raises(HeadscopeError, match="a worker has another model under the name"):
+            check(newer)
+    other = replace(sent, configuration="of another")
+    with pytest.raises(HeadscopeError, match="a worker has another model"):
+        other.checked(model)
+
+
+def test_another_head_is_another_model_with_the_same_encoder(tmp_path: Path) -> None:
+    folder = families.make("bert", tmp_path / "model")
+    sent = SentModel.of(load(folder), Local())
+    weights = load_file(folder / "model.safetensors")
+    save_file(
+        {**weights, "classifier.weight": weights["classifier.weight"] + 1},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
+    other = load(folder)
+    assert sent.checked_encoder(other) is other
+    with pytest.raises(HeadscopeError, match="a worker has another model"):
+        sent.checked(other)
+
+
+def test_a_model_is_sent_once_for_a_command(tmp_path: Path) -> None:
+    class Elsewhere(Local):
+        is_elsewhere = True
+        shared = 0
+
+        def share(self, value: T) -> Shared[T]:
+            self.shared += 1
+            return super().share(value)
+
+    executor = Elsewhere()
+    engine = Engine(executor)
+    model = load(families.make("bert", tmp_path / "model"))
+    first, second = engine.sent(model), engine.sent(model)
+    assert first is second
+    assert executor.shared == 1
+    # What arrives is the model.
+    assert first.path() != str(tmp_path / "model")
+    assert first.checked(load(first.path())).hash == model.hash
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ class Work:
             devices: The device of every process.
         """
         joining = scorer.joining if isinstance(scorer, JoinedScorer) else None
-        own = scorer.scorer if isinstance(scorer, JoinedScorer) else scorer
+        own = _of_texts(scorer)
         means = own.model.means
         return cls(
             model=model,
@@ -102,7 +102,10 @@ class Work:
         """Load the model and make its scorer."""
         named = self.devices
         device = named[process_number() % len(named)] if named else None
-        model = load_scored(self.model.path(), self.labels, self.pooling, device)
+        loaded = load_scored(self.model.path(), self.labels, self.pooling, device)
+        # Of an embedder, the encoder is all.
+        check = self.model.checked if self.pooling is None else self.model.checked_encoder
+        model = check(loaded)
         if self.means is not None:
             # What was sent may not be written to.
             model.means = torch.from_numpy(self.means.copy()).to(model.hf.device)
@@ -119,6 +122,11 @@ class Work:
             note=_say_nothing,
         )
         return scorer_of(scorer, self.joining)
+
+
+def _of_texts(scorer: OneScorer) -> Scorer:
+    """What scores the texts, where an example has several."""
+    return scorer.scorer if isinstance(scorer, JoinedScorer) else scorer
 
 
 def _say_nothing(_text: str) -> None:
@@ -173,7 +181,7 @@ class SpreadScorer:
         Raises:
             HeadscopeError: What the first item raised that failed, or its worker was lost.
         """
-        layers = self._layers
+        layers = _of_texts(self.local).model.layers
         items = []
         for number, unit in enumerate(self.plan(sets)):
             if not all(name in done for name, _ in unit.sets):
@@ -184,11 +192,6 @@ class SpreadScorer:
                 items.append(Item(name, path, arguments, cost=cost))
         for _, future in as_completed(items, self._executor):
             yield from (result for result in future.result() if result.name not in done)
-
-    @property
-    def _layers(self) -> int:
-        own = self.local.scorer if isinstance(self.local, JoinedScorer) else self.local
-        return own.model.layers
 
 
 SetScorer = OneScorer | SpreadScorer

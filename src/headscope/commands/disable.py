@@ -81,13 +81,15 @@ def disable(asked: Disabling) -> Outcome:
             run.table("scores", rows, **session.names)
             memory = int(asked.memory * GIBIBYTE)
             notes = unnamed
-            with opened(asked, session, devices, most=len(sets)) as shared:
-                if together is None:
+            engine = opened(asked, session, devices, most=len(sets))
+            if together is None:
+                with engine as shared:
                     results = disable_sets(
                         shared, model, run, sets, before, asked.mode, memory=memory
                     )
-                    write_effects(session, run, results, before, asked.mode)
-                else:
+                write_effects(session, run, results, before, asked.mode)
+            else:
+                with engine as shared:
                     precision = asked.precision
                     scoring = Scoring(shared, model, before, asked.mode, precision, memory)
                     notes = (*notes, *write_together(scoring, run, together))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from headscope.commands.session import Session
     from headscope.commands.settings import EngineSettings
     from headscope.engine.executor import Executor
+    from headscope.model.model import Model
+    from headscope.model.sent import SentModel
 
 KINDS = ("local", "processes", "ray")
 
@@ -33,6 +35,15 @@ class Engine:
 
     executor: Executor
     devices: tuple[str, ...] = ()
+    _sent: dict[str, SentModel] = field(default_factory=dict)
+
+    def sent(self, model: Model) -> SentModel:
+        """A model for the workers: of a command that scores it several times, sent once."""
+        from headscope.model.sent import SentModel
+
+        if model.path not in self._sent:
+            self._sent[model.path] = SentModel.of(model, self.executor)
+        return self._sent[model.path]
 
 
 @contextmanager
@@ -174,8 +185,7 @@ def spread(scorer: OneScorer, session: Session) -> SetScorer:
     if engine is None:
         return scorer
     from headscope.ablation.workers import SpreadScorer, Work
-    from headscope.model.sent import SentModel
 
-    model = SentModel.of(session.model, engine.executor)
+    model = engine.sent(session.model)
     work = Work.of(scorer, model, session.task.outputs, session.pooling, engine.devices)
     return SpreadScorer(scorer, engine.executor, work)

@@ -198,7 +198,7 @@ def _share(
 ) -> None:
     executor = engine.executor
     shared = executor.share(work)
-    sent = tuple(SentModel.of(model, executor) for model in models)
+    sent = tuple(engine.sent(model) for model in models)
 
     def item(first: int, stop: int) -> Item:
         return Item(
@@ -231,7 +231,7 @@ def part(
     key = (given.key, *(model.name for model in models))
     if key not in _loaded:
         _loaded.clear()
-        _loaded[key] = [load(model.path()) for model in models]
+        _loaded[key] = [model.checked_encoder(load(model.path())) for model in models]
     share = Part(first, stop)
     loaded = _loaded[key]
     if len(loaded) == 1:

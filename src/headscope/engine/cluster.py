@@ -87,7 +87,7 @@ class Ray(Executor):
         self._running: set[Any] = set()
         self._lock = threading.Lock()
         self._has_ended = False
-        if not self.workers:
+        if not self._room():
             have = ", ".join(f"{kind} {amount:g}" for kind, amount in self._resources().items())
             self.close(failed=True)
             raise HeadscopeError(
@@ -101,6 +101,12 @@ class Ray(Executor):
 
     @property
     def workers(self) -> int:  # type: ignore[override]
+        """How many items fit on the nodes that are there now; where none fits any more, one waits
+        for a node to come.
+        """
+        return max(1, self._room())
+
+    def _room(self) -> int:
         """How many items fit on the nodes that are there now."""
         count = 0
         for node in self._ray.nodes():

@@ -77,7 +77,7 @@ class Executor(ABC):
     """Runs items on several workers, within a context: an exception that leaves it ends them.
 
     Attributes:
-        workers: How many items it runs at once; on a cluster it changes with the nodes.
+        workers: How many items it runs at once, at least 1; on a cluster it changes with the nodes.
         is_elsewhere: Whether items may run on machines that do not have this one's files.
     """
 
@@ -141,7 +141,9 @@ def as_completed(
     running: dict[Future[Any], Item] = {}
     while True:
         ready = [item for item in waiting if succeeded.issuperset(item.needs)]
-        for item in ready[: executor.workers - len(running)]:
+        # A cluster that lost a node may have fewer workers than are at work.
+        free = max(0, executor.workers - len(running))
+        for item in ready[:free]:
             waiting.remove(item)
             if on_start is not None:
                 on_start(item)

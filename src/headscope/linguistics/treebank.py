@@ -210,7 +210,8 @@ class SentTreebank:
     def treebank(self) -> Treebank:
         """The treebank with its model, loaded here."""
         settings = PassSettings(self.precision, self.batch_tokens, silent)
-        return Treebank.of(load(self.model.path()), self.linked, settings, self.seed)
+        model = self.model.checked_encoder(load(self.model.path()))
+        return Treebank.of(model, self.linked, settings, self.seed)
 
 
 _treebanks: dict[str, Treebank] = {}

@@ -32,9 +32,14 @@ def fingerprint(model: Model) -> dict[str, str]:
     versions and the number format of the file do not count.
     """
     return {
-        "config": _digest(_decisive(model.hf.config.to_dict())),
+        "config": configuration(model),
         "tokenizer": _digest(_tokenizer(model.tokenizer)),
     }
+
+
+def configuration(model: Model) -> str:
+    """The hash of the configuration alone."""
+    return _digest(_decisive(model.hf.config.to_dict()))
 
 
 def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,9 +117,16 @@ class Model:
 
         Read once: after training, load again.
         """
-        digest = hashlib.sha256()
         is_whole = self.trained_head and self.puts_out != "vectors"
-        trained = self.hf if is_whole else self.hf.base_model
+        return self._hash_of(self.hf) if is_whole else self.encoder_hash
+
+    @cached_property
+    def encoder_hash(self) -> str:
+        """The same of the encoder alone, whether or not it has a head."""
+        return self._hash_of(self.hf.base_model)
+
+    def _hash_of(self, trained: nn.Module) -> str:
+        digest = hashlib.sha256()
         for name, tensor in sorted(trained.state_dict().items()):
             if name in self.new:
                 continue

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from headscope.engine.executor import Executor, Shared
 from headscope.engine.folders import Files
+from headscope.errors import HeadscopeError
+from headscope.model.fingerprint import configuration
 from headscope.model.model import Model
 from headscope.scratch import scratch
 
@@ -25,10 +27,16 @@ class SentModel:
 
     Attributes:
         name: The folder or hub name that its files come from.
+        hash: The driver's hash of the weights (`Model.hash`).
+        encoder_hash: The same of the encoder's.
+        configuration: The same of the configuration.
         files: The folder's files; None where the worker has them, or gets them from the hub.
     """
 
     name: str
+    hash: str
+    encoder_hash: str
+    configuration: str
     files: Shared[Files] | None = None
 
     @classmethod
@@ -40,9 +48,11 @@ class SentModel:
             executor: Shares the files where its workers do not have them.
         """
         folder = Path(model.path)
-        if not executor.is_elsewhere or not folder.is_dir():
-            return cls(model.path)
-        return cls(model.path, executor.share(Files.read(folder, _PATTERNS)))
+        files = None
+        if executor.is_elsewhere and folder.is_dir():
+            files = executor.share(Files.read(folder, _PATTERNS))
+        hashes = (model.hash, model.encoder_hash, configuration(model))
+        return cls(model.path, *hashes, files)
 
     def path(self) -> str:
         """The folder or hub name to load it from here; its files are written down if need be."""
@@ -53,3 +63,23 @@ class SentModel:
         if not folder.is_dir():
             files.write(folder)
         return str(folder)
+
+    def checked(self, model: Model) -> Model:
+        """The model that a worker loaded, if it is the driver's.
+
+        Raises:
+            HeadscopeError: It is another one of the same name, such as a newer one of the hub.
+        """
+        return self._checked(model, is_same=model.hash == self.hash)
+
+    def checked_encoder(self, model: Model) -> Model:
+        """The same where only the encoder matters: one of the two may have lost its head."""
+        return self._checked(model, is_same=model.encoder_hash == self.encoder_hash)
+
+    def _checked(self, model: Model, *, is_same: bool) -> Model:
+        if not is_same or configuration(model) != self.configuration:
+            raise HeadscopeError(
+                f"a worker has another model under the name {self.name} than the process that it "
+                "works for: let all have the same files, or give a folder, whose files are sent"
+            )
+        return model

@@ -39,10 +39,10 @@ class Added:
     def between(cls, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> "Added":
         """What is in an array now that was not there before its batch.
 
-        Sums have a fraction and begin at 0; whole numbers, and what begins as not-a-number, are of
-        single examples.
+        What begins at 0 is a sum. What begins with another number, or with none, is of single
+        examples, of which a batch has its own.
         """
-        is_sum = np.issubdtype(after.dtype, np.floating) and not before.any()
+        is_sum = not before.any()
         is_same = (after == before) | ((after != after) & (before != before))
         places = np.flatnonzero(~is_same)
         return cls(places, after.reshape(-1)[places], is_sum)
