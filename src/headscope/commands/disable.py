@@ -77,19 +77,18 @@ def disable(asked: Disabling) -> Outcome:
     inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))
     with begin(asked, request, inputs) as run:
         if not run.is_complete:
-            rows, before = score(session, model, AS_GIVEN)
-            run.table("scores", rows, **session.names)
-            memory = int(asked.memory * GIBIBYTE)
             notes = unnamed
-            engine = opened(asked, session, devices, most=len(sets))
-            if together is None:
-                with engine as shared:
+            memory = int(asked.memory * GIBIBYTE)
+            # A cluster that is not there is told before anything is scored.
+            with opened(asked, session, devices, most=len(sets)) as shared:
+                rows, before = score(session, model, AS_GIVEN)
+                run.table("scores", rows, **session.names)
+                if together is None:
                     results = disable_sets(
                         shared, model, run, sets, before, asked.mode, memory=memory
                     )
-                write_effects(session, run, results, before, asked.mode)
-            else:
-                with engine as shared:
+                    write_effects(session, run, results, before, asked.mode)
+                else:
                     precision = asked.precision
                     scoring = Scoring(shared, model, before, asked.mode, precision, memory)
                     notes = (*notes, *write_together(scoring, run, together))

@@ -64,9 +64,9 @@ def path(asked: PathSettings) -> Outcome:
     repeat = Pruning(**given).command_line()
     with begin(asked, request, session.inputs) as run:
         if not run.is_complete:
-            rows, outputs = score(session, model, AS_GIVEN)
-            run.table("scores", rows, **session.names)
             with opened(asked, session) as shared:
+                rows, outputs = score(session, model, AS_GIVEN)
+                run.table("scores", rows, **session.names)
                 notes = add_path(asked, shared, run, rows, outputs)
             if session.marker is None:
                 notes = (*notes, *trust_note(model, session.task))

@@ -79,10 +79,10 @@ def prune(asked: Pruning) -> Outcome:
     )
     with begin(asked, request, session.inputs) as run:
         if not run.is_complete:
-            rows, unchanged = score(session, model, AS_GIVEN)
-            check_worth(asked.model, rows)
-            run.table("scores", rows, **session.names)
             with opened(asked, session) as shared:
+                rows, unchanged = score(session, model, AS_GIVEN)
+                check_worth(asked.model, rows)
+                run.table("scores", rows, **session.names)
                 path = find_path(asked, shared, data, run)
                 chosen = choose(asked, shared, data, run, path, kept)
                 scored = score_on_validation(asked, shared, data, run, path, chosen, unchanged)
