@@ -584,8 +584,6 @@ def test_a_tagger_is_trained_disabled_and_pruned(
         model=ckpt, task=task, search_examples=60, keep="0.5", precision="fp32", quiet=True
     )
     assert path.table("pruned")["metric"].unique().to_list() == ["token_accuracy"]
-    with pytest.raises(HeadscopeError, match="--repair, --finetune and --onnx are of models"):
-        headscope.prune(model=ckpt, task=task, keep="0.5", repair=True, quiet=True)
     with pytest.raises(HeadscopeError, match="are scored by one process"):
         headscope.disable(model=ckpt, task=task, devices="cpu,cpu", quiet=True)
 

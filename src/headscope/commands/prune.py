@@ -86,10 +86,7 @@ def prune(asked: Pruning) -> Outcome:
                 path = find_path(asked, shared, data, run)
                 chosen = choose(asked, shared, data, run, path, kept)
                 scored = score_on_validation(asked, shared, data, run, path, chosen, unchanged)
-            if session.marker is None:
-                notes = (*notes, *write_models(asked, session, data, run, scored))
-            else:
-                run.table("pruned", scored.rows, **session.names)
+            notes = (*notes, *write_models(asked, session, data, run, scored))
             run.finish(session.record(request, model, notes))
         table = run.read("pruned")
         costs = () if table is None else tuple(one.sentence for one in recommended(table))
@@ -146,17 +143,30 @@ def check_model(session: Session, asked: Pruning) -> None:
             share and a margin are asked for.
     """
     from headscope.commands.disable import check_head
+    from headscope.model.classes import OF_MASKED_TOKENS
+    from headscope.model.reduced import PARTS
 
     if asked.keep is not None and asked.within is not None:
         raise HeadscopeError(
             "--keep says how many heads are kept, and --within by how much the score may fall: "
             "give one of the two"
         )
-    is_of_texts = session.joining is None and session.marker is None
-    if not is_of_texts and (asked.repair or asked.finetune or asked.onnx):
+    if session.pooling is not None and (asked.repair or asked.finetune or asked.onnx):
         raise HeadscopeError(
-            "--repair, --finetune and --onnx are of models with a classification head: leave them "
-            "out for embeddings, tokens and questions"
+            "--repair, --finetune and --onnx are of models with a head: leave them out for "
+            "embeddings"
+        )
+    if session.head is OF_MASKED_TOKENS and asked.finetune:
+        raise HeadscopeError(
+            "--finetune trains on labels, and masked tokens have none: leave it out, or take "
+            "--repair, which trains nothing"
+        )
+    family = session.model.family
+    if family not in PARTS and (asked.finetune or asked.onnx):
+        raise HeadscopeError(
+            f"--finetune and --onnx are of the checkpoint small, and heads of {asked.model} "
+            f"({family}) cannot be removed so that the model is smaller: leave them out, or use a "
+            f"model of one of these families: {', '.join(sorted(PARTS))}"
         )
     check_head(session, asked)
     check_layers(session.model)

@@ -21,15 +21,7 @@ def score(session: Session, model: Model, configuration: str) -> tuple[list[Scor
     Returns:
         A row per metric, and the outputs of the model, [example, output].
     """
-    settings = session.settings
-    outputs = logits(
-        model,
-        session.encoded,
-        batch_tokens=settings.batch_tokens,
-        precision=settings.precision,
-    )
-    if session.joining is not None:
-        outputs = session.joining.joined(outputs)
+    outputs = outputs_of(session, model)
     if broken := int((~np.isfinite(outputs).all(1)).sum()):
         raise HeadscopeError(
             f"the outputs of {model.name} are not finite for {broken} of {len(outputs)} examples, "
@@ -42,6 +34,18 @@ def score(session: Session, model: Model, configuration: str) -> tuple[list[Scor
         session.validation.labels,
         outputs,
         configuration=configuration,
-        seed=settings.seed,
+        seed=session.settings.seed,
     )
     return rows, outputs
+
+
+def outputs_of(session: Session, model: Model) -> Logits:
+    """What a model puts out for the validation examples, [example, output]."""
+    settings = session.settings
+    outputs = logits(
+        model,
+        session.encoded,
+        batch_tokens=settings.batch_tokens,
+        precision=settings.precision,
+    )
+    return outputs if session.joining is None else session.joining.joined(outputs)

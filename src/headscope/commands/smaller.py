@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 from headscope.axes import all_heads
 from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
+from headscope.commands.scoring import outputs_of
 from headscope.errors import HeadscopeError
 from headscope.model.budget import device_batches
+from headscope.model.classes import OF_MASKED_TOKENS
 from headscope.model.embedder import encoder_of
 from headscope.model.loading import load
 from headscope.model.model import Model
-from headscope.model.outputs import logits
+from headscope.model.reduced import PARTS
 from headscope.model.removal import Removal
+from headscope.model.token_scores import with_own_head
 from headscope.progress import say
 from headscope.pruning.card import Cost, Subject, card
 from headscope.pruning.full import write_full
@@ -25,7 +28,7 @@ from headscope.pruning.onnx import write_onnx
 from headscope.pruning.repair import Repair, refit
 from headscope.pruning.rows import REFIT, TRAINED, PathSet, PrunedRow, Validation, pruned_rows
 from headscope.pruning.small import write_small
-from headscope.pruning.speed import SizeRow, measure_speed
+from headscope.pruning.speed import BATCHES, SizeRow, measure_speed
 from headscope.results.contents import FULL, SMALL, TUNED
 from headscope.tasks.outputs import Logits
 from headscope.training.recipe import Recipe, usual_lr
@@ -69,9 +72,13 @@ class ModelWriter:
 
     @property
     def model(self) -> Model:
-        """The model that is written: of an embedder, its encoder."""
+        """The model that is written: of an embedder, its encoder; of tokens and of answers that are
+        scored, the model with its head.
+        """
         model = self.session.model
-        return model if self.session.pooling is None else encoder_of(model)
+        if model.puts_out == "vectors":
+            return encoder_of(model)
+        return model if model.puts_out == "head" else with_own_head(model)
 
     def write(self, path_set: PathSet, rows: Sequence[PrunedRow], folder: Path) -> WrittenModels:
         """Write the checkpoints of a set and measure them.
@@ -84,7 +91,7 @@ class ModelWriter:
         Raises:
             HeadscopeError: Heads of this family cannot be removed.
         """
-        model, task, pooling = self.model, self.session.task, self.session.pooling
+        model = self.model
         say(f"writing the model with {len(path_set.kept)} heads", quiet=self.asked.quiet)
         removed = frozenset(all_heads(model.layers, model.heads)) - path_set.kept
         removal = Removal.of(model, removed, self.asked.mode)
@@ -92,16 +99,18 @@ class ModelWriter:
         if self.asked.repair:
             repair = self._refit(removal)
             with repair.applied(model), removal.applied(model):
-                made = self._rows(path_set, REFIT, self._outputs(model))
+                made = self._rows(path_set, REFIT, self._outputs(self.session.model))
         costs = costs_of(made)
+        extra = made if self.asked.repair else []
         notes = self._full(removal, folder / FULL, costs, repair)
-        write_small(model, removal, task, folder / SMALL, costs, repair, pooling)
-        labels = task.outputs if pooling is None else None
-        small = load(folder / SMALL, labels=labels, device=str(model.hf.device))
+        if model.family not in PARTS:
+            return WrittenModels(extra, [], (*notes, self._no_small()))
+        small = self._small(removal, folder / SMALL, costs, repair)
         if self.asked.onnx:
             write_onnx(small, folder / SMALL)
-        sizes = measure_speed(model, small)
-        extra = made if self.asked.repair else []
+        # Of every token of many texts at once, a vocabulary of outputs takes gigabytes.
+        batches = (1,) if model.head is OF_MASKED_TOKENS else BATCHES
+        sizes = measure_speed(model, small, batches=batches)
         if self.asked.finetune:
             notes += self._train(small, folder)
             trained = self._rows(path_set, TRAINED, self._outputs(small))
@@ -110,10 +119,7 @@ class ModelWriter:
         return WrittenModels(extra, sizes, notes)
 
     def _outputs(self, model: Model) -> Logits:
-        asked = self.asked
-        return logits(
-            model, self.session.encoded, batch_tokens=asked.batch_tokens, precision=asked.precision
-        )
+        return outputs_of(self.session, self.session.scoring(model))
 
     def _rows(self, path_set: PathSet, repair: str, outputs: Logits) -> list[PrunedRow]:
         return pruned_rows(
@@ -132,12 +138,29 @@ class ModelWriter:
             task, pooling = self.session.task, self.session.pooling
             write_full(self.model, removal, task, folder, costs, repair, pooling)
         except HeadscopeError as error:
-            if self.asked.mode != "uniform":
+            if self.asked.mode != "uniform" and self.model.family in PARTS:
                 raise
             note = f"there is no checkpoint full: {error}"
             say(f"note: {note}", quiet=self.asked.quiet)
             return (note,)
         return ()
+
+    def _small(
+        self, removal: Removal, folder: Path, costs: tuple[Cost, ...], repair: Repair | None
+    ) -> Model:
+        """Write the checkpoint small, and load it."""
+        task, pooling = self.session.task, self.session.pooling
+        write_small(self.model, removal, task, folder, costs, repair, pooling)
+        return load(folder, device=str(self.model.hf.device), head=self.session.head)
+
+    def _no_small(self) -> str:
+        """A note that the checkpoint small cannot be had of this family."""
+        note = (
+            f"there is no checkpoint small: heads of {self.model.name} ({self.model.family}) "
+            "cannot be removed so that the model is smaller"
+        )
+        say(f"note: {note}", quiet=self.asked.quiet)
+        return note
 
     def _train(self, small: Model, folder: Path) -> tuple[str, ...]:
         """Train a model on without the removed heads, and write it."""
@@ -159,7 +182,7 @@ class ModelWriter:
     ) -> None:
         """Write the model card of a model that was trained on."""
         subject = Subject(
-            model=self.session.model,
+            model=self.model,
             removal=removal,
             task=self.session.task,
             form="small",

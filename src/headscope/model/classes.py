@@ -44,12 +44,16 @@ class Head:
         endings: How the classes end that have it, in the config.json of a checkpoint.
         auto: The class of transformers that builds encoders with it.
         families: For which configurations it does.
+        task: What the hub and pipelines of transformers call what it does.
+        outputs: What its outputs are called: one for every text, or for every token.
     """
 
     called: str
     endings: tuple[str, ...]
     auto: Any
     families: Any
+    task: str
+    outputs: tuple[str, ...] = ("logits",)
 
     def is_of(self, claimed: str) -> bool:
         """Whether a class has such a head."""
@@ -61,6 +65,7 @@ OF_TEXTS = Head(
     ("ForSequenceClassification",),
     AutoModelForSequenceClassification,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    "text-classification",
 )
 """Classes or scores of whole texts."""
 OF_TOKENS = Head(
@@ -68,6 +73,7 @@ OF_TOKENS = Head(
     ("ForTokenClassification",),
     AutoModelForTokenClassification,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    "token-classification",
 )
 """A class for every token."""
 OF_MASKED_TOKENS = Head(
@@ -75,6 +81,7 @@ OF_MASKED_TOKENS = Head(
     ("ForMaskedLM", "ForPreTraining"),
     AutoModelForMaskedLM,
     MODEL_FOR_MASKED_LM_MAPPING,
+    "fill-mask",
 )
 """Which token stood where [MASK] stands."""
 OF_QUESTIONS = Head(
@@ -82,8 +89,21 @@ OF_QUESTIONS = Head(
     ("ForQuestionAnswering", "ForQuestionAnsweringSimple"),
     AutoModelForQuestionAnswering,
     MODEL_FOR_QUESTION_ANSWERING_MAPPING,
+    "question-answering",
+    ("start_logits", "end_logits"),
 )
 """Where the answer to a question begins and ends in a text."""
+HEADS = (OF_TEXTS, OF_TOKENS, OF_MASKED_TOKENS, OF_QUESTIONS)
+"""Every kind of head."""
+
+
+def head_of(claimed: str) -> Head | None:
+    """The kind of head that a class has; None of an encoder alone.
+
+    >>> head_of("BertForTokenClassification").task
+    'token-classification'
+    """
+    return next((head for head in HEADS if head.is_of(claimed)), None)
 
 
 def has_decoder(config: PretrainedConfig) -> bool:

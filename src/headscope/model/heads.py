@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from headscope.errors import HeadscopeError
-from headscope.model.classes import OF_TEXTS, Head, has_classifier
+from headscope.model.classes import HEADS, OF_TEXTS, Head, has_classifier
 from headscope.model.compared import Names, in_order
 
 # Heads of pre-training, of which a new classifier may take up a layer (ModernBERT's does). What
@@ -41,6 +41,13 @@ def architecture(config: PretrainedConfig, head: Head = OF_TEXTS) -> str:
 def claims(config: PretrainedConfig, head: Head = OF_TEXTS) -> bool:
     """Whether config.json says that the checkpoint has such a head, and transformers builds it."""
     return head.is_of(architecture(config, head)) and has_classifier(config, head)
+
+
+def head_claimed(config: PretrainedConfig) -> Head | None:
+    """The kind of head that config.json says the checkpoint has, and transformers builds; None of
+    an encoder alone.
+    """
+    return next((head for head in HEADS if claims(config, head)), None)
 
 
 def is_encoder(claimed: str) -> bool:

@@ -82,7 +82,7 @@ def load(
         refuse_classifier(config, source.name, head)
     tokenizer = _tokenizer(source, config)
     if is_reduced(config):
-        loaded = _reduced(source, config, labels, init)
+        loaded = _reduced(source, config, labels, init, head)
     elif init == "random":
         loaded = _random(source, config, labels, seed, head)
     else:
@@ -153,14 +153,16 @@ def _tapped(
     )
 
 
-def _reduced(source: Source, config: PretrainedConfig, labels: int | None, init: Init) -> Loaded:
+def _reduced(
+    source: Source, config: PretrainedConfig, labels: int | None, init: Init, head: Head
+) -> Loaded:
     """A model from which heads are removed."""
     if init == "random":
         raise HeadscopeError(
             f"heads of {source.name} are removed, so random weights say nothing of its family: use "
             "the model that it was made from"
         )
-    return load_reduced(source, config, labels)
+    return load_reduced(source, config, labels, head)
 
 
 def _random(

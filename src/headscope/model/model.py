@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from headscope.axes import Heads, check_inside, head_set
 from headscope.errors import HeadscopeError, unknown
-from headscope.model.classes import text_config
+from headscope.model.classes import Head, head_of, text_config
 from headscope.model.encoding import Encoded, encode
 from headscope.model.families import Tapping, family_of
 from headscope.model.layers import layer_modules
@@ -83,6 +83,13 @@ class Model:
     def has_head(self) -> bool:
         """Whether a classification head sits on the encoder."""
         return self.hf.base_model is not self.hf
+
+    @property
+    def head(self) -> Head | None:
+        """The kind of its head; None of an encoder alone, and where its outputs are what is made of
+        those of a head (`puts_out`).
+        """
+        return head_of(type(self.hf).__name__)
 
     @property
     def predicts_classes(self) -> bool:

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from headscope.errors import HeadscopeError, refusing
 from headscope.model.classes import encoder_class, text_config
-from headscope.model.heads import claims
+from headscope.model.heads import head_claimed
 from headscope.model.tap import Mode
 
 Kept = Sequence[Sequence[int]]
@@ -251,8 +251,8 @@ def build(config: PretrainedConfig, kept: Kept, mode: Mode, name: str) -> PreTra
         HeadscopeError: Heads of this family are not removed.
     """
     parts = parts_of(config, name)
-    is_classifier = claims(config)
-    auto: Any = AutoModelForSequenceClassification if is_classifier else encoder_class(config)
+    head = head_claimed(config)
+    auto: Any = encoder_class(config) if head is None else head.auto
     with (
         refusing(f"no model can be built from the config.json of {name!r}", "correct it"),
         torch.random.fork_rng(devices=[]),

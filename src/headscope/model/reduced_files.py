@@ -20,9 +20,10 @@ from transformers import PretrainedConfig, PreTrainedModel
 from headscope.axes import Head
 from headscope.errors import HeadscopeError, InterventionError, refusing
 from headscope.files import written
-from headscope.model.classes import OF_TEXTS, text_config
+from headscope.model.classes import Head as ModelHead
+from headscope.model.classes import text_config
 from headscope.model.families import Tapping
-from headscope.model.heads import architecture, check_outputs, kind_note
+from headscope.model.heads import check_outputs, head_claimed, kind_note
 from headscope.model.model import Model
 from headscope.model.reduced import Kept, build
 from headscope.model.source import CONFIG, Source
@@ -150,7 +151,12 @@ def save_reduced(hf: PreTrainedModel, save_directory: str | Path, **_options: An
     """
     folder = Path(save_directory)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().contiguous() for name, tensor in hf.state_dict().items()}
+    shared = _shared_names(hf)
+    tensors = {
+        name: tensor.detach().contiguous()
+        for name, tensor in hf.state_dict().items()
+        if name not in shared
+    }
     with written("the checkpoint without some heads"):
         save_file(tensors, folder / REDUCED_WEIGHTS, {"format": "pt"})
         hf.config.save_pretrained(folder)
@@ -171,13 +177,16 @@ def as_reduced(hf: PreTrainedModel, reduced: Reduced) -> PreTrainedModel:
     return hf
 
 
-def load_reduced(source: Source, config: PretrainedConfig, labels: int | None) -> Loaded:
-    """The model of a folder in which heads are missing.
+def load_reduced(
+    source: Source, config: PretrainedConfig, labels: int | None, head: ModelHead
+) -> Loaded:
+    """The model of a folder in which heads are missing, with the head that it has.
 
     Args:
         source: Where its files are.
         config: Its configuration.
-        labels: How many outputs a classification head must have; None takes what there is.
+        labels: How many outputs its head must have; None takes what there is.
+        head: Which kind of head is asked for: one of another kind does not count as trained.
 
     Raises:
         HeadscopeError: The configuration is damaged, the weights are not its, or it has no head for
@@ -185,25 +194,42 @@ def load_reduced(source: Source, config: PretrainedConfig, labels: int | None) -
     """
     name = source.name
     reduced = read_reduced(config, name)
-    is_classifier = OF_TEXTS.is_of(architecture(config))
-    if labels is not None and not is_classifier:
+    has_head = head_claimed(config) is head
+    if labels is not None and not has_head:
         raise HeadscopeError(
-            f"{name} has no classification head, and some of its heads are removed: fine-tune the "
-            "whole model on the task first"
+            f"{name} has no {head.called}, and some of its heads are removed: fine-tune the whole "
+            "model on the task first"
         )
-    check_outputs(config, labels, name)
+    check_outputs(config, labels, name, head)
     hf = build(config, reduced.indices, reduced.mode, name)
     file = source.folder / REDUCED_WEIGHTS
     if not file.is_file():
         raise HeadscopeError(f"{source.folder} has no {REDUCED_WEIGHTS}: fetch the folder again")
     with refusing(f"the weights of {name!r} cannot be loaded from {file.name}", "fetch it again"):
-        hf.load_state_dict(load_file(file), strict=True)
+        tensors = load_file(file)
+        shared = _shared_names(hf).items()
+        tensors |= {name: tensors[first] for name, first in shared if first in tensors}
+        hf.load_state_dict(tensors, strict=True)
     check_finite(hf, name)
     hf.config.name_or_path = source.path
     gone = len(reduced.removed)
     note = f"{gone} of the {reduced.layers * reduced.heads} heads of {name} are removed"
     notes = (f"{note} (mode {reduced.mode})", *kind_note(config, name))
-    return Loaded(as_reduced(hf, reduced), trained_head=is_classifier, notes=notes)
+    return Loaded(as_reduced(hf, reduced), trained_head=has_head, notes=notes)
+
+
+def _shared_names(hf: PreTrainedModel) -> dict[str, str]:
+    """The first name of every tensor that has several, by its other names: a head for masked tokens
+    shares the matrix of the embeddings.
+    """
+    first: dict[int, str] = {}
+    shared = {}
+    for name, tensor in hf.state_dict(keep_vars=True).items():
+        if id(tensor) in first:
+            shared[name] = first[id(tensor)]
+        else:
+            first[id(tensor)] = name
+    return shared
 
 
 class ReducedModel(Model):

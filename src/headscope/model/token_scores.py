@@ -146,6 +146,19 @@ def as_token_scores(model: Model, width: int, classes: Sequence[int] | None) -> 
     return scored
 
 
+def with_own_head(scored: Model) -> Model:
+    """The model whose tokens or answers are scored, with the outputs of its head.
+
+    >>> with_own_head(as_token_scores(model, 9, None)).head.task               # doctest: +SKIP
+    'fill-mask'
+    """
+    hf: Any = scored.hf
+    model = copy.copy(scored)
+    model.hf = hf.whole
+    model.puts_out = "head"
+    return model
+
+
 @torch.inference_mode()
 def _difference(model: Model, scores: TokenScores) -> float:
     encoded: Encoded = model.encode("the first word, and the last")

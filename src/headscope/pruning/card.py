@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from headscope.axes import Head
+from headscope.model.classes import OF_QUESTIONS, OF_TOKENS
+from headscope.model.classes import Head as ModelHead
 from headscope.model.model import Model
 from headscope.model.pooling import Pooling
 from headscope.model.reduced_files import REDUCED_WEIGHTS
@@ -99,7 +101,8 @@ def card(subject: Subject, parameters: int, size: int) -> str:
         f"{_INSTEAD[removal.mode]} Layers and heads are counted from 1.\n\n"
         f"{_heads_table(removal.heads, model.layers)}{_repaired(subject.repair)}"
         f"{_trained(subject.epochs)}",
-        f"## What it costs\n\n{_costs_table(subject.costs)}\n{_size(model, parameters, size)}",
+        f"## What it costs\n\n{_costs_table(subject.costs, _unit(model))}\n"
+        f"{_size(model, parameters, size)}",
         _how_to_load(subject),
         _limits(subject),
     ]
@@ -123,8 +126,8 @@ def _front_matter(subject: Subject) -> str:
     lines.append(f"library_name: {of_full if subject.form == 'full' else 'headscope'}")
     if subject.pooling is not None:
         lines.append("pipeline_tag: sentence-similarity")
-    elif model.has_head:
-        lines.append("pipeline_tag: text-classification")
+    elif model.head is not None:
+        lines.append(f"pipeline_tag: {model.head.task}")
     # A folder of this machine is no model that others can find; JSON is YAML.
     is_here = Path(model.path).exists()
     if model.path == model.name and _ON_HUB.fullmatch(model.path) and not is_here:
@@ -145,7 +148,16 @@ def _heads_table(heads: Iterable[Head], layers: int) -> str:
     return "\n".join([*rows, ""])
 
 
-def _costs_table(costs: Iterable[Cost]) -> str:
+def _unit(model: Model) -> str:
+    """What the examples are called of which tests and intervals are: of tags and of answers, which
+    stand together in an example, whole sentences and texts.
+    """
+    if model.head is OF_TOKENS:
+        return "sentences"
+    return "texts" if model.head is OF_QUESTIONS else "examples"
+
+
+def _costs_table(costs: Iterable[Cost], unit: str) -> str:
     rows = [
         f"| {plain(cost.metric)} | {cost.whole:.2f} | {cost.pruned:.2f} | "
         f"{cost.pruned - cost.whole:+.2f} | {_interval(cost)} | {cost.n} | {plain(cost.unit)} |"
@@ -153,7 +165,7 @@ def _costs_table(costs: Iterable[Cost]) -> str:
     ]
     if not rows:
         return "Not measured when this checkpoint was written.\n"
-    head = "| metric | whole | without the heads | change | 95% interval | examples | unit |"
+    head = f"| metric | whole | without the heads | change | 95% interval | {unit} | unit |"
     return "\n".join([head, "|---|---|---|---|---|---|---|", *rows, ""])
 
 
@@ -192,18 +204,54 @@ def _trained(epochs: int) -> str:
 def _how_to_load(subject: Subject) -> str:
     if subject.pooling is not None:
         return _how_to_embed(subject, subject.pooling)
+    head = subject.model.head
     if subject.form == "full":
-        auto = "AutoModelForSequenceClassification" if subject.model.has_head else "AutoModel"
+        auto = "AutoModel" if head is None else head.auto.__name__
         code = f'from transformers import {auto}\n\nmodel = {auto}.from_pretrained("this folder")\n'
-        return f"## How to load it\n\n```python\n{code}```\n"
-    code = (
+        return f"## How to load it\n\n```python\n{code}```\n{_what_counts(head)}"
+    code = _small_code(head)
+    return f"## How to load it\n\n```python\n{code}```\n{_what_counts(head)}\n{_NOT_ALONE}"
+
+
+def _what_counts(head: ModelHead | None) -> str:
+    """Which of a model's outputs the scores above are of, in a paragraph."""
+    if head is OF_TOKENS:
+        return "\nThe tag of a word is that of its first token.\n"
+    if head is OF_QUESTIONS:
+        return (
+            "\nThe scores are of the span of the text, of at most 30 tokens, whose first and last "
+            "token have the largest sum of both outputs; long texts were read in windows.\n"
+        )
+    return ""
+
+
+_CALLED = {
+    "text-classification": "classify",
+    "token-classification": "tag",
+    "fill-mask": "fill",
+}
+"""What a card calls the pipelines that transformers has."""
+
+
+def _small_code(head: ModelHead | None) -> str:
+    """How a model from which heads are removed is loaded and asked."""
+    loaded = 'model = headscope.load("this folder")\n'
+    if head is None:
+        return f"import headscope\n\n{loaded}"
+    if head is OF_QUESTIONS:
+        # transformers 5 has no pipeline for it.
+        return (
+            f"import headscope\nimport torch\n\n{loaded}"
+            'batch = model.tokenizer(question, text, return_tensors="pt")\n'
+            "with torch.no_grad():\n    outputs = model.hf(**batch)\n"
+            "first, last = int(outputs.start_logits.argmax()), int(outputs.end_logits.argmax())\n"
+            'answer = model.tokenizer.decode(batch["input_ids"][0, first : last + 1])\n'
+        )
+    made = f'pipeline("{head.task}", model=model.hf, tokenizer=model.tokenizer)'
+    return (
         "import headscope\nfrom transformers import pipeline\n\n"
-        'model = headscope.load("this folder")\n'
-        'classify = pipeline("text-classification", model=model.hf, tokenizer=model.tokenizer)\n'
-        if subject.model.has_head
-        else 'import headscope\n\nmodel = headscope.load("this folder")\n'
+        f"{loaded}{_CALLED[head.task]} = {made}\n"
     )
-    return f"## How to load it\n\n```python\n{code}```\n\n{_NOT_ALONE}"
 
 
 _NOT_ALONE = (

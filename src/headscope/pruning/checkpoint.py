@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headscope.errors import HeadscopeError, InterventionError
 from headscope.files import replacing_folder, written
+from headscope.model.classes import OF_TEXTS
 from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.pooling import Pooling, pooling_of, save_pooling
@@ -71,7 +72,8 @@ def write(subject: Subject, folder: Path, save: Callable[[Path], None]) -> Check
                 save_pooling(subject.pooling, find(model.path), width, unfinished)
         if subject.pooling is not None:
             check_pooling(subject.pooling, unfinished, form)
-        loaded = load(unfinished, device=str(model.hf.device))
+        head = model.head or OF_TEXTS
+        loaded = load(unfinished, device=str(model.hf.device), head=head)
         difference = check_same(model, subject.removal, loaded, form)
         parameters = sum(tensor.numel() for tensor in loaded.hf.parameters())
         size = sum(file.stat().st_size for file in unfinished.glob("*.safetensors"))
@@ -139,12 +141,8 @@ def check_same(model: Model, removal: Removal, written_model: Model, form: Form)
     largest = 0.0
     for batch in padded_batches(model):
         with removal.applied(model):
-            expected = model.hf(**batch)[0]
-        put_out = written_model.hf(**batch)[0]
-        if expected.dim() == 3:
-            # An encoder's states of padding mean nothing.
-            real = batch["attention_mask"].bool()
-            expected, put_out = expected[real], put_out[real]
+            expected = real_outputs(model, batch)
+        put_out = real_outputs(written_model, batch)
         scale = max(1.0, float(expected.abs().max()))
         difference = float((put_out - expected).abs().max()) / scale
         # A number that is not finite is no small difference.
@@ -156,6 +154,19 @@ def check_same(model: Model, removal: Removal, written_model: Model, form: Form)
             "rounding), so it is not kept: please report the model's family and the mode"
         )
     return largest
+
+
+def real_outputs(model: Model, batch: dict[str, Tensor]) -> Tensor:
+    """What a model puts out for every text, or for every token that is not padding: that of padding
+    means nothing. [text or token, output].
+    """
+    head, outputs = model.head, model.hf(**batch)
+    whole = [outputs[0]] if head is None else [outputs[name] for name in head.outputs]
+    if head is OF_TEXTS:
+        return torch.cat(whole)
+    real = batch["attention_mask"].bool()
+    of_tokens = [values[real].reshape(int(real.sum()), -1) for values in whole]
+    return torch.cat(of_tokens, dim=1)
 
 
 def padded_batches(model: Model) -> list[dict[str, Tensor]]:

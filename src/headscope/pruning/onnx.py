@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from headscope.errors import HeadscopeError, InterventionError, refusing
 from headscope.files import replacing
+from headscope.model.classes import OF_TEXTS
 from headscope.model.model import Model
 from headscope.pruning.checkpoint import padded_batches
 
@@ -26,18 +27,26 @@ TOLERANCE = 1e-4
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
 
-class _Logits(nn.Module):
-    """A classifier whose inputs have an order."""
+class _InOrder(nn.Module):
+    """A model whose inputs and outputs have an order."""
 
-    def __init__(self, hf: nn.Module, names: tuple[str, ...]) -> None:
+    def __init__(self, hf: nn.Module, names: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         super().__init__()
         self.hf = hf
         self.names = names
+        self.outputs = outputs
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """The outputs, [batch, output]."""
-        output: Tensor = self.hf(**dict(zip(self.names, inputs, strict=True)))[0]
-        return output
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The outputs: for texts [batch, output], for tokens [batch, token, output], and of answers
+        two, [batch, token].
+        """
+        output = self.hf(**dict(zip(self.names, inputs, strict=True)))
+        return tuple(output[name] for name in self.outputs)
+
+
+def _outputs(model: Model) -> tuple[str, ...]:
+    """The names of what a model puts out."""
+    return ("last_hidden_state",) if model.head is None else model.head.outputs
 
 
 def write_onnx(model: Model, folder: Path) -> Path:
@@ -51,7 +60,8 @@ def write_onnx(model: Model, folder: Path) -> Path:
         folder: Where the file goes.
 
     Returns:
-        The file. Its inputs are those of the tokenizer, [batch, token]; its output is `logits`.
+        The file. Its inputs are those of the tokenizer, [batch, token]; its output is `logits`, of
+        a model that answers questions `start_logits` and `end_logits`.
 
     Raises:
         HeadscopeError: The extra `onnx` is not installed, or the model cannot be exported.
@@ -95,8 +105,8 @@ def _export(model: Model, names: tuple[str, ...], batch: dict[str, Tensor], path
     example = tuple(batch[name].cpu() for name in names)
     sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     device = model.hf.device
-    wrapped = _Logits(model.hf, names).cpu().eval()
-    output = "logits" if model.has_head else "last_hidden_state"
+    outputs = _outputs(model)
+    wrapped = _InOrder(model.hf, names, outputs).cpu().eval()
     try:
         with refusing(f"{model.name} cannot be exported to ONNX"), _quiet():
             torch.onnx.export(
@@ -104,7 +114,7 @@ def _export(model: Model, names: tuple[str, ...], batch: dict[str, Tensor], path
                 example,
                 path,
                 input_names=list(names),
-                output_names=[output],
+                output_names=list(outputs),
                 dynamic_shapes=(tuple(sizes for _ in names),),
                 dynamo=True,
                 external_data=False,
@@ -131,16 +141,23 @@ def check_file(model: Model, path: Path, batches: Sequence[dict[str, Tensor]]) -
     with refusing(f"onnxruntime cannot run the ONNX file of {model.name}"):
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         for batch in batches:
-            expected = model.hf(**batch)[0].cpu().numpy()
+            whole = model.hf(**batch)
             given = {name: values.cpu().numpy() for name, values in batch.items()}
-            (put_out,) = session.run(None, given)
-            if not model.has_head:
-                real = given["attention_mask"].astype(bool)
-                expected, put_out = expected[real], put_out[real]
-            difference = float(np.abs(put_out - expected).max())
-            if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-                raise InterventionError(
-                    f"the ONNX file of {model.name} puts out something else than the model "
-                    f"(difference {difference:.1e}), so it is not kept: use the checkpoint small "
-                    "without --onnx, and report the model's family"
-                )
+            real = given["attention_mask"].astype(bool)
+            names = _outputs(model)
+            for name, put_out in zip(names, session.run(list(names), given), strict=True):
+                expected = whole[name].cpu().numpy()
+                if model.head is not OF_TEXTS:
+                    # What is put out for padding means nothing.
+                    expected, put_out = expected[real], put_out[real]
+                _check_near(model, put_out, expected)
+
+
+def _check_near(model: Model, put_out: np.ndarray, expected: np.ndarray) -> None:
+    difference = float(np.abs(put_out - expected).max())
+    if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise InterventionError(
+            f"the ONNX file of {model.name} puts out something else than the model "
+            f"(difference {difference:.1e}), so it is not kept: use the checkpoint small "
+            "without --onnx, and report the model's family"
+        )
