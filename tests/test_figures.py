@@ -171,6 +171,16 @@ def test_the_path_of_pruning_shows_the_scores_the_levels_and_the_recommended_siz
     ]
 
 
+def test_a_recommended_size_alone_is_drawn() -> None:
+    """A scale of sizes with one kind gave the point no size."""
+    table = runs.pruned(6).filter(repair="none")
+    (drawn, _) = drawings({"pruned": table} | dict(chart_tables({"pruned": table}, {}, None)))
+    svg = vl_convert.vegalite_to_svg(drawn.chart().to_json())
+    assert "NaN" not in svg
+    assert ">recommended<" in svg
+    assert ">refitted<" not in svg
+
+
 def test_a_path_without_removed_heads_is_no_figure() -> None:
     table = runs.pruned()
     assert path_rows(table).equals(table)

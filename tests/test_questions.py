@@ -634,7 +634,7 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "columns": ("model", changed(), {"columns": ["context"]}, "--columns cannot be given with questions"),
     "windows without room": ("model", changed(), {"max_length": 4}, "4 tokens an example are too few"),
     "a pooling": ("model", changed(), {"pool": "cls"}, "--pool are of embeddings"),
-    "classes": ("model", changed(), {"kind": "classification"}, "has questions about texts, whose answers finetune, disable and prune score"),
+    "classes": ("model", changed(), {"kind": "classification"}, "has questions about texts, whose answers finetune, disable, prune and study score"),
 }  # fmt: skip
 
 

@@ -699,10 +699,10 @@ def test_what_does_not_fit_is_one_sentence(name: str, tiny: Path, tmp_path: Path
 
 
 def test_commands_that_know_no_tags_say_which_do(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(HeadscopeError, match="which finetune, disable and prune score"):
+    with pytest.raises(HeadscopeError, match="en.conllu does not exist as a file or a folder"):
         headscope.study(model=tiny, task="ud:en.conllu", out=tmp_path / "x", quiet=True)
     (tmp_path / "train.conll").write_text("a X\n")
-    with pytest.raises(HeadscopeError, match="which finetune, disable and prune score"):
+    with pytest.raises(HeadscopeError, match="which finetune, disable, prune and study score"):
         headscope.measure(model=tiny, task=tmp_path, out=tmp_path / "x", quiet=True)
 
 

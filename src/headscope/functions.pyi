@@ -23,6 +23,7 @@ def study(
     label: str | None = None,
     words: str = "auto",
     language: str = "en",
+    kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
     epochs: int = 3,
     batch_size: int = 32,
     lr: float | None = None,
@@ -44,6 +45,7 @@ def study(
     For example:
     headscope study
     headscope study --model minilm --task mrpc --data glue --out runs/mrpc
+    headscope study --model minilm --task ud:UD_English-EWT --out runs/tags
 
     Args:
         model: A hub name, a folder, or the embedded model minilm. In Python also a Path, a
@@ -65,6 +67,10 @@ def study(
         words: Where the words of a text and their tags come from: auto, gold, spacy,
             spacy:PIPELINE, or plain.
         language: The language of the texts, as in en or fi.
+        kind: What is scored: the model's head for texts (classification, regression), the
+            cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
+            are masked (mlm), or answers to questions about a text (qa); by default what the
+            model and the data are made for.
         epochs: Passes over the training data.
         batch_size: Examples in a training step.
         lr: Peak learning rate; by default one that suits the encoder's width.

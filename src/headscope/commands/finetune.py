@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 from headscope.commands import options
 from headscope.commands.outcome import Outcome, ending_lines
 from headscope.commands.settings import HeadSettings, command
-from headscope.errors import HeadscopeError
 from headscope.names import CONFIGURATIONS
 from headscope.progress import say_notes
 
 if TYPE_CHECKING:
-    from headscope.commands.session import Session
     from headscope.model.loading import Init
 
 
@@ -41,6 +39,7 @@ def finetune(asked: FineTuning) -> Outcome:
     headscope finetune --model minilm --task reviews.csv --label stars --out CKPT
     """
     from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
+    from headscope.commands.kinds import open_trained
     from headscope.commands.scoring import score
     from headscope.commands.session import begin
     from headscope.training.loop import check_labels
@@ -53,7 +52,8 @@ def finetune(asked: FineTuning) -> Outcome:
         seed=asked.seed,
         precision=asked.precision,
     )
-    session = _open(asked)
+    init: Init = "random" if asked.init == "random" else "pretrained"
+    session = open_trained(asked, asked.model, train_examples=asked.train_examples, init=init)
     is_trained = asked.init != "none"
     if is_trained:
         check_labels(session.task, session.train.labels)
@@ -70,39 +70,6 @@ def finetune(asked: FineTuning) -> Outcome:
             run.finish(session.record(request, session.model, notes))
         lines = ending_lines(run)
     return Outcome(asked.out, lines, _following(asked))
-
-
-def _open(asked: FineTuning) -> Session:
-    """The model and the training examples: texts, their tokens, or questions about them."""
-    from headscope.commands.kinds import check_kind, kind_of_data
-    from headscope.commands.questions import open_questions
-    from headscope.commands.session import open_session
-    from headscope.commands.tokens import open_tags
-    from headscope.tasks import Chosen, find
-
-    init: Init = "random" if asked.init == "random" else "pretrained"
-    if asked.kind in ("embedding", "mlm"):
-        raise HeadscopeError(
-            f"--as {asked.kind}: finetune trains a head for texts, for tags (--as tokens) or for "
-            "questions (--as qa); embeddings and masked tokens are scored as the model comes, with "
-            "headscope disable"
-        )
-    kind, said = (asked.kind, ()) if asked.kind is not None else kind_of_data(asked.task)
-    openings = {"tokens": open_tags, "qa": open_questions}
-    if kind in openings:
-        return openings[kind](
-            asked,
-            asked.model,
-            train_examples=asked.train_examples,
-            init=init,
-            needs_head=True,
-            said=said,
-        )
-    task = find(asked.task, Chosen(asked.named_columns, asked.label))
-    check_kind(task, asked.kind)
-    return open_session(
-        asked, asked.model, train_examples=asked.train_examples, init=init, task=task
-    )
 
 
 def _following(asked: FineTuning) -> str:

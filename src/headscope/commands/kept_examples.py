@@ -1,5 +1,7 @@
 """The examples that the report shows: tokens, words, labels, predictions and maps."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +12,7 @@ from headscope.model.example_maps import KEPT, WHOLE, ExampleRow, cell_size, exa
 from headscope.model.model import Model
 from headscope.model.outputs import logits
 from headscope.results.tables import Map
+from headscope.stats.metrics import EXACT, NO_LABEL
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import predictions
 
@@ -38,19 +41,29 @@ def kept_maps(session: Session, model: Model, state: str) -> dict[str, Map]:
     return {f"{state}/{row}": of_example for row, of_example in maps.items()}
 
 
-def example_rows(session: Session, model: Model, outputs: Logits | None = None) -> list[ExampleRow]:
+def example_rows(
+    session: Session,
+    model: Model,
+    outputs: Logits | None = None,
+    scored: Session | None = None,
+) -> list[ExampleRow]:
     """The rows of the table `examples`.
 
     Args:
         session: The examples.
         model: Whose predictions.
         outputs: Its outputs for all examples, where they are known already.
+        scored: The same examples as they are scored, where that is otherwise: their labels are
+            shown.
     """
     rows = kept(session)
+    shown = session if scored is None else scored
     labels: list[str | None] = [None] * len(rows)
-    if session.task.has_labels:
-        labels = [_label(session.task, label) for label in session.validation.labels[rows]]
-    predicted = _predictions(session, model, outputs)
+    if shown.validation.questions is not None:
+        labels = [_first_answer(shown, row) for row in rows.tolist()]
+    elif shown.task.has_labels:
+        labels = [_label(shown.task, label) for label in shown.validation.labels[rows]]
+    predicted = _predictions(shown, model, rows, outputs)
     words = session.word_numbers(rows)
     encoded = session.encoded
     made = []
@@ -108,9 +121,10 @@ def coarse_note(encoded: Encoded, heads: int) -> tuple[str, ...]:
     )
 
 
-def _predictions(session: Session, model: Model, outputs: Logits | None) -> list[str | None]:
+def _predictions(
+    session: Session, model: Model, rows: npt.NDArray[np.int64], outputs: Logits | None
+) -> list[str | None]:
     """What the model says of the kept examples; None where it has no head for the task."""
-    rows = kept(session)
     task = session.task
     if outputs is not None:
         chosen = outputs[rows]
@@ -122,9 +136,34 @@ def _predictions(session: Session, model: Model, outputs: Logits | None) -> list
         )
     else:
         return [None] * len(rows)
-    return [_label(task, value) for value in predictions(task, chosen)]
+    predicted = predictions(task, chosen)
+    if session.validation.questions is not None:
+        pairs = zip(rows.tolist(), predicted, strict=True)
+        return [_given_answer(_first_answer(session, row), of_text[0]) for row, of_text in pairs]
+    return [_label(task, value) for value in predicted]
 
 
-def _label(task: Task, value: np.int64 | np.float64) -> str:
-    """A label as a person reads it: a class by its name, a score to two digits."""
+_NO_ANSWER = "no answer"
+
+
+def _first_answer(session: Session, row: int) -> str:
+    """The first true answer to the first question about a text."""
+    questions = session.validation.questions or ()
+    answers = questions[row][0].answers
+    return answers[0].text if answers else _NO_ANSWER
+
+
+def _given_answer(true: str, rightness: float) -> str:
+    """What is said of an answer of the model, which is kept as how right it is alone."""
+    if rightness == EXACT:
+        return true
+    return "an answer" if true == _NO_ANSWER else f"another answer (F1 {100 * rightness:.0f})"
+
+
+def _label(task: Task, value: Any) -> str:
+    """A label as a person reads it: a class by its name, a score to two digits; of tokens the
+    classes of all that are scored.
+    """
+    if task.of_tokens:
+        return " ".join(task.labels[int(one)] for one in value if one != NO_LABEL)
     return f"{float(value):.2f}" if task.is_regression else task.labels[int(value)]

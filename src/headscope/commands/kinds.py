@@ -9,13 +9,14 @@ from typing import Literal
 
 from headscope.commands.embedding import open_embedder
 from headscope.commands.questions import open_questions, questions_note
-from headscope.commands.session import Session, open_session
-from headscope.commands.settings import HeadSettings, KindSettings, flag
+from headscope.commands.session import ANY_WORDS, Session, open_session
+from headscope.commands.settings import HeadSettings, KindSettings, WordSource, flag
 from headscope.commands.tokens import guess_note, open_masked, open_tags
 from headscope.errors import HeadscopeError
 from headscope.model.classes import OF_QUESTIONS, OF_TEXTS, OF_TOKENS
 from headscope.model.config import read_config
 from headscope.model.heads import architecture, claims
+from headscope.model.loading import Init
 from headscope.model.pooling import says_pooling
 from headscope.model.source import find as find_source
 from headscope.tasks import TASKS, Chosen, find
@@ -60,6 +61,65 @@ def open_scored(
         _refuse_pooling(settings)
         return open_session(settings, model, part=part, needs_train=needs_train, task=task)
     return open_embedder(settings, model, task, part=part, needs_train=needs_train, said=note)
+
+
+def open_trained(
+    settings: HeadSettings,
+    model: str,
+    *,
+    train_examples: int | None = None,
+    init: Init = "pretrained",
+    source: WordSource = ANY_WORDS,
+    at_most: int | None = None,
+) -> Session:
+    """As `open_session`, for a command that trains a head: for texts, for tags of their words, or
+    for questions about them, as `--as` says or the data.
+
+    Args:
+        settings: What the command was asked.
+        model: A hub name, a folder, or the embedded model.
+        train_examples: At most so many training examples; None for all.
+        init: Whether the weights are the checkpoint's or random.
+        source: Who says what the words of a text are.
+        at_most: How many examples to score where the settings do not say.
+
+    Raises:
+        HeadscopeError: Also where `--as` names what nothing is trained for.
+    """
+    if settings.kind in ("embedding", "mlm"):
+        raise HeadscopeError(
+            f"--as {settings.kind}: {settings.command} trains a head for texts, for tags (--as "
+            "tokens) or for questions (--as qa), and embeddings and masked tokens are scored as "
+            "the model comes: take headscope disable and prune, measure for what its heads attend "
+            "to, and report for one page of all their folders"
+        )
+    kind = settings.kind
+    said: tuple[str, ...] = ()
+    if kind is None:
+        kind, said = kind_of_data(settings.task)
+    openings = {"tokens": open_tags, "qa": open_questions}
+    if kind in openings:
+        opened = openings[kind](
+            settings,
+            model,
+            train_examples=train_examples,
+            at_most=at_most,
+            init=init,
+            needs_head=True,
+            said=said,
+        )
+        return replace(opened, source=source)
+    task = find(settings.task, Chosen(settings.named_columns, settings.label))
+    check_kind(task, kind)
+    return open_session(
+        settings,
+        model,
+        source=source,
+        train_examples=train_examples,
+        at_most=at_most,
+        init=init,
+        task=task,
+    )
 
 
 def _kind(settings: HeadSettings, model: str) -> tuple[str | None, tuple[str, ...]]:

@@ -238,7 +238,9 @@ def _tables(
         *coarse_note(session.encoded, model.layers * model.heads),
     )
     if IMPORTANCE in names and not session.task.has_labels:
-        notes += (f"{IMPORTANCE} needs labels, and texts have none, so it is {LEFT_OUT}",)
+        notes += (
+            f"{IMPORTANCE} needs a label of every text, and these have none, so it is {LEFT_OUT}",
+        )
     elif IMPORTANCE in names and not has_head_for(model, session.task):
         notes += (f"{IMPORTANCE} needs a trained head of the task, so it is {LEFT_OUT}",)
     elif IMPORTANCE in names:

@@ -29,6 +29,7 @@ def open_questions(
     part: str = "validation",
     needs_train: bool = True,
     train_examples: int | None = None,
+    at_most: int | None = None,
     init: Init = "pretrained",
     needs_head: bool = False,
     said: tuple[str, ...] = (),
@@ -41,6 +42,7 @@ def open_questions(
         part: Which texts are scored; see `chosen_part`.
         needs_train: Whether data without a training split are refused.
         train_examples: At most so many training texts; None for all.
+        at_most: How many texts to score where the settings do not say.
         init: Whether the weights are the checkpoint's or random.
         needs_head: Whether a model without a head for questions gets a new one; else it is refused.
         said: Notes of how it was found that questions are answered.
@@ -64,7 +66,7 @@ def open_questions(
     )
     divided = check_division(loaded, task, data, seed)
     train = data.train.sample(train_examples, seed)
-    validation = chosen_part(data, part, seed).sample(settings.examples, seed)
+    validation = chosen_part(data, part, seed).sample(settings.examples or at_most, seed)
     allows_none = any(map(_has_unanswerable, (data.train, data.validation)))
     if not _has_answers(validation):
         raise HeadscopeError(

@@ -11,7 +11,7 @@ from headscope.commands import options
 from headscope.commands.outcome import Outcome, score_line
 from headscope.commands.path import PathSettings, check_count
 from headscope.commands.report import page_outcome
-from headscope.commands.settings import TaskSettings, WordSource, command
+from headscope.commands.settings import HeadSettings, WordSource, command
 from headscope.names import AFTER, BEFORE, FINE_TUNED, UNTRAINED
 from headscope.progress import say
 
@@ -29,7 +29,7 @@ SEARCH_EXAMPLES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(TaskSettings, WordSource):
+class Study(HeadSettings, WordSource):
     """What `headscope study` is asked."""
 
     command = "study"
@@ -54,9 +54,12 @@ def study(asked: Study) -> Outcome:
     For example:
     headscope study
     headscope study --model minilm --task mrpc --data glue --out runs/mrpc
+    headscope study --model minilm --task ud:UD_English-EWT --out runs/tags
     """
+    from headscope.commands.as_texts import as_texts
     from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
-    from headscope.commands.session import begin, open_session
+    from headscope.commands.kinds import open_trained
+    from headscope.commands.session import begin
     from headscope.measures import known
     from headscope.measures.comparison import COSINE
     from headscope.model.loading import load
@@ -67,11 +70,11 @@ def study(asked: Study) -> Outcome:
     if asked.search_examples:
         check_count(asked.search_examples)
     say(f"headscope study: {asked.model} on {asked.task}", quiet=asked.quiet)
-    session = open_session(
+    session = open_trained(
         asked,
         asked.model,
-        source=asked,
         train_examples=asked.train_examples,
+        source=asked,
         at_most=STUDY_EXAMPLES,
     )
     recipe = Recipe(
@@ -82,6 +85,7 @@ def study(asked: Study) -> Outcome:
         precision=asked.precision,
     )
     check_labels(session.task, session.train.labels)
+    texts = as_texts(session)
     measures = known()
     request = session.request(
         measures=measures,
@@ -90,15 +94,19 @@ def study(asked: Study) -> Outcome:
         lr=recipe.lr,
         mode=asked.mode,
         search_examples=asked.search_examples,
-        **session.word_request,
+        **texts.word_request,
     )
     with begin(asked, request, session.inputs) as run:
         if not run.is_complete:
-            maps, untrained = before_training(session)
+            untrained = before_training(session, texts)
             checkpoint, state = run.path / CHECKPOINT, run.path / TRAINING_STATE
             notes = make_checkpoint(session, recipe, checkpoint, state)
-            tuned = load(checkpoint, labels=session.task.outputs)
-            notes += analyse(asked, session, tuned, run, measures, untrained, maps)
+            # A head of tags may have fewer than the task, whose entities have both tags of a type.
+            outputs = len(session.model.classes)
+            tuned = load(checkpoint, labels=outputs, head=session.head)
+            if texts is not session:
+                notes += texts.notes
+            notes += analyse(asked, session, texts, tuned, run, measures, untrained)
             run.finish(session.record(request, tuned, notes, measures=[*measures, COSINE]))
         return show(run.path)
 
@@ -118,34 +126,52 @@ def show(folder: Path) -> Outcome:
     return page_outcome(shown, [folder], folder / "report.html", quiet=False)
 
 
-def before_training(session: Session) -> tuple[dict[str, Map], list[ScoreRow]]:
-    """The maps and the scores of the model with a new head, which training will change."""
+@dataclass(frozen=True)
+class Untrained:
+    """What is known of the model with a new head, which training will change.
+
+    Attributes:
+        scores: Its scores.
+        maps: Its maps of the examples that the report shows.
+    """
+
+    scores: list[ScoreRow]
+    maps: dict[str, Map]
+
+
+def before_training(session: Session, texts: Session) -> Untrained:
+    """What is known of the model with a new head.
+
+    Args:
+        session: The examples that are scored.
+        texts: The same as texts whose heads are measured.
+    """
     from headscope.commands.kept_examples import kept_maps
     from headscope.commands.scoring import score
 
-    scores, _ = score(session, session.model, UNTRAINED)
-    return kept_maps(session, session.model, BEFORE), scores
+    scores, _ = score(session, session.scoring(session.model), UNTRAINED)
+    return Untrained(scores, kept_maps(texts, session.model, BEFORE))
 
 
 def analyse(
     asked: Study,
     session: Session,
+    texts: Session,
     tuned: Model,
     run: Run,
     measures: list[str],
-    untrained: list[ScoreRow],
-    maps: dict[str, Map],
+    untrained: Untrained,
 ) -> tuple[str, ...]:
     """Score and measure the fine-tuned model and disable its heads; write every table.
 
     Args:
         asked: What the command was asked.
-        session: The examples.
+        session: The examples that are scored.
+        texts: The same as texts whose heads are measured.
         tuned: The fine-tuned model.
         run: Where the tables are written.
         measures: The names of the measures.
-        untrained: The scores before training.
-        maps: The maps before training.
+        untrained: What is known of the model before training.
 
     Returns:
         What the user must know.
@@ -160,16 +186,17 @@ def analyse(
     from headscope.model.loading import load
     from headscope.stats.proxies import predictors
 
-    scores, outputs = score(session, tuned, FINE_TUNED)
-    table = run.table("scores", [*untrained, *scores], **session.names)
+    scored = session.scoring(tuned)
+    scores, outputs = score(session, scored, FINE_TUNED)
+    table = run.table("scores", [*untrained.scores, *scores], **session.names)
     say(score_line(table.filter(configuration=FINE_TUNED)), quiet=asked.quiet)
-    run.arrays("maps", maps | kept_maps(session, tuned, AFTER))
-    run.table("examples", example_rows(session, tuned, outputs), **session.names)
+    run.arrays("maps", untrained.maps | kept_maps(texts, tuned, AFTER))
+    run.table("examples", example_rows(texts, tuned, outputs, session), **session.names)
     untuned = load(asked.model)
-    measured = compare_heads(session, untuned, tuned, measures, run, faithful=False)
+    measured = compare_heads(texts, untuned, tuned, measures, run, faithful=False)
     tables = measured.write(run, session)
     every = parse_sets("each", tuned.layers, tuned.heads)
-    results = disable_sets(session, tuned, run, every, outputs, asked.mode)
+    results = disable_sets(session, scored, run, every, outputs, asked.mode)
     tables["disabled"] = write_effects(session, run, results, outputs, asked.mode)
     if rows := predictors(tables, asked.seed):
         run.table("predictors", rows, **session.names)
@@ -177,7 +204,7 @@ def analyse(
     if asked.search_examples:
         left_out = not_among(session, len(session.train), asked.seed)
         path = path_settings(asked, tuned)
-        notes += add_path(path, replace(session, model=tuned), run, scores, outputs, left_out)
+        notes += add_path(path, replace(session, model=scored), run, scores, outputs, left_out)
     return notes
 
 
@@ -189,6 +216,7 @@ def path_settings(asked: Study, tuned: Model) -> PathSettings:
         data=asked.data,
         columns=asked.columns,
         label=asked.label,
+        kind=asked.kind,
         out=asked.out,
         examples=asked.examples,
         seed=asked.seed,

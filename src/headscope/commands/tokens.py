@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ def open_tags(
     part: str = "validation",
     needs_train: bool = True,
     train_examples: int | None = None,
+    at_most: int | None = None,
     init: Init = "pretrained",
     needs_head: bool = False,
     said: tuple[str, ...] = (),
@@ -49,6 +50,7 @@ def open_tags(
         part: Which sentences are scored; see `chosen_part`.
         needs_train: Whether data without a training split are refused.
         train_examples: At most so many training sentences; None for all.
+        at_most: How many sentences to score where the settings do not say.
         init: Whether the weights are the checkpoint's or random.
         needs_head: Whether a model without a head for tags gets a new one; else it is refused.
         said: Notes of how it was found that words have tags.
@@ -77,7 +79,8 @@ def open_tags(
     marker = WordMarker(_inverse(classes, task.outputs), tuple(classes), _width(data))
     notes = (*said, *task.guessed, *check_division(loaded, task, data, settings.seed))
     notes += majority_note(task, data)
-    return _session(settings, loaded, task, data, marker, part, train_examples, began, notes)
+    rows = _Rows(data, part, train_examples, at_most)
+    return _session(settings, loaded, task, rows, marker, began, notes)
 
 
 def open_masked(
@@ -106,7 +109,7 @@ def open_masked(
     marker = Masker(loaded.tokenizer, settings.seed, most_masked(limit))
     task = replace(task, labels=(), metrics=("token_accuracy",), of_tokens=True)
     # What was guessed of the texts is a note of theirs already.
-    return _session(settings, loaded, task, data, marker, part, None, began, ())
+    return _session(settings, loaded, task, _Rows(data, part), marker, began, ())
 
 
 def guess_note(task: str) -> str:
@@ -152,19 +155,36 @@ def _refuse_label(settings: HeadSettings) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Rows, and which of them are taken.
+
+    Attributes:
+        data: All of them.
+        part: Which are scored; see `chosen_part`.
+        train_examples: At most so many to train on; None for all.
+        at_most: How many are scored where the settings do not say.
+    """
+
+    data: Data
+    part: str
+    train_examples: int | None = None
+    at_most: int | None = None
+
+
 def _session(
     settings: HeadSettings,
     model: Model,
     task: Task,
-    data: Data,
+    rows: _Rows,
     marker: TokenMarker,
-    part: str,
-    train_examples: int | None,
     began: float,
     notes: tuple[str, ...],
 ) -> Session:
-    train = data.train.sample(train_examples, settings.seed)
-    validation = chosen_part(data, part, settings.seed).sample(settings.examples, settings.seed)
+    data, seed = rows.data, settings.seed
+    train = data.train.sample(rows.train_examples, seed)
+    most = settings.examples or rows.at_most
+    validation = chosen_part(data, rows.part, seed).sample(most, seed)
     encoded = encode(validation, model.tokenizer, min(settings.max_length, model.max_length))
     unit = marker.unit
     read = marker.mark(validation, encoded, f"validation {unit}")

@@ -137,12 +137,13 @@ def _points(chosen: pl.DataFrame, x: alt.X, y: alt.Y, look: Look) -> Any:
     """The recommended sizes: as they are, refitted, trained on."""
     kinds = chosen.select("kept", "value", kind=pl.col("repair").replace_strict(_RECOMMENDED))
     present = [name for name in _SHAPES if name in set(kinds["kind"])]
-    # Both have one legend, which they share because it is the same in both.
-    legend = alt.Legend(title=None, orient="bottom", offset=4, symbolFillColor=INK)
-    shapes = alt.Scale(domain=present, range=[_SHAPES[name] for name in present])
+    # Both have one legend, which they share because it is the same in both. The scales have all
+    # kinds: Vega makes no number of a scale of sizes that has one.
+    legend = alt.Legend(title=None, orient="bottom", offset=4, symbolFillColor=INK, values=present)
+    shapes = alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values()))
     # One that lies on another of the same size would hide it.
-    areas = [_AREAS[name] * look.weight**2 for name in present]
-    sizes = alt.Scale(domain=present, range=areas)
+    areas = [area * look.weight**2 for area in _AREAS.values()]
+    sizes = alt.Scale(domain=list(_AREAS), range=areas)
     marks = alt.Chart(kinds).mark_point(
         filled=True, opacity=1, color=INK, stroke="white", strokeWidth=0.8 * look.weight
     )
@@ -181,7 +182,8 @@ def kept_rows(pruned: pl.DataFrame) -> pl.DataFrame:
     heads = every.join(shares, on=["layer", "head"], how="left").with_columns(
         value=pl.col("len").fill_null(0) / max(sizes.height, 1), of=pl.lit(sizes.height)
     )
-    chosen = sizes.filter("chosen")
+    # The recommended set may keep none.
+    chosen = path.filter("chosen")
     wanted = chosen.select("kept").cast(pl.Int64)
     if not chosen.height:
         wanted = pl.DataFrame({"kept": [None]}, {"kept": pl.Int64})

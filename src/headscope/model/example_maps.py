@@ -31,7 +31,8 @@ class ExampleRow:
 
     Attributes:
         example: Its index among the examples.
-        label: The name of its class, or its score; None for texts without labels.
+        label: The name of its class, its score, the tags of its words, or an answer; None for texts
+            without labels.
         prediction: The same as the model has it; None for a model without a head for the task.
         tokens: Its subwords and special tokens; of a long example the cells of its maps, each by
             its first token and how many follow.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from headscope.names import OF_NUMBERS
+from headscope.names import ANSWERS, OF_NUMBERS
 from headscope.reporting.doubts import RANKINGS
 
 _MAJORITY, _EQUAL = "always answering the majority class", "cosines that are all the same"
@@ -40,10 +40,12 @@ def shown_scores(scores: pl.DataFrame, headline: str) -> ShownScores:
                        (_EQUAL, of_classes.filter(is_ranking))):  # fmt: skip
         if rows["majority"].count():
             kinds.append(kind)
+    # That answers have none is said beside their score.
+    of_majority = of_classes.filter(~pl.col("metric").is_in(ANSWERS))
     first = pl.col("metric").eq_missing(headline)
     return ShownScores(
         headline=scores.filter(first).to_dicts(),
         others=scores.filter(~first).to_dicts(),
         baseline=" or ".join(kinds),
-        is_unknown=of_classes["majority"].null_count() > 0,
+        is_unknown=of_majority["majority"].null_count() > 0,
     )

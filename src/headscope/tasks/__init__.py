@@ -38,8 +38,8 @@ def find(name_or_folder: str | Path, chosen: Chosen = ALL_GUESSED) -> Task:
         is_folder, is_file = path.is_dir(), path.is_file()
     if is_questions(name):
         raise HeadscopeError(
-            f"{name} has questions about texts, whose answers finetune, disable and prune score "
-            "(--as qa): measure and compare take texts with --text FILE"
+            f"{name} has questions about texts, whose answers finetune, disable, prune and study "
+            "score (--as qa): measure and compare take texts with --text FILE"
         )
     if is_file or (is_folder and not (path / DEFINITION).is_file() and own_files(path)):
         return own_task(path, chosen)
@@ -57,7 +57,7 @@ def _has_tags(folder: Path) -> bool:
 
 def _of_words(name: str) -> HeadscopeError:
     return HeadscopeError(
-        f"{name} has tags of words, which finetune, disable and prune score (--as tokens): measure "
-        "and compare take the sentences of ud:FILE or of --text FILE, relations a treebank by "
-        "--corpus"
+        f"{name} has tags of words, which finetune, disable, prune and study score (--as tokens): "
+        "measure and compare take the sentences of ud:FILE or of --text FILE, relations a treebank "
+        "by --corpus"
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from headscope.corpora import ud
 from headscope.errors import HeadscopeError
-from headscope.examples import Split
+from headscope.examples import Split, Word
 from headscope.stats.metrics import NO_LABEL
 from headscope.tasks.finding import COLUMNS, TREEBANKS, Named, where
 from headscope.tasks.own import Chosen
@@ -36,12 +36,14 @@ class Tagged:
         spans: Where their words begin and end.
         tags: The tags of their words.
         notes: What was left out or guessed.
+        words: Their words with all that a treebank says of them; None of other files.
     """
 
     texts: tuple[str, ...]
     spans: tuple[tuple[tuple[int, int], ...], ...]
     tags: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    words: tuple[tuple[Word, ...], ...] | None = None
 
     @classmethod
     def of(cls, sentences: Iterable[tuple[Sequence[str], Sequence[str]]], where: str) -> "Tagged":
@@ -85,7 +87,8 @@ class Tagged:
         filled = np.full((len(self.texts), width), NO_LABEL, dtype=np.int64)
         for row, tags in enumerate(self.tags):
             filled[row, : len(tags)] = [numbers[tag] for tag in tags]
-        return Split(self.texts, None, filled, notes=self.notes, spans=self.spans)
+        words = None if self.words is None else tuple((of_text,) for of_text in self.words)
+        return Split(self.texts, None, filled, words=words, spans=self.spans, notes=self.notes)
 
     @property
     def longest(self) -> int:
@@ -139,7 +142,8 @@ def _treebank(files: Sequence[Path], chosen: Chosen) -> Tagged:
         tags.append(
             tuple(word.upos if column == "upos" else word.relation for word in sentence.words)
         )
-    return Tagged(tuple(texts), tuple(spans), tuple(tags))
+    words = tuple(sentence.words for sentence in corpus.sentences)
+    return Tagged(tuple(texts), tuple(spans), tuple(tags), words=words)
 
 
 def _columns(file: Path) -> Tagged:

@@ -113,9 +113,19 @@ EXAMPLE_ROWS = Table(
         *SOURCE,
         count("example", "number from 0", "The example among those that were scored."),
         optional(
-            text("label", "The true label, or the score of a regression; null for texts alone.")
+            text(
+                "label",
+                "The true label, or the score of a regression; the tags of all words that are "
+                "scored, or the first true answer to the first question; null for texts alone.",
+            )
         ),
-        optional(text("prediction", "The answer of the model, if it has a trained head.")),
+        optional(
+            text(
+                "prediction",
+                "The answer of the model, if it has a trained head; of a question how right it is, "
+                "where it is another.",
+            )
+        ),
         Column("tokens", pl.List(TEXT), "", "The tokens of the input."),
         Column("segments", pl.List(COUNT), "", "Per token: 0 in the first text, 1 in the second."),
         Column("special", pl.List(TRUTH), "", "Per token: whether it is a special token."),
