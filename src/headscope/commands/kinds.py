@@ -9,7 +9,7 @@ from typing import Literal
 
 from headscope.commands.embedding import open_embedder
 from headscope.commands.questions import open_questions, questions_note
-from headscope.commands.session import ANY_WORDS, Session, open_session
+from headscope.commands.session import ANY_WORDS, Session
 from headscope.commands.settings import HeadSettings, KindSettings, WordSource, flag
 from headscope.commands.tokens import guess_note, open_masked, open_tags
 from headscope.errors import HeadscopeError
@@ -41,6 +41,8 @@ def open_scored(
     Raises:
         HeadscopeError: Also where what is asked for cannot be had of the model or the data.
     """
+    from headscope.commands.session import open_session
+
     kind, note = _kind(settings, model)
     if kind in ("tokens", "mlm", "qa"):
         _refuse_pooling(settings)
@@ -86,6 +88,8 @@ def open_trained(
     Raises:
         HeadscopeError: Also where `--as` names what nothing is trained for.
     """
+    from headscope.commands.session import open_session
+
     if settings.kind in ("embedding", "mlm"):
         raise HeadscopeError(
             f"--as {settings.kind}: {settings.command} trains a head for texts, for tags (--as "
