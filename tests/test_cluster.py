@@ -197,62 +197,27 @@ def stop(*given: Any) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.fixture(scope="module")
-def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """What a small paper is asked, in a folder in which it is run already by one process."""
-    import golden_runs
-
-    folder = tmp_path_factory.mktemp("paper")
-    golden_runs.inputs(folder)
-    given: dict[str, Any] = {"model": "tiny", "tasks": "rte", "epochs": 1, "lr": 1e-3}
-    given |= {"examples": 12, "precision": "fp32", "quiet": True}
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(folder)
-        headscope.paper(**given, data=Path("glue"), out=Path("local"))
-        yield given
-
-
-def check_paper(run: Path) -> None:
-    for table in ("scores", "disabled", "change", "claims", "table1"):
-        one, two = (pl.read_parquet(folder / f"{table}.parquet") for folder in (Path("local"), run))
-        names = [name for name in one.columns if name not in ("model", "seconds")]
-        assert one.select(names).equals(two.select(names)), table
-    assert not list(run.glob(".driver*"))
-
-
-def test_the_paper_by_parts_whatever_is_lost(cluster: Any, paper: dict[str, Any]) -> None:
-    with losing(cluster, 4):
-        headscope.paper(**paper, data=Path("glue"), **on(cluster), out=Path("ray"))
-    check_paper(Path("ray"))
-
-
-def test_the_paper_without_a_disk_that_all_see(
-    cluster: Any, paper: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_paper_without_a_disk_that_all_see_whatever_is_lost(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headscope.replication import elsewhere
+    import golden_runs
+    from headscope.replication import run
+    from test_elsewhere import Unseen
 
-    class Unseen(elsewhere.Elsewhere):
-        def __init__(self, executor: Any, place: elsewhere.Place) -> None:
-            super().__init__(executor, place)
-            (place.root / ".driver.tmp").write_text("of another driver")
-
-    # Workers find another mark than they look for, and so take no folder for the driver's.
-    monkeypatch.setattr(elsewhere, "Elsewhere", Unseen)
-    # Paths are absolute here, and the data are found by the environment of the driver alone.
-    monkeypatch.setenv("HEADSCOPE_DATA", str(Path("glue").resolve()))
-    given = {**paper, "model": str(Path("tiny").resolve())}
-    run = tmp_path / "there"
+    golden_runs.inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    # The page is not what is tested here.
+    monkeypatch.setattr(run, "report", lambda *_, **__: None)
+    given: dict[str, Any] = {"model": "tiny", "tasks": "rte", "epochs": 1, "lr": 1e-3}
+    given |= {"examples": 12, "precision": "fp32", "quiet": True, "data": Path("glue")}
+    headscope.paper(**given, out=Path("local"))
+    monkeypatch.setattr("headscope.replication.elsewhere.Elsewhere", Unseen)
     with losing(cluster, 4):
-        headscope.paper(**given, **on(cluster), out=run)
-    check_paper(run)
-    names = pl.read_parquet(run / "disabled.parquet")["model"].unique().to_list()
-    assert names == [os.path.relpath(run / "rte" / "pretrained-0")]
-    # What came back is whole: nothing is done again, by whichever engine.
-    written = {path: path.stat().st_mtime_ns for path in run.rglob("run.json")}
-    (run / "run.json").unlink()
-    headscope.paper(**given, out=run)
-    after = {path: path.stat().st_mtime_ns for path in run.rglob("run.json")}
-    assert [path for path in written if written[path] != after[path]] == [run / "run.json"]
+        headscope.paper(**given, **on(cluster), out=Path("ray"))
+    for file in sorted(Path("local").rglob("*.parquet")):
+        one, two = pl.read_parquet(file), pl.read_parquet("ray" / file.relative_to("local"))
+        names = [name for name in one.columns if name not in ("model", "seconds")]
+        assert one.select(names).equals(two.select(names)), file
 
 
 @pytest.mark.parametrize(
