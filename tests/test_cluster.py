@@ -249,10 +249,12 @@ def test_a_command_that_is_stopped_ends_in_a_sentence(
 
 
 def test_another_version_and_no_room_are_one_sentence(cluster: Any, tmp_path: Path) -> None:
-    from headscope.engine.cluster import Needs, Ray, _call_there
+    from headscope.engine.cluster import _CODE, Needs, Ray, _call_there, _versions
 
-    with pytest.raises(HeadscopeError, match="a node of the cluster has torch .* same version"):
-        _call_there(item(engine_items.threads, "threads"), {"torch": "0.1"}, 1)
+    mine = _versions()
+    for name, said in {"torch": "torch", _CODE: "the code of headscope, by its hash"}.items():
+        with pytest.raises(HeadscopeError, match=f"a node .* has {said} .* same everywhere"):
+            _call_there(item(engine_items.threads, "threads"), {**mine, name: "0.1"}, 1)
     with pytest.raises(HeadscopeError, match="no node of the cluster has 1 processors and 8 GPUs"):
         Ray(cluster.address, Needs(gpus=8.0))
     with pytest.raises(HeadscopeError, match="there is no Ray cluster at 127.0.0.1:1 "):
