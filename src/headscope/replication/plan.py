@@ -369,11 +369,10 @@ def run_parts(
                 first_error = first_error or error
                 continue
             done += 1
-            passed = (time.monotonic() - began) / 60
-            remaining = minutes(left / 60 / max(1, running.workers))
-            say(
-                f"{done} of {len(parts)} parts after {passed:.0f} minutes, about {remaining} left",
-                quiet=quiet,
-            )
+            passed = minutes((time.monotonic() - began) / 60)
+            line = f"{done} of {len(parts)} parts after {passed}"
+            if done < len(parts):
+                line += f", about {minutes(left / 60 / running.workers)} left"
+            say(line, quiet=quiet)
     if first_error is not None:
         raise first_error
