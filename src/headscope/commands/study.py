@@ -57,13 +57,13 @@ def study(asked: Study) -> Outcome:
     headscope study --model minilm --task ud:UD_English-EWT --out runs/tags
     """
     from headscope.commands.as_texts import as_texts
-    from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
+    from headscope.commands.checkpoint import make_checkpoint
     from headscope.commands.kinds import open_trained
     from headscope.commands.session import begin
     from headscope.measures import known
     from headscope.measures.comparison import COSINE
     from headscope.model.loading import load
-    from headscope.results.contents import CHECKPOINT
+    from headscope.results.contents import CHECKPOINT, TRAINING_STATE
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe, usual_lr
 

@@ -137,7 +137,7 @@ def likeness(
     return observer.total / len(rows)
 
 
-def clusters(distances: Float[np.ndarray, "a a"], count: int) -> Int[np.ndarray, "a"]:
+def clusters(distances: Float[np.ndarray, "a a"], count: int) -> Int[np.ndarray, " a"]:
     """Groups of heads by average linkage.
 
     Args:
