@@ -586,8 +586,6 @@ def test_a_tagger_is_trained_disabled_and_pruned(
     assert path.table("pruned")["metric"].unique().to_list() == ["token_accuracy"]
     with pytest.raises(HeadscopeError, match="--repair, --finetune and --onnx are of models"):
         headscope.prune(model=ckpt, task=task, keep="0.5", repair=True, quiet=True)
-    with pytest.raises(HeadscopeError, match="are scored by one process"):
-        headscope.disable(model=ckpt, task=task, devices="cpu,cpu", quiet=True)
 
 
 def test_a_registered_task_is_no_folder_of_its_name(

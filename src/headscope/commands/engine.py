@@ -108,20 +108,6 @@ def check_engine(asked: EngineSettings, devices: str | None = None) -> None:
         raise HeadscopeError("--gpus-per-item goes with --engine ray: give both, or none")
 
 
-def check_shared(asked: EngineSettings, session: Session, devices: str | None = None) -> None:
-    """Check that others can score what the session scores.
-
-    Raises:
-        HeadscopeError: Workers were asked for, and tokens or questions are scored.
-    """
-    has_workers = devices is not None or asked.engine != "local" or asked.workers > 1
-    if has_workers and session.marker is not None:
-        raise HeadscopeError(
-            "tokens and questions are scored by one process: leave out --devices, --engine and "
-            "--workers"
-        )
-
-
 def _kind(engine: str) -> str:
     kind, colon, address = engine.partition(":")
     if kind not in KINDS or (colon and (kind != "ray" or not address)):
@@ -185,7 +171,7 @@ def spread(scorer: OneScorer, session: Session) -> SetScorer:
 
     Args:
         scorer: The scorer of this process.
-        session: The task, how an embedder's states become vectors, and the workers.
+        session: What is scored of the model, and the workers.
     """
     engine = session.engine
     if engine is None:
@@ -193,7 +179,7 @@ def spread(scorer: OneScorer, session: Session) -> SetScorer:
     from headscope.ablation.workers import SpreadScorer, Work
 
     model = engine.sent(session.model)
-    work = Work.of(scorer, model, session.task.outputs, session.pooling, engine.devices)
+    work = Work.of(scorer, model, session.outputs, engine.devices)
     return SpreadScorer(scorer, engine.executor, work)
 
 
