@@ -217,8 +217,8 @@ def check_equal(one: Path, two: Path) -> None:
     here, there = tables_of(one), tables_of(two)
     assert here.keys() == there.keys()
     for name, table in here.items():
-        if name != "sizes.parquet":
-            assert table.equals(there[name]), name
+        timeless = [column for column in table.columns if column != "seconds"]
+        assert table.select(timeless).equals(there[name].select(timeless)), name
     for arrays in one.glob("*.safetensors"):
         assert arrays.read_bytes() == (two / arrays.name).read_bytes(), arrays.name
 
@@ -304,8 +304,8 @@ def masked(folder: Path) -> dict[str, Any]:
 
 def questions(folder: Path) -> dict[str, Any]:
     (folder / "task").mkdir()
-    for split in ("train", "validation"):
-        (folder / "task" / f"{split}.json").write_text(json.dumps(squad.squad(14)))
+    for split, texts in (("train", 60), ("validation", 14)):
+        (folder / "task" / f"{split}.json").write_text(json.dumps(squad.squad(texts)))
     model = test_questions.folder_of("bert", folder)
     return {"model": str(model), "task": str(folder / "task"), "max_length": 40}
 
