@@ -30,6 +30,9 @@ from typing import Any
 import torch
 
 from headscope.commands.kept_examples import example_rows, kept_maps
+from headscope.commands.session import open_session
+from headscope.commands.settings import TaskSettings
+from headscope.commands.study import study
 from headscope.examples import Split
 from headscope.model.encoding import encode
 from headscope.model.loading import load

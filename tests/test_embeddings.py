@@ -43,6 +43,7 @@ from headscope.pruning.full import write_full
 from headscope.pruning.small import write_small
 from headscope.results.contents import discard, foreign_file
 from headscope.results.run import Run
+from headscope.stats.means import mean_interval
 from headscope.tasks import find
 from headscope.tasks.alike import (
     alike_class,
@@ -222,20 +223,63 @@ def test_what_else_a_folder_says_is_followed_or_refused(tmp_path: Path) -> None:
             assert as_embedder(model, lower).puts_out == "vectors"
 
 
-def test_the_loss_is_of_the_scaled_label() -> None:
+def test_the_loss_is_around_the_line_that_fits_the_labels_best() -> None:
+    from sklearn.linear_model import LinearRegression
+
     task = find("stsb").as_similarity()
-    found = losses(task, np.array([0.0, 5.0, 2.5]), np.array([[0.0], [0.5], [0.5]], np.float32))
-    np.testing.assert_allclose(found, [0.0, 0.25, 0.0])
+    rng = np.random.default_rng(0)
+    labels = rng.uniform(0, 5, 60)
+    cosines = (0.7 + 0.05 * labels + rng.normal(0, 0.1, 60)).astype(np.float32)[:, None]
+    line = LinearRegression().fit(cosines.astype(np.float64), labels / 5)
+    found = losses(task, labels, cosines)
+    expected = (labels / 5 - line.predict(cosines.astype(np.float64))) ** 2
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    r = np.corrcoef(cosines[:, 0].astype(np.float64), labels)[0, 1]
+    assert found.mean() == pytest.approx((1 - r**2) * (labels / 5).var(), rel=1e-9)
+    # Where cosines begin and how far they are spread makes no difference; that they fall does.
+    moved = losses(task, labels, (cosines / 4 + 0.5).astype(np.float32))
+    np.testing.assert_allclose(moved, found, atol=1e-6)
+    for useless in (-cosines, np.ones_like(cosines)):
+        assert losses(task, labels, useless).mean() == pytest.approx((labels / 5).var())
     for name in ("mnli", "sst2"):
         with pytest.raises(HeadscopeError, match="compared in pairs whose similarity has a score"):
             find(name).as_similarity()
+
+
+@pytest.mark.parametrize("classes", [False, True], ids=["scores", "two classes"])
+def test_the_interval_of_a_change_of_the_loss_covers(classes: bool) -> None:
+    """The line is fitted on the same pairs, before and after: that must not make the interval too short."""
+    task = find("qqp" if classes else "stsb").as_similarity()
+    rng = np.random.default_rng(1)
+
+    def as_outputs(cosines: np.ndarray) -> np.ndarray:
+        return cosines.astype(np.float32)[:, None]
+
+    def drawn(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        true = rng.normal(size=n)
+        before = true + rng.normal(0, 0.7, n)
+        after = 0.2 * before + 0.1 * rng.normal(0, 1.0, n)
+        labels = (true > 0.3).astype(float) if classes else np.clip(2.5 + true, 0, 5)
+        return labels, as_outputs(before), as_outputs(after)
+
+    def change(n: int) -> np.ndarray:
+        labels, before, after = drawn(n)
+        return losses(task, labels, after) - losses(task, labels, before)
+
+    true = change(1_000_000).mean()
+    draws = np.stack([change(100) for _ in range(1000)])
+    count = np.full(len(draws), 100)
+    _, low, high = mean_interval(count, draws.sum(1), (draws**2).sum(1))
+    covered = ((low <= true) & (true <= high)).mean()
+    assert 0.93 <= covered <= 0.97
 
 
 def test_pairs_of_two_classes_become_scores() -> None:
     task = find("qqp").as_similarity()
     assert task.metrics == ("average_precision", "roc_auc")
     found = losses(task, np.array([0.0, 1.0, 1.0]), np.array([[0.0], [0.5], [1.0]], np.float32))
-    np.testing.assert_allclose(found, [0.0, 0.25, 0.0])
+    # The line of least squares through (0, 0), (0.5, 1) and (1, 1) is 1/6 + x.
+    np.testing.assert_allclose(found, [1 / 36, 1 / 9, 1 / 36])
     assert (majority(task, np.zeros(0), np.ones(3)) == 0).all()
 
 

@@ -5,7 +5,7 @@ Called by `make results`; writes docs/results/embeddings.md.
 
 HEADSCOPE_MODELS holds multilingual-e5-small with an English vocabulary as `e5-en` and
 all-mpnet-base-v2 as `mpnet`. Runs are kept under runs/results and resumed; those that are there
-make the page. About an hour on two cores.
+make the page. About three hours on two cores.
 """
 
 import os
@@ -22,7 +22,7 @@ from headscope.names import SIGNIFICANT
 from headscope.results.numbers import p_value
 from pages import PAGES, RUNS, interval, made_by, table
 
-EXAMPLES, SEARCHED, SHOWN = 400, 200, 6
+EXAMPLES, SHOWN = 400, 6
 SHARES = (25, 50, 75)
 
 
@@ -33,16 +33,18 @@ class Embedding:
     Attributes:
         title: What the page calls it.
         prompt: What stands before every text.
+        searched: On so many training pairs heads are chosen.
     """
 
     title: str
     prompt: str = ""
+    searched: int = 200
 
 
 MODELS = {
     "minilm": Embedding("all-MiniLM-L6-v2"),
     "e5-en": Embedding("multilingual-e5-small, English vocabulary", "query: "),
-    "mpnet": Embedding("all-mpnet-base-v2"),
+    "mpnet": Embedding("all-mpnet-base-v2", searched=100),
 }
 
 
@@ -77,10 +79,10 @@ def main(asked: Sequence[str]) -> None:
     if paths:
         page += [
             "## Heads that can go together",
-            f"By `headscope prune --search-examples {SEARCHED}`, mode zero: heads are chosen on "
-            "training pairs, with which none of the models is tuned here; validation scores with "
-            "so many removed.",
-            table(("model", "heads removed", "of", "Spearman without them"), paths),
+            "By `headscope prune --search-examples N --keep 0.75,0.5,0.25`, mode zero: heads are "
+            "chosen on N training pairs, with which none of the models is tuned here. Scores of "
+            f"the {EXAMPLES} validation pairs with so many heads removed.",
+            table(("model", "N", "heads removed", "of", "Spearman without them"), paths),
         ]
     missing = [MODELS[name].title for name in MODELS if name not in there]
     if missing:
@@ -106,11 +108,11 @@ def make(name: str) -> None:
         model=model, task="stsb", kind="embedding", pool="mean", prompt=prompt,
         examples=EXAMPLES, out=run_of(name),
     )  # fmt: skip
-    if name == "minilm":
-        headscope.prune(
-            model=model, task="stsb", kind="embedding", pool="mean", examples=EXAMPLES,
-            search_examples=SEARCHED, keep="0.75,0.5,0.25", out=path_of(name),
-        )  # fmt: skip
+    headscope.prune(
+        model=model, task="stsb", kind="embedding", pool="mean", prompt=prompt,
+        examples=EXAMPLES, search_examples=MODELS[name].searched, keep="0.75,0.5,0.25",
+        out=path_of(name),
+    )  # fmt: skip
 
 
 def _disabled(name: str) -> pl.DataFrame:
@@ -149,7 +151,7 @@ def path_rows(name: str) -> list[tuple[object, ...]]:
     for share in SHARES:
         row = rows.filter(removed=heads * share // 100).to_dicts()[0]
         score = f"{row['value']:.1f} in place of {row['baseline']:.1f} ({interval(row, '+')})"
-        found.append((MODELS[name].title, row["removed"], heads, score))
+        found.append((MODELS[name].title, row["search_n"], row["removed"], heads, score))
     return found
 
 

@@ -36,12 +36,12 @@ class Cell:
     said: str = ""
 
 
-def column_shares(weights: Float[np.ndarray, "query key"]) -> Float[np.ndarray, "key"]:
+def column_shares(weights: Float[np.ndarray, "query key"]) -> Float[np.ndarray, " key"]:
     """The share of the map's mass that each column has: the mean row."""
     return np.asarray(weights.mean(0))
 
 
-def row_distances(weights: Float[np.ndarray, "query key"]) -> Float[np.ndarray, "query"]:
+def row_distances(weights: Float[np.ndarray, "query key"]) -> Float[np.ndarray, " query"]:
     """How far each row lies from the mean row: the total variation distance, 0 to 1.
 
     >>> row_distances(np.array([[1.0, 0.0], [0.0, 1.0]]))
@@ -108,7 +108,7 @@ def _marks(shown: AnnotatedMap, size: int) -> Iterator[str]:
         yield f'<path d="{path}" fill="none" stroke="{_BORDER}" stroke-dasharray="4 4"/>'
 
 
-def _column_bars(shares: Float[np.ndarray, "key"], size: int) -> Iterator[str]:
+def _column_bars(shares: Float[np.ndarray, " key"], size: int) -> Iterator[str]:
     """The columns' shares, up to the largest; dashed: twice what each would have if all had the
     same.
     """
@@ -131,7 +131,7 @@ def _column_bars(shares: Float[np.ndarray, "key"], size: int) -> Iterator[str]:
     yield f'<path d="M0 {y:.1f}h{side}" stroke="#c05000" stroke-dasharray="5 3"/>'
 
 
-def _row_bars(distances: Float[np.ndarray, "query"], size: int) -> Iterator[str]:
+def _row_bars(distances: Float[np.ndarray, " query"], size: int) -> Iterator[str]:
     """The rows' distances from the mean row, 0 to 1; dashed: AGREES."""
     side = len(distances) * size
     start = side + 6

@@ -56,7 +56,7 @@ class Examples:
         )
 
 
-def features_of(labelled: LabelledMap) -> Float[Tensor, "feature"]:
+def features_of(labelled: LabelledMap) -> Float[Tensor, " feature"]:
     """What the classifier sees of a map."""
     real = torch.ones(1, len(labelled.segments), dtype=torch.bool)
     frame = Frame.of(real, torch.tensor([labelled.special]), torch.tensor([labelled.segments]))

@@ -27,7 +27,7 @@ Kind = Literal["redundant", "synergistic", "not significant", "not tested"]
 ROUNDING = 1e-5
 """An interaction smaller than this on every example is rounding of float32, and taken as 0."""
 
-Rises = Mapping[HeadSet, Float[np.ndarray, "example"]]
+Rises = Mapping[HeadSet, Float[np.ndarray, " example"]]
 """By how much the loss of every example rises with a set disabled."""
 
 

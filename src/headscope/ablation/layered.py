@@ -81,7 +81,7 @@ class Removed:
     def __len__(self) -> int:
         return len(self.heads)
 
-    def rows(self, chosen: Int[Tensor, "row"] | slice) -> "Removed":
+    def rows(self, chosen: Int[Tensor, " row"] | slice) -> "Removed":
         """Some of the rows, in this order."""
         return replace(self, heads=self.heads[chosen])
 
@@ -116,7 +116,7 @@ class Picked:
 
     state: State
     batch: Batch
-    examples: Int[Tensor, "row"]
+    examples: Int[Tensor, " row"]
 
 
 class Layered(ABC):

@@ -13,9 +13,6 @@ from headscope.training.loop import train
 from headscope.training.recipe import Recipe
 from headscope.training.state import DamagedStateError
 
-TRAINING_STATE = "training.safetensors"
-"""The file of a training in progress within a run folder."""
-
 
 def make_checkpoint(
     session: Session, recipe: Recipe | None, checkpoint: Path, state: Path

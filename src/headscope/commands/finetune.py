@@ -40,9 +40,10 @@ def finetune(asked: FineTuning) -> Outcome:
     headscope finetune --model minilm --task mrpc --data glue --out CKPT
     headscope finetune --model minilm --task reviews.csv --label stars --out CKPT
     """
-    from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
+    from headscope.commands.checkpoint import make_checkpoint
     from headscope.commands.scoring import score
     from headscope.commands.session import begin
+    from headscope.results.contents import TRAINING_STATE
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe
 

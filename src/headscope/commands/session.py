@@ -147,7 +147,8 @@ class Session:
     @property
     def _kind(self) -> dict[str, object]:
         if self.pooling is not None:
-            return {"as": "embedding", "pool": self.pooling.pool, "prompt": self.pooling.prompt}
+            of_pool = {"pool": self.pooling.pool, "prompt": self.pooling.prompt}
+            return {"as": "embedding", **of_pool, "loss": "squared distance from a line"}
         if self.marker is not None:
             return {"as": self.marker.kind}
         return {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headscope.axes import all_heads
-from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
+from headscope.commands.checkpoint import make_checkpoint
 from headscope.errors import HeadscopeError
 from headscope.model.budget import device_batches
 from headscope.model.embedder import encoder_of
@@ -26,7 +26,7 @@ from headscope.pruning.repair import Repair, refit
 from headscope.pruning.rows import REFIT, TRAINED, PathSet, PrunedRow, Validation, pruned_rows
 from headscope.pruning.small import write_small
 from headscope.pruning.speed import SizeRow, measure_speed
-from headscope.results.contents import FULL, SMALL, TUNED
+from headscope.results.contents import FULL, SMALL, TRAINING_STATE, TUNED
 from headscope.tasks.outputs import Logits
 from headscope.training.recipe import Recipe, usual_lr
 

@@ -55,12 +55,12 @@ def study(asked: Study) -> Outcome:
     headscope study
     headscope study --model minilm --task mrpc --data glue --out runs/mrpc
     """
-    from headscope.commands.checkpoint import TRAINING_STATE, make_checkpoint
+    from headscope.commands.checkpoint import make_checkpoint
     from headscope.commands.session import begin, open_session
     from headscope.measures import known
     from headscope.measures.comparison import COSINE
     from headscope.model.loading import load
-    from headscope.results.contents import CHECKPOINT
+    from headscope.results.contents import CHECKPOINT, TRAINING_STATE
     from headscope.training.loop import check_labels
     from headscope.training.recipe import Recipe, usual_lr
 

@@ -6,6 +6,7 @@ written anywhere. What is shared lies once in the memory of every node.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import signal
@@ -15,7 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -33,6 +36,8 @@ _PATIENCE = 10.0
 """How many seconds a cluster has to answer."""
 _SAME = ("headscope", "torch", "transformers")
 """Packages that must be of one version everywhere, or numbers could differ without a word."""
+_CODE = "the code of headscope, by its hash"
+"""What must be the same beside: a version that is being worked on keeps its number."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Ray(Executor):
         # The executor itself begins an item again, and counts.
         remote = self._ray.remote(num_cpus=needs.cpus, num_gpus=gpus, max_retries=0)
         self._call_there = remote(_call_there)
-        self._versions = {name: version(name) for name in _SAME}
+        self._versions = _versions()
         self._threads = ThreadPoolExecutor(MOST, thread_name_prefix="ray-item")
         self._running: set[Any] = set()
         self._lock = threading.Lock()
@@ -207,6 +212,21 @@ def _connected(address: str) -> Any:
     return ray
 
 
+@cache
+def _versions() -> dict[str, str]:
+    """What this process would compute with."""
+    import headscope
+
+    folder = Path(headscope.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+    # Behind the + stands for which devices torch was built; a driver need not have a GPU.
+    same = {name: version(name).partition("+")[0] for name in _SAME}
+    return {**same, _CODE: digest.hexdigest()[:8]}
+
+
 @contextmanager
 def _own_answers() -> Iterator[None]:
     """Answer to Ctrl-C and SIGTERM after the block as before it: Ray answers to SIGTERM by a crash,
@@ -264,11 +284,11 @@ def _call_there(item: Item, versions: Mapping[str, str], threads: int) -> Any:
     """
     import torch
 
-    for name, here in versions.items():
-        if version(name) != here:
+    for name, there in _versions().items():
+        if versions[name] != there:
             raise HeadscopeError(
-                f"a node of the cluster has {name} {version(name)}, and this machine {here}: "
-                "install the same version everywhere, or numbers could differ"
+                f"a node of the cluster has {name} {there}, and this machine {versions[name]}: "
+                "install the same everywhere, or numbers could differ"
             )
     torch.set_num_threads(threads)
     return item.call()

@@ -31,6 +31,8 @@ class Files:
     def read(cls, folder: Path, patterns: tuple[str, ...]) -> "Files":
         """The files of a folder that fit a pattern, as in "*.json" or "*/*.json".
 
+        They are read when they are used, so they must not change until then; they may be removed.
+
         Raises:
             HeadscopeError: One of them cannot be read.
         """
@@ -39,7 +41,7 @@ class Files:
         for path in sorted(found):
             if path.is_file():
                 try:
-                    content[path.relative_to(folder).as_posix()] = np.fromfile(path, np.uint8)
+                    content[path.relative_to(folder).as_posix()] = _bytes(path)
                 except OSError as error:
                     raise HeadscopeError(
                         f"{path} cannot be read ({error.strerror}), so it cannot be sent to other "
@@ -73,3 +75,10 @@ class Files:
                 raise HeadscopeError(f"{name!r} leads out of the folder that was sent")
             path.parent.mkdir(parents=True, exist_ok=True)
             data.tofile(path)
+
+
+def _bytes(path: Path) -> npt.NDArray[np.uint8]:
+    """The bytes of a file, which stay on the disk until they are used."""
+    if not path.stat().st_size:
+        return np.zeros(0, np.uint8)
+    return np.asarray(np.memmap(path, np.uint8, mode="r"))

@@ -17,7 +17,7 @@ CHOOSING, HELD_OUT = 0, 1
 """The halves of the sentences: heads are chosen on the first and scored on the second."""
 
 
-def halves(sentences: int, seed: int) -> Int[np.ndarray, "sentence"]:
+def halves(sentences: int, seed: int) -> Int[np.ndarray, " sentence"]:
     """Which half each of so many sentences belongs to, drawn from the seed."""
     half: npt.NDArray[np.int64] = np.full(sentences, CHOOSING, dtype=np.int64)
     order = np.random.default_rng(seed).permutation(sentences)
@@ -26,8 +26,8 @@ def halves(sentences: int, seed: int) -> Int[np.ndarray, "sentence"]:
 
 
 def best_offsets(
-    links: Sequence[WordLinks], chosen: Bool[np.ndarray, "sentence"], relations: int
-) -> Int[np.ndarray, "relation"]:
+    links: Sequence[WordLinks], chosen: Bool[np.ndarray, " sentence"], relations: int
+) -> Int[np.ndarray, " relation"]:
     """The most frequent distance from dependent to governor of every relation (Clark et al. 2019,
     table 1).
 

@@ -185,8 +185,8 @@ def add_layer(
     sums: Clustered,
     layer: int,
     values: Float[Tensor, "link head"],
-    cluster: Int[Tensor, "link"],
-    group: Int[Tensor, "link"],
+    cluster: Int[Tensor, " link"],
+    group: Int[Tensor, " link"],
 ) -> None:
     """Add the values of one quantity, as `add_layers` does."""
     add_layers([sums], layer, values[:, None], cluster, group)
@@ -196,8 +196,8 @@ def add_layers(
     sums: Sequence[Clustered],
     layer: int,
     values: Float[Tensor, "link quantity head"],
-    cluster: Int[Tensor, "link"],
-    group: Int[Tensor, "link"],
+    cluster: Int[Tensor, " link"],
+    group: Int[Tensor, " link"],
 ) -> None:
     """Add the values of one layer to the sums of several quantities, in place.
 

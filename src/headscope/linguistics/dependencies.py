@@ -67,9 +67,9 @@ class WordLinks:
         relation: Number of the relation.
     """
 
-    dependent: Int[np.ndarray, "link"]
-    governor: Int[np.ndarray, "link"]
-    relation: Int[np.ndarray, "link"]
+    dependent: Int[np.ndarray, " link"]
+    governor: Int[np.ndarray, " link"]
+    relation: Int[np.ndarray, " link"]
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,20 @@ class _BatchLinks:
         offset_hits: 1 where the best fixed offset of the relation is that of the governor, else 0.
     """
 
-    row: Int[Tensor, "link"]
-    dependent: Int[Tensor, "link"]
-    governor: Int[Tensor, "link"]
-    group: Int[Tensor, "link"]
-    cluster: Int[Tensor, "link"]
-    peers: Int[Tensor, "link"]
-    offset_hits: Float[Tensor, "link"]
+    row: Int[Tensor, " link"]
+    dependent: Int[Tensor, " link"]
+    governor: Int[Tensor, " link"]
+    group: Int[Tensor, " link"]
+    cluster: Int[Tensor, " link"]
+    peers: Int[Tensor, " link"]
+    offset_hits: Float[Tensor, " link"]
 
     @classmethod
     def of(
         cls,
         links: Sequence[WordLinks],
-        half: Int[np.ndarray, "batch"],
-        best_offset: Int[np.ndarray, "relation"],
+        half: Int[np.ndarray, " batch"],
+        best_offset: Int[np.ndarray, " relation"],
         device: torch.device,
     ) -> "_BatchLinks":
         sizes = [len(sentence.relation) for sentence in links]
@@ -161,7 +161,7 @@ class _Direction:
     at_distance: Float[Tensor, "batch head distance"]
     hits: Float[Tensor, "batch head distance"]
     pairs: Float[Tensor, "batch distance"]
-    attended: Int[Tensor, "link"]
+    attended: Int[Tensor, " link"]
 
 
 class Dependencies:
@@ -187,8 +187,8 @@ class Dependencies:
         words: Sequence[Tokens],
         punctuation: Sequence[Set[int]],
         links: Sequence[WordLinks],
-        half: Int[np.ndarray, "sentence"],
-        best_offset: Int[np.ndarray, "relation"],
+        half: Int[np.ndarray, " sentence"],
+        best_offset: Int[np.ndarray, " relation"],
         layers: int,
         heads: int,
     ) -> None:
@@ -310,10 +310,10 @@ def _quantities(seen: _Direction, batch: LinkedBatch) -> dict[str, Float[Tensor,
 
 def _control(
     value: Float[Tensor, "link head"],
-    is_pair: Bool[Tensor, "link"],
+    is_pair: Bool[Tensor, " link"],
     everywhere: Float[Tensor, "link head"],
-    pairs: Float[Tensor, "link"],
-    peers: Int[Tensor, "link"],
+    pairs: Float[Tensor, " link"],
+    peers: Int[Tensor, " link"],
 ) -> Float[Tensor, "link head"]:
     """The mean over the sentence's other pairs of words at a link's signed distance.
 

@@ -63,7 +63,7 @@ class TreebankSums:
     choosing: Sums
     held_out: Sums
     shuffled: Sums
-    best_offset: Int[np.ndarray, "relation"]
+    best_offset: Int[np.ndarray, " relation"]
     looks: npt.NDArray[np.float64]
 
 

@@ -101,15 +101,15 @@ class TokenPairs:
         relation: Number of the relation of a case.
     """
 
-    row: Int[Tensor, "pair"]
-    query: Int[Tensor, "pair"]
-    key: Int[Tensor, "pair"]
-    placement: Int[Tensor, "pair"]
-    link: Int[Tensor, "placement"]
-    is_moved: Bool[Tensor, "placement"]
-    case: Int[Tensor, "link"]
-    sentence: Int[Tensor, "case"]
-    relation: Int[Tensor, "case"]
+    row: Int[Tensor, " pair"]
+    query: Int[Tensor, " pair"]
+    key: Int[Tensor, " pair"]
+    placement: Int[Tensor, " pair"]
+    link: Int[Tensor, " placement"]
+    is_moved: Bool[Tensor, " placement"]
+    case: Int[Tensor, " link"]
+    sentence: Int[Tensor, " case"]
+    relation: Int[Tensor, " case"]
 
 
 class Spans:
@@ -349,13 +349,13 @@ def _token_pairs(
 
 def _columns(
     rows: Sequence[tuple[int, ...]], width: int, device: torch.device
-) -> tuple[Int[Tensor, "row"], ...]:
+) -> tuple[Int[Tensor, " row"], ...]:
     """The columns of a list of rows; `width` is their number, for a list without rows."""
     return torch.tensor(rows, dtype=torch.long, device=device).reshape(-1, width).unbind(1)
 
 
 def _largest(
-    values: Float[Tensor, "item head"], group: Int[Tensor, "item"], groups: int
+    values: Float[Tensor, "item head"], group: Int[Tensor, " item"], groups: int
 ) -> Float[Tensor, "group head"]:
     """The largest value of each group, which has at least one."""
     out = values.new_full((groups, values.shape[1]), -torch.inf)
@@ -363,7 +363,7 @@ def _largest(
 
 
 def _mean(
-    values: Float[Tensor, "item head"], group: Int[Tensor, "item"], groups: int
+    values: Float[Tensor, "item head"], group: Int[Tensor, " item"], groups: int
 ) -> Float[Tensor, "group head"]:
     """The mean of the known values of each group; NaN for a group without any.
 

@@ -101,7 +101,7 @@ def largest_places(
 
 
 def count_distances(
-    target: Int[Tensor, "batch head word"], counts: Bool[Tensor, "batch #head word"]
+    target: Int[Tensor, "batch head word"], counts: Bool[Tensor, " batch #head word"]
 ) -> Float[Tensor, "batch head distance"]:
     """How many words have their target at every signed distance.
 

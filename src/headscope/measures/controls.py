@@ -70,9 +70,9 @@ class TokenPairs:
         key: The token attended to.
     """
 
-    example: Int[np.ndarray, "pair"]
-    query: Int[np.ndarray, "pair"]
-    key: Int[np.ndarray, "pair"]
+    example: Int[np.ndarray, " pair"]
+    query: Int[np.ndarray, " pair"]
+    key: Int[np.ndarray, " pair"]
 
     @classmethod
     def of(cls, pairs: Sequence[Sequence[Pair]]) -> "TokenPairs":
@@ -91,11 +91,11 @@ class TokenPairs:
             np.concatenate([part.key for part in parts]),
         )
 
-    def where(self, chosen: Bool[np.ndarray, "pair"]) -> "TokenPairs":
+    def where(self, chosen: Bool[np.ndarray, " pair"]) -> "TokenPairs":
         """Some of the pairs."""
         return TokenPairs(self.example[chosen], self.query[chosen], self.key[chosen])
 
-    def moved(self, shift: Int[np.ndarray, "pair"]) -> "TokenPairs":
+    def moved(self, shift: Int[np.ndarray, " pair"]) -> "TokenPairs":
         """The pairs that have a shift (not 0), both tokens of each that many tokens further on."""
         return TokenPairs(self.example, self.query + shift, self.key + shift).where(shift != 0)
 
@@ -118,7 +118,7 @@ class FoundPairs:
     """
 
     every: TokenPairs
-    is_matched: Bool[np.ndarray, "pair"]
+    is_matched: Bool[np.ndarray, " pair"]
     control: TokenPairs
     weights: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
@@ -145,7 +145,7 @@ class _Movable:
         self,
         places: WordPlaces,
         pairs: TokenPairs,
-        group: Int[np.ndarray, "pair"],
+        group: Int[np.ndarray, " pair"],
         difference: Int[np.ndarray, "batch token"],
     ) -> None:
         self._pairs = pairs
@@ -198,7 +198,7 @@ class _Movable:
 
 def shifts_of_sets(
     places: WordPlaces, pairs: TokenPairs, seeds: Sequence[int]
-) -> Int[np.ndarray, "pair"]:
+) -> Int[np.ndarray, " pair"]:
     """By how many tokens each pair is moved, the pairs of a text all by the same number.
 
     Of the numbers of tokens by which most pairs of the text can be moved to the left as well as to
@@ -241,10 +241,10 @@ def shifts_of_sets(
 def shifts_of_groups(
     places: WordPlaces,
     pairs: TokenPairs,
-    group: Int[np.ndarray, "pair"],
+    group: Int[np.ndarray, " pair"],
     form: Int[np.ndarray, "batch token"],
     seeds: Sequence[int],
-) -> Int[np.ndarray, "pair"]:
+) -> Int[np.ndarray, " pair"]:
     """By how many tokens each pair is moved, every group by a shift of its own, as a whole.
 
     Args:
@@ -288,7 +288,7 @@ def _ends_of_texts(places: WordPlaces) -> tuple[npt.NDArray[np.int64], npt.NDArr
 
 
 def _spread(
-    uniform: Float[np.ndarray, "group"], count: Int[np.ndarray, "group"]
+    uniform: Float[np.ndarray, " group"], count: Int[np.ndarray, " group"]
 ) -> Int[np.ndarray, "group tried"]:
     """Up to `_TRIED` of the numbers from 0 to count - 1, evenly spread from a drawn one on; -1
     where there are fewer.
@@ -302,8 +302,8 @@ def _spread(
 def _drawn_best(
     shifts: Int[np.ndarray, "group tried"],
     counts: Float[np.ndarray, "group tried"],
-    uniform: Float[np.ndarray, "group"],
-) -> Int[np.ndarray, "group"]:
+    uniform: Float[np.ndarray, " group"],
+) -> Int[np.ndarray, " group"]:
     """Of the shifts by which most pairs can be moved a drawn one; 0 where none can."""
     most = counts.max(1, keepdims=True)
     is_best = (counts == most) & (most > 0)
@@ -313,7 +313,7 @@ def _drawn_best(
 
 
 def _uniform(
-    example: Int[np.ndarray, "group"], seeds: Sequence[int]
+    example: Int[np.ndarray, " group"], seeds: Sequence[int]
 ) -> Float[np.ndarray, "3 group"]:
     """Three numbers from 0 to 1 for every group; those of an example come from its own seed."""
     counts = np.bincount(example, minlength=len(seeds)).tolist()

@@ -91,7 +91,7 @@ class NotebookClasses:
     """
 
     masks: dict[str, Mask]
-    is_placed: Bool[Tensor, "batch"]
+    is_placed: Bool[Tensor, " batch"]
 
 
 def notebook_classes(batch: Batch, words: Sequence[Aligned]) -> NotebookClasses:

@@ -50,10 +50,10 @@ class Pairs:
         weight: What the pair weighs in its example's sum.
     """
 
-    example: Int[Tensor, "pair"]
-    query: Int[Tensor, "pair"]
-    key: Int[Tensor, "pair"]
-    weight: Float[Tensor, "pair"]
+    example: Int[Tensor, " pair"]
+    query: Int[Tensor, " pair"]
+    key: Int[Tensor, " pair"]
+    weight: Float[Tensor, " pair"]
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class RelatedPairs:
         batch: How many examples there are.
     """
 
-    example: Int[Tensor, "pair"]
-    query: Int[Tensor, "pair"]
-    key: Int[Tensor, "pair"]
-    source: Int[Tensor, "entry"]
-    place: Int[Tensor, "entry"]
-    weight: Float[Tensor, "entry"]
+    example: Int[Tensor, " pair"]
+    query: Int[Tensor, " pair"]
+    key: Int[Tensor, " pair"]
+    source: Int[Tensor, " entry"]
+    place: Int[Tensor, " entry"]
+    weight: Float[Tensor, " entry"]
     ends: tuple[int, ...]
     batch: int
 
@@ -265,9 +265,9 @@ def _forms(places: WordPlaces, words: Sequence[Aligned]) -> Int[np.ndarray, "bat
 
 
 def _weights(
-    example: Int[np.ndarray, "word_pair"],
-    own: Int[np.ndarray, "word_pair"],
-    size: Int[np.ndarray, "word_pair"],
+    example: Int[np.ndarray, " word_pair"],
+    own: Int[np.ndarray, " word_pair"],
+    size: Int[np.ndarray, " word_pair"],
 ) -> npt.NDArray[np.float64]:
     """What the pairs of tokens of pairs of words weigh in the mean that `same_words` describes.
 

@@ -161,7 +161,7 @@ def last_layers_rows(comparison: Comparison) -> list[LastLayersRow]:
 
 
 def likeness_rows(
-    distances: Float[np.ndarray, "a a"], groups: Int[np.ndarray, "a"], heads: list[Head], n: int
+    distances: Float[np.ndarray, "a a"], groups: Int[np.ndarray, " a"], heads: list[Head], n: int
 ) -> list[LikenessRow]:
     """A row per pair of heads.
 

@@ -203,7 +203,7 @@ def likeness(
     return work.mean(observer)
 
 
-def clusters(distances: Float[np.ndarray, "a a"], count: int) -> Int[np.ndarray, "a"]:
+def clusters(distances: Float[np.ndarray, "a a"], count: int) -> Int[np.ndarray, " a"]:
     """Groups of heads by average linkage.
 
     Args:

@@ -51,7 +51,7 @@ class Encoded:
         return len(self.segments)
 
     @property
-    def lengths(self) -> Int[np.ndarray, "example"]:
+    def lengths(self) -> Int[np.ndarray, " example"]:
         """Tokens per example."""
         return np.array([len(tokens) for tokens in self.segments], dtype=np.int64)
 
@@ -181,7 +181,7 @@ def _segments(sequence_ids: Sequence[int | None]) -> list[int]:
 
 
 def batches(
-    lengths: Sequence[int] | Int[np.ndarray, "example"], batch_tokens: int
+    lengths: Sequence[int] | Int[np.ndarray, " example"], batch_tokens: int
 ) -> Iterator[list[int]]:
     """Row numbers of examples in batches of like length.
 

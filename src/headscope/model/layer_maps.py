@@ -30,15 +30,15 @@ class Batch:
             first token.
     """
 
-    examples: Int[np.ndarray, "batch"]
+    examples: Int[np.ndarray, " batch"]
     real: Bool[Tensor, "batch token"]
     special: Bool[Tensor, "batch token"]
     segment: Int[Tensor, "batch token"]
     ids: Int[Tensor, "batch token"]
-    cls: Int[Tensor, "batch"] | None = None
+    cls: Int[Tensor, " batch"] | None = None
 
     @cached_property
-    def cls_places(self) -> Int[Tensor, "batch"]:
+    def cls_places(self) -> Int[Tensor, " batch"]:
         """Where [CLS] stands in each example; -1 where a text has none."""
         if self.cls is not None:
             return self.cls

@@ -19,7 +19,7 @@ from headscope.progress import Advance, silent
 
 def refuse_not_finite(
     model: Model,
-    examples: Sequence[int] | Int[np.ndarray, "batch"],
+    examples: Sequence[int] | Int[np.ndarray, " batch"],
     is_finite: npt.NDArray[np.bool_],
 ) -> None:
     """Raises HeadscopeError if what a model puts out for one of the examples is not finite."""

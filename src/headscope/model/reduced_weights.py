@@ -95,7 +95,7 @@ def _double(tensor: object) -> Tensor:
     return tensor.detach().cpu().double()
 
 
-def replacement(source: _Source, removal: Removal, layer: int) -> Float[Tensor, "hidden"]:
+def replacement(source: _Source, removal: Removal, layer: int) -> Float[Tensor, " hidden"]:
     """The constant that the removed heads of a layer add to its output."""
     removed = [head.index[1] for head in sorted(removal.heads) if head.index[0] == layer]
     output = source.output[:, removed]  # [hidden, removed, d]

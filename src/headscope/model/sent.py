@@ -18,7 +18,8 @@ _WHERE = ("", "[0-9]_*/")
 """Where they are: in the folder, and in those of sentence-transformers' modules. What a run keeps
 in other folders beside a checkpoint is not sent.
 """
-_PATTERNS = tuple(f"{where}*.{ending}" for where in _WHERE for ending in _ENDINGS)
+MODEL_FILES = tuple(f"{where}*.{ending}" for where in _WHERE for ending in _ENDINGS)
+"""The files of a checkpoint, as patterns."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class SentModel:
         folder = Path(model.path)
         files = None
         if executor.is_elsewhere and folder.is_dir():
-            files = executor.share(Files.read(folder, _PATTERNS))
+            files = executor.share(Files.read(folder, MODEL_FILES))
         hashes = (model.hash, model.encoder_hash, configuration(model))
         return cls(model.path, *hashes, files)
 

@@ -71,7 +71,7 @@ class SpanScores(PreTrainedModel):  # type: ignore[no-untyped-call]
         return Vectors(torch.stack(columns, dim=1))
 
 
-def window_losses(outputs: Any, marks: Int[Tensor, "window token"]) -> Float[Tensor, "window"]:
+def window_losses(outputs: Any, marks: Int[Tensor, "window token"]) -> Float[Tensor, " window"]:
     """The loss of every window: the mean of the cross entropies of the answer's first and last
     token, in nats. Where a window has no answer, both are the token that stands for none.
 
@@ -84,7 +84,7 @@ def window_losses(outputs: Any, marks: Int[Tensor, "window token"]) -> Float[Ten
 
 def _losses(
     logits: Float[Tensor, "window 2 token"], marks: Int[Tensor, "window token"]
-) -> Float[Tensor, "window"]:
+) -> Float[Tensor, " window"]:
     each = functional.cross_entropy(
         logits.flatten(0, 1), targets(marks).flatten(), reduction="none"
     )
@@ -119,7 +119,7 @@ def best_spans(
     start: Float[Tensor, "window token"],
     end: Float[Tensor, "window token"],
     is_context: Bool[Tensor, "window token"],
-) -> tuple[Float[Tensor, "window"], Int[Tensor, "window"], Int[Tensor, "window"]]:
+) -> tuple[Float[Tensor, " window"], Int[Tensor, " window"], Int[Tensor, " window"]]:
     """The best answer of every window: its score, its first and its last token.
 
     >>> start, end = torch.tensor([[5.0, 0, 2, 1]]), torch.tensor([[0.0, 4, 1, 2]])

@@ -24,8 +24,8 @@ class TextPairs:
     """
 
     encoded: Encoded
-    first: Int[np.ndarray, "pair"]
-    second: Int[np.ndarray, "pair"]
+    first: Int[np.ndarray, " pair"]
+    second: Int[np.ndarray, " pair"]
 
     @classmethod
     def of(cls, split: Split, tokenizer: Any, max_length: int, prompt: str = "") -> "TextPairs":

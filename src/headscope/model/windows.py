@@ -37,7 +37,7 @@ class Windows:
     questions: tuple[Question, ...]
     encoded: Encoded
     places: tuple[tuple[int, int], ...]
-    first: Int[np.ndarray, "question"]
+    first: Int[np.ndarray, " question"]
     has_answer: npt.NDArray[np.bool_]
     allows_none: bool
     _rightness: dict[tuple[int, int, int, int], float] = field(default_factory=dict)

@@ -50,18 +50,18 @@ class CollectedBatch:
     """What the classifier needs of a batch, and which examples of the batch are long enough."""
 
     frame: Frame
-    long_enough: Bool[Tensor, "batch"]
+    long_enough: Bool[Tensor, " batch"]
 
 
 @dataclass(frozen=True)
 class _Seen:
     """What was seen of one layer: the features of its maps, still on the device."""
 
-    examples: Int[np.ndarray, "batch"]
+    examples: Int[np.ndarray, " batch"]
     layer: int
     heads: slice
     features: Float[Tensor, "batch head feature"]
-    long_enough: Bool[Tensor, "batch"]
+    long_enough: Bool[Tensor, " batch"]
 
 
 class Collector:

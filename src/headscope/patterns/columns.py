@@ -48,7 +48,7 @@ class Cells:
     def of(
         cls,
         groups: Float[Tensor, "batch group token"],
-        lengths: Int[Tensor, "batch"],
+        lengths: Int[Tensor, " batch"],
         second: Float[Tensor, "batch token"],
     ) -> "Cells":
         """The cells of a batch.
@@ -120,7 +120,7 @@ def row_weights(
 
 
 def column_features(
-    averages: Averages, lengths: Int[Tensor, "batch"]
+    averages: Averages, lengths: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch head feature"]:
     """How much mass lies in columns on which rows agree, and how far these stand out.
 

@@ -78,13 +78,13 @@ class Frame:
     """
 
     real: Bool[Tensor, "batch token"]
-    lengths: Int[Tensor, "batch"]
+    lengths: Int[Tensor, " batch"]
     groups: Float[Tensor, "batch group token"]
     rows: Float[Tensor, "batch kind token"]
     cells: Cells
     kinds: Float[Tensor, "batch token 2"]
     second: Float[Tensor, "batch token"]
-    stripes: Int[Tensor, "batch"]
+    stripes: Int[Tensor, " batch"]
     fixed: Float[Tensor, "batch 2"]
     border: Float[Tensor, "batch 4 cell"] | None
 
@@ -125,7 +125,7 @@ class Frame:
 
 
 def _row_groups(
-    real: Bool[Tensor, "batch token"], lengths: Int[Tensor, "batch"], token: Int[Tensor, "token"]
+    real: Bool[Tensor, "batch token"], lengths: Int[Tensor, " batch"], token: Int[Tensor, " token"]
 ) -> Float[Tensor, "batch group token"]:
     """The weights that average the rows of a map into groups of neighbouring rows."""
     # By area: a group covers n/16 rows, fractions included, so that short maps work too.

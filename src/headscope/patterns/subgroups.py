@@ -84,14 +84,14 @@ def groups(values: Mapping[str, Mapping[Head, float]], chosen: Sequence[Head]) -
     return sorted(grouped, key=lambda group: (-len(group.heads), group.heads))
 
 
-def _deviations(values: Mapping[Head, float], chosen: Sequence[Head]) -> Float[np.ndarray, "head"]:
+def _deviations(values: Mapping[Head, float], chosen: Sequence[Head]) -> Float[np.ndarray, " head"]:
     """How far the chosen heads are from the mean of all heads, in standard deviations."""
     every = np.array([value for value in values.values() if np.isfinite(value)])
     spread = float(every.std()) or 1.0
     return np.array([(values[head] - every.mean()) / spread for head in chosen])
 
 
-def _cut(deviations: Float[np.ndarray, "head measure"]) -> Int[np.ndarray, "head"]:
+def _cut(deviations: Float[np.ndarray, "head measure"]) -> Int[np.ndarray, " head"]:
     """The number of each head's group, from 1."""
     heads = len(deviations)
     together = np.ones(heads, np.int64)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from headscope.errors import HeadscopeError
 
 
-def fewest_kept(scores: Float[np.ndarray, "removed"], margin: float) -> int:
+def fewest_kept(scores: Float[np.ndarray, " removed"], margin: float) -> int:
     """How many heads can be removed so that the score stays within a margin of the whole model's.
 
     The scores of the path rise and fall with its examples. Taken one by one, the last that happens

@@ -293,7 +293,7 @@ class _Change:
     """
 
     weight: Float[Tensor, "size hidden"]
-    constant: Float[Tensor, "hidden"] | None
+    constant: Float[Tensor, " hidden"] | None
     before: float
     after: float
 

@@ -168,25 +168,16 @@ def _check_done(plan: Plan, root: Path) -> None:
 
 
 def _check_parts(plan: Plan, whole: WholePaper, root: Path) -> None:
-    """Check that the items are the parts of the paper, and were made from its data.
+    """Check that the items are the parts of the paper.
 
     Raises:
-        HeadscopeError: They are not, such as where a job read other files of the same name.
+        HeadscopeError: They are not.
     """
-    from headscope.results.record import BEGUN, Begun
-
     if {item.folder for item in plan.items} != {part.folder for part in whole.parts}:
         raise HeadscopeError(
             f"the plan in {root} lacks parts of the paper, or has others: write it again with "
             "headscope paper --plan"
         )
-    for part in whole.parts:
-        request = Begun.read(root / part.folder / BEGUN).request
-        if part.task and request.get("data") != whole.data[part.task]:
-            raise HeadscopeError(
-                f"{root / part.folder} was made from other data of {part.task} than are here: "
-                "remove that folder, and run its item again where the data are the same"
-            )
 
 
 def _said(item: PlannedItem) -> str:

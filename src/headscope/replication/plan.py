@@ -341,7 +341,7 @@ def run_parts(
     """
     from headscope.engine.executor import as_completed
     from headscope.engine.local import Local
-    from headscope.replication.shared_disk import on_one_disk
+    from headscope.replication.elsewhere import elsewhere
 
     by_name = {part.folder: part for part in parts}
     # What several processes say at once cannot be read.
@@ -356,9 +356,9 @@ def run_parts(
         say(f"part {begun} of {len(parts)}: {by_name[item.name].words}", quiet=quiet)
 
     first_error: BaseException | None = None
-    running = executor or Local()
-    with on_one_disk(items, executor, root) as items_there:
-        for item, future in as_completed(items_there, running, on_start=announce):
+    with elsewhere(executor, root) as workers:
+        running = workers or Local()
+        for item, future in as_completed(items, running, on_start=announce):
             error = future.exception()
             left -= by_name[item.name].seconds(seconds)
             if isinstance(error, OSError):
@@ -369,11 +369,10 @@ def run_parts(
                 first_error = first_error or error
                 continue
             done += 1
-            passed = (time.monotonic() - began) / 60
-            remaining = minutes(left / 60 / max(1, running.workers))
-            say(
-                f"{done} of {len(parts)} parts after {passed:.0f} minutes, about {remaining} left",
-                quiet=quiet,
-            )
+            passed = minutes((time.monotonic() - began) / 60)
+            line = f"{done} of {len(parts)} parts after {passed}"
+            if done < len(parts):
+                line += f", about {minutes(left / 60 / running.workers)} left"
+            say(line, quiet=quiet)
     if first_error is not None:
         raise first_error

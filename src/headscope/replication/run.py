@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headscope.commands import options
@@ -155,12 +156,34 @@ def finished(run: Run, whole: WholePaper) -> Outcome:
     first, asked = whole.first, whole.asked
     page = asked.out / "report.html"
     if not run.is_complete:
+        check_data(run.path, whole)
         write(run, first.model.name, whole.parts, whole.names)
         run.finish(first.record(whole.request, first.model, repeat=asked.command_line()))
         page.unlink(missing_ok=True)
     if not page.is_file():
         report(run.path, out=page, quiet=True)
     return Outcome(page, claim_lines(run), open_page(page, asked.out))
+
+
+def check_data(root: Path, whole: WholePaper) -> None:
+    """Check that all parts read the same data.
+
+    Args:
+        root: The folder of the run, all of whose parts are done.
+        whole: What was asked.
+
+    Raises:
+        HeadscopeError: One did not, such as where another machine has other files of the same name.
+    """
+    from headscope.results.record import BEGUN, Begun
+
+    for part in whole.parts:
+        request = Begun.read(root / part.folder / BEGUN).request
+        if part.task and request.get("data") != whole.data[part.task]:
+            raise HeadscopeError(
+                f"{root / part.folder} was made from other data of {part.task} than are here: "
+                "remove that folder, and run it again where the data are the same"
+            )
 
 
 def frames_hash(asked: Paper) -> dict[str, str]:

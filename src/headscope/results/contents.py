@@ -22,6 +22,8 @@ with heads really removed, and that trained on.
 """
 CHECKPOINT_DONE = "config.json"
 """The file that is written last into a checkpoint's folder."""
+TRAINING_STATE = "training.safetensors"
+"""The file in which a training that is not done keeps its state."""
 PLAN, SUBMIT = "plan.json", "submit.sh"
 """The plan of a whole paper, and the script that hands it to a batch system."""
 _LEFTOVERS = (".*.tmp", ".tmp??????", ".saving-*")
@@ -51,7 +53,7 @@ _POOLING = "1_Pooling"
 """The folder of an embedder whose config.json says how it pools."""
 _SMALLER = (*_CHECKPOINT, *_EMBEDDER, "README.md", "model.onnx")
 _SMALLER_FILE = re.compile(rf"((?:keep-\d+/)?(?:{FULL}|{SMALL}|{TUNED}))/(?:{_POOLING}/)?[^/]+")
-_TO_COME = ("training.safetensors", "report.html", PLAN, SUBMIT, LOCK)
+_TO_COME = (TRAINING_STATE, "report.html", PLAN, SUBMIT, LOCK)
 _DRAWN = ("*.png", "*.svg", "*.pdf", "*.csv")
 
 

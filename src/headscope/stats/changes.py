@@ -133,8 +133,8 @@ def resampled_changes(
 
 
 def _one_token(
-    values: Shaped[np.ndarray, "flip"], labels: Labels
-) -> Shaped[np.ndarray, "flip *token"]:
+    values: Shaped[np.ndarray, " flip"], labels: Labels
+) -> Shaped[np.ndarray, " flip *token"]:
     """Values as examples like others: where those have tokens, each is one token's."""
     if labels.ndim == 1:
         return values

@@ -258,7 +258,7 @@ def _ratio(above: Array, below: Array) -> Array:
     return np.divide(above, below, out=np.zeros(above.shape), where=below > 0)
 
 
-def _ranks(values: Shaped[np.ndarray, "example"], weights: Weights) -> Weights:
+def _ranks(values: Shaped[np.ndarray, " example"], weights: Weights) -> Weights:
     """Ranks of weighted examples, minus their mean; equal values share one: [draw, example]."""
     _, index, count = np.unique(values, return_inverse=True, return_counts=True)
     first = np.cumsum(count) - count

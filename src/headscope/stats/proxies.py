@@ -65,10 +65,10 @@ class Within:
         p: Two-sided p-value, under the null hypothesis that the heads of a layer are exchangeable.
     """
 
-    value: Float[np.ndarray, "signal"]
-    low: Float[np.ndarray, "signal"]
-    high: Float[np.ndarray, "signal"]
-    p: Float[np.ndarray, "signal"]
+    value: Float[np.ndarray, " signal"]
+    low: Float[np.ndarray, " signal"]
+    high: Float[np.ndarray, " signal"]
+    p: Float[np.ndarray, " signal"]
 
 
 def predictors(tables: Mapping[str, pl.DataFrame], seed: int = 0) -> list[PredictorRow]:
@@ -102,8 +102,8 @@ def predictors(tables: Mapping[str, pl.DataFrame], seed: int = 0) -> list[Predic
 
 def within_layers(
     signals: Float[np.ndarray, "signal head"],
-    effect: Float[np.ndarray, "head"],
-    layer: Int[np.ndarray, "head"],
+    effect: Float[np.ndarray, " head"],
+    layer: Int[np.ndarray, " head"],
     seed: int,
     permutations: int = PERMUTATIONS,
 ) -> Within:
@@ -155,7 +155,7 @@ def within_layers(
 
 
 def _centred_ranks(
-    values: Float[np.ndarray, "signal head"], layer: Int[np.ndarray, "head"]
+    values: Float[np.ndarray, "signal head"], layer: Int[np.ndarray, " head"]
 ) -> Float[np.ndarray, "signal head"]:
     """The ranks of heads in their layer minus the mean rank."""
     ranks = np.empty_like(values)
@@ -199,7 +199,7 @@ def _correlations(
     return sorted(rows, key=lambda row: -abs(row.value))
 
 
-def _spearman(signal: Shaped[np.ndarray, "head"], effect: Float[np.ndarray, "head"]) -> float:
+def _spearman(signal: Shaped[np.ndarray, " head"], effect: Float[np.ndarray, " head"]) -> float:
     """Spearman's correlation over all heads; NaN where one of both is the same for all."""
     if np.ptp(signal) == 0 or np.ptp(effect) == 0:
         return float("nan")

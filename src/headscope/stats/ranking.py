@@ -35,7 +35,7 @@ class Ranking:
         shares: What every example has in the score [example], where each counts once.
     """
 
-    score: Callable[[Labels, Array, Weights], Float[np.ndarray, "draw"]]
+    score: Callable[[Labels, Array, Weights], Float[np.ndarray, " draw"]]
     shares: Callable[[Labels, Array], Shares]
 
     def interval(self, labels: Labels, predictions: Array) -> tuple[float, float]:
@@ -97,7 +97,7 @@ def _ratio(above: Array, below: Array) -> Array:
 
 def average_precision(
     labels: Labels, predictions: Array, weights: Weights
-) -> Float[np.ndarray, "draw"]:
+) -> Float[np.ndarray, " draw"]:
     """Average precision: the mean, over the positive examples, of the share of positive ones among
     those that score as high or higher.
 
@@ -138,7 +138,7 @@ def average_precision_shares(labels: Labels, predictions: Array) -> Shares:
     return shares
 
 
-def roc_auc(labels: Labels, predictions: Array, weights: Weights) -> Float[np.ndarray, "draw"]:
+def roc_auc(labels: Labels, predictions: Array, weights: Weights) -> Float[np.ndarray, " draw"]:
     """The area under ROC: how often a positive example scores higher than a negative one, where a
     tie is half a success.
 

@@ -135,7 +135,7 @@ def _tested(
     return np.min(half_widths, axis=0), np.minimum(2 * np.min(p_values, axis=0), 1.0)
 
 
-def _against(size: Quantities, drawn: Float[np.ndarray, "resample"]) -> tuple[Quantities, float]:
+def _against(size: Quantities, drawn: Float[np.ndarray, " resample"]) -> tuple[Quantities, float]:
     """The p-values of statistics, in size, among the largest ones of resamples, and the size beyond
     which they are significant.
     """

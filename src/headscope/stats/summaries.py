@@ -51,7 +51,7 @@ def never_seen(n: int, tests: int) -> float:
     return 1 - float((0.025 / tests) ** (1 / n)) if n else 1.0
 
 
-def same_value(values: Float[np.ndarray, "group"], errors: Float[np.ndarray, "group"]) -> float:
+def same_value(values: Float[np.ndarray, " group"], errors: Float[np.ndarray, " group"]) -> float:
     """The p-value of the null hypothesis that all groups have the same true value (Cochran's Q).
 
     Args:
@@ -88,9 +88,9 @@ class Contrast:
 
 
 def clustered_contrast(
-    values: Float[np.ndarray, "value"],
-    is_chosen: Bool[np.ndarray, "value"],
-    clusters: Int[np.ndarray, "value"],
+    values: Float[np.ndarray, " value"],
+    is_chosen: Bool[np.ndarray, " value"],
+    clusters: Int[np.ndarray, " value"],
 ) -> Contrast | None:
     """Chosen values beside the others, where values of one cluster are not independent.
 
@@ -124,7 +124,7 @@ def clustered_contrast(
     return Contrast(inside, outside, difference, count)
 
 
-def _jackknife(whole: float, without: Float[np.ndarray, "cluster"]) -> Tested:
+def _jackknife(whole: float, without: Float[np.ndarray, " cluster"]) -> Tested:
     count = len(without)
     error = math.sqrt((count - 1) / count * float(((without - whole) ** 2).sum()))
     if error == 0:

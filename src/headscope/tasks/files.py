@@ -88,10 +88,29 @@ def load_data(
         return _from_file(task, task.file, seed)
     if task.folder is not None:
         return _from_folder(task, task.folder, needs_train=needs_train)
-    if data is None and os.environ.get("HEADSCOPE_DATA"):
-        data = Path(os.environ["HEADSCOPE_DATA"])
-    if data is None:
+    folder = folder_of(task, data)
+    if folder is None:
         return _from_hub(task)
+    return _from_folder(task, folder, needs_train=needs_train)
+
+
+def folder_of(task: Task, data: Path | str | None) -> Path | None:
+    """The folder with the files of a task that has none of its own.
+
+    Args:
+        task: The task.
+        data: The folder that holds the task's folder, or that folder itself; by default
+            HEADSCOPE_DATA.
+
+    Returns:
+        The folder; None where none was named, so that the hub has the files.
+
+    Raises:
+        HeadscopeError: The task has no folder there, or two.
+    """
+    data = data or os.environ.get("HEADSCOPE_DATA") or None
+    if data is None:
+        return None
     with refusing(f"the data folder {str(data)[:80]!r} cannot be used"):
         data = Path(data).expanduser()
         is_there = data.is_dir()
@@ -103,10 +122,10 @@ def load_data(
     folders = [data / name for name in names if (data / name).is_dir()]
     if folders:
         _check_one(folders, task)
-        return _from_folder(task, folders[0], needs_train=needs_train)
+        return folders[0]
     # The folder of the task itself was named, not the one around it.
     if data.resolve().name.lower() in [name.lower() for name in names]:
-        return _from_folder(task, data, needs_train=needs_train)
+        return data
     raise HeadscopeError(
         f"{data} holds no data for {task.name}: expected a folder {' or '.join(names)} with train "
         "and validation files"

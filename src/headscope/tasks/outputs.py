@@ -92,17 +92,29 @@ def training_loss(
 def losses(task: Task, labels: Labels, logits: Logits) -> npt.NDArray[np.float64]:
     """The loss of every example [example] from outputs [example, output], in double precision.
 
-    Of a similarity it is the squared difference of the cosine and the label, which is scaled to 0
-    to 1 by the task's limits: what embedders are trained with on scores of similarity. It is the
-    same for two classes, of which one is 1: a cosine is no probability, so that a cross entropy
-    would need a scale and a threshold of its own. Of tokens it is the mean over those of the
-    example.
+    Of a similarity it is the squared distance of the label, scaled to 0 to 1 by the task's limits,
+    from the rising line through the cosines that fits the labels of these examples best: a cosine
+    ranks pairs, and where it begins and how far it is spread differs between models and is seen by
+    no metric. Its mean is (1 - r^2) times the variance of the labels, with Pearson's r of cosines
+    and labels, or 0 where that is negative. It is the same for two classes, of which one is 1. Of
+    tokens the loss is the mean over those of the example.
     """
     if task.of_tokens:
         return mean_losses(logits)
     if task.is_similarity:
         lowest, highest = task.limits
         scaled = (labels.astype(np.float64) - lowest) / (highest - lowest)
-        return np.asarray((logits[:, 0].astype(np.float64) - scaled) ** 2)
+        return _around_a_line(logits[:, 0].astype(np.float64), scaled)
     outputs = torch.tensor(logits, dtype=torch.float64)
     return training_loss(task, outputs, torch.tensor(labels), "none").numpy()
+
+
+def _around_a_line(
+    cosines: Float[np.ndarray, " pair"], labels: Float[np.ndarray, " pair"]
+) -> Float[np.ndarray, " pair"]:
+    """The squared distances of labels from the rising line of least squares through cosines."""
+    moved = cosines - cosines.mean()
+    apart = labels - labels.mean()
+    spread = moved @ moved
+    slope = max(0.0, moved @ apart / spread) if spread > 0 else 0.0
+    return np.asarray((apart - slope * moved) ** 2)

@@ -37,7 +37,7 @@ class Objective:
 
     model: Model
     examples: Encoded
-    targets: Shaped[Tensor, "example *token"]
+    targets: Shaped[Tensor, " example *token"]
     task: Task
     precision: Precision
 
@@ -73,7 +73,7 @@ class Objective:
             total += float(loss.detach())
         return total
 
-    def _mean_loss(self, outputs: Any, target: Shaped[Tensor, "example *token"]) -> Tensor:
+    def _mean_loss(self, outputs: Any, target: Shaped[Tensor, " example *token"]) -> Tensor:
         if self.task.of_answers:
             return window_losses(outputs, target).mean()
         return training_loss(self.task, outputs.logits.float(), target, "mean")

@@ -63,7 +63,7 @@ def usual_lr(hidden: int) -> float:
 
 
 def epoch_batches(
-    lengths: Int[np.ndarray, "example"], recipe: Recipe, epoch: int
+    lengths: Int[np.ndarray, " example"], recipe: Recipe, epoch: int
 ) -> list[list[int]]:
     """The batches of one epoch, from the seed and the epoch alone: every example once, like lengths
     together.
@@ -109,7 +109,7 @@ class Batches:
         recipe: Gives the number of epochs, the batch size and the seed.
     """
 
-    def __init__(self, lengths: Int[np.ndarray, "example"], recipe: Recipe) -> None:
+    def __init__(self, lengths: Int[np.ndarray, " example"], recipe: Recipe) -> None:
         self._lengths, self._recipe = lengths, recipe
         self._per_epoch = -(-len(lengths) // recipe.batch_size)
         self._epoch, self._batches = -1, list[list[int]]()
