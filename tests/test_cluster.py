@@ -121,7 +121,7 @@ def test_measure_and_relations_are_those_of_one_process_whatever_is_lost(
     bare = families.make_encoder("bert", tmp_path / "bare")
     treebank(tmp_path / "en_made-ud-dev.conllu")
     measured: dict[str, Any] = {**SMALL, "model": str(bare), "examples": 24, "batch_tokens": 150}
-    measured |= {"measures": "entropy,patterns"}
+    measured |= {"measures": "entropy,patterns,likeness"}
     related: dict[str, Any] = {"model": str(bare), "corpus": f"ud:{tmp_path}/en_made-ud-dev.conllu"}
     related |= {"precision": "fp32", "quiet": True}
     engines: dict[str, dict[str, Any]] = {"local": {}, "ray": on(cluster)}

@@ -586,10 +586,6 @@ def test_a_model_is_trained_on_questions_disabled_and_pruned(tmp_path: Path) -> 
     assert path.table("pruned")["metric"].unique().sort().to_list() == ["answer_f1", "exact_match"]
     assert any("answers to questions have no majority baseline" in one for one in run.findings)
     assert path.findings
-    with pytest.raises(HeadscopeError, match="are scored by one process"):
-        headscope.disable(model=checkpoint, devices="cpu,cpu", **common)
-    with pytest.raises(HeadscopeError, match="are scored by one process"):
-        headscope.prune(model=checkpoint, engine="processes", **common)
 
 
 def test_rows_in_memory_are_answered_by_a_model_for_questions(tmp_path: Path) -> None:

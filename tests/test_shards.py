@@ -160,16 +160,18 @@ def advance_all(done: list[int]) -> Any:
 
 
 def test_what_is_of_one_example_takes_its_place_and_sums_are_added() -> None:
-    added = Added.between(np.zeros(3), np.array([0.0, 2.0, 0.0]))
+    added = Added.to_sums(np.array([0.0, 2.0, 0.0]))
     array = np.ones(3)
     added.to(array)
     added.to(array)
     assert array.tolist() == [1, 5, 1]
-    places = Added.between(np.full(3, -1), np.array([-1, 0, 4]))
-    numbers = np.full(3, -1)
+    before = np.array([[-1.0, np.nan], [-1, -1]])
+    places = Added.of_examples([2, 0], before, np.array([[5.0, np.nan], [-1, np.nan]]))
+    assert places.places.tolist() == [4, 1]
+    numbers = np.full((3, 2), -1.0)
     places.to(numbers)
     places.to(numbers)
-    assert numbers.tolist() == [-1, 0, 4]
+    np.testing.assert_array_equal(numbers, [[-1, np.nan], [-1, -1], [5, -1]])
 
 
 def test_files_are_written_as_they_were_and_never_outside(tmp_path: Path) -> None:
@@ -198,7 +200,7 @@ def test_files_are_written_as_they_were_and_never_outside(tmp_path: Path) -> Non
 
 
 def test_counts_of_whole_numbers_are_added_too() -> None:
-    added = Added.between(np.zeros(3, np.int64), np.array([0, 2, 1]))
+    added = Added.to_sums(np.array([0, 2, 1]))
     counts = np.array([1, 1, 1])
     added.to(counts)
     assert counts.tolist() == [1, 3, 2]

@@ -16,10 +16,9 @@ from headscope.ablation.scorer import Scorer
 from headscope.ablation.sets import NamedSet, SetResult
 from headscope.engine.executor import Executor, Item, Shared, as_completed
 from headscope.engine.processes import process_number
-from headscope.model.embedder import load_scored
 from headscope.model.encoding import Encoded
-from headscope.model.pooling import Pooling
 from headscope.model.precision import Precision
+from headscope.model.scored import OfVectors, Outputs
 from headscope.model.sent import SentModel
 from headscope.model.tap import Mode
 from headscope.tasks.outputs import Logits
@@ -31,7 +30,7 @@ class Work:
 
     Attributes:
         model: The checkpoint.
-        labels: How many outputs its head has.
+        outputs: What is scored of it.
         devices: The device of every process; none where each takes the best that it finds.
         encoded: The examples.
         mode: What a disabled head puts out.
@@ -41,13 +40,12 @@ class Work:
         layers_kept: For how many layers the states of an example are kept at most.
         unchanged: The outputs of the unchanged model.
         means: The heads' mean outputs, for the mode "mean".
-        pooling: How the states of an embedder become vectors; None for a head.
         joining: Which texts are of one example, where it has several.
         key: Tells this work from others.
     """
 
     model: SentModel
-    labels: int
+    outputs: Outputs
     devices: tuple[str, ...]
     encoded: Encoded
     mode: Mode
@@ -57,7 +55,6 @@ class Work:
     layers_kept: int
     unchanged: npt.NDArray[np.float32]
     means: npt.NDArray[np.float32] | None = None
-    pooling: Pooling | None = None
     joining: Joining | None = None
     key: str = field(default_factory=lambda: uuid4().hex)
 
@@ -66,8 +63,7 @@ class Work:
         cls,
         scorer: OneScorer,
         model: SentModel,
-        labels: int,
-        pooling: Pooling | None,
+        outputs: Outputs,
         devices: tuple[str, ...] = (),
     ) -> "Work":
         """What a scorer of this process does, for others to do.
@@ -75,8 +71,7 @@ class Work:
         Args:
             scorer: The scorer.
             model: Its model, as it is sent.
-            labels: How many outputs its head has.
-            pooling: How the states of an embedder become vectors; None for a head.
+            outputs: What is scored of it.
             devices: The device of every process.
         """
         joining = scorer.joining if isinstance(scorer, JoinedScorer) else None
@@ -84,7 +79,7 @@ class Work:
         means = own.model.means
         return cls(
             model=model,
-            labels=labels,
+            outputs=outputs,
             devices=devices,
             encoded=own.encoded,
             mode=own.mode,
@@ -94,7 +89,6 @@ class Work:
             layers_kept=own.layers_kept,
             unchanged=own.unchanged,
             means=None if means is None else means.cpu().numpy(),
-            pooling=pooling,
             joining=joining,
         )
 
@@ -102,9 +96,10 @@ class Work:
         """Load the model and make its scorer."""
         named = self.devices
         device = named[process_number() % len(named)] if named else None
-        loaded = load_scored(self.model.path(), self.labels, self.pooling, device)
+        loaded = self.outputs.load(self.model.path(), device)
         # Of an embedder, the encoder is all.
-        check = self.model.checked if self.pooling is None else self.model.checked_encoder
+        is_encoder = isinstance(self.outputs, OfVectors)
+        check = self.model.checked_encoder if is_encoder else self.model.checked
         model = check(loaded)
         if self.means is not None:
             # What was sent may not be written to.

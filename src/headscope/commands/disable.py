@@ -50,12 +50,11 @@ def disable(asked: Disabling) -> Outcome:
         write_effects,
     )
     from headscope.commands.class_names import trust_note
-    from headscope.commands.engine import check_engine, check_shared, named_devices, opened
+    from headscope.commands.engine import check_engine, named_devices, opened
     from headscope.commands.kinds import open_scored
     from headscope.commands.scoring import score
     from headscope.commands.session import begin
     from headscope.commands.together import parse_together, write_together
-    from headscope.model.embedder import load_scored
 
     check_engine(asked, asked.devices)
     heads = named_heads(asked.heads, asked.measured)
@@ -71,9 +70,8 @@ def disable(asked: Disabling) -> Outcome:
         heads, sets = together.spec, together.sets(model, asked.seed)
     request = session.request(heads=heads, mode=asked.mode, part=asked.part)
     devices = () if asked.devices is None else named_devices(asked.devices)
-    check_shared(asked, session, asked.devices)
     if len(devices) == 1:
-        model = load_scored(model.path, session.task.outputs, session.pooling, devices[0])
+        model = session.outputs.load(model.path, devices[0])
     inputs = session.inputs if asked.measured is None else (*session.inputs, str(asked.measured))
     with begin(asked, request, inputs) as run:
         if not run.is_complete:

@@ -13,13 +13,19 @@ from headscope.errors import HeadscopeError, refusing
 from headscope.progress import say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from headscope.ablation.joined_scorer import OneScorer
     from headscope.ablation.workers import SetScorer
     from headscope.commands.session import Session
     from headscope.commands.settings import EngineSettings
     from headscope.engine.executor import Executor
     from headscope.model.model import Model
+    from headscope.model.resuming import Schedule
     from headscope.model.sent import SentModel
+    from headscope.model.shards import PassWork
+    from headscope.progress import Advance
 
 KINDS = ("local", "processes", "ray")
 
@@ -102,20 +108,6 @@ def check_engine(asked: EngineSettings, devices: str | None = None) -> None:
         raise HeadscopeError("--gpus-per-item goes with --engine ray: give both, or none")
 
 
-def check_shared(asked: EngineSettings, session: Session, devices: str | None = None) -> None:
-    """Check that others can score what the session scores.
-
-    Raises:
-        HeadscopeError: Workers were asked for, and tokens or questions are scored.
-    """
-    has_workers = devices is not None or asked.engine != "local" or asked.workers > 1
-    if has_workers and session.marker is not None:
-        raise HeadscopeError(
-            "tokens and questions are scored by one process: leave out --devices, --engine and "
-            "--workers"
-        )
-
-
 def _kind(engine: str) -> str:
     kind, colon, address = engine.partition(":")
     if kind not in KINDS or (colon and (kind != "ray" or not address)):
@@ -179,7 +171,7 @@ def spread(scorer: OneScorer, session: Session) -> SetScorer:
 
     Args:
         scorer: The scorer of this process.
-        session: The task, how an embedder's states become vectors, and the workers.
+        session: What is scored of the model, and the workers.
     """
     engine = session.engine
     if engine is None:
@@ -187,5 +179,33 @@ def spread(scorer: OneScorer, session: Session) -> SetScorer:
     from headscope.ablation.workers import SpreadScorer, Work
 
     model = engine.sent(session.model)
-    work = Work.of(scorer, model, session.task.outputs, session.pooling, engine.devices)
+    work = Work.of(scorer, model, session.outputs, engine.devices)
     return SpreadScorer(scorer, engine.executor, work)
+
+
+def run_pass_of(
+    work: PassWork,
+    models: Sequence[Model],
+    observers: Sequence[Any],
+    engine: Engine | None,
+    *,
+    keeping: Schedule,
+    advance: Advance,
+) -> None:
+    """Pass examples through models: in this process, or by the workers of an engine.
+
+    Args:
+        work: The pass.
+        models: Its models.
+        observers: What the findings are added to, as from `work.observers`.
+        engine: The workers; None for this process alone.
+        keeping: Where what is found so far is kept.
+        advance: Is told how many examples are done.
+    """
+    from headscope.model.shards import share_pass
+
+    if engine is None:
+        work.run(models, observers, keeping, advance)
+        return
+    sent = [engine.sent(model) for model in models]
+    share_pass(work, sent, observers, engine.executor, advance=advance, keeping=keeping)

@@ -1,27 +1,22 @@
-"""The pass in which the heads of a model, or of two, are measured: here, or in parts elsewhere."""
+"""The pass in which the heads of a model, or of two, are measured."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from uuid import uuid4
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from headscope.commands.engine import Engine
-from headscope.engine.executor import Item, Shared
 from headscope.measures.base import MeasureObserver, Measures
 from headscope.measures.comparison import NOTEBOOK_WIDTH, ComparisonObserver
 from headscope.model.budget import OF_ALL_LAYERS, fitting_tokens
 from headscope.model.encoding import Encoded, batches
-from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.passes import run_pair_pass, run_pass
 from headscope.model.precision import Precision
 from headscope.model.resuming import Schedule
-from headscope.model.sent import SentModel
-from headscope.model.shards import OfBatch, Part, shared_pass
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector, PairCollector
-from headscope.progress import Advance, silent
+from headscope.progress import Advance
 from headscope.words.align import Aligned
 
 
@@ -63,7 +58,7 @@ class SeenTwice:
 
 @dataclass(frozen=True, eq=False)
 class MapPass:
-    """What is measured of which examples.
+    """What is measured of which examples of one model.
 
     Attributes:
         encoded: The examples.
@@ -71,11 +66,11 @@ class MapPass:
         names: The measures that are made of single maps.
         has_patterns: Whether maps are classified.
         faithful: Compute as the paper's notebook does where it differs.
-        layers: How many layers the models have.
+        layers: How many layers the model has.
         heads: How many heads a layer has.
         batch_tokens: The most tokens of a batch.
         precision: The number format.
-        key: Tells this pass from others.
+        runs_head: The head of the model is not run.
     """
 
     encoded: Encoded
@@ -87,23 +82,55 @@ class MapPass:
     heads: int
     batch_tokens: int
     precision: Precision
-    key: str = field(default_factory=lambda: uuid4().hex)
+    runs_head: ClassVar[bool] = False
+
+    @property
+    def batches(self) -> list[list[int]]:
+        """All batches, as row numbers."""
+        return list(batches(self.encoded.lengths, self.batch_tokens))
 
     @property
     def measures(self) -> Measures:
         """What is measured."""
         return Measures(list(self.names), self.words, faithful=self.faithful)
 
-    def of_one(self) -> Seen:
-        """What looks at one model."""
+    def seen(self) -> Seen:
+        """What looks at the maps, and has seen none."""
         shape = (self.layers, self.heads)
         collector = None
         if self.has_patterns:
             collector = Collector(load_classifier(), len(self.encoded), *shape)
         return Seen(MeasureObserver(self.measures, *shape), collector)
 
-    def of_two(self) -> SeenTwice:
-        """What looks at two models."""
+    def observers(self) -> Sequence[Any]:
+        """The same, one by one."""
+        return self.seen().all
+
+    def run(
+        self,
+        models: Sequence[Model],
+        observers: Sequence[Any],
+        schedule: Schedule | None,
+        advance: Advance,
+    ) -> None:
+        """Pass the examples through the model."""
+        (model,) = models
+        run_pass(
+            model,
+            self.encoded,
+            observers,
+            batch_tokens=self.batch_tokens,
+            precision=self.precision,
+            advance=advance,
+            keeping=schedule,
+        )
+
+
+class PairPass(MapPass):
+    """What is measured of which examples of two models side by side."""
+
+    def seen_twice(self) -> SeenTwice:
+        """What looks at the maps of both, and has seen none."""
         shape = (self.layers, self.heads)
         collector = None
         if self.has_patterns:
@@ -111,34 +138,24 @@ class MapPass:
         compared = ComparisonObserver(self.measures, *shape, padding=self.faithful)
         return SeenTwice(compared, collector)
 
-    def run_one(
-        self, model: Model, seen: Seen, schedule: Schedule | None, advance: Advance
-    ) -> None:
-        """Pass the examples through a model."""
-        run_pass(
-            model,
-            self.encoded,
-            seen.all,
-            batch_tokens=self.batch_tokens,
-            precision=self.precision,
-            advance=advance,
-            keeping=schedule,
-        )
+    def observers(self) -> Sequence[Any]:
+        """The same, one by one."""
+        return self.seen_twice().all
 
-    def run_two(
+    def run(
         self,
-        before: Model,
-        after: Model,
-        seen: SeenTwice,
+        models: Sequence[Model],
+        observers: Sequence[Any],
         schedule: Schedule | None,
         advance: Advance,
     ) -> None:
-        """Pass the examples through two models."""
+        """Pass the examples through both models."""
+        before, after = models
         run_pair_pass(
             before,
             after,
             self.encoded,
-            seen.all,
+            observers,
             width=NOTEBOOK_WIDTH if self.faithful else 0,
             batch_tokens=self.batch_tokens,
             precision=self.precision,
@@ -157,85 +174,3 @@ def most_tokens(models: Sequence[Model], given: int | None) -> int:
     if len(models) == 1:
         return fitting_tokens(models[0], given)
     return fitting_tokens(models[0], given, OF_ALL_LAYERS)
-
-
-def pass_of_one(
-    work: MapPass, model: Model, engine: Engine | None, schedule: Schedule, advance: Advance
-) -> Seen:
-    """Measure a model: in this process, or by the workers of an engine."""
-    seen = work.of_one()
-    if engine is None:
-        work.run_one(model, seen, schedule, advance)
-    else:
-        _share(work, [model], seen.all, engine, schedule, advance)
-    return seen
-
-
-def pass_of_two(
-    work: MapPass,
-    before: Model,
-    after: Model,
-    engine: Engine | None,
-    schedule: Schedule,
-    advance: Advance,
-) -> SeenTwice:
-    """Measure two models: in this process, or by the workers of an engine."""
-    seen = work.of_two()
-    if engine is None:
-        work.run_two(before, after, seen, schedule, advance)
-    else:
-        _share(work, [before, after], seen.all, engine, schedule, advance)
-    return seen
-
-
-def _share(
-    work: MapPass,
-    models: Sequence[Model],
-    observers: Sequence[object],
-    engine: Engine,
-    schedule: Schedule,
-    advance: Advance,
-) -> None:
-    executor = engine.executor
-    shared = executor.share(work)
-    sent = tuple(engine.sent(model) for model in models)
-
-    def item(first: int, stop: int) -> Item:
-        return Item(
-            f"batches {first + 1} to {stop}",
-            f"{__name__}:{part.__name__}",
-            {"work": shared, "models": sent, "first": first, "stop": stop},
-            cost=stop - first,
-        )
-
-    plan = list(batches(work.encoded.lengths, work.batch_tokens))
-    shared_pass(executor, item, plan, observers, advance=advance, keeping=schedule)
-
-
-_loaded: dict[tuple[str, ...], list[Model]] = {}
-"""The models of this process, by the key of their pass and their names."""
-
-
-def part(
-    work: Shared[MapPass], models: tuple[SentModel, ...], first: int, stop: int
-) -> dict[int, OfBatch]:
-    """What some batches add to the findings, as the function of an item.
-
-    Args:
-        work: The pass.
-        models: One model, or two.
-        first: The first batch.
-        stop: The batch after the last one.
-    """
-    given = work.get()
-    key = (given.key, *(model.name for model in models))
-    if key not in _loaded:
-        _loaded.clear()
-        _loaded[key] = [model.checked_encoder(load(model.path())) for model in models]
-    share = Part(first, stop)
-    loaded = _loaded[key]
-    if len(loaded) == 1:
-        given.run_one(loaded[0], given.of_one(), share, silent)
-    else:
-        given.run_two(loaded[0], loaded[1], given.of_two(), share, silent)
-    return share.found

@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import polars as pl
 
 from headscope.axes import all_heads
 from headscope.commands.class_names import has_head_for, trust_note
+from headscope.commands.engine import run_pass_of
 from headscope.commands.kept_examples import coarse_note
-from headscope.commands.map_pass import MapPass, most_tokens, pass_of_one, pass_of_two
+from headscope.commands.map_pass import MapPass, PairPass, most_tokens
 from headscope.commands.session import Session
 from headscope.errors import HeadscopeError
 from headscope.measures import OWN_PASS, needs_tags
 from headscope.measures.base import Moments
 from headscope.measures.comparison import Comparison
-from headscope.measures.gradient import IMPORTANCE, gradient_importance
+from headscope.measures.gradient import IMPORTANCE, ImportancePass
 from headscope.measures.rows import (
     ChangeRow,
     HeadRow,
@@ -27,10 +29,11 @@ from headscope.measures.rows import (
     likeness_rows,
     values_by_head,
 )
-from headscope.measures.similarity import LIKENESS, clusters, comparable, likeness
+from headscope.measures.similarity import LIKENESS, LikenessPass, clusters, comparable
 from headscope.model.encoding import only
 from headscope.model.model import Model
 from headscope.model.resuming import Keeping
+from headscope.model.shards import PassWork
 from headscope.names import AFTER, AS_GIVEN, BEFORE, LEFT_OUT
 from headscope.patterns.collect import Classified
 from headscope.patterns.rows import (
@@ -44,6 +47,8 @@ from headscope.progress import progress, say_notes
 from headscope.results.run import Parts, Run
 from headscope.stats.means import FEWEST
 from headscope.words.align import Aligned
+
+AnyPass = TypeVar("AnyPass", bound=MapPass)
 
 LIKENESS_EXAMPLES = 100
 CLUSTERS = 8
@@ -161,9 +166,9 @@ def measure_heads(session: Session, names: list[str], run: Run, *, faithful: boo
     model = session.model
     settings = session.settings
     parts = Parts(run, PASSES, quiet=settings.quiet)
-    work = _map_pass(session, [model], names, faithful=faithful)
-    with progress("measuring heads", len(session.encoded), quiet=settings.quiet) as advance:
-        seen = pass_of_one(work, model, session.engine, Keeping("heads", parts), advance)
+    work = _map_pass(MapPass, session, [model], names, faithful=faithful)
+    seen = work.seen()
+    _run(work, [model], seen.all, session, Keeping("heads", parts), "measuring heads")
     collector = seen.collector
     classes = {AS_GIVEN: collector.classified()} if collector else {}
     return _tables(session, model, names, seen.measured.moments(), None, classes, parts)
@@ -184,10 +189,10 @@ def compare_heads(
     """
     settings = session.settings
     parts = Parts(run, PASSES, quiet=settings.quiet)
-    work = _map_pass(session, [before, after], names, faithful=faithful)
-    with progress("measuring heads", len(session.encoded), quiet=settings.quiet) as advance:
-        keeping = Keeping("heads", parts)
-        seen = pass_of_two(work, before, after, session.engine, keeping, advance)
+    models = [before, after]
+    work = _map_pass(PairPass, session, models, names, faithful=faithful)
+    seen = work.seen_twice()
+    _run(work, models, seen.all, session, Keeping("heads", parts), "measuring heads")
     comparison = seen.compared.comparison()
     classes: Classes = {}
     if seen.collector:
@@ -197,10 +202,15 @@ def compare_heads(
 
 
 def _map_pass(
-    session: Session, models: Sequence[Model], names: Sequence[str], *, faithful: bool
-) -> MapPass:
+    kind: type[AnyPass],
+    session: Session,
+    models: Sequence[Model],
+    names: Sequence[str],
+    *,
+    faithful: bool,
+) -> AnyPass:
     settings = session.settings
-    return MapPass(
+    return kind(
         encoded=session.encoded,
         words=session.words,
         names=_of_maps(names),
@@ -211,6 +221,20 @@ def _map_pass(
         batch_tokens=most_tokens(models, settings.batch_tokens),
         precision=settings.precision,
     )
+
+
+def _run(
+    work: PassWork,
+    models: Sequence[Model],
+    observers: Sequence[Any],
+    session: Session,
+    keeping: Keeping,
+    label: str,
+) -> None:
+    """Pass the examples of `work`, here or elsewhere, and show how far it is."""
+    examples = sum(map(len, work.batches))
+    with progress(label, examples, quiet=session.settings.quiet) as advance:
+        run_pass_of(work, models, observers, session.engine, keeping=keeping, advance=advance)
 
 
 def _tables(
@@ -275,17 +299,17 @@ def _importance(session: Session, model: Model, parts: Parts) -> list[HeadRow]:
     if not has_head_for(model, session.task):
         return []
     settings = session.settings
-    with progress("gradient importance", len(session.encoded), quiet=settings.quiet) as advance:
-        moments = gradient_importance(
-            model,
-            session.task,
-            session.encoded,
-            session.validation.labels,
-            batch_tokens=settings.batch_tokens,
-            precision=settings.precision,
-            advance=advance,
-            keeping=Keeping(IMPORTANCE, parts),
-        )
+    work = ImportancePass.of(
+        model,
+        session.task,
+        session.encoded,
+        session.validation.labels,
+        batch_tokens=settings.batch_tokens,
+        precision=settings.precision,
+    )
+    (sums,) = work.observers()
+    _run(work, [model], [sums], session, Keeping(IMPORTANCE, parts), "gradient importance")
+    moments = sums.moments()[IMPORTANCE]
     return importance_rows(moments, "squared error" if session.task.is_regression else "nats")
 
 
@@ -294,16 +318,11 @@ def _likeness(
 ) -> list[LikenessRow]:
     """How far the maps of every two heads diverge, on at most 100 of the examples `short`."""
     limit = min(LIKENESS_EXAMPLES, len(short))
-    settings = session.settings
-    with progress("how alike heads are", limit, quiet=settings.quiet) as advance:
-        distances = likeness(
-            model,
-            only(session.encoded, short),
-            limit=limit,
-            seed=settings.seed,
-            advance=advance,
-            keeping=Keeping(LIKENESS, parts),
-        )
+    examples = only(session.encoded, short)
+    work = LikenessPass.of(model, examples, limit=limit, seed=session.settings.seed)
+    (observer,) = work.observers()
+    _run(work, [model], [observer], session, Keeping(LIKENESS, parts), "how alike heads are")
+    distances = work.mean(observer)
     heads = all_heads(model.layers, model.heads)
     return likeness_rows(distances, clusters(distances, min(CLUSTERS, len(heads))), heads, limit)
 

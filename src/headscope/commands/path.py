@@ -43,7 +43,7 @@ def path(asked: PathSettings) -> Outcome:
     """Search for the heads that can go together; where there is nothing to search, say why."""
     from headscope.commands.class_names import trust_note
     from headscope.commands.disable import check_head
-    from headscope.commands.engine import check_engine, check_shared, opened
+    from headscope.commands.engine import check_engine, opened
     from headscope.commands.kinds import open_scored
     from headscope.commands.prune import Pruning
     from headscope.commands.pruning import add_path
@@ -55,7 +55,6 @@ def path(asked: PathSettings) -> Outcome:
     check_engine(asked)
     session = open_scored(asked, asked.model)
     check_head(session, asked)
-    check_shared(asked, session)
     model = session.model
     request = session.request(
         mode=asked.mode, within=asked.margin, search_examples=asked.search_examples

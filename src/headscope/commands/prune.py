@@ -44,7 +44,7 @@ def prune(asked: Pruning) -> Outcome:
     headscope prune --model CKPT --task reviews.csv --keep 0.5,0.25 --out half
     """
     from headscope.commands.class_names import trust_note
-    from headscope.commands.engine import check_engine, check_shared, opened
+    from headscope.commands.engine import check_engine, opened
     from headscope.commands.kinds import open_scored
     from headscope.commands.pruning import check_worth, choose, find_path, score_on_validation
     from headscope.commands.scoring import score
@@ -61,7 +61,6 @@ def prune(asked: Pruning) -> Outcome:
     shares = () if asked.keep is None else tuple(shares_of(asked.keep))
     session = open_scored(asked, asked.model)
     check_model(session, asked)
-    check_shared(asked, session)
     model = session.model
     kept = kept_counts(shares, model.layers * model.heads)
     data = draw_search_data(session, asked.search_examples, is_choosing=not kept)

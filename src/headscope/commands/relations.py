@@ -199,8 +199,6 @@ def _pass(
         settings = PassSettings(asked.precision, asked.batch_tokens, advance, executor)
         if linked.corpus.kind == "ud":
             return dependencies(model, linked, settings, seed=asked.seed, blocks=parts)
-        if engine is not None:
-            say("note: links between spans are passed by one process", quiet=asked.quiet)
         keeping = Keeping("spans", parts)
         return spans(model, linked, settings, faithful=asked.faithful, keeping=keeping)
 

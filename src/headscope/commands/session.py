@@ -30,9 +30,8 @@ from headscope.model.loading import Init, load
 from headscope.model.model import Model
 from headscope.model.pooling import Pooling
 from headscope.model.questions import QuestionMarker
-from headscope.model.span_scores import as_span_scores
+from headscope.model.scored import Outputs, outputs_of
 from headscope.model.token_marks import Marked, TokenMarker
-from headscope.model.token_scores import as_token_scores
 from headscope.model.tokenizers import unknown_note, unplaced_note
 from headscope.names import CUT_TO
 from headscope.progress import say, say_notes
@@ -169,15 +168,16 @@ class Session:
             return Marked(split, encoded)
         return self.marker.mark(split, encoded, called)
 
+    @property
+    def outputs(self) -> Outputs:
+        """What is scored of the model."""
+        return outputs_of(self.task.outputs, self.pooling, self.marker)
+
     def scoring(self, model: Model) -> Model:
         """A model as it is scored: of tokens, one that puts out their losses and classes, of
-        questions their losses and answers.
+        questions their losses and answers, of an embedder vectors.
         """
-        if self.marker is None or model.puts_out in ("tokens", "answers"):
-            return model
-        if isinstance(self.marker, QuestionMarker):
-            return as_span_scores(model)
-        return as_token_scores(model, self.marker.width, self.marker.classes)
+        return model if model.puts_out == self.outputs.puts_out else self.outputs.of(model)
 
     @property
     def unit(self) -> str:

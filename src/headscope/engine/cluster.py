@@ -215,9 +215,7 @@ def _connected(address: str) -> Any:
 @cache
 def _versions() -> dict[str, str]:
     """What this process would compute with."""
-    import headscope
-
-    folder = Path(headscope.__file__).parent
+    folder = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())

@@ -39,7 +39,7 @@ from headscope.linguistics.rows import (
     SpanMeasure,
 )
 from headscope.linguistics.span_rows import span_examples, span_heads, span_measures
-from headscope.linguistics.spans import Spans
+from headscope.linguistics.spans import SpanPass
 from headscope.linguistics.treebank import (
     OF_SHUFFLED,
     SHUFFLED,
@@ -47,10 +47,11 @@ from headscope.linguistics.treebank import (
     Treebank,
     kept_block,
     made_blocks,
-    pass_through,
 )
 from headscope.model.model import Model
 from headscope.model.resuming import Arrays, Parts, Schedule
+from headscope.model.sent import SentModel
+from headscope.model.shards import share_pass
 from headscope.names import AS_GIVEN
 from headscope.patterns.collect import Classified
 from headscope.patterns.rows import PatternRow, pattern_rows
@@ -158,16 +159,20 @@ def spans(
         keeping: Where what is found so far is kept.
     """
     names = linked.relations
-    observer = Spans(
-        linked.tokens,
-        linked.punctuation,
-        linked.links,
-        names,
-        model.layers,
-        model.heads,
+    work = SpanPass.of(
+        model,
+        linked,
         faithful=faithful,
+        batch_tokens=settings.batch_tokens,
+        precision=settings.precision,
     )
-    pass_through(model, linked.encoded, [observer], settings, keeping)
+    (observer,) = work.observers()
+    executor, advance = settings.executor, settings.advance
+    if executor is None:
+        work.run([model], [observer], keeping, advance)
+    else:
+        sent = [SentModel.of(model, executor)]
+        share_pass(work, sent, [observer], executor, advance=advance, keeping=keeping)
     relations = relation_rows(observer.sums, names)
     heads = span_heads(observer.sums, names)
     return SpanResults(

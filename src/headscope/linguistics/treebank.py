@@ -31,7 +31,7 @@ from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.passes import Observer, run_pass
 from headscope.model.precision import Precision
-from headscope.model.resuming import Arrays, Parts, Schedule, fits
+from headscope.model.resuming import Arrays, Parts, fits
 from headscope.model.sent import SentModel
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector
@@ -53,7 +53,7 @@ class PassSettings:
         precision: The number format.
         batch_tokens: The most tokens of a batch; None for what fits.
         advance: Is told how many sentences are done.
-        executor: The workers that share the blocks of a treebank; None for this process alone.
+        executor: The workers that share the pass; None for this process alone.
     """
 
     precision: Precision
@@ -67,7 +67,6 @@ def pass_through(
     encoded: Encoded,
     observers: Sequence[Observer[LayerMaps, Any]],
     settings: PassSettings,
-    keeping: Schedule | None = None,
 ) -> None:
     """Show observers the maps of all sentences."""
     run_pass(
@@ -77,7 +76,6 @@ def pass_through(
         batch_tokens=settings.batch_tokens,
         precision=settings.precision,
         advance=settings.advance,
-        keeping=keeping,
     )
 
 

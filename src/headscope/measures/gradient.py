@@ -6,8 +6,10 @@ head's output: a first-order guess of what disabling the head costs, for the pri
 pass for all heads together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +33,95 @@ IMPORTANCE = "gradient_importance"
 Table = Float[np.ndarray, "layer head"]
 
 
+@dataclass(frozen=True, eq=False)
+class ImportancePass:
+    """The pass in which the gradients of heads are looked at. `of` makes one.
+
+    Attributes:
+        task: Says which loss.
+        encoded: The examples.
+        labels: Their true labels.
+        layers: How many layers the model has.
+        heads: How many heads a layer has.
+        batch_tokens: The most tokens of a batch.
+        precision: The number format.
+        runs_head: The loss is that of the head.
+    """
+
+    task: Task
+    encoded: Encoded
+    labels: Labels
+    layers: int
+    heads: int
+    batch_tokens: int
+    precision: Precision
+    runs_head: ClassVar[bool] = True
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        task: Task,
+        encoded: Encoded,
+        labels: Labels,
+        *,
+        batch_tokens: int | None = None,
+        precision: Precision = "auto",
+    ) -> "ImportancePass":
+        """The pass of a model.
+
+        Raises:
+            HeadscopeError: As `gradient_importance`.
+        """
+        _check(model, task, encoded, labels)
+        # What generates data may be of a module that other processes do not have.
+        sent = replace(task, generate=None)
+        tokens = fitting_tokens(model, batch_tokens, OF_ALL_LAYERS)
+        return cls(sent, encoded, labels, model.layers, model.heads, tokens, precision)
+
+    @property
+    def batches(self) -> list[list[int]]:
+        """All batches, as row numbers."""
+        return list(batches(self.encoded.lengths, self.batch_tokens))
+
+    def observers(self) -> list[MomentSums]:
+        """What adds up the importance of every head, the only observer."""
+        return [MomentSums([IMPORTANCE], self.layers, self.heads)]
+
+    def run(
+        self,
+        models: Sequence[Model],
+        observers: Sequence[MomentSums],
+        schedule: Schedule | None,
+        advance: Advance,
+    ) -> None:
+        """Pass the examples forward and the gradients of their losses back to the heads."""
+        (model,), (sums,) = models, observers
+        device = model.hf.device
+        target = targets(self.task, self.labels, device)
+        with _frozen(model), torch.inference_mode(False), torch.enable_grad():
+            for rows in unfinished(self.batches, observers, schedule, advance):
+                inputs = self.encoded.batch(rows, device)
+                self._add(model, inputs, target[rows], sums)
+                advance(len(rows))
+
+    def _add(
+        self, model: Model, inputs: dict[str, Tensor], target: Tensor, sums: MomentSums
+    ) -> None:
+        """Add the importance of all heads for the examples of a batch."""
+        outputs = _HeadOutputs()
+        with model.observed(outputs.keep), scoring_autocast(self.precision, model.hf.device):
+            logits = model.hf(**inputs).logits.float()
+        loss = training_loss(self.task, logits, target, "sum")
+        gradients = torch.autograd.grad(loss, outputs.by_layer)
+        real = inputs["attention_mask"][:, :, None, None]
+        layers = zip(outputs.by_layer, gradients, strict=True)
+        for layer, (output, gradient) in enumerate(layers):
+            # [batch, token, head, d]
+            product = output.detach().float() * gradient.float() * real
+            sums.add(layer, product.sum((1, 3)).abs()[None])
+
+
 def gradient_importance(
     model: Model,
     task: Task,
@@ -39,8 +130,6 @@ def gradient_importance(
     *,
     batch_tokens: int | None = None,
     precision: Precision = "auto",
-    advance: Advance = silent,
-    keeping: Schedule | None = None,
 ) -> Moments:
     """The sums over examples of |sum over tokens and d of z * dL/dz|, per layer and head; the unit
     is the loss's.
@@ -53,26 +142,11 @@ def gradient_importance(
         HeadscopeError: The model has no classification head, or one for another number of labels;
             the labels are not one per example, or no labels of the task.
     """
-    _check(model, task, encoded, labels)
-    device = model.hf.device
-    target = targets(task, labels, device)
-    sums = MomentSums([IMPORTANCE], model.layers, model.heads)
-    with _frozen(model), torch.inference_mode(False), torch.enable_grad():
-        every = batches(encoded.lengths, fitting_tokens(model, batch_tokens, OF_ALL_LAYERS))
-        for rows in unfinished(every, [sums], keeping, advance):
-            inputs = encoded.batch(rows, device)
-            outputs = _HeadOutputs()
-            with model.observed(outputs.keep), scoring_autocast(precision, device):
-                logits = model.hf(**inputs).logits.float()
-            loss = training_loss(task, logits, target[rows], "sum")
-            gradients = torch.autograd.grad(loss, outputs.by_layer)
-            real = inputs["attention_mask"][:, :, None, None]
-            layers = zip(outputs.by_layer, gradients, strict=True)
-            for layer, (output, gradient) in enumerate(layers):
-                # [batch, token, head, d]
-                product = output.detach().float() * gradient.float() * real
-                sums.add(layer, product.sum((1, 3)).abs()[None])
-            advance(len(rows))
+    work = ImportancePass.of(
+        model, task, encoded, labels, batch_tokens=batch_tokens, precision=precision
+    )
+    (sums,) = work.observers()
+    work.run([model], [sums], None, silent)
     return sums.moments()[IMPORTANCE]
 
 

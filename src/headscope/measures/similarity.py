@@ -8,13 +8,17 @@ rows of an example and then over examples, which keeps it between 0 and ln 2 and
 count the same.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
-from headscope.model.encoding import Encoded, only
+from headscope.model.encoding import Encoded, batches, only
 from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.model import Model
 from headscope.model.passes import run_pass
@@ -29,6 +33,8 @@ times as much.
 """
 _CELLS = 2**19
 """How many numbers are compared at once: 2 MiB, which stay in the processor's cache."""
+_ONE_EXAMPLE = 1
+"""The most tokens of a batch: no example fits, so each is a batch."""
 
 
 def comparable(model: Model, encoded: Encoded) -> list[int]:
@@ -90,6 +96,88 @@ class DivergenceObserver:
             self.total += divergences(torch.cat(prepared)).double().cpu().numpy()
 
 
+@dataclass(frozen=True, eq=False)
+class LikenessPass:
+    """The pass in which the maps of all heads are compared. `of` makes one.
+
+    Attributes:
+        encoded: The examples; each is a batch.
+        layers: How many layers the model has.
+        heads: How many heads a layer has.
+        precision: The number format.
+        runs_head: The head of the model is not run.
+    """
+
+    encoded: Encoded
+    layers: int
+    heads: int
+    precision: Precision
+    runs_head: ClassVar[bool] = False
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        encoded: Encoded,
+        *,
+        limit: int = 100,
+        seed: int = 0,
+        precision: Precision = "auto",
+    ) -> "LikenessPass":
+        """The pass of a model over examples, or `limit` of them drawn from `seed`.
+
+        Raises:
+            HeadscopeError: As `likeness`.
+        """
+        if not len(encoded) or limit < 1:
+            raise HeadscopeError(
+                f"the likeness of heads needs an example, got {len(encoded)} and a limit of {limit}"
+            )
+        rows = np.arange(len(encoded))
+        if limit < len(rows):
+            rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+        drawn = only(encoded, rows.tolist())
+        if len(comparable(model, drawn)) < len(drawn):
+            raise HeadscopeError(
+                f"the likeness of heads holds the maps of all heads of an example, which for "
+                f"{int(drawn.lengths.max())} tokens take too much memory: give a smaller "
+                "--max-length"
+            )
+        return cls(drawn, model.layers, model.heads, precision)
+
+    @property
+    def batches(self) -> list[list[int]]:
+        """All batches, as row numbers."""
+        return list(batches(self.encoded.lengths, _ONE_EXAMPLE))
+
+    def observers(self) -> list[DivergenceObserver]:
+        """What adds up the divergences, the only observer."""
+        return [DivergenceObserver(self.layers, self.heads)]
+
+    def run(
+        self,
+        models: Sequence[Model],
+        observers: Sequence[DivergenceObserver],
+        schedule: Schedule | None,
+        advance: Advance,
+    ) -> None:
+        """Pass the examples through the model."""
+        (model,) = models
+        run_pass(
+            model,
+            self.encoded,
+            observers,
+            batch_tokens=_ONE_EXAMPLE,
+            precision=self.precision,
+            advance=advance,
+            keeping=schedule,
+        )
+
+    def mean(self, observer: DivergenceObserver) -> Float[np.ndarray, "a b"]:
+        """The mean over the examples, when all have passed."""
+        return observer.total / len(self.encoded)
+
+
 def likeness(
     model: Model,
     encoded: Encoded,
@@ -98,7 +186,6 @@ def likeness(
     seed: int = 0,
     precision: Precision = "auto",
     advance: Advance = silent,
-    keeping: Schedule | None = None,
 ) -> Float[np.ndarray, "a b"]:
     """The mean divergence between the maps of every two heads of the model, layer by layer: L1H1,
     L1H2, ...
@@ -110,31 +197,10 @@ def likeness(
         HeadscopeError: There is no example, or `limit` allows none, or the maps of an example do
             not fit into memory.
     """
-    if not len(encoded) or limit < 1:
-        raise HeadscopeError(
-            f"the likeness of heads needs an example, got {len(encoded)} and a limit of {limit}"
-        )
-    rows = np.arange(len(encoded))
-    if limit < len(rows):
-        rows = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
-    observer = DivergenceObserver(model.layers, model.heads)
-    drawn = only(encoded, rows.tolist())
-    if len(comparable(model, drawn)) < len(drawn):
-        raise HeadscopeError(
-            f"the likeness of heads holds the maps of all heads of an example, which for "
-            f"{int(drawn.lengths.max())} tokens take too much memory: give a smaller --max-length"
-        )
-    run_pass(
-        model,
-        drawn,
-        [observer],
-        # No example fits this budget, so each is a batch.
-        batch_tokens=1,
-        precision=precision,
-        advance=advance,
-        keeping=keeping,
-    )
-    return observer.total / len(rows)
+    work = LikenessPass.of(model, encoded, limit=limit, seed=seed, precision=precision)
+    (observer,) = work.observers()
+    work.run([model], [observer], None, advance)
+    return work.mean(observer)
 
 
 def clusters(distances: Float[np.ndarray, "a a"], count: int) -> Int[np.ndarray, " a"]:

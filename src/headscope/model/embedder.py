@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from headscope.errors import HeadscopeError
-from headscope.model.loading import load
 from headscope.model.model import Model
 from headscope.model.pooling import Pool, Pooling
 
@@ -91,20 +90,6 @@ def as_embedder(model: Model, pooling: Pooling) -> Model:
     embedder.hf = hf.eval()
     embedder.puts_out = "vectors"
     return embedder
-
-
-def load_scored(path: str, labels: int, pooling: Pooling | None, device: str | None) -> Model:
-    """A model on a device with the outputs that are scored: of a head, or vectors.
-
-    Args:
-        path: The checkpoint's folder or hub name.
-        labels: How many outputs a head has.
-        pooling: How the states of an embedder become vectors; None for a head.
-        device: Where the model goes; None for the best that there is.
-    """
-    if pooling is None:
-        return load(path, labels=labels, device=device)
-    return as_embedder(load(path, device=device), pooling)
 
 
 def encoder_of(embedder: Model) -> Model:

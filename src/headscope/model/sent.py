@@ -55,6 +55,11 @@ class SentModel:
         hashes = (model.hash, model.encoder_hash, configuration(model))
         return cls(model.path, *hashes, files)
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it from other models."""
+        return (self.name, self.hash, self.encoder_hash, self.configuration)
+
     def path(self) -> str:
         """The folder or hub name to load it from here; its files are written down if need be."""
         if self.files is None:

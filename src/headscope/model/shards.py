@@ -7,14 +7,17 @@ in one process, to the bit, for any number of parts in any order.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from headscope.engine.executor import Executor, Item, as_completed
+from headscope.engine.executor import Executor, Item, Shared, as_completed
+from headscope.model.loading import load
+from headscope.model.model import Model
 from headscope.model.resuming import Schedule, finish, state_of, unfinished
-from headscope.progress import Advance
+from headscope.model.sent import SentModel
+from headscope.progress import Advance, silent
 
 PARTS_A_WORKER = 4
 """So many items a worker gets in a pass: one that is slow holds up little."""
@@ -36,16 +39,27 @@ class Added:
     is_sum: bool
 
     @classmethod
-    def between(cls, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> "Added":
-        """What is in an array now that was not there before its batch.
+    def to_sums(cls, array: npt.NDArray[Any]) -> "Added":
+        """What a batch has added to sums that began at 0."""
+        places = np.flatnonzero(array)
+        return cls(places, array.reshape(-1)[places], is_sum=True)
 
-        What begins at 0 is a sum. What begins with another number, or with none, is of single
-        examples, of which a batch has its own.
+    @classmethod
+    def of_examples(
+        cls, rows: Sequence[int], before: npt.NDArray[Any], after: npt.NDArray[Any]
+    ) -> "Added":
+        """What a batch says of its examples.
+
+        Args:
+            rows: The examples, which are the first axis of the whole array.
+            before: Their part of it before the batch, [example, ...].
+            after: The same after the batch.
         """
-        is_sum = not before.any()
         is_same = (after == before) | ((after != after) & (before != before))
-        places = np.flatnonzero(~is_same)
-        return cls(places, after.reshape(-1)[places], is_sum)
+        changed = np.flatnonzero(~is_same)
+        size = after[0].size
+        places = np.asarray(rows, np.int64)[changed // size] * size + changed % size
+        return cls(places, after.reshape(-1)[changed], is_sum=False)
 
     def to(self, array: npt.NDArray[Any]) -> None:
         """Add it to what other batches gave."""
@@ -82,21 +96,133 @@ class Part:
     ) -> Iterator[list[int]]:
         """The batches of the part. After each, what it adds is kept, and the observers begin anew.
 
+        An array that begins at 0 holds sums. One that begins with another number, or with none,
+        says something of every example: its first axis is the examples.
+
         Args:
             plan: All batches of the pass, as row numbers.
             observers: What is shown the batches; each must have a state.
             advance: Is told nothing.
         """
         state = state_of(observers)
-        empty = {name: array.copy() for name, array in state.items()}
+        sums = {name: array for name, array in state.items() if not array.any()}
+        of_examples = {name: array for name, array in state.items() if name not in sums}
         for number in range(self.first, self.stop):
-            yield plan[number]
+            rows = plan[number]
+            before = {name: array[rows] for name, array in of_examples.items()}
+            yield rows
             finish(observers)
-            self.found[number] = {
-                name: Added.between(empty[name], array) for name, array in state.items()
-            }
-            for name, array in state.items():
-                np.copyto(array, empty[name])
+            added = {name: Added.to_sums(array) for name, array in sums.items()}
+            for name, array in of_examples.items():
+                added[name] = Added.of_examples(rows, before[name], array[rows])
+                array[rows] = before[name]
+            for array in sums.values():
+                array.fill(0)
+            self.found[number] = added
+
+
+@runtime_checkable
+class PassWork(Protocol):
+    """A pass as data, of which others can run parts: it can be pickled."""
+
+    @property
+    def runs_head(self) -> bool:
+        """Whether the head of the model is run, not the encoder alone."""
+
+    @property
+    def batches(self) -> Sequence[list[int]]:
+        """All batches, as row numbers; the same ones wherever they are made."""
+
+    def observers(self) -> Sequence[Any]:
+        """What is shown the batches, before it has seen any; each has a state."""
+
+    def run(
+        self,
+        models: Sequence[Model],
+        observers: Sequence[Any],
+        schedule: Schedule | None,
+        advance: Advance,
+    ) -> None:
+        """Pass the batches that the schedule names through the models, and show them the observers.
+
+        Args:
+            models: One model, or two.
+            observers: As from `observers`.
+            schedule: Which batches are run, and where what is found is kept; None for all.
+            advance: Is told how many examples are done.
+        """
+
+
+def share_pass(
+    work: PassWork,
+    models: Sequence[SentModel],
+    observers: Sequence[object],
+    executor: Executor,
+    *,
+    advance: Advance,
+    keeping: Schedule | None = None,
+) -> None:
+    """Let others run a pass.
+
+    Args:
+        work: The pass.
+        models: Its models.
+        observers: What the findings are added to.
+        executor: What runs the parts, within its context.
+        advance: Is told how many examples are done.
+        keeping: Where the observers' state is kept, as for a pass in one process.
+    """
+    shared = executor.share(work)
+    sent = tuple(models)
+
+    def item(first: int, stop: int) -> Item:
+        return Item(
+            f"batches {first + 1} to {stop}",
+            f"{__name__}:{part.__name__}",
+            {"work": shared, "models": sent, "first": first, "stop": stop},
+            cost=stop - first,
+        )
+
+    shared_pass(executor, item, work.batches, observers, advance=advance, keeping=keeping)
+
+
+_loaded: dict[tuple[str, ...], Model] = {}
+"""The models of this process that the last pass ran, by what tells them from others."""
+
+
+def part(
+    work: Shared[PassWork], models: tuple[SentModel, ...], first: int, stop: int
+) -> dict[int, OfBatch]:
+    """What some batches add to the findings, as the function of an item.
+
+    Args:
+        work: The pass.
+        models: Its models.
+        first: The first batch.
+        stop: The batch after the last one.
+    """
+    given = work.get()
+    share = Part(first, stop)
+    given.run(_models(models, runs_head=given.runs_head), given.observers(), share, silent)
+    return share.found
+
+
+def _models(sent: Sequence[SentModel], *, runs_head: bool) -> list[Model]:
+    """Models that were sent: those that the last pass ran are there, others are loaded.
+
+    Raises:
+        HeadscopeError: One of them is not the driver's.
+    """
+    for key in set(_loaded) - {model.key for model in sent}:
+        del _loaded[key]
+    models = []
+    for model in sent:
+        loaded = _loaded.get(model.key) or load(model.path())
+        check = model.checked if runs_head else model.checked_encoder
+        # One that is refused is not kept: the file may be put right.
+        models.append(check(loaded))
+        _loaded[model.key] = loaded
+    return models
 
 
 def shared_pass(
