@@ -217,6 +217,9 @@ def check_equal(one: Path, two: Path) -> None:
     here, there = tables_of(one), tables_of(two)
     assert here.keys() == there.keys()
     for name, table in here.items():
+        if name == "sizes.parquet":
+            # Speeds are of the moment.
+            continue
         timeless = [column for column in table.columns if column != "seconds"]
         assert table.select(timeless).equals(there[name].select(timeless)), name
     for arrays in one.glob("*.safetensors"):
@@ -320,18 +323,6 @@ def test_tokens_and_answers_are_scored_by_workers(
     assert (tables_of(run)["disabled.parquet"]["activation_change"] > 0).all()
     assert len(apart.items) > 1
     assert all(one.startswith("unit") for one in apart.items)
-
-
-def test_a_search_over_masked_tokens_and_answers_asks_workers(apart: Apart, tmp_path: Path) -> None:
-    for made in (masked, questions):
-        folder = tmp_path / made.__name__
-        folder.mkdir()
-        given = made(folder)
-        if made is masked:
-            given |= {"task": "builtin", "examples": 40}
-        apart.items.clear()
-        both(headscope.prune, folder, **given, keep="0.5", search_examples=50)
-        assert len(apart.items) > 1
 
 
 def test_another_device_is_taken_for_tokens_too(tmp_path: Path) -> None:
