@@ -126,7 +126,7 @@ def test_measure_and_relations_are_those_of_one_process_whatever_is_lost(
     related |= {"precision": "fp32", "quiet": True}
     engines: dict[str, dict[str, Any]] = {"local": {}, "ray": on(cluster)}
     for name, engine in engines.items():
-        with losing(cluster, 4) if engine else nullcontext():
+        with losing(cluster, 4, kill_workers) if engine else nullcontext():
             headscope.measure(**measured, **engine, out=tmp_path / name / "measured")
         headscope.relations(**related, **engine, out=tmp_path / name / "related")
     check_equal(tmp_path / "local", tmp_path / "ray")
@@ -140,23 +140,31 @@ def workers_of(cluster: Any) -> list[int]:
     return [int(line) for line in found.stdout.split()]
 
 
+def kill_workers(cluster: Any) -> None:
+    for process in workers_of(cluster):
+        os.kill(process, signal.SIGKILL)
+
+
+def kill_workers_and_a_node(cluster: Any) -> None:
+    kill_workers(cluster)
+    cluster.ray.remove_node(cluster.nodes.pop(), allow_graceful=False)
+
+
 @contextmanager
-def losing(cluster: Any, at: int) -> Iterator[None]:
-    """As the item with that number is begun, all workers are killed and a node goes away, which comes back after."""
+def losing(cluster: Any, at: int, lose: Callable[[Any], None]) -> Iterator[None]:
+    """As the item with that number is begun, something is lost; a node comes back after."""
     from headscope.engine.cluster import Ray
 
     submit, begun = Ray.submit, itertools.count(1)
 
-    def lose(self: Ray, item: Item) -> Any:
+    def submitted(self: Ray, item: Item) -> Any:
         future = submit(self, item)
         if next(begun) == at:
-            for process in workers_of(cluster):
-                os.kill(process, signal.SIGKILL)
-            cluster.ray.remove_node(cluster.nodes.pop(), allow_graceful=False)
+            lose(cluster)
         return future
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Ray, "submit", lose)
+        patched.setattr(Ray, "submit", submitted)
         try:
             yield
             assert next(begun) > at, "nothing was lost"
@@ -171,7 +179,7 @@ def test_disable_ends_the_same_though_workers_and_a_node_are_lost(
     given: dict[str, Any] = {**SMALL, "model": str(tiny), "examples": 24, "heads": "pairs"}
     headscope.disable(**given, out=tmp_path / "local")
     monkeypatch.setattr("headscope.commands.packed.PACK", 16)
-    with losing(cluster, 3):
+    with losing(cluster, 3, kill_workers_and_a_node):
         headscope.disable(**given, **on(cluster), out=tmp_path / "ray")
     check_equal(tmp_path / "local", tmp_path / "ray")
 
@@ -187,7 +195,7 @@ def test_a_search_asks_the_cluster_whatever_is_lost(cluster: Any, tmp_path: Path
     # Broken off, and begun again elsewhere.
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("headscope.commands.prune.write_models", stop)
-        with losing(cluster, 5), pytest.raises(KeyboardInterrupt):
+        with losing(cluster, 5, kill_workers), pytest.raises(KeyboardInterrupt):
             headscope.prune(**given, **on(cluster), out=tmp_path / "ray")
     headscope.prune(**given, out=tmp_path / "ray")
     check_equal(tmp_path / "local", tmp_path / "ray")
@@ -212,7 +220,7 @@ def test_the_paper_without_a_disk_that_all_see_whatever_is_lost(
     given |= {"examples": 12, "precision": "fp32", "quiet": True, "data": Path("glue")}
     headscope.paper(**given, out=Path("local"))
     monkeypatch.setattr("headscope.replication.elsewhere.Elsewhere", Unseen)
-    with losing(cluster, 4):
+    with losing(cluster, 4, kill_workers_and_a_node):
         headscope.paper(**given, **on(cluster), out=Path("ray"))
     for file in sorted(Path("local").rglob("*.parquet")):
         one, two = pl.read_parquet(file), pl.read_parquet("ray" / file.relative_to("local"))

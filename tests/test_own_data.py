@@ -265,7 +265,7 @@ def test_texts_alone_measure_as_the_task_does(bare: str, tmp_path: Path) -> None
     examples = runs[1].tables["examples"]
     assert examples["label"].null_count() == examples.height
     assert "scores" not in runs[1].tables
-    assert any("gradient_importance needs labels" in note for note in record.notes)
+    assert any("gradient_importance needs a label of every text" in note for note in record.notes)
     assert " --text " in record.repeat
     assert " --task " not in record.repeat
     page = tmp_path / "page.html"

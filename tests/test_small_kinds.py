@@ -88,9 +88,17 @@ def put_out(hf: Any, batch: dict[str, Tensor]) -> Tensor:
     return logits
 
 
-@pytest.mark.parametrize("mode", removals.MODES)
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", KINDS)
+CASES = [
+    (kind, family, mode)
+    for at, kind in enumerate(KINDS)
+    for of, family in enumerate(FAMILIES)
+    for by, mode in enumerate(removals.MODES)
+    # Every family has every mode with one of the kinds, and BERT with all.
+    if family == "bert" or (at + of + by) % 3 == 0
+]
+
+
+@pytest.mark.parametrize(("kind", "family", "mode"), CASES)
 def test_checkpoints_put_out_what_the_disabled_model_does(
     kind: str, family: str, mode: Any, tmp_path: Path
 ) -> None:
