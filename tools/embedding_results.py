@@ -85,6 +85,9 @@ def main(asked: Sequence[str]) -> None:
             table(("model", "N", "heads removed", "of", "Spearman without them"), paths),
         ]
     missing = [MODELS[name].title for name in MODELS if name not in there]
+    pathless = [MODELS[name].title for name in there if not path_rows(name)]
+    if paths and pathless:
+        page.append(f"The path of {' and '.join(pathless)} was not run.")
     if missing:
         page.append(f"Not run: {', '.join(missing)}.")
     (PAGES / "embeddings.md").write_text("\n\n".join(page) + "\n")
