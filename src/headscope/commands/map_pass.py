@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from headscope.measures.base import MeasureObserver, Measures
 from headscope.measures.comparison import NOTEBOOK_WIDTH, ComparisonObserver
 from headscope.model.budget import OF_ALL_LAYERS, fitting_tokens
-from headscope.model.encoding import Encoded, batches
 from headscope.model.model import Model
-from headscope.model.passes import run_pair_pass, run_pass
-from headscope.model.precision import Precision
+from headscope.model.passes import EncoderPass, run_pair_pass
 from headscope.model.resuming import Schedule
 from headscope.patterns.classifier import load_classifier
 from headscope.patterns.collect import Collector, PairCollector
@@ -57,37 +55,20 @@ class SeenTwice:
 
 
 @dataclass(frozen=True, eq=False)
-class MapPass:
+class MapPass(EncoderPass):
     """What is measured of which examples of one model.
 
     Attributes:
-        encoded: The examples.
-        words: Their words.
+        words: The words of the examples.
         names: The measures that are made of single maps.
         has_patterns: Whether maps are classified.
         faithful: Compute as the paper's notebook does where it differs.
-        layers: How many layers the model has.
-        heads: How many heads a layer has.
-        batch_tokens: The most tokens of a batch.
-        precision: The number format.
-        runs_head: The head of the model is not run.
     """
 
-    encoded: Encoded
     words: Sequence[Aligned]
     names: Sequence[str]
     has_patterns: bool
     faithful: bool
-    layers: int
-    heads: int
-    batch_tokens: int
-    precision: Precision
-    runs_head: ClassVar[bool] = False
-
-    @property
-    def batches(self) -> list[list[int]]:
-        """All batches, as row numbers."""
-        return list(batches(self.encoded.lengths, self.batch_tokens))
 
     @property
     def measures(self) -> Measures:
@@ -105,25 +86,6 @@ class MapPass:
     def observers(self) -> Sequence[Any]:
         """The same, one by one."""
         return self.seen().all
-
-    def run(
-        self,
-        models: Sequence[Model],
-        observers: Sequence[Any],
-        schedule: Schedule | None,
-        advance: Advance,
-    ) -> None:
-        """Pass the examples through the model."""
-        (model,) = models
-        run_pass(
-            model,
-            self.encoded,
-            observers,
-            batch_tokens=self.batch_tokens,
-            precision=self.precision,
-            advance=advance,
-            keeping=schedule,
-        )
 
 
 class PairPass(MapPass):

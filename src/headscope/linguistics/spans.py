@@ -11,7 +11,7 @@ distance, the same maximum, no relation.
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, product
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +24,10 @@ from headscope.linguistics.clustered import Clustered, add_layers
 from headscope.linguistics.linked import LinkedCorpus
 from headscope.linguistics.word_attention import Tokens
 from headscope.model.budget import fitting_tokens
-from headscope.model.encoding import Encoded, batches
 from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.model import Model
-from headscope.model.passes import run_pass
+from headscope.model.passes import EncoderPass
 from headscope.model.precision import Precision
-from headscope.model.resuming import Schedule
-from headscope.progress import Advance
 
 QUANTITIES = ("score", "attention", "attention_matched", "attention_control", "attention_excess")
 """`score` is the paper's; `attention` is the mean over a sentence's links of a link's largest
@@ -224,34 +221,22 @@ class Spans:
 
 
 @dataclass(frozen=True, eq=False)
-class SpanPass:
+class SpanPass(EncoderPass):
     """The pass in which links between spans are looked at. `of` makes one.
 
     Attributes:
-        encoded: The sentences.
         words: The tokens of every word of every sentence.
         punctuation: The tokens of punctuation of every sentence.
         links: The links of every sentence; all their words have tokens.
         relations: The names of the relations.
-        layers: How many layers the model has.
-        heads: How many heads a layer has.
         faithful: Pair tokens as the paper's notebook does.
-        batch_tokens: The most tokens of a batch.
-        precision: The number format.
-        runs_head: The head of the model is not run.
     """
 
-    encoded: Encoded
     words: Sequence[Tokens]
     punctuation: Sequence[Set[int]]
     links: Sequence[Sequence[Link]]
     relations: Sequence[str]
-    layers: int
-    heads: int
     faithful: bool
-    batch_tokens: int
-    precision: Precision
-    runs_head: ClassVar[bool] = False
 
     @classmethod
     def of(
@@ -285,34 +270,10 @@ class SpanPass:
             precision=precision,
         )
 
-    @property
-    def batches(self) -> list[list[int]]:
-        """All batches, as row numbers."""
-        return list(batches(self.encoded.lengths, self.batch_tokens))
-
     def observers(self) -> list[Spans]:
         """What sums up the quantities, the only observer."""
         given = (self.words, self.punctuation, self.links, self.relations)
         return [Spans(*given, self.layers, self.heads, faithful=self.faithful)]
-
-    def run(
-        self,
-        models: Sequence[Model],
-        observers: Sequence[Spans],
-        schedule: Schedule | None,
-        advance: Advance,
-    ) -> None:
-        """Pass the sentences through the model."""
-        (model,) = models
-        run_pass(
-            model,
-            self.encoded,
-            observers,
-            batch_tokens=self.batch_tokens,
-            precision=self.precision,
-            advance=advance,
-            keeping=schedule,
-        )
 
 
 def _token_pairs(

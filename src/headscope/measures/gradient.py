@@ -20,8 +20,9 @@ from headscope.errors import HeadscopeError
 from headscope.examples import Labels
 from headscope.measures.base import Moments, MomentSums
 from headscope.model.budget import OF_ALL_LAYERS, fitting_tokens
-from headscope.model.encoding import Encoded, batches
+from headscope.model.encoding import Encoded
 from headscope.model.model import Model
+from headscope.model.passes import EncoderPass
 from headscope.model.precision import Precision, scoring_autocast
 from headscope.model.resuming import Schedule, unfinished
 from headscope.model.tap import Call
@@ -34,27 +35,17 @@ Table = Float[np.ndarray, "layer head"]
 
 
 @dataclass(frozen=True, eq=False)
-class ImportancePass:
+class ImportancePass(EncoderPass):
     """The pass in which the gradients of heads are looked at. `of` makes one.
 
     Attributes:
         task: Says which loss.
-        encoded: The examples.
-        labels: Their true labels.
-        layers: How many layers the model has.
-        heads: How many heads a layer has.
-        batch_tokens: The most tokens of a batch.
-        precision: The number format.
+        labels: The true labels of the examples.
         runs_head: The loss is that of the head.
     """
 
     task: Task
-    encoded: Encoded
     labels: Labels
-    layers: int
-    heads: int
-    batch_tokens: int
-    precision: Precision
     runs_head: ClassVar[bool] = True
 
     @classmethod
@@ -77,12 +68,7 @@ class ImportancePass:
         # What generates data may be of a module that other processes do not have.
         sent = replace(task, generate=None)
         tokens = fitting_tokens(model, batch_tokens, OF_ALL_LAYERS)
-        return cls(sent, encoded, labels, model.layers, model.heads, tokens, precision)
-
-    @property
-    def batches(self) -> list[list[int]]:
-        """All batches, as row numbers."""
-        return list(batches(self.encoded.lengths, self.batch_tokens))
+        return cls(encoded, model.layers, model.heads, tokens, precision, sent, labels)
 
     def observers(self) -> list[MomentSums]:
         """What adds up the importance of every head, the only observer."""

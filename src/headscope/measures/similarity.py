@@ -8,9 +8,7 @@ rows of an example and then over examples, which keeps it between 0 and ln 2 and
 count the same.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,12 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headscope.errors import HeadscopeError
-from headscope.model.encoding import Encoded, batches, only
+from headscope.model.encoding import Encoded, only
 from headscope.model.layer_maps import Batch, LayerMaps
 from headscope.model.model import Model
-from headscope.model.passes import run_pass
+from headscope.model.passes import EncoderPass
 from headscope.model.precision import Precision
-from headscope.model.resuming import Schedule
 from headscope.progress import Advance, silent
 
 LIKENESS = "likeness"
@@ -97,22 +94,8 @@ class DivergenceObserver:
 
 
 @dataclass(frozen=True, eq=False)
-class LikenessPass:
-    """The pass in which the maps of all heads are compared. `of` makes one.
-
-    Attributes:
-        encoded: The examples; each is a batch.
-        layers: How many layers the model has.
-        heads: How many heads a layer has.
-        precision: The number format.
-        runs_head: The head of the model is not run.
-    """
-
-    encoded: Encoded
-    layers: int
-    heads: int
-    precision: Precision
-    runs_head: ClassVar[bool] = False
+class LikenessPass(EncoderPass):
+    """The pass in which the maps of all heads are compared, an example a batch. `of` makes one."""
 
     @classmethod
     def of(
@@ -143,35 +126,11 @@ class LikenessPass:
                 f"{int(drawn.lengths.max())} tokens take too much memory: give a smaller "
                 "--max-length"
             )
-        return cls(drawn, model.layers, model.heads, precision)
-
-    @property
-    def batches(self) -> list[list[int]]:
-        """All batches, as row numbers."""
-        return list(batches(self.encoded.lengths, _ONE_EXAMPLE))
+        return cls(drawn, model.layers, model.heads, _ONE_EXAMPLE, precision)
 
     def observers(self) -> list[DivergenceObserver]:
         """What adds up the divergences, the only observer."""
         return [DivergenceObserver(self.layers, self.heads)]
-
-    def run(
-        self,
-        models: Sequence[Model],
-        observers: Sequence[DivergenceObserver],
-        schedule: Schedule | None,
-        advance: Advance,
-    ) -> None:
-        """Pass the examples through the model."""
-        (model,) = models
-        run_pass(
-            model,
-            self.encoded,
-            observers,
-            batch_tokens=_ONE_EXAMPLE,
-            precision=self.precision,
-            advance=advance,
-            keeping=schedule,
-        )
 
     def mean(self, observer: DivergenceObserver) -> Float[np.ndarray, "a b"]:
         """The mean over the examples, when all have passed."""

@@ -8,7 +8,7 @@ no map is kept longer than its batch.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -106,6 +106,51 @@ def run_pass(
             meanwhile=partial(ready.make_following, rows),
         )
         advance(len(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderPass:
+    """A pass of examples through an encoder, as data; what looks at its maps, a subclass says.
+
+    Attributes:
+        encoded: The examples.
+        layers: How many layers the model has.
+        heads: How many heads a layer has.
+        batch_tokens: The most tokens of a batch.
+        precision: The number format.
+        runs_head: The head of the model is not run.
+    """
+
+    encoded: Encoded
+    layers: int
+    heads: int
+    batch_tokens: int
+    precision: Precision
+    runs_head: ClassVar[bool] = False
+
+    @property
+    def batches(self) -> list[list[int]]:
+        """All batches, as row numbers."""
+        return list(batches(self.encoded.lengths, self.batch_tokens))
+
+    def run(
+        self,
+        models: Sequence[Model],
+        observers: Sequence[Any],
+        schedule: Schedule | None,
+        advance: Advance,
+    ) -> None:
+        """Pass the examples through the model, the only one."""
+        (model,) = models
+        run_pass(
+            model,
+            self.encoded,
+            observers,
+            batch_tokens=self.batch_tokens,
+            precision=self.precision,
+            advance=advance,
+            keeping=schedule,
+        )
 
 
 @torch.inference_mode()
