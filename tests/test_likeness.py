@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,15 @@ from torch import Tensor
 from transformers import AutoModel
 
 import families
+import headscope
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.measures import similarity as module
-from headscope.measures.similarity import clusters, divergences, likeness
+from headscope.measures.similarity import LikenessPass, clusters, divergences, likeness
 from headscope.model.encoding import Encoded, encode, only
 from headscope.model.loading import load
 from headscope.model.model import Model
+from headscope.model.precision import Precision
 
 FIRST = (
     "The nurse thanked the pilot.",
@@ -151,3 +154,20 @@ def test_clusters_by_hand() -> None:
     for count in (0, 7):
         with pytest.raises(HeadscopeError, match=f"6 heads make 1 to 6 clusters, not {count}"):
             clusters(distances, count)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_command_compares_heads_in_the_precision_that_was_asked_for(
+    precision: Precision, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[Precision] = []
+    run = LikenessPass.run
+
+    def noted(self: LikenessPass, *given: Any) -> None:
+        ran.append(self.precision)
+        run(self, *given)
+
+    monkeypatch.setattr(LikenessPass, "run", noted)
+    asked: dict[str, Any] = {"model": str(tiny), "task": "builtin", "examples": 10, "quiet": True}
+    headscope.measure(**asked, measures="likeness", precision=precision, out=tmp_path / "run")
+    assert ran == [precision]

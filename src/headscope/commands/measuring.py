@@ -319,7 +319,10 @@ def _likeness(
     """How far the maps of every two heads diverge, on at most 100 of the examples `short`."""
     limit = min(LIKENESS_EXAMPLES, len(short))
     examples = only(session.encoded, short)
-    work = LikenessPass.of(model, examples, limit=limit, seed=session.settings.seed)
+    settings = session.settings
+    work = LikenessPass.of(
+        model, examples, limit=limit, seed=settings.seed, precision=settings.precision
+    )
     (observer,) = work.observers()
     _run(work, [model], [observer], session, Keeping(LIKENESS, parts), "how alike heads are")
     distances = work.mean(observer)
