@@ -44,16 +44,16 @@ from headscope.pruning.small import write_small
 from headscope.results.contents import discard, foreign_file
 from headscope.results.run import Run
 from headscope.stats.means import mean_interval
-from headscope.tasks import find
+from headscope.tasks import Chosen, find
 from headscope.tasks.alike import (
     alike_class,
     alike_note,
     check_both,
-    shared_note,
     with_scores,
 )
-from headscope.tasks.files import Data
+from headscope.tasks.files import Data, load_data
 from headscope.tasks.folder import read_task
+from headscope.tasks.grouping import group_notes
 from headscope.tasks.outputs import losses, majority
 
 SIZE = 16
@@ -322,11 +322,13 @@ def test_pairs_of_one_class_and_pairs_that_share_texts() -> None:
     split = Split(("a", "b"), ("c", "d"), np.array([1.0, 1.0]))
     with pytest.raises(HeadscopeError, match="all 2 pairs of qqp .* are of the class 'duplicate'"):
         check_both(split, task)
-    assert shared_note(split) == ()
-    assert shared_note(Split(("a", "a"), ("a", "d"), np.zeros(2)))[0].startswith("2 of the 2 pairs")
-    assert shared_note(Split(("a", "b"), ("a", "d"), np.zeros(2))) == ()
+    assert group_notes(task, split) == ()
+    (said,) = group_notes(task, Split(("a", "a"), ("a", "d"), np.zeros(2)))
+    assert said.startswith("2 of the 2 pairs")
+    assert "--group question1 takes those" in said
+    assert group_notes(task, Split(("a", "b"), ("a", "d"), np.zeros(2))) == ()
     many = Split(tuple("abcdefg"), ("h", "i", "j", "k", "l", "m", "a"), np.zeros(7))
-    assert "2 of the 7 pairs have a text that is in other pairs too" in shared_note(many)[0]
+    assert "2 of the 7 pairs have a text that is in other pairs too" in group_notes(task, many)[0]
 
 
 @pytest.fixture
@@ -379,6 +381,46 @@ def test_retrieval_from_a_table_is_scored_by_average_precision(
     assert cli.run([*asked, "--out", str(tmp_path / "wrong")]) == 0
     said = "".join(capsys.readouterr())
     assert "the class that was taken for pairs that are alike may be the other one" in said
+
+
+def test_retrieval_by_queries_is_scored_query_by_query(
+    retrieval: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, table = retrieval
+    frame = pl.read_csv(table, separator="\t")
+    # Every query has five documents, not next to each other.
+    queries = [f"the query number {row % (frame.height // 5)}" for row in range(frame.height)]
+    frame.with_columns(query=pl.Series(queries)).write_csv(table, separator="\t")
+    out = tmp_path / "run"
+    asked = ["disable", "--model", str(folder), "--task", str(table), "--as", "embedding"]
+    asked += ["--columns", "query,document", "--label", "verdict", "--heads", "layers"]
+    assert cli.run([*asked, "--out", str(tmp_path / "alone")]) == 0
+    assert "--group query takes those with the same query" in "".join(capsys.readouterr())
+    assert cli.run([*asked, "--group", "query", "--out", str(out)]) == 0
+    said = "".join(capsys.readouterr())
+    assert "the groups of query are queries, whose documents are ranked by their cosines" in said
+    scores = pl.read_parquet(out / "scores.parquet").rows_by_key("metric", named=True, unique=True)
+    assert [*scores] == ["mean_average_precision", "ndcg_at_10", "average_precision", "roc_auc"]
+    kept = Run(out).saved_arrays(OUTPUTS)
+    assert kept is not None
+    task = find(str(table), Chosen(("query", "document"), "verdict", "query"))
+    names = np.array(load_data(task, seed=0).validation.groups)
+    precisions = []
+    for name in np.unique(names):
+        labels = kept["labels"][names == name]
+        if len({*labels}) == 2:
+            cosines = kept["logits"][names == name, 0]
+            precisions.append(average_precision_score(labels, cosines))
+    assert len(precisions) >= 3
+    assert scores["mean_average_precision"]["value"] == pytest.approx(100 * np.mean(precisions))
+    # Cosines that are all the same have the share of relevant documents, query by query.
+    shares = [kept["labels"][names == name].mean() for name in np.unique(names)]
+    expected = 100 * np.mean([share for share in shares if 0 < share < 1])
+    assert scores["mean_average_precision"]["majority"] == pytest.approx(expected)
+    headscope.report(out, out=tmp_path / "page.html", quiet=True)
+    page = (tmp_path / "page.html").read_text()
+    assert "nDCG@10" in page
+    assert "MAP" in page
 
 
 @pytest.fixture

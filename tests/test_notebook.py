@@ -104,6 +104,7 @@ CALLS: dict[str, Callable[[Hand, headscope.Run], object]] = {
     "measures at once": lambda h, r: headscope.head_measures(h.model, TEXTS, "entropy").height == 15,
     "measures of a folder": lambda h, r: headscope.head_measures(str(h.folder), TEXTS[0], "entropy").height == 15,
     "patterns at once": lambda h, r: headscope.head_patterns(h.model, TEXTS).height > 15,
+    "effects in groups": lambda h, r: set(headscope.head_effects(h.model, TEXTS, LABELS, "layers", groups=[n // 2 for n in range(24)])["test"]) == {"paired permutation of groups"},
     "effects at once": lambda h, r: headscope.head_effects(h.model, TEXTS, LABELS, "layers").height == 3,
     "changes at once": lambda h, r: headscope.head_changes(h.model, h.model, TEXTS, "entropy").height == 30,
     "interactions at once": lambda h, r: headscope.head_interactions(h.model, TEXTS, LABELS).height == 105,
@@ -161,6 +162,8 @@ MISTAKES: dict[str, tuple[Callable[[Hand, headscope.Run], object], str]] = {
     "a measure of pairs of heads": (lambda h, r: headscope.head_measures(h.model, TEXTS, "patterns"), "patterns is not a mean over single maps"),
     "no labels": (lambda h, r: headscope.head_effects(h.model, TEXTS, []), "24 texts have 0 labels"),
     "a wrong label": (lambda h, r: headscope.head_effects(h.model, TEXTS, [2, *LABELS[1:]]), "label 1 is 2: give a class of the model (LABEL_0, LABEL_1) or its index from 0 to 1"),
+    "too few groups": (lambda h, r: headscope.head_effects(h.model, TEXTS, LABELS, groups=["a"]), "24 texts have 1 groups: give one a text"),
+    "a group that is NaN": (lambda h, r: headscope.shapley_values(h.model, TEXTS, LABELS, groups=[float("nan"), *"abcdefghijklmnopqrstuvw"]), "group 1 is nan"),
     "a label of texts that is NaN": (lambda h, r: headscope.head_effects(h.model, TEXTS, [float("nan"), *LABELS[1:]]), "label 1 is nan"),
     "no pairs of orders": (lambda h, r: headscope.shapley_values(h.model, TEXTS, LABELS, pairs=0), "pairs must be a whole number of at least 1"),
 }  # fmt: skip

@@ -20,6 +20,7 @@ SECTIONS: tuple[str, ...] = (
     "paired",
     "correlations",
     "rankings",
+    "groups",
     "selection",
     "seeds",
     "interactions",

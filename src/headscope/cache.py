@@ -5,6 +5,7 @@ The first line says what made the file and has the checksum of the rest; a row p
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,13 @@ class Format(Generic[T]):
     remaking: str
     pack: Callable[[T], tuple[Mapping[str, Any], Iterable[Any]]]
     unpack: Callable[[Mapping[str, Any], Sequence[Any]], T]
+
+
+def cache_folder() -> Path:
+    """Where work is kept for other runs: HEADSCOPE_CACHE, or a folder of the user's cache."""
+    if own := os.environ.get("HEADSCOPE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headscope"
 
 
 def cached(

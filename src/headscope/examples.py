@@ -100,6 +100,8 @@ class Split:
             annotation.
         questions: For every example, what is asked about its text; labels are then [example,
             question].
+        groups: For every example, which document, query or the like it is of: examples of one are
+            not independent.
         notes: What was left out on the way, for the run's record.
     """
 
@@ -109,6 +111,7 @@ class Split:
     words: tuple[tuple[tuple[Word, ...], ...], ...] | None = None
     spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
     questions: tuple[tuple[Question, ...], ...] | None = None
+    groups: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -124,10 +127,14 @@ class Split:
             words=None if self.words is None else tuple(self.words[i] for i in rows),
             spans=None if self.spans is None else tuple(self.spans[i] for i in rows),
             questions=None if self.questions is None else tuple(self.questions[i] for i in rows),
+            groups=None if self.groups is None else tuple(self.groups[i] for i in rows),
         )
 
     def sample(self, n: int | None, seed: int) -> "Split":
-        """At most `n` rows, drawn without replacement, in their old order; all if `n` is None."""
+        """At most `n` rows, drawn without replacement, in their old order; all if `n` is None.
+
+        Of rows in groups whole groups are drawn, but where the first one is larger.
+        """
         if n is None or n >= len(self):
             return self
         return self.take(self.drawn(n, seed))
@@ -136,4 +143,13 @@ class Split:
         """The indices of the rows that `sample` takes, in order."""
         if n >= len(self):
             return np.arange(len(self))
-        return np.sort(np.random.default_rng(seed).choice(len(self), n, replace=False))
+        rng = np.random.default_rng(seed)
+        if self.groups is None:
+            return np.sort(rng.choice(len(self), n, replace=False))
+        number = np.unique(self.groups, return_inverse=True)[1]
+        places = rng.permutation(number.max() + 1)[number]
+        order = np.argsort(places, kind="stable")
+        # The group that does not fit as a whole, unless it is the first.
+        cut = places[order[n]]
+        whole = order[:n][places[order[:n]] != cut]
+        return np.sort(whole if len(whole) else order[:n])

@@ -24,6 +24,7 @@ def study(
     words: str = "auto",
     language: str = "en",
     kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
+    group: str | None = None,
     epochs: int = 3,
     batch_size: int = 32,
     lr: float | None = None,
@@ -71,6 +72,8 @@ def study(
             cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
             are masked (mlm), or answers to questions about a text (qa); by default what the
             model and the data are made for.
+        group: The column that says which rows belong together, as those of one document, query
+            or premise: tests and intervals then take groups as the independent cases.
         epochs: Passes over the training data.
         batch_size: Examples in a training step.
         lr: Peak learning rate; by default one that suits the encoder's width.
@@ -105,6 +108,7 @@ def finetune(
     columns: str | Sequence[str] | None = None,
     label: str | None = None,
     kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
+    group: str | None = None,
     init: Literal["pretrained", "random", "none"] = "pretrained",
     epochs: int = 3,
     batch_size: int = 32,
@@ -145,6 +149,8 @@ def finetune(
             cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
             are masked (mlm), or answers to questions about a text (qa); by default what the
             model and the data are made for.
+        group: The column that says which rows belong together, as those of one document, query
+            or premise: tests and intervals then take groups as the independent cases.
         init: pretrained: fine-tune; random: train from random weights; none: a new head, no
             training.
         epochs: Passes over the training data.
@@ -406,6 +412,7 @@ def disable(
     workers: int = 1,
     gpus_per_item: float | None = None,
     kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
+    group: str | None = None,
     pool: Literal["mean", "cls"] | None = None,
     prompt: str | None = None,
     heads: HeadsLike = "each",
@@ -454,6 +461,8 @@ def disable(
             cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
             are masked (mlm), or answers to questions about a text (qa); by default what the
             model and the data are made for.
+        group: The column that says which rows belong together, as those of one document, query
+            or premise: tests and intervals then take groups as the independent cases.
         pool: How vectors are pooled; by default as the model's folder says.
         prompt: What stands before every text of an embedding, as in 'query: '.
         heads: each; layers; all-but-one (of a layer, in turn); random or random:5 (20 sets of
@@ -499,6 +508,7 @@ def prune(
     workers: int = 1,
     gpus_per_item: float | None = None,
     kind: Literal["classification", "regression", "embedding", "tokens", "mlm", "qa"] | None = None,
+    group: str | None = None,
     pool: Literal["mean", "cls"] | None = None,
     prompt: str | None = None,
     within: float | None = None,
@@ -552,6 +562,8 @@ def prune(
             cosine of two texts' vectors (embedding), a tag for every word (tokens), tokens that
             are masked (mlm), or answers to questions about a text (qa); by default what the
             model and the data are made for.
+        group: The column that says which rows belong together, as those of one document, query
+            or premise: tests and intervals then take groups as the independent cases.
         pool: How vectors are pooled; by default as the model's folder says.
         prompt: What stands before every text of an embedding, as in 'query: '.
         within: Keep as few heads as the score allows: it may fall by this share of itself, 0.01

@@ -12,10 +12,11 @@ from headscope.axes import HeadSet
 from headscope.examples import Labels
 from headscope.model.tap import Mode
 from headscope.stats.changes import change_intervals
-from headscope.stats.exchange import permutation
-from headscope.stats.means import mean_interval
+from headscope.stats.exchange import changed_by_chance, name_of_test
+from headscope.stats.groups import Groups, case_values
+from headscope.stats.means import interval_of_mean
 from headscope.stats.metrics import METRICS
-from headscope.stats.paired import holm, mcnemar
+from headscope.stats.paired import holm
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, losses, predictions
 
@@ -68,6 +69,7 @@ def effects(
     *,
     mode: Mode,
     seed: int,
+    groups: Groups | None = None,
 ) -> list[DisabledRow]:
     """The `disabled` rows: per metric and set the change in points, its interval and its p-values.
 
@@ -75,7 +77,8 @@ def effects(
     examples for other metrics; the test is exact McNemar for accuracy and a paired permutation test
     for the other metrics; Holm's correction is over all sets, metric by metric. Beside them stand
     how much the loss rises, with Student's t interval over the examples, and how far the loss of an
-    example moves either way.
+    example moves either way. Where examples have groups, these take the place of examples in every
+    interval and test, and the test is a permutation for accuracy too.
 
     Args:
         task: Its metrics are taken.
@@ -84,24 +87,22 @@ def effects(
         results: What the sets of the table put out.
         mode: What a disabled head puts out.
         seed: Of bootstraps and permutations.
+        groups: Which examples are of one case; None where each is its own.
     """
     base = predictions(task, unchanged)
     changed = [predictions(task, result.outputs) for result in results]
-    loss_changes = _loss_changes(task, labels, unchanged, results)
+    loss_changes = _loss_changes(task, labels, unchanged, results, groups)
     rows = []
     for metric in task.metrics:
-        intervals = change_intervals(metric, labels, base, np.stack(changed), seed)
-        is_exact = metric == "accuracy"
+        intervals = change_intervals(metric, labels, base, np.stack(changed), seed, groups)
         p_values = []
         for number, after in enumerate(changed, start=1):
-            if is_exact:
-                p_values.append(mcnemar(labels, base, after))
-            else:
-                p_values.append(permutation(metric, labels, base, after, seed + number))
+            p = changed_by_chance(metric, labels, base, after, seed + number, groups)
+            p_values.append(p)
         corrected = holm(np.array(p_values))
-        baseline = METRICS[metric].score(labels, base)
+        baseline = METRICS[metric].score(labels, base, groups)
         for number, result in enumerate(results):
-            value = METRICS[metric].score(labels, changed[number])
+            value = METRICS[metric].score(labels, changed[number], groups)
             low, high = intervals[number]
             layer, head = _place(result.name, result.heads)
             loss = loss_changes[number]
@@ -120,7 +121,7 @@ def effects(
                     n=len(labels),
                     unit="points",
                     p=p_values[number],
-                    test="exact McNemar" if is_exact else "paired permutation",
+                    test=name_of_test(metric, groups),
                     activation_change=result.activation_change,
                     loss_change=loss.mean,
                     loss_low=loss.low,
@@ -143,15 +144,18 @@ def _place(name: str, heads: HeadSet) -> tuple[int | None, int | None]:
 
 
 def _loss_changes(
-    task: Task, labels: Labels, unchanged: Logits, results: Sequence[SetResult]
+    task: Task,
+    labels: Labels,
+    unchanged: Logits,
+    results: Sequence[SetResult],
+    groups: Groups | None,
 ) -> list[_LossChange]:
     """By how much each set changes the loss of the examples."""
     before = losses(task, labels, unchanged)
     changes = []
     for result in results:
         change = losses(task, labels, result.outputs) - before
-        n = np.array([len(change)])
-        mean, low, high = mean_interval(n, change.sum()[None], (change**2).sum()[None])
+        mean, low, high = interval_of_mean(case_values(change, groups))
         moved = float(np.abs(change).mean())
-        changes.append(_LossChange(mean.item(), low.item(), high.item(), moved))
+        changes.append(_LossChange(mean, low, high, moved))
     return changes

@@ -20,6 +20,7 @@ from headscope.axes import HeadSet, all_heads, set_name
 from headscope.errors import HeadscopeError
 from headscope.model.tap import Mode
 from headscope.names import SIGNIFICANT
+from headscope.stats.groups import Groups, case_values
 from headscope.stats.means import known
 from headscope.stats.simultaneous import means_at_once
 
@@ -96,7 +97,13 @@ def interactions(rises: Rises, pairs: Sequence[NamedSet]) -> Float[np.ndarray, "
 
 
 def interaction_rows(
-    rises: Rises, pairs: Sequence[NamedSet], *, mode: Mode, unit: str, seed: int
+    rises: Rises,
+    pairs: Sequence[NamedSet],
+    *,
+    mode: Mode,
+    unit: str,
+    seed: int,
+    groups: Groups | None = None,
 ) -> list[InteractionRow]:
     """The interaction of every pair, tested together.
 
@@ -106,8 +113,9 @@ def interaction_rows(
         mode: What a disabled head puts out.
         unit: Of the loss.
         seed: Of the test.
+        groups: Which examples are of one case; None where each is its own.
     """
-    found = means_at_once(interactions(rises, pairs), seed)
+    found = means_at_once(case_values(interactions(rises, pairs), groups), seed)
     rows = []
     for number, (name, pair) in enumerate(pairs):
         first, second = sorted(pair)

@@ -11,6 +11,7 @@ from headscope.examples import Labels
 from headscope.names import VerdictWord
 from headscope.stats.best_of_many import best_gain, honest_gain, set_gains
 from headscope.stats.exchange import Outcomes, exchange
+from headscope.stats.groups import Groups
 from headscope.stats.verdicts import verdict
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, predictions
@@ -52,6 +53,7 @@ def selection_rows(
     effects: Sequence[DisabledRow],
     *,
     seed: int,
+    groups: Groups | None = None,
 ) -> list[SelectionRow]:
     """The `selection` rows, one per metric: the gains of all sets, tested together.
 
@@ -62,13 +64,14 @@ def selection_rows(
         results: What it puts out with each set disabled.
         effects: The effects of the same sets, in their order, metric by metric.
         seed: Of exchanges and splits.
+        groups: Which examples are of one case; None where each is its own.
     """
     names = [result.name for result in results]
     base = predictions(task, unchanged)
     changed = np.stack([predictions(task, result.outputs) for result in results])
     rows = []
     for metric in task.metrics:
-        outcomes = Outcomes(metric, labels, base, changed)
+        outcomes = Outcomes(metric, labels, base, changed, groups)
         drawn = exchange(outcomes, seed)
         best = best_gain(drawn)
         honest = honest_gain(outcomes, seed)

@@ -20,6 +20,7 @@ from headscope.ablation.interactions import Rises
 from headscope.ablation.sets import NamedSet
 from headscope.axes import Head, all_heads, set_name
 from headscope.model.tap import Mode
+from headscope.stats.groups import Groups, case_values
 from headscope.stats.means import known, mean_interval
 
 PAIRS = 20
@@ -87,7 +88,12 @@ def walked_sets(walked: Sequence[Order]) -> list[NamedSet]:
 
 
 def shapley_rows(
-    rises: Rises, walked: Sequence[Order], *, mode: Mode, unit: str
+    rises: Rises,
+    walked: Sequence[Order],
+    *,
+    mode: Mode,
+    unit: str,
+    groups: Groups | None = None,
 ) -> list[ShapleyRow]:
     """The Shapley value of every head.
 
@@ -96,6 +102,7 @@ def shapley_rows(
         walked: Orders, each followed by its reverse.
         mode: What a disabled head puts out.
         unit: Of the loss.
+        groups: Which examples are of one case; None where each is its own.
     """
     every = sorted(walked[0])
     place = {head: number for number, head in enumerate(every)}
@@ -112,8 +119,9 @@ def shapley_rows(
     by_pair = (by_order[::2] + by_order[1::2]) / 2
     n, examples = len(by_pair), len(everything)
     value, low, high = mean_interval(np.array(n), by_pair.sum(0), (by_pair**2).sum(0))
+    by_case = case_values(by_example.T, groups).T
     _, examples_low, examples_high = mean_interval(
-        np.array(examples), by_example.sum(1), (by_example**2).sum(1)
+        np.array(by_case.shape[1]), by_case.sum(1), (by_case**2).sum(1)
     )
     # Bonferroni's: the interval of one head among all, a wider one of the same Student's t.
     wider = student.ppf(1 - 0.025 / len(every), n - 1) / student.ppf(0.975, n - 1)

@@ -10,7 +10,8 @@ from headscope.ablation.sets import NamedSet, SetResult
 from headscope.axes import Head, HeadSet, set_name
 from headscope.examples import Labels
 from headscope.model.tap import Mode
-from headscope.stats.means import known, mean_interval
+from headscope.stats.groups import Groups, case_values
+from headscope.stats.means import interval_of_mean, known
 from headscope.stats.metrics import METRICS
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, losses, predictions
@@ -84,6 +85,7 @@ def together_rows(
     rises: Rises,
     *,
     mode: Mode,
+    groups: Groups | None = None,
 ) -> list[TogetherRow]:
     """The `together` rows: a row per set and metric.
 
@@ -94,6 +96,7 @@ def together_rows(
         results: What it puts out with each set disabled, under the set's name.
         rises: Of the sets, and of every head alone.
         mode: What a disabled head puts out.
+        groups: Which examples are of one case; None where each is its own.
     """
     base = predictions(task, unchanged)
     rows = []
@@ -101,8 +104,7 @@ def together_rows(
         alone = sum(rises[frozenset([head])] for head in result.heads)
         rise = rises[result.heads]
         excess = rise - alone
-        n = np.array([len(excess)])
-        mean, low, high = mean_interval(n, excess.sum()[None], (excess**2).sum()[None])
+        mean, low, high = interval_of_mean(case_values(excess, groups))
         after = predictions(task, result.outputs)
         for metric in task.metrics:
             rows.append(
@@ -112,14 +114,14 @@ def together_rows(
                     members=set_name(result.heads),
                     mode=mode,
                     metric=metric,
-                    baseline=METRICS[metric].score(labels, base),
-                    value=METRICS[metric].score(labels, after),
+                    baseline=METRICS[metric].score(labels, base, groups),
+                    value=METRICS[metric].score(labels, after, groups),
                     unit="points",
                     alone=float(np.mean(alone)),
                     loss_change=float(rise.mean()),
-                    excess=mean.item(),
-                    excess_low=known(low.item()),
-                    excess_high=known(high.item()),
+                    excess=mean,
+                    excess_low=known(low),
+                    excess_high=known(high),
                     loss_unit=loss_unit(task),
                     n=len(excess),
                 )

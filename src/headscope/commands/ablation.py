@@ -190,9 +190,10 @@ def write_effects(
         The table `disabled`.
     """
     task, labels, seed = session.task, session.validation.labels, session.settings.seed
-    rows = effects(task, labels, unchanged, results, mode=mode, seed=seed)
+    groups = session.groups
+    rows = effects(task, labels, unchanged, results, mode=mode, seed=seed, groups=groups)
     if len(results) > 1:
-        tested = selection_rows(task, labels, unchanged, results, rows, seed=seed)
+        tested = selection_rows(task, labels, unchanged, results, rows, seed=seed, groups=groups)
         run.table("selection", tested, **session.names)
     return run.table("disabled", rows, **session.names)
 

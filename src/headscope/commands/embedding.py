@@ -13,9 +13,10 @@ from headscope.model.pooling import pooling_of
 from headscope.model.source import find as find_source
 from headscope.model.text_pairs import TextPairs
 from headscope.progress import say_notes
-from headscope.tasks.alike import alike_note, check_both, shared_note, with_scores
+from headscope.tasks.alike import alike_note, check_both, with_scores
 from headscope.tasks.base import Task
 from headscope.tasks.files import load_data
+from headscope.tasks.grouping import group_notes, of_queries
 
 
 def open_embedder(
@@ -50,7 +51,8 @@ def open_embedder(
     validation = chosen_part(data, part, seed).sample(settings.examples, seed)
     if not task.is_regression:
         check_both(validation, task)
-        alike += shared_note(validation)
+        similarity = of_queries(similarity, validation)
+    alike += group_notes(similarity, validation)
     loaded = load(model, seed=seed)
     pooling, pooled = pooling_of(find_source(model), settings.pool, settings.prompt)
     loaded = as_embedder(loaded, pooling)

@@ -130,13 +130,14 @@ def _rows(asked: Mapping[str, object], models: Sequence[str]) -> Written | None:
     from headscope.commands.rows_in_hand import written_rows
     from headscope.tasks import Chosen
 
-    columns, label = asked.get("columns"), asked.get("label")
+    columns, label, group = asked.get("columns"), asked.get("label"), asked.get("group")
     if isinstance(columns, str):
         columns = (columns,)
     # The settings refuse what is none of these.
     chosen = Chosen(
         tuple(map(str, columns)) if isinstance(columns, list | tuple) else None,
         label if isinstance(label, str) else None,
+        group if isinstance(group, str) else None,
     )
     return written_rows("task", task, chosen, _classes_of(asked[models[-1]]) if models else ())
 

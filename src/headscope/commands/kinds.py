@@ -9,6 +9,7 @@ from typing import Literal
 
 from headscope.commands.embedding import open_embedder
 from headscope.commands.questions import open_questions, questions_note
+from headscope.commands.rows import chosen_columns
 from headscope.commands.session import ANY_WORDS, Session
 from headscope.commands.settings import HeadSettings, KindSettings, WordSource, flag
 from headscope.commands.tokens import guess_note, open_masked, open_tags
@@ -19,7 +20,7 @@ from headscope.model.heads import architecture, claims
 from headscope.model.loading import Init
 from headscope.model.pooling import says_pooling
 from headscope.model.source import find as find_source
-from headscope.tasks import TASKS, Chosen, find
+from headscope.tasks import TASKS, find
 from headscope.tasks.base import Task
 from headscope.tasks.questions import is_questions
 from headscope.tasks.tagging import is_tagging
@@ -46,6 +47,7 @@ def open_scored(
     kind, note = _kind(settings, model)
     if kind in ("tokens", "mlm", "qa"):
         _refuse_pooling(settings)
+        _refuse_group(settings)
     if kind == "tokens":
         tagged = open_tags(settings, model, part=part, needs_train=needs_train, said=note)
         return replace(tagged, model=tagged.scoring(tagged.model))
@@ -55,7 +57,7 @@ def open_scored(
     if kind == "qa":
         asked = open_questions(settings, model, part=part, needs_train=needs_train, said=note)
         return replace(asked, model=asked.scoring(asked.model))
-    task = find(settings.task, Chosen(settings.named_columns, settings.label))
+    task = find(settings.task, chosen_columns(settings))
     check_kind(task, kind)
     if kind is None:
         kind, note = guessed_kind(model, task)
@@ -103,6 +105,7 @@ def open_trained(
         kind, said = kind_of_data(settings.task)
     openings = {"tokens": open_tags, "qa": open_questions}
     if kind in openings:
+        _refuse_group(settings)
         opened = openings[kind](
             settings,
             model,
@@ -113,7 +116,7 @@ def open_trained(
             said=said,
         )
         return replace(opened, source=source)
-    task = find(settings.task, Chosen(settings.named_columns, settings.label))
+    task = find(settings.task, chosen_columns(settings))
     check_kind(task, kind)
     return open_session(
         settings,
@@ -169,6 +172,15 @@ def _refuse_pooling(settings: KindSettings) -> None:
     if given:
         raise HeadscopeError(
             f"{' and '.join(given)} are of embeddings, and a head is scored: add --as embedding"
+        )
+
+
+def _refuse_group(settings: HeadSettings) -> None:
+    if settings.group is not None:
+        raise HeadscopeError(
+            "--group is of examples that are texts with one label each: of words, masked tokens "
+            "and questions, those of one text are one case already, and groups of texts are not "
+            "taken; leave it out"
         )
 
 

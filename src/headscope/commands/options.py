@@ -57,6 +57,13 @@ LabelColumn = Annotated[
     str | None,
     Parameter(help="The label column of a table; by default it is guessed, and said."),
 ]
+GroupColumn = Annotated[
+    str | None,
+    Parameter(
+        help="The column that says which rows belong together, as those of one document, query or "
+        "premise: tests and intervals then take groups as the independent cases."
+    ),
+]
 DataDir = Annotated[
     Path | None,
     Parameter(

@@ -41,6 +41,7 @@ from headscope.pruning.rows import (
 )
 from headscope.pruning.search import search, steps_of
 from headscope.stats.metrics import METRICS
+from headscope.tasks.grouping import groups_of
 from headscope.tasks.outputs import Logits, predictions
 
 if TYPE_CHECKING:
@@ -173,12 +174,14 @@ def choose(
     if data.choice is None:
         return Chosen(tuple(heads - count for count in kept), {})
     task, labels = session.task, data.choice.split.labels
+    groups = groups_of(data.choice.split)
     scorer = _scorer(asked, session, data.choice, asked.precision)
     results = _results_of(asked, run, "choice", scorer, path)
     values = {}
     for metric in task.metrics:
         score = METRICS[metric].score
-        values[metric] = [score(labels, predictions(task, one.outputs)) for one in results]
+        predicted = [predictions(task, one.outputs) for one in results]
+        values[metric] = [score(labels, of_set, groups) for of_set in predicted]
     first = np.array(values[task.metrics[0]])
     return Chosen((fewest_kept(first, margin_of(first[0], asked.margin)),), values)
 
@@ -256,6 +259,7 @@ def score_on_validation(
         search_n=len(data.search),
         choice_n=data.choice_n,
         seed=asked.seed,
+        groups=session.groups,
     )
     outputs = np.stack([result.outputs for result in results])
     changes = [result.activation_change if result.heads else None for result in results]

@@ -130,7 +130,7 @@ def _specs(asked: Relations) -> Sequence[str]:
 
 
 def _read(asked: Relations) -> Corpus:
-    from headscope.commands.session import cache_folder
+    from headscope.cache import cache_folder
     from headscope.corpora import read
 
     if asked.text is not None:
@@ -150,7 +150,7 @@ def _read(asked: Relations) -> Corpus:
 
 def _parsed(asked: Relations, path: Path) -> Corpus:
     """The texts of a file, and the links that a parser finds between their words."""
-    from headscope.commands.session import cache_folder
+    from headscope.cache import cache_folder
     from headscope.corpora.parsed import parsed_corpus
     from headscope.tasks.texts import read_texts
     from headscope.words.sources import resolved, tag

@@ -8,19 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from headscope.commands.settings import MeasureSettings, TaskSettings
+from headscope.commands.settings import HeadSettings, MeasureSettings, TaskSettings
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.model.model import Model
 from headscope.names import NO_MAJORITY
 from headscope.results.contents import CHECKPOINT
 from headscope.results.record import DONE, Record
+from headscope.stats.groups import case_count
 from headscope.tasks import Chosen, find
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data, load_data
 from headscope.tasks.finding import UD, where
+from headscope.tasks.grouping import groups_of
 from headscope.tasks.texts import read_texts, without_rows
 from headscope.tasks.treebanks import read_treebank
+
+
+def chosen_columns(settings: HeadSettings) -> Chosen:
+    """The columns of a table that were named."""
+    return Chosen(settings.named_columns, settings.label, settings.group)
 
 
 def examples_of(
@@ -60,8 +67,8 @@ def chosen_part(rows: Data, part: str, seed: int) -> Split:
     """The examples that `part` names: "validation", "train", or "K/N", the K-th of N random parts
     of "validation".
 
-    The N parts are drawn from `seed`, of like size, share no example and hold all. Raises
-    HeadscopeError for another name, or for a part without examples.
+    The N parts are drawn from `seed`, of like size, share no example and no group, and hold all.
+    Raises HeadscopeError for another name, or for a part without examples.
     """
     if part == "train" and not len(rows.train):
         raise HeadscopeError(
@@ -77,14 +84,16 @@ def chosen_part(rows: Data, part: str, seed: int) -> Split:
         raise HeadscopeError(
             f"--part {part!r} is not understood: give validation, train, or K/N, as in 1/2 and 2/2"
         )
-    order = np.random.default_rng(seed).permutation(len(rows.validation))
+    groups = groups_of(rows.validation)
+    order = np.random.default_rng(seed).permutation(case_count(len(rows.validation), groups))
     if int(number) > len(order):
-        raise HeadscopeError(
-            f"--part {part} is empty: there are {len(rows.validation)} validation examples"
-        )
+        cases = "validation examples" if groups is None else "groups of validation examples"
+        raise HeadscopeError(f"--part {part} is empty: there are {len(order)} {cases}")
     # Of more parts than examples, the first hold one each.
     divided = np.array_split(order, min(int(parts), len(order)))
     chosen = np.sort(divided[int(number) - 1])
+    if groups is not None:
+        chosen = np.flatnonzero(np.isin(groups.number, chosen))
     return rows.validation.take(chosen)
 
 

@@ -7,7 +7,7 @@ guessed and divided there as every table of the user's own (`tasks.own`).
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
@@ -107,7 +107,7 @@ def written_rows(argument: str, given: object, chosen: Chosen, head: Sequence[st
     if any(isinstance(kind, pl.Struct) for kind in frames[0].dtypes):
         # Answers to questions, which are checked there too.
         return Written(written, texts)
-    label = own_task(written, Chosen(texts, chosen.label)).label
+    label = own_task(written, replace(chosen, columns=texts)).label
     for table in tables:
         _check_labels(table, label)
     return Written(written, texts)

@@ -35,6 +35,7 @@ def score(session: Session, model: Model, configuration: str) -> tuple[list[Scor
         outputs,
         configuration=configuration,
         seed=session.settings.seed,
+        groups=session.groups,
     )
     return rows, outputs
 

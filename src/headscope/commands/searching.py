@@ -24,6 +24,7 @@ from headscope.progress import progress
 from headscope.pruning.search import Heads
 from headscope.pruning.surrogate import Sets
 from headscope.results.run import Parts, Run
+from headscope.stats.groups import Groups
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, losses
 
@@ -99,6 +100,11 @@ def draw_search_data(
             f"can go needs at least {LEAST}: the validation examples are not for it"
         )
     shuffled = np.random.default_rng(session.settings.seed).permutation(pool)
+    groups = session.data.train.groups
+    if groups is not None:
+        # Groups stay together, in the order in which the first of their rows was drawn.
+        drawn = Groups.of([groups[row] for row in shuffled]).number
+        shuffled = shuffled[np.argsort(drawn, kind="stable")]
     largest = len(pool) * 2 // 3 if is_choosing else len(pool)
     size = min(most, largest)
     notes: tuple[str, ...] = ()
@@ -109,9 +115,24 @@ def draw_search_data(
             "losses on those say less of new examples: fine-tune with --train-examples, and those "
             "that it leaves out are taken",
         )
-    search = _examples(session, shuffled[:size])
-    choice = _examples(session, shuffled[size : size + most]) if is_choosing else None
+    first, rest = shuffled[:size], shuffled[size:]
+    if groups is not None:
+        # What a size is chosen by is of no group that the search looked at.
+        seen = {groups[row] for row in first}
+        rest = np.array([row for row in rest if groups[row] not in seen], dtype=np.int64)
+        if is_choosing and len(rest) < LEAST:
+            raise HeadscopeError(_few_groups(session, len(rest)))
+    search = _examples(session, first)
+    choice = _examples(session, rest[:most]) if is_choosing else None
     return SearchData(search, choice, notes)
+
+
+def _few_groups(session: Session, count: int) -> str:
+    return (
+        f"{count} training examples are of no group of --group {session.task.group} that the "
+        f"search looks at, and choosing how many heads are kept needs at least {LEAST}: give fewer "
+        "--search-examples, or say with --keep how many are kept"
+    )
 
 
 def _examples(session: Session, rows: npt.NDArray[np.int64]) -> Examples:

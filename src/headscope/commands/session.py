@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headscope.ablation.joined_scorer import Joining
+from headscope.cache import cache_folder
 from headscope.commands.engine import Engine
 from headscope.commands.record import record
 from headscope.commands.rows import check_division, chosen_part, examples_of, majority_note
@@ -38,8 +38,10 @@ from headscope.progress import say, say_notes
 from headscope.results.lock import locked
 from headscope.results.record import DataRecord, Record, TaskRecord
 from headscope.results.run import Run
+from headscope.stats.groups import Groups
 from headscope.tasks.base import Task
 from headscope.tasks.files import Data
+from headscope.tasks.grouping import group_notes, groups_of
 from headscope.words.align import Aligned, align
 from headscope.words.beginnings import CONTEXT, beginnings
 from headscope.words.sources import resolved, tag
@@ -87,6 +89,11 @@ class Session:
     def names(self) -> dict[str, str]:
         """The columns that every table of the run begins with."""
         return {"model": self.model.name, "task": self.task.name}
+
+    @cached_property
+    def groups(self) -> Groups | None:
+        """Which examples are of one case in tests and intervals; None where each is its own."""
+        return groups_of(self.validation)
 
     @cached_property
     def words(self) -> list[Aligned]:
@@ -283,6 +290,8 @@ def open_session(
     encoded = encode(validation, loaded.tokenizer, limit)
     notes = (*loaded.notes, *train.notes, *validation.notes, *divided_notes)
     notes += majority_note(task, data)
+    if needs_head:
+        notes += group_notes(task, validation)
     notes += cut_note(encoded, "validation" if task.has_labels else "text")
     say_notes(notes, quiet=settings.quiet)
     return Session(
@@ -354,7 +363,9 @@ def check_inputs(out: Path, inputs: Sequence[str | Path]) -> None:
 def task_hash(task: Task) -> str:
     """16 hex digits that stand for what a task asks: its columns, classes, metrics and limits."""
     asked = (task.columns, task.labels, task.metrics, task.label, task.limits)
-    return hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
+    # Without groups the hash is that of versions that knew none.
+    grouped = (task.group,) if task.group else ()
+    return hashlib.sha256(repr((*asked, *grouped)).encode()).hexdigest()[:16]
 
 
 def aligned_words(
@@ -373,13 +384,6 @@ def aligned_words(
     cache = cache_folder() / "words"
     tagged = tag(read, source.words, language=source.language, cache=cache, quiet=quiet)
     return align(encoded, read, tagged)
-
-
-def cache_folder() -> Path:
-    """Where work is kept for other runs: HEADSCOPE_CACHE, or a folder of the user's cache."""
-    if own := os.environ.get("HEADSCOPE_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headscope"
 
 
 def cut_note(encoded: Encoded, split: str, unit: str = "examples") -> tuple[str, ...]:

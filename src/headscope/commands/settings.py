@@ -145,7 +145,7 @@ class TaskSettings(DataSettings):
     def on_task(self) -> list[str]:
         """The words of a command line that name the task, its columns and where its data are."""
         words: list[str] = []
-        for name in ("task", "columns", "label", "data", "kind"):
+        for name in ("task", "columns", "label", "group", "data", "kind"):
             if name in arguments(type(self)):
                 words += _said(arguments(type(self))[name], getattr(self, name))
         return words
@@ -162,6 +162,7 @@ class HeadSettings(TaskSettings):
     """A run that scores a model: its head for texts or for tokens, or something else."""
 
     kind: options.Kind = None
+    group: options.GroupColumn = None
 
 
 @dataclass(frozen=True, kw_only=True)

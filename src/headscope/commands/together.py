@@ -31,6 +31,7 @@ from headscope.errors import HeadscopeError
 from headscope.model.model import Model
 from headscope.model.tap import Mode
 from headscope.results.run import Run
+from headscope.stats.groups import Groups
 from headscope.tasks.base import Task
 
 Rises = Mapping[HeadSet, np.ndarray]
@@ -53,7 +54,14 @@ class Together(Protocol):
         """The sets that are scored for it beside single heads."""
 
     def rows(
-        self, model: Model, rises: Rises, *, mode: Mode, unit: str, seed: int
+        self,
+        model: Model,
+        rises: Rises,
+        *,
+        mode: Mode,
+        unit: str,
+        seed: int,
+        groups: Groups | None,
     ) -> Sequence[InteractionRow] | Sequence[ShapleyRow]:
         """The rows of its table, from by how much each set raises the losses."""
 
@@ -70,10 +78,18 @@ class Pairs:
         return pair_sets(model.layers, model.heads)
 
     def rows(
-        self, model: Model, rises: Rises, *, mode: Mode, unit: str, seed: int
+        self,
+        model: Model,
+        rises: Rises,
+        *,
+        mode: Mode,
+        unit: str,
+        seed: int,
+        groups: Groups | None,
     ) -> list[InteractionRow]:
         """A row per pair."""
-        return interaction_rows(rises, self.sets(model, seed), mode=mode, unit=unit, seed=seed)
+        pairs = self.sets(model, seed)
+        return interaction_rows(rises, pairs, mode=mode, unit=unit, seed=seed, groups=groups)
 
 
 @dataclass(frozen=True)
@@ -93,10 +109,18 @@ class Shapley:
         return walked_sets(self._orders(model, seed))
 
     def rows(
-        self, model: Model, rises: Rises, *, mode: Mode, unit: str, seed: int
+        self,
+        model: Model,
+        rises: Rises,
+        *,
+        mode: Mode,
+        unit: str,
+        seed: int,
+        groups: Groups | None,
     ) -> list[ShapleyRow]:
         """A row per head."""
-        return shapley_rows(rises, self._orders(model, seed), mode=mode, unit=unit)
+        walked = self._orders(model, seed)
+        return shapley_rows(rises, walked, mode=mode, unit=unit, groups=groups)
 
     def _orders(self, model: Model, seed: int) -> list[Order]:
         return orders(model.layers, model.heads, self.pairs, seed)
@@ -172,9 +196,10 @@ def write_together(scoring: Scoring, run: Run, asked: Together) -> tuple[str, ..
     many = packs.score(many_heads(rises, every), "disabling many heads")
     rises |= loss_rises(task, labels, scoring.unchanged, many)
     write_effects(session, run, results[: len(singles)], scoring.unchanged, mode)
-    beside = together_rows(task, labels, scoring.unchanged, many, rises, mode=mode)
+    groups, unit = session.groups, loss_unit(task)
+    beside = together_rows(task, labels, scoring.unchanged, many, rises, mode=mode, groups=groups)
     run.table("together", beside, **session.names)
-    rows = asked.rows(model, rises, mode=mode, unit=loss_unit(task), seed=seed)
+    rows = asked.rows(model, rises, mode=mode, unit=unit, seed=seed, groups=groups)
     run.table(asked.table, rows, **session.names)
     if not is_auto:
         return ()

@@ -1,6 +1,6 @@
 """What disabling heads costs on texts in memory: sets, pairs, Shapley values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,9 @@ from headscope.model.model import Model
 from headscope.model.precision import Precision
 from headscope.model.tap import Mode
 from headscope.model.texts import Texts
+from headscope.stats.groups import Groups
 from headscope.tasks.base import Task
+from headscope.tasks.guessing import is_missing
 
 
 def head_effects(
@@ -38,6 +40,7 @@ def head_effects(
     max_length: int = MAX_LENGTH,
     batch_tokens: int | None = None,
     precision: Precision = "auto",
+    groups: Iterable[Hashable] | None = None,
 ) -> pl.DataFrame:
     """What it costs to disable sets of heads: the change of the score, its interval and its test.
 
@@ -55,6 +58,8 @@ def head_effects(
         max_length: Longer texts are cut to so many tokens, and counted in a note.
         batch_tokens: The most tokens in a batch; by default what fits.
         precision: "auto" predicts what float32 predicts.
+        groups: What each text is of, as its document: texts with the same value are one case in
+            intervals and tests; by default each is its own.
 
     Returns:
         A row per set and metric, as the table `disabled`. P-values are adjusted for all sets of the
@@ -70,8 +75,16 @@ def head_effects(
     model = model_of("model", model)
     sets = parse_sets(spec, model.layers, model.heads, seed=seed)
     scored = _Scored(model, texts, labels, mode, max_length, batch_tokens, precision)
+    cases = scored.groups(groups)
+    results = scored.results(sets)
     rows = effects(
-        scored.task, scored.labels, scored.unchanged, scored.results(sets), mode=mode, seed=seed
+        scored.task,
+        scored.labels,
+        scored.unchanged,
+        results,
+        mode=mode,
+        seed=seed,
+        groups=cases,
     )
     return frame("disabled", rows)
 
@@ -85,6 +98,7 @@ def head_interactions(
     seed: int = 0,
     max_length: int = MAX_LENGTH,
     batch_tokens: int | None = None,
+    groups: Iterable[Hashable] | None = None,
 ) -> pl.DataFrame:
     """Whether two heads cost together what they cost alone, added up: all pairs of heads.
 
@@ -98,6 +112,7 @@ def head_interactions(
         seed: Random seed of the test.
         max_length: Longer texts are cut to so many tokens, and counted in a note.
         batch_tokens: The most tokens in a batch; by default what fits.
+        groups: As those of `head_effects`.
 
     Returns:
         A row per pair, as the table `interactions`; losses are in float32.
@@ -108,9 +123,11 @@ def head_interactions(
     model = model_of("model", model)
     scored = _Scored(model, texts, labels, mode, max_length, batch_tokens, "fp32")
     pairs = pair_sets(model.layers, model.heads)
+    cases = scored.groups(groups)
     rises = scored.rises([*parse_sets("each", model.layers, model.heads), *pairs])
     unit = loss_unit(scored.task)
-    return frame("interactions", interaction_rows(rises, pairs, mode=mode, unit=unit, seed=seed))
+    rows = interaction_rows(rises, pairs, mode=mode, unit=unit, seed=seed, groups=cases)
+    return frame("interactions", rows)
 
 
 def shapley_values(
@@ -123,6 +140,7 @@ def shapley_values(
     seed: int = 0,
     max_length: int = MAX_LENGTH,
     batch_tokens: int | None = None,
+    groups: Iterable[Hashable] | None = None,
 ) -> pl.DataFrame:
     """How the rise of the loss with all heads disabled is shared out among them.
 
@@ -137,6 +155,7 @@ def shapley_values(
         seed: Draws the orders.
         max_length: Longer texts are cut to so many tokens, and counted in a note.
         batch_tokens: The most tokens in a batch; by default what fits.
+        groups: As those of `head_effects`.
 
     Returns:
         A row per head, as the table `shapley`; losses are in float32.
@@ -148,12 +167,13 @@ def shapley_values(
         raise HeadscopeError(f"pairs must be a whole number of at least 1, got {pairs!r}")
     model = model_of("model", model)
     scored = _Scored(model, texts, labels, mode, max_length, batch_tokens, "fp32")
+    cases = scored.groups(groups)
     walked = orders(model.layers, model.heads, pairs, seed)
     singles = parse_sets("each", model.layers, model.heads)
     more = [named for named in walked_sets(walked) if len(named[1]) > 1]
     rises = scored.rises([*singles, *more])
     unit = loss_unit(scored.task)
-    return frame("shapley", shapley_rows(rises, walked, mode=mode, unit=unit))
+    return frame("shapley", shapley_rows(rises, walked, mode=mode, unit=unit, groups=cases))
 
 
 class _Scored:
@@ -185,6 +205,27 @@ class _Scored:
     def unchanged(self) -> Float[np.ndarray, "example output"]:
         """The outputs of the model with nothing disabled."""
         return self._scorer.unchanged
+
+    def groups(self, given: Iterable[Hashable] | None) -> Groups | None:
+        """The groups of the texts; None where each is its own.
+
+        Raises:
+            HeadscopeError: There is not one value a text.
+        """
+        if given is None:
+            return None
+        if isinstance(given, str):
+            raise HeadscopeError(f"groups must be a list, one a text, got {given!r:.60}")
+        values = list(given)
+        if len(values) != len(self.labels):
+            raise HeadscopeError(
+                f"{len(self.labels)} texts have {len(values)} groups: give one a text"
+            )
+        for row, value in enumerate(values, start=1):
+            if is_missing(value):
+                raise HeadscopeError(f"group {row} is {value!r}: say of every text what it is of")
+        groups = Groups.of(values)
+        return None if len(groups) == len(values) else groups
 
     def results(self, sets: Sequence[NamedSet]) -> list[SetResult]:
         """What the model puts out with each set disabled, in the order of the sets."""

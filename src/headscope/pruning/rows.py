@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +11,8 @@ from headscope.axes import HeadSet, set_name
 from headscope.examples import Labels
 from headscope.model.tap import Mode
 from headscope.stats.changes import change_intervals
-from headscope.stats.means import mean_interval
+from headscope.stats.groups import Groups, case_values
+from headscope.stats.means import interval_of_mean
 from headscope.stats.metrics import METRICS
 from headscope.stats.noninferiority import noninferiority
 from headscope.tasks.base import Task
@@ -93,6 +95,7 @@ class Validation:
         search_n: How many examples the search looked at.
         choice_n: By how many examples a size was chosen.
         seed: Of bootstraps.
+        groups: Which validation examples are of one case; None where each is its own.
     """
 
     task: Task
@@ -104,6 +107,7 @@ class Validation:
     search_n: int
     choice_n: int
     seed: int
+    groups: Groups | None = None
 
 
 def pruned_rows(
@@ -127,13 +131,15 @@ def pruned_rows(
     guessed = majority(task, validation.train, labels) if task.has_majority else None
     loss = [_loss_change(validation, of_set) for of_set in outputs]
     rows = []
+    groups = validation.groups
     for metric in task.metrics:
-        baseline = METRICS[metric].score(labels, base)
+        score = partial(METRICS[metric].score, groups=groups)
+        baseline = score(labels, base)
         margin = margin_of(baseline, validation.within)
-        intervals = change_intervals(metric, labels, base, after, seed)
-        p = noninferiority(metric, labels, base, after, margin, seed)
+        intervals = change_intervals(metric, labels, base, after, seed, groups)
+        p = noninferiority(metric, labels, base, after, margin, seed, groups=groups)
         for number, path_set in enumerate(path_sets):
-            value = METRICS[metric].score(labels, after[number])
+            value = score(labels, after[number])
             low, high = intervals[number]
             mean, change, loss_low, loss_high = loss[number]
             rows.append(
@@ -151,7 +157,7 @@ def pruned_rows(
                     high=high,
                     n=len(labels),
                     unit="points",
-                    majority=None if guessed is None else METRICS[metric].score(labels, guessed),
+                    majority=None if guessed is None else score(labels, guessed),
                     margin=margin,
                     p=float(p[number]),
                     activation_change=changes[number],
@@ -181,6 +187,5 @@ def _loss_change(validation: Validation, outputs: Logits) -> tuple[float, float,
     task, labels = validation.task, validation.labels
     after = losses(task, labels, outputs)
     change = after - losses(task, labels, validation.unchanged)
-    n = np.array([len(change)])
-    mean, low, high = mean_interval(n, change.sum()[None], (change**2).sum()[None])
-    return float(after.mean()), mean.item(), low.item(), high.item()
+    mean, low, high = interval_of_mean(case_values(change, validation.groups))
+    return float(after.mean()), mean, low, high

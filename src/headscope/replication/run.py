@@ -192,7 +192,7 @@ def frames_hash(asked: Paper) -> dict[str, str]:
     Returns:
         The hash of its content for the request, where it is asked for.
     """
-    from headscope.commands.session import cache_folder
+    from headscope.cache import cache_folder
     from headscope.corpora import read
 
     if asked.framenet is None:

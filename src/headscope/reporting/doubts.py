@@ -12,7 +12,7 @@ from headscope.results.numbers import number
 
 CORRELATIONS = ("spearman", "pearson", "matthews")
 """Metrics that are 0 for a model that knows nothing."""
-RANKINGS = ("average_precision", "roc_auc")
+RANKINGS = ("average_precision", "roc_auc", "mean_average_precision", "ndcg_at_10")
 """Metrics of the cosines of two classes of pairs."""
 _COLUMNS = ("metric", "value", "low", "high", "n", "majority", "answers", "p_majority")
 _WHY = (

@@ -116,7 +116,8 @@ class HonestGain:
 
 
 def honest_gain(outcomes: Outcomes, seed: int, splits: int = SPLITS) -> HonestGain:
-    """Choose the best set on a random half of the examples and score it on the other, many times.
+    """Choose the best set on a random half of the examples (or of their groups) and score it on the
+    other, many times.
 
     Sets that tie for the best share the choice. For Spearman's correlation, the ranks on a half are
     those among all examples (on 277 they move the gain by less than 0.1 points). The mean is what a
@@ -139,7 +140,7 @@ def honest_gain(outcomes: Outcomes, seed: int, splits: int = SPLITS) -> HonestGa
         HeadscopeError: There is only one example.
     """
     apparent, gains, chosen = [], [], []
-    for half in _halves(len(outcomes.labels), splits, seed):
+    for half in _halves(outcomes.cases, splits, seed):
         seen = outcomes.changes(half.astype(np.float64))
         unseen = outcomes.changes((~half).astype(np.float64))
         best = seen.max(1, keepdims=True)
@@ -150,7 +151,7 @@ def honest_gain(outcomes: Outcomes, seed: int, splits: int = SPLITS) -> HonestGa
         chosen.append(shares)
     gain = np.concatenate(gains)
     spread = float(gain.std(ddof=1))
-    cases = metric_named(outcomes.metric).cases(outcomes.labels)
+    cases = metric_named(outcomes.metric).cases(outcomes.labels, outcomes.groups)
     is_known = spread > TIE and cases >= FEWEST
     half_width = Z * spread * math.sqrt(1 / splits + 1) if is_known else math.nan
     mean = float(gain.mean())

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, Shaped
 
+from headscope.stats.groups import Groups, case_count, effective_cases, widened
 from headscope.stats.means import FEWEST
 from headscope.stats.metrics import EXACT, NO_LABEL, Labels, Predictions, Tally, metric_named
 from headscope.stats.paired import RESAMPLES, Z, chunks, interval
@@ -82,6 +83,7 @@ def resampled_changes(
     after: Shaped[np.ndarray, "model set example *token"],
     seed: int,
     resamples: int = RESAMPLES,
+    groups: Groups | None = None,
 ) -> Float[np.ndarray, "set resample"]:
     """Changes of a score on resampled examples (a smoothed paired bootstrap), in points.
 
@@ -90,7 +92,8 @@ def resampled_changes(
     two misses. So flips that happened not to occur are not taken for impossible. Scores of a
     regression change without flips, and nothing is added. Where tokens are scored, examples are
     resampled with all their tokens, and an added example has one. An added answer is exact, or
-    shares no word with a true one.
+    shares no word with a true one. Groups are resampled whole; an added example is a group that
+    counts as often as there are examples to an effective one (`stats.groups`).
 
     Args:
         metric: The name of the metric.
@@ -99,17 +102,22 @@ def resampled_changes(
         after: Their predictions with each set of heads disabled.
         seed: Of the draws.
         resamples: How many.
+        groups: Which examples are drawn together; None where each is by itself.
 
     Returns:
         The mean over the models.
     """
     models, sets, n = after.shape[:3]
+    cases = case_count(n, groups)
+    weight = 1.0
     flips = np.empty((0, 3), dtype=np.int64)
     if metric_named(metric).of_answers:
         flips = np.array([(EXACT, EXACT, 0), (EXACT, 0, EXACT)], dtype=np.int64)
     elif not metric_named(metric).regression:
         flips = _flips(np.unique(np.concatenate([labels, before, after], axis=None)))
     added = len(flips)
+    if groups is not None and added:
+        weight = n / float(_effective_flips(labels, before, after, groups).min())
     was, then, now = (_one_token(column, labels) for column in flips.T)
     # The added examples of one model are unchanged in the others: predicted as before.
     labels = np.concatenate([labels, *[was] * models])
@@ -121,15 +129,32 @@ def resampled_changes(
         start = n + model * added
         after[model, :, start : start + added] = now
     predictions = np.concatenate([before, after.reshape(-1, *labels.shape)])
-    tally = Tally(metric_named(metric), labels, predictions)
+    if groups is not None:
+        own = np.arange(cases, cases + models * added)
+        groups = Groups(np.concatenate([groups.number, own]))
+    tally = Tally(metric_named(metric), labels, predictions, groups)
     rng = np.random.default_rng(seed)
     changes = []
     for rows in chunks(resamples, len(labels)):
-        scores = tally.score(_times_drawn(rng, rows, n, models * added))
+        times = _times_drawn(rng, rows, cases, models * added)
+        times[:, cases:] *= weight
+        scores = tally.score(times)
         unchanged = scores[:, :models, None]
         disabled = scores[:, models:].reshape(rows, models, sets)
         changes.append((disabled - unchanged).mean(1))
     return np.concatenate(changes).T
+
+
+def _effective_flips(
+    labels: Labels,
+    before: Shaped[np.ndarray, "model example *token"],
+    after: Shaped[np.ndarray, "model set example *token"],
+    groups: Groups,
+) -> Float[np.ndarray, " set"]:
+    """How many examples in no groups would know the change of accuracy as well, model by model."""
+    was_right = (before == labels).astype(np.float64)
+    change = (after == labels) - was_right[:, None]
+    return effective_cases(change.reshape(-1, len(labels)), groups)
 
 
 def _one_token(
@@ -174,12 +199,15 @@ def change_intervals(
     before: Labels,
     after: Predictions,
     seed: int,
+    groups: Groups | None = None,
 ) -> list[tuple[float, float]]:
     """The 95% interval of the change of a score by each set, in points.
 
     Tango's score interval for accuracy, the percentiles of `resampled_changes` for other metrics;
     NaN where all resamples are equal, and for a metric other than accuracy and F1 on fewer than
-    `FEWEST` examples (of a ranking, of either class), of which resamples say too little.
+    `FEWEST` examples (of a ranking, of either class), of which resamples say too little. Where
+    examples have groups, Tango's interval has the effective number of examples (`stats.groups`),
+    resamples are of groups, and fewer groups than `FEWEST` have none, whatever the metric.
 
     Args:
         metric: The name of the metric.
@@ -187,14 +215,47 @@ def change_intervals(
         before: Predictions of the model as it is.
         after: Predictions with each set disabled.
         seed: Of the draws.
+        groups: Which examples are of one case; None where each is its own.
     """
-    if metric == "accuracy":
-        was_right, is_right = before == labels, after == labels
-        lost = (was_right & ~is_right).sum(1)
-        won = (~was_right & is_right).sum(1)
-        low, high = share_change(lost, won, np.full(len(after), len(labels)))
-        return list(zip((100 * low).tolist(), (100 * high).tolist(), strict=True))
-    if metric != "f1" and metric_named(metric).cases(labels) < FEWEST:
+    if is_untold(metric, labels, groups):
         return [(math.nan, math.nan)] * len(after)
-    drawn = resampled_changes(metric, labels, before[None], after[None], seed)
-    return [interval(of_set) for of_set in drawn]
+    if metric == "accuracy":
+        low, high = share_change(*flips_of(labels, before, after, groups))
+        return list(zip((100 * low).tolist(), (100 * high).tolist(), strict=True))
+    drawn = resampled_changes(metric, labels, before[None], after[None], seed, groups=groups)
+    return [interval(widened(of_set, groups)) for of_set in drawn]
+
+
+def is_untold(metric: str, labels: Labels, groups: Groups | None) -> bool:
+    """Whether there are too few cases to say how much a metric varies.
+
+    Args:
+        metric: Its name.
+        labels: Classes or scores.
+        groups: Which examples are of one case; None where each is its own.
+    """
+    if groups is None and metric in ("accuracy", "f1"):
+        return False
+    return metric_named(metric).cases(labels, groups) < FEWEST
+
+
+def flips_of(
+    labels: Labels, before: Labels, after: Predictions, groups: Groups | None
+) -> tuple[Float[np.ndarray, " set"], Float[np.ndarray, " set"], Float[np.ndarray, " set"]]:
+    """How many examples flip from right to wrong and back by each set, and how many there are.
+
+    Args:
+        labels: Classes.
+        before: Predictions of the model as it is.
+        after: Predictions with each set disabled.
+        groups: Which examples are of one case: numbers are then of effective examples; None where
+            each is its own.
+    """
+    was_right, is_right = before == labels, after == labels
+    lost = (was_right & ~is_right).sum(1)
+    won = (~was_right & is_right).sum(1)
+    n = len(labels)
+    cases = np.full(len(after), float(n))
+    if groups is not None:
+        cases = effective_cases(is_right.astype(np.float64) - was_right, groups)
+    return lost * (cases / n), won * (cases / n), cases

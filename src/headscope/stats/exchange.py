@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
 from headscope.errors import HeadscopeError
+from headscope.stats.groups import Groups, case_count
 from headscope.stats.metrics import (
     Labels,
     Points,
@@ -25,7 +26,7 @@ from headscope.stats.metrics import (
     metric_named,
     weigh,
 )
-from headscope.stats.paired import RESAMPLES, chunks
+from headscope.stats.paired import RESAMPLES, chunks, mcnemar
 
 TIE = 1e-7
 """Values that differ by less are equal."""
@@ -47,6 +48,7 @@ class Outcomes:
         labels: Classes or scores.
         before: Predictions of the model as it is.
         after: Predictions with each set disabled.
+        groups: Which examples are exchanged together; None where each is by itself.
 
     Raises:
         HeadscopeError: An unknown metric, or shapes that do not fit.
@@ -56,6 +58,7 @@ class Outcomes:
     labels: Labels
     before: Labels
     after: Predictions
+    groups: Groups | None = None
 
     def __post_init__(self) -> None:
         metric_named(self.metric)
@@ -65,6 +68,11 @@ class Outcomes:
                 f"{self.labels.shape}, {self.before.shape} and {self.after.shape}"
             )
 
+    @property
+    def cases(self) -> int:
+        """How many independent cases there are: examples, or groups of them."""
+        return case_count(len(self.labels), self.groups)
+
     @cached_property
     def _columns(self) -> tuple[Labels, Labels, Predictions]:
         """Labels and predictions before and after, in which examples may change places."""
@@ -73,7 +81,8 @@ class Outcomes:
             shares = metric.ranking.shares
             after = np.stack([shares(self.labels, row) for row in self.after])
             return self.labels, shares(self.labels, self.before), after
-        if not metric.regression:
+        # What is exchanged of a query is all of its documents, on one side as ranked as before.
+        if not metric.regression or metric.of_queries is not None:
             return self.labels, self.before, self.after
         labels, columns = self.labels, np.concatenate([self.before[None], self.after])
         if metric.ranked:
@@ -85,34 +94,41 @@ class Outcomes:
 
     @cached_property
     def terms(self) -> tuple[Sums, Sums]:
-        """What every example adds to the sums of the metric, before and after."""
-        n = len(self.labels)
+        """What every case adds to the sums of the metric, before and after."""
         labels, before, after = self._columns
+        groups = self.groups
+        if groups is not None:
+            groups = Groups(np.concatenate([groups.number, groups.number + len(groups)]))
         # Both sides at once, so that they share their classes and their mean.
         both = np.concatenate([np.broadcast_to(before, after.shape), after], axis=1)
-        terms = metric_named(self.metric).terms(np.concatenate([labels, labels]), both)
-        first = {name: term[..., :n] for name, term in terms.items()}
-        second = {name: term[..., n:] for name, term in terms.items()}
+        twice = np.concatenate([labels, labels])
+        terms = metric_named(self.metric).terms(twice, both, groups)
+        first = {name: term[..., : self.cases] for name, term in terms.items()}
+        second = {name: term[..., self.cases :] for name, term in terms.items()}
         return first, second
 
     def changes(self, weights: Weights) -> Points:
-        """The changes in points where every example counts `weights` times."""
+        """The changes in points where every case counts `weights` times."""
         if metric_named(self.metric).ranking is not None:
             # Shares are those among all examples: on a few, they give another score.
             rows = np.concatenate([self.before[None], self.after])
-            scores = Tally(metric_named(self.metric), self.labels, rows).score(weights)
+            tally = Tally(metric_named(self.metric), self.labels, rows, self.groups)
+            scores = tally.score(weights)
             return np.asarray(scores[:, 1:] - scores[:, :1])
         before, after = self.terms
         return self._change(weigh(before, weights), weigh(after, weights))
 
     @cached_property
     def moved(self) -> Int[np.ndarray, "moved"]:
-        """The examples whose prediction changes in any set, as far as the metric sees it."""
+        """The cases in which a prediction changes in any set, as far as the metric sees it."""
         _, before, after = self._columns
-        return np.flatnonzero((after != before).any(0).reshape(len(before), -1).any(1))
+        has_moved = (after != before).any(0).reshape(len(before), -1).any(1)
+        if self.groups is not None:
+            has_moved = self.groups.sums(has_moved.astype(np.int64)) > 0
+        return np.flatnonzero(has_moved)
 
     def exchanged(self, which: Float[np.ndarray, "draw moved"]) -> Points:
-        """The changes in points if the predictions of some of the moved examples are exchanged."""
+        """The changes in points if the predictions of some of the moved cases are exchanged."""
         before, both, gaps = self._sums
         first = {name: before[name] - which @ gap for name, gap in gaps.items()}
         return self._change(first, {name: both[name] - first[name] for name in first})
@@ -120,19 +136,19 @@ class Outcomes:
     def spread(self) -> Float[np.ndarray, "set"]:
         """The standard deviation of the changes under exchange, to first order."""
         _, both, gaps = self._sums
-        # The change that each example makes by itself, from halfway between both sides.
+        # The change that each case makes by itself, from halfway between both sides.
         first = {name: (both[name] + gap) / 2 for name, gap in gaps.items()}
         alone = self._change(first, {name: both[name] - first[name] for name in first})
         return np.asarray(np.sqrt((alone**2).sum(0)))
 
     @cached_property
     def _sums(self) -> tuple[Sums, Sums, Sums]:
-        """Sums before, sums of both sides, and what each moved example adds more before than after.
+        """Sums before, sums of both sides, and what each moved case adds more before than after.
 
         An exchange takes the last, [moved, set], from one side and gives it to the other.
         """
         before, after = self.terms
-        once = np.ones((1, len(self.labels)))
+        once = np.ones((1, self.cases))
         gaps = {name: (before[name] - after[name])[..., self.moved] for name in before}
         return (
             weigh(before, once),
@@ -152,6 +168,7 @@ def permutation(
     after: Labels,
     seed: int,
     resamples: int = RESAMPLES,
+    groups: Groups | None = None,
 ) -> float:
     """The paired permutation test of a change in score.
 
@@ -162,13 +179,14 @@ def permutation(
         after: Predictions.
         seed: Of the draws.
         resamples: How many permutations are drawn.
+        groups: Which examples are exchanged together; None where each is by itself.
 
     Returns:
         The two-sided p-value of the score difference, under the null hypothesis that the two
-        predictions of each example are exchangeable. It is never 0, since the observed assignment
-        counts as one of the permutations.
+        predictions of each example (of each group, all at once) are exchangeable. It is never 0,
+        since the observed assignment counts as one of the permutations.
     """
-    outcomes = Outcomes(metric, labels, before, after[None])
+    outcomes = Outcomes(metric, labels, before, after[None], groups)
     moved = len(outcomes.moved)
     if not moved:
         return 1.0
@@ -179,6 +197,37 @@ def permutation(
         which = (rng.random((rows, moved)) < 0.5).astype(np.float64)
         extreme += int((np.abs(outcomes.exchanged(which)) >= observed - TIE).sum())
     return extreme / (resamples + 1)
+
+
+def changed_by_chance(
+    metric: str, labels: Labels, before: Labels, after: Labels, seed: int, groups: Groups | None
+) -> float:
+    """The two-sided p-value of a change in score: McNemar's exact test of accuracy where every
+    example is a case of its own, else the paired permutation test.
+
+    Args:
+        metric: The name of the metric.
+        labels: Classes or scores.
+        before: Predictions.
+        after: Predictions.
+        seed: Of the permutations.
+        groups: Which examples are of one case; None where each is its own.
+    """
+    if is_exact(metric, groups):
+        return mcnemar(labels, before, after)
+    return permutation(metric, labels, before, after, seed, groups=groups)
+
+
+def is_exact(metric: str, groups: Groups | None) -> bool:
+    """Whether McNemar's exact test is the test of a change in score."""
+    return metric == "accuracy" and groups is None
+
+
+def name_of_test(metric: str, groups: Groups | None) -> str:
+    """What tables call the test."""
+    if is_exact(metric, groups):
+        return "exact McNemar"
+    return "paired permutation" if groups is None else "paired permutation of groups"
 
 
 @dataclass(frozen=True)
@@ -197,15 +246,17 @@ class Exchange:
 def exchange(outcomes: Outcomes, seed: int, resamples: int = RESAMPLES) -> Exchange:
     """The changes of all sets, under the null hypothesis that predictions are exchangeable.
 
-    A draw exchanges, for a random half of the examples, the model's prediction with that of the
-    disabled model, in all sets at once, so that sets which change the same predictions stay as
-    dependent as they are. Where there are no more than `resamples` ways to do so, all are made.
+    A draw exchanges, for a random half of the examples (or of their groups), the model's prediction
+    with that of the disabled model, in all sets at once, so that sets which change the same
+    predictions stay as dependent as they are. Where there are no more than `resamples` ways to do
+    so, all are made.
 
     Set by set the test is exact for metrics of classes (as is `permutation`). Jointly it is exact
     for accuracy: on an example the model is right or wrong, so the differences of all sets have one
-    sign, and an exchange is a new sign. For the other metrics no exchange of the model's one
-    prediction fits all sets; the draws then have the right means and covariances, and the test
-    holds as examples become many (docs/statistics.md has how well, from 277 examples on).
+    sign, and an exchange is a new sign. For the other metrics, and where groups are exchanged, no
+    exchange of the model's one prediction fits all sets; the draws then have the right means and
+    covariances, and the test holds as cases become many (docs/statistics.md has how well, from 277
+    examples on, and from 30 groups on).
 
     The null hypothesis is "no better, no worse". A head that flips predictions at random is worse
     where the model is mostly right.

@@ -45,6 +45,17 @@ def mean_interval(n: Array, total: Array, squares: Array) -> tuple[Array, Array,
     return mean, mean - half, mean + half
 
 
+def interval_of_mean(values: Array) -> tuple[float, float, float]:
+    """Mean and 95% interval of values [case]: `mean_interval` of one quantity.
+
+    >>> interval_of_mean(np.ones(20))
+    (1.0, nan, nan)
+    """
+    n, total, squares = np.array([len(values)]), values.sum()[None], (values**2).sum()[None]
+    mean, low, high = mean_interval(n, total, squares)
+    return mean.item(), low.item(), high.item()
+
+
 def student_p(mean: Array, low: Array, high: Array, n: Array) -> Array:
     """Two-sided p-values that means are 0, of the test whose interval `mean_interval` gives.
 

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, Shaped
 
-from headscope.errors import unknown
+from headscope.errors import HeadscopeError, unknown
+from headscope.stats import queries
+from headscope.stats.groups import Groups, case_count
 from headscope.stats.ranking import AVERAGE_PRECISION, ROC_AUC, Ranking, rarer
 
 Array = npt.NDArray[Any]
@@ -22,8 +24,8 @@ Labels = Shaped[np.ndarray, "example *token"]
 """Classes or scores; of an example's tokens a row of classes, filled up with `NO_LABEL`."""
 Predictions = Shaped[np.ndarray, "set example *token"]
 """Those of several models, or of one with several sets of heads disabled."""
-Weights = Float[np.ndarray, "draw example"]
-"""How many times every example counts."""
+Weights = Float[np.ndarray, "draw case"]
+"""How many times every independent case counts: an example, or a group of them."""
 Points = Float[np.ndarray, "draw set"]
 """Scores, or changes of a score."""
 Sums = Mapping[str, npt.NDArray[np.float64]]
@@ -57,6 +59,8 @@ class Metric:
         of_answers: Whether they say how right answers are; the labels are then `EXACT`.
         ranking: How scores of two classes, 0 and 1, are judged by their order. The sums are then of
             the shares that examples have in it, which stand for their predictions.
+        of_queries: What it gives every query, which is a group of documents with labels 0 and 1;
+            the score is the mean over the queries that have both. `added` is not used then.
     """
 
     title: str
@@ -67,6 +71,7 @@ class Metric:
     of_tokens: bool = False
     of_answers: bool = False
     ranking: Ranking | None = None
+    of_queries: queries.PerQuery | None = None
 
     @property
     def fits(self) -> str:
@@ -75,45 +80,82 @@ class Metric:
             return "answers to questions"
         if self.of_tokens:
             return "tags of words"
-        if self.ranking is not None:
+        if self.ranking is not None or self.of_queries is not None:
             return (
                 "pairs of two classes whose cosine is scored (--as embedding), which have it anyway"
             )
         return "a regression" if self.regression else "classes"
 
-    def cases(self, labels: Labels) -> int:
-        """How many examples its spread is known from: all, or of two classes those of the rarer."""
-        return len(labels) if self.ranking is None else rarer(labels)
+    def cases(self, labels: Labels, groups: Groups | None = None) -> int:
+        """How many cases its spread is known from: all examples, or of two classes those of the
+        rarer; and no more than there are groups, or queries with documents of both classes.
+        """
+        if self.of_queries is not None and groups is not None:
+            return int(queries.judged(labels, groups).sum())
+        examples = len(labels) if self.ranking is None else rarer(labels)
+        return examples if groups is None else min(examples, len(groups))
 
-    def terms(self, labels: Labels, predictions: Predictions) -> Sums:
-        """What every example adds to each sum; ranks are those of all examples, counted once."""
+    def terms(self, labels: Labels, predictions: Predictions, groups: Groups | None = None) -> Sums:
+        """What every case adds to each sum; ranks are those of all examples, counted once.
+
+        Raises:
+            HeadscopeError: The metric is of queries, and there are no groups that they could be, or
+                none with documents of both classes.
+        """
+        if self.of_queries is not None:
+            if groups is None:
+                raise HeadscopeError(
+                    f"{self.title} is a mean over queries: name their column with --group"
+                )
+            is_judged = queries.judged(labels, groups).astype(np.float64)
+            if not is_judged.any():
+                raise HeadscopeError(
+                    f"{self.title} needs a query with relevant documents and others, and none of "
+                    f"these {len(groups)} has both: give more examples, or leave out --group"
+                )
+            each = [self.of_queries(labels, row, groups) for row in predictions]
+            return {"n": is_judged[None], "share": np.stack(each) * is_judged}
         added = self.added(labels, predictions)
-        return {name: np.atleast_2d(term).astype(np.float64) for name, term in added.items()}
+        terms = {name: np.atleast_2d(term).astype(np.float64) for name, term in added.items()}
+        if groups is None:
+            return terms
+        return {name: groups.sums(term) for name, term in terms.items()}
 
-    def score(self, labels: Labels, predictions: Labels) -> float:
-        """The score of some predictions, in points.
+    def score(self, labels: Labels, predictions: Labels, groups: Groups | None = None) -> float:
+        """The score of some predictions, in points; metrics of queries need groups, others do not
+        see them.
 
         >>> METRICS["f1"].score(np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0]))
         50.0
         """
-        once = np.ones((1, len(labels)))
-        return float(Tally(self, labels, predictions[None]).score(once)[0, 0])
+        if self.of_queries is None:
+            groups = None
+        once = np.ones((1, case_count(len(labels), groups)))
+        return float(Tally(self, labels, predictions[None], groups).score(once)[0, 0])
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Examples that a metric is to be scored on many times, with weights."""
+    """Examples that a metric is to be scored on many times, with weights.
+
+    Attributes:
+        metric: The metric.
+        labels: Classes or scores.
+        predictions: Of several models.
+        groups: Which examples have a weight together; None where each has its own.
+    """
 
     metric: Metric
     labels: Labels
     predictions: Predictions
+    groups: Groups | None = None
 
     @cached_property
     def _terms(self) -> Sums:
-        return self.metric.terms(self.labels, self.predictions)
+        return self.metric.terms(self.labels, self.predictions, self.groups)
 
     def score(self, weights: Weights) -> Points:
-        """The scores in points where every example counts `weights` times.
+        """The scores in points where every example, or every group, counts `weights` times.
 
         >>> labels, predictions = np.array([1, 0]), np.array([[1, 1]])
         >>> Tally(METRICS["accuracy"], labels, predictions).score(np.array([[1.0, 1], [3, 1]]))
@@ -121,11 +163,13 @@ class Tally:
                [75.]])
         """
         ranking = self.metric.ranking
+        if not (self.metric.ranked or ranking):
+            return self.metric.points(weigh(self._terms, weights))
+        if self.groups is not None:
+            weights = self.groups.drawn(weights)
         if ranking is not None:
             each = [ranking.score(self.labels, row, weights) for row in self.predictions]
             return 100 * np.stack(each, axis=1)
-        if not self.metric.ranked:
-            return self.metric.points(weigh(self._terms, weights))
         labels = _ranks(self.labels, weights)
         scores = []
         for predictions in self.predictions:
@@ -135,7 +179,7 @@ class Tally:
 
 
 def weigh(terms: Sums, weights: Weights) -> Sums:
-    """The sums of what weighted examples add."""
+    """The sums of what weighted cases add."""
     return {name: weights @ np.swapaxes(term, -1, -2) for name, term in terms.items()}
 
 
@@ -307,7 +351,11 @@ METRICS = {
         "average precision", True, _shares_added, _mean_share, ranking=AVERAGE_PRECISION
     ),
     "roc_auc": Metric("ROC AUC", True, _shares_added, _mean_share, ranking=ROC_AUC),
+    "mean_average_precision": Metric(
+        "MAP", True, _shares_added, _mean_share, of_queries=queries.average_precision
+    ),
+    "ndcg_at_10": Metric("nDCG@10", True, _shares_added, _mean_share, of_queries=queries.ndcg),
 }
-"""Metrics by name: GLUE's, those of tokens and of answers, and two of embeddings. F1 is that of
+"""Metrics by name: GLUE's, those of tokens and of answers, and four of embeddings. F1 is that of
 class 1, where nothing else is said.
 """

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr
 
-from headscope.stats.changes import change_statistic, resampled_changes
-from headscope.stats.means import FEWEST
-from headscope.stats.metrics import Labels, Predictions, metric_named
+from headscope.stats.changes import change_statistic, flips_of, is_untold, resampled_changes
+from headscope.stats.groups import Groups
+from headscope.stats.metrics import Labels, Predictions
 from headscope.stats.paired import RESAMPLES
 
 LEVEL = 0.025
@@ -27,6 +27,7 @@ def noninferiority(
     margin: float,
     seed: int,
     resamples: int = RESAMPLES,
+    groups: Groups | None = None,
 ) -> Float[np.ndarray, "set"]:
     """One-sided p-values of the null hypothesis that a score falls by a margin or more.
 
@@ -42,6 +43,7 @@ def noninferiority(
         margin: In points, above 0.
         seed: Of the bootstrap.
         resamples: How many it draws.
+        groups: Which examples are of one case; None where each is its own.
 
     Source: Tango (1998), Statistics in Medicine 17, equation 4.
 
@@ -51,16 +53,13 @@ def noninferiority(
     >>> noninferiority("accuracy", labels, labels, after, 5.0, seed=0).round(3).tolist()
     [0.0, 0.989]
     """
+    if is_untold(metric, labels, groups):
+        return np.full(len(after), np.nan)
     if metric == "accuracy":
-        was_right, is_right = before == labels, after == labels
-        lost = (was_right & ~is_right).sum(1)
-        won = (~was_right & is_right).sum(1)
-        n = np.full(len(after), len(labels))
+        lost, won, n = flips_of(labels, before, after, groups)
         # The statistic is of a rise; a fall by the margin is a rise with both kinds exchanged.
         fallen = change_statistic(np.full(len(after), margin / 100), won, lost, n)
         return np.asarray(ndtr(fallen))
-    if metric != "f1" and metric_named(metric).cases(labels) < FEWEST:
-        return np.full(len(after), np.nan)
-    drawn = resampled_changes(metric, labels, before[None], after[None], seed, resamples)
+    drawn = resampled_changes(metric, labels, before[None], after[None], seed, resamples, groups)
     shares = ((drawn <= -margin).sum(1) + 1) / (drawn.shape[1] + 1)
     return np.where(np.ptp(drawn, axis=1) > 0, shares, np.nan)

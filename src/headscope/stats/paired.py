@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
+from headscope.stats.groups import Groups, case_count, effective_cases
 from headscope.stats.metrics import Tally, metric_named
 
 Array = npt.NDArray[Any]
@@ -31,7 +32,12 @@ def chunks(draws: int, examples: int) -> Iterator[int]:
 
 
 def bootstrap(
-    metric: str, labels: Array, predictions: Sequence[Array], seed: int, resamples: int = RESAMPLES
+    metric: str,
+    labels: Array,
+    predictions: Sequence[Array],
+    seed: int,
+    resamples: int = RESAMPLES,
+    groups: Groups | None = None,
 ) -> Float[np.ndarray, "which resample"]:
     """Scores of several predictions on the same resamples of the examples (a paired bootstrap).
 
@@ -41,17 +47,18 @@ def bootstrap(
         predictions: Of several models, each [example].
         seed: Of the draws.
         resamples: How many.
+        groups: Which examples are drawn together; None where each is by itself.
 
     Returns:
         Points.
     """
     rng = np.random.default_rng(seed)
-    n = len(labels)
-    tally = Tally(metric_named(metric), labels, np.stack(predictions))
+    n = case_count(len(labels), groups)
+    tally = Tally(metric_named(metric), labels, np.stack(predictions), groups)
     scores = []
     for rows in chunks(resamples, n):
         drawn = rng.integers(0, n, (rows, n))
-        # How often each example was drawn: one count over all rows, each row with its own numbers.
+        # How often each case was drawn: one count over all rows, each row with its own numbers.
         numbered = drawn + n * np.arange(rows)[:, None]
         times = np.bincount(numbered.ravel(), minlength=rows * n).reshape(rows, n)
         scores.append(tally.score(times.astype(np.float64)).T)
@@ -93,7 +100,23 @@ def wilson(successes: Any, n: Any) -> Any:
     return low, np.maximum(np.minimum(centre + half, 1.0), share)
 
 
-def f1_interval(labels: Array, predictions: Array) -> tuple[float, float]:
+def share_interval(hits: Array, groups: Groups | None) -> tuple[float, float]:
+    """Wilson's interval of the share of examples that are hits, as fractions; of examples in groups
+    with the effective number of cases.
+
+    Args:
+        hits: Whether each is one.
+        groups: Which examples are of one case; None where each is its own.
+    """
+    if groups is None:
+        return wilson(int(hits.sum()), len(hits))
+    cases = float(effective_cases(hits[None].astype(np.float64), groups)[0])
+    return wilson(float(hits.mean()) * cases, cases)
+
+
+def f1_interval(
+    labels: Array, predictions: Array, groups: Groups | None = None
+) -> tuple[float, float]:
     """The 95% interval of F1, as fractions; NaN where no example is of class 1 or predicted as it.
 
     With J the share of hits among the examples that are of class 1, or predicted as it, F1 is
@@ -106,10 +129,12 @@ def f1_interval(labels: Array, predictions: Array) -> tuple[float, float]:
     (0.61, 1.0)
     """
     true, predicted = labels == 1, predictions == 1
-    involved = int((true | predicted).sum())
-    if not involved:
+    involved = np.flatnonzero(true | predicted)
+    if groups is not None:
+        groups = groups.take(involved)
+    if not involved.size or (groups is not None and len(groups) < 2):
         return float("nan"), float("nan")
-    low, high = wilson(int((true & predicted).sum()), involved)
+    low, high = share_interval((true & predicted)[involved], groups)
     return float(2 * low / (1 + low)), float(2 * high / (1 + high))
 
 

@@ -19,6 +19,8 @@ from jaxtyping import Float, Shaped
 from scipy.special import expit, logit
 from scipy.stats import t as student
 
+from headscope.stats.groups import Groups, case_values
+
 Array = npt.NDArray[Any]
 Labels = Shaped[np.ndarray, "example"]
 Weights = Float[np.ndarray, "draw example"]
@@ -38,20 +40,24 @@ class Ranking:
     score: Callable[[Labels, Array, Weights], Float[np.ndarray, " draw"]]
     shares: Callable[[Labels, Array], Shares]
 
-    def interval(self, labels: Labels, predictions: Array) -> tuple[float, float]:
+    def interval(
+        self, labels: Labels, predictions: Array, groups: Groups | None = None
+    ) -> tuple[float, float]:
         """The 95% interval of the score, as fractions; NaN where shares have no spread.
 
         It is symmetric on the scale of the logit, with the standard error of the shares and half as
         many degrees of freedom as the rarer class has examples, less one: with few examples of a
         class a bootstrap covers too seldom, and one degree for each as well (docs/statistics.md).
+        Where examples have groups, the error is of their shares together, with no more degrees than
+        there are groups, less one.
 
         Source: Boyd, Eng & Page (2013), ECML PKDD, "Area under the precision-recall curve: point
         estimates and confidence intervals" (logit interval).
         """
-        shares = self.shares(labels, predictions)
+        shares = case_values(self.shares(labels, predictions), groups)
         value = float(shares.mean())
         error = float(shares.std(ddof=1)) / np.sqrt(len(shares)) if len(shares) > 1 else 0.0
-        freedom = rarer(labels) / 2 - 1
+        freedom = min(rarer(labels) / 2, len(shares)) - 1
         if error < _NONE or freedom < 1 or not 0 < value < 1:
             return float("nan"), float("nan")
         half = float(student.ppf(0.975, freedom)) * error / (value * (1 - value))

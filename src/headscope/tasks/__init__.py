@@ -1,5 +1,6 @@
 """Tasks: their rows, encoding, gold annotation and metrics. `find(name_or_folder)` gives a task."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from headscope.errors import HeadscopeError, refusing
@@ -30,7 +31,7 @@ def find(name_or_folder: str | Path, chosen: Chosen = ALL_GUESSED) -> Task:
     name = str(name_or_folder)
     if name in TASKS.names():
         chosen.refuse(f"the task {name}")
-        return TASKS.get(name)
+        return _grouped(TASKS.get(name), chosen)
     if name.startswith(UD) or name.endswith((*TREEBANKS, *COLUMNS)):
         raise _of_words(name)
     with refusing(f"the task {name[:80]!r} cannot be used"):
@@ -47,8 +48,25 @@ def find(name_or_folder: str | Path, chosen: Chosen = ALL_GUESSED) -> Task:
         raise _of_words(name)
     if is_folder:
         chosen.refuse(str(path / DEFINITION))
-        return read_task(path)
+        return _grouped(read_task(path), chosen)
     return TASKS.get(name, "or give a table (csv, tsv, jsonl, parquet) or a folder of your own")
+
+
+def _grouped(task: Task, chosen: Chosen) -> Task:
+    """The task with the column that says which of its rows belong together."""
+    if chosen.group is None:
+        return task
+    if task.generate is not None:
+        raise HeadscopeError(
+            f"{task.name} makes its rows, each by itself, and they have no column for --group: "
+            "leave it out"
+        )
+    if chosen.group == task.label:
+        raise HeadscopeError(
+            f"--group {chosen.group}: that is the label of {task.name}, and groups are rows that "
+            "belong together, as those of one document: name another column"
+        )
+    return replace(task, group=chosen.group)
 
 
 def _has_tags(folder: Path) -> bool:

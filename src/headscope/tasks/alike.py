@@ -1,9 +1,7 @@
 """Pairs of two classes for an embedder: which class says that the two texts are alike."""
 
 import re
-from collections import Counter
 from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 
@@ -19,8 +17,6 @@ _ALIKE = {
 }  # fmt: skip
 """Words that say it of a class; "irrelevant" and "unrelated" are other words."""
 _NOT = {"no", "non", "not"}
-_FEW = 0.05
-"""The share of pairs with a text of others up to which nothing is said."""
 
 
 def alike_class(task: Task) -> int:
@@ -73,20 +69,3 @@ def check_both(pairs: Split, task: Task) -> None:
             f"all {len(pairs)} pairs of {task.name} that are scored are of the class {name!r}, so "
             "no cosine can tell it from the other: give more --examples, or another --part"
         )
-
-
-def shared_note(pairs: Split) -> tuple[str, ...]:
-    """A note that pairs share texts, as rows of one query do; none where few do."""
-    texts = list(chain(pairs.first, pairs.second or ()))
-    times = Counter(texts)
-    n = len(pairs)
-    shares = 0
-    for first, second in zip(texts[:n], texts[n:], strict=True):
-        is_twice = first == second
-        shares += times[first] > 1 + is_twice or times[second] > 1 + is_twice
-    if shares <= _FEW * n:
-        return ()
-    return (
-        f"{shares} of the {n} pairs have a text that is in other pairs too, as those of one query "
-        "do: intervals and tests take pairs as independent, and say too much where they are not",
-    )

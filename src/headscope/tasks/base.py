@@ -19,6 +19,8 @@ class Task:
         labels: The classes in the order of their indices; none for a regression.
         metrics: The headline first.
         label: The label column.
+        group: The column that says which rows belong together, as those of one document or query;
+            "" where each is by itself.
         limits: The lowest and the highest score of a regression.
         folders: Other names that its folder may have.
         validation: Names that the validation split may have, the preferred one first.
@@ -44,6 +46,7 @@ class Task:
     labels: tuple[str, ...]
     metrics: tuple[str, ...]
     label: str = "label"
+    group: str = ""
     limits: tuple[float, float] = (0.0, 0.0)
     folders: tuple[str, ...] = ()
     validation: tuple[str, ...] = ("validation", "dev", "valid", "val")

@@ -11,15 +11,36 @@ Values = Sequence[object]
 
 @dataclass(frozen=True)
 class Layout:
-    """The names of the columns of a task in a file: of its one or two texts, and of its label."""
+    """The names of the columns of a task in a file.
+
+    Attributes:
+        texts: Those of its one or two texts.
+        label: That of its label.
+        group: That of what says which rows belong together; "" for none.
+    """
 
     texts: tuple[str, ...]
     label: str
+    group: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        return (*self.texts, self.label)
+        return (*self.texts, self.label, *([self.group] if self.group else []))
+
+    def table(
+        self, columns: Sequence[Values], rows: Sequence[int], notes: tuple[str, ...] = ()
+    ) -> "Table":
+        """A table of columns in the order of `names`.
+
+        Args:
+            columns: Their values.
+            rows: The number of each row in the file, from 1.
+            notes: What was left out.
+        """
+        count = len(self.texts)
+        groups = columns[count + 1] if self.group else None
+        return Table(list(columns[:count]), columns[count], self.texts, rows, notes, groups=groups)
 
 
 @dataclass(frozen=True)
@@ -33,6 +54,7 @@ class Table:
         rows: The number of each row in the file, from 1.
         notes: What was left out.
         classes: The names of the classes by their index, where the file says them.
+        groups: What says which rows belong together, [row]; None where nothing was asked for.
     """
 
     texts: list[Values]
@@ -41,6 +63,7 @@ class Table:
     rows: Sequence[int]
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    groups: Values | None = None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def read_delimited(text: str, file: Named, wanted: Wanted) -> Table:
         if left_out:
             notes += (f"{file.path.name}: {left_out} of {len(filled)} rows left out, {why}",)
     columns: list[Values] = [[row[at] for row in whole] for at in range(len(places))]
-    return Table(columns[:-1], columns[-1], layout.texts, rows, notes)
+    return layout.table(columns, rows, notes)
 
 
 def read_cells(text: str, file: Named) -> list[list[str]]:

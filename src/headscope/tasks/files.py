@@ -23,6 +23,7 @@ from headscope.tasks.labels import (
     is_unlabelled,
     named_by_file,
     read_labels,
+    word,
 )
 from headscope.tasks.own import divided, division_note, named_file
 from headscope.tasks.tables import read_table
@@ -53,6 +54,8 @@ class Data:
             digest.update(split.labels.tobytes())
             if split.questions is not None:
                 digest.update(repr(split.questions).encode())
+            if split.groups is not None:
+                digest.update("\x1e".join(split.groups).encode())
         return cls(train, validation, source, digest.hexdigest()[:16])
 
 
@@ -182,9 +185,12 @@ def _read_split(task: Task, files: Sequence[Named]) -> Split:
 
 def _wanted(task: Task) -> Wanted:
     """The columns by the task's names, or by those of GLUE's archives."""
-    layouts = [Layout(task.columns, task.label)]
+    layouts = [Layout(task.columns, task.label, task.group)]
     if task.tsv_columns or task.tsv_label:
-        layouts.append(Layout(task.tsv_columns or task.columns, task.tsv_label or task.label))
+        texts = task.tsv_columns or task.columns
+        # A text column is named as the task calls it, whatever the file does.
+        group = dict(zip(task.columns, texts, strict=True)).get(task.group, task.group)
+        layouts.append(Layout(texts, task.tsv_label or task.label, group))
     return Wanted(
         task=task.name,
         layouts=tuple(layouts),
@@ -235,8 +241,25 @@ def _split(task: Task, table: Table, where: str, called: str) -> Split:
         first=tuple(texts[0][row] for row in kept),
         second=tuple(texts[1][row] for row in kept) if len(texts) > 1 else None,
         labels=read_labels(labels, [table.rows[row] for row in kept], task, where),
+        groups=_groups(table, kept, task, where),
         notes=notes,
     )
+
+
+def _groups(table: Table, kept: Sequence[int], task: Task, where: str) -> tuple[str, ...] | None:
+    """What every kept row belongs to; None where nothing was asked for."""
+    if table.groups is None:
+        return None
+    values = []
+    for row in kept:
+        value = table.groups[row]
+        if is_missing(value) or isinstance(value, list | dict):
+            raise HeadscopeError(
+                f"{where}, row {table.rows[row]}: {value!r} in the column {task.group!r} of "
+                "--group: give every row a text or a number that says what it belongs to"
+            )
+        values.append(word(value))
+    return tuple(values)
 
 
 def _is_unlabelled(value: object, task: Task) -> bool:
@@ -255,10 +278,12 @@ def _texts(values: Values) -> list[str]:
 def _joined(parts: Sequence[Split]) -> Split:
     """The parts of a split, one after the other."""
     pairs = [part.second for part in parts if part.second is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
     return Split(
         first=tuple(chain.from_iterable(part.first for part in parts)),
         second=tuple(chain.from_iterable(pairs)) if pairs else None,
         labels=np.concatenate([part.labels for part in parts]),
+        groups=tuple(chain.from_iterable(groups)) if groups else None,
         notes=tuple(chain.from_iterable(part.notes for part in parts)),
     )
 
@@ -289,12 +314,16 @@ def _from_hub(task: Task) -> Data:
             f"the data of {task.name} could not be had from the hub ({reason(error)}): {way_out}"
         ) from error
     source = f"{name}/{config}"
-    names = (*task.columns, task.label)
+    layout = Layout(task.columns, task.label, task.group)
 
     def split(stem: str) -> Split:
-        columns = [tables[stem][column][:] for column in names]
-        rows = range(1, len(columns[-1]) + 1)
-        table = Table(columns[:-1], columns[-1], task.columns, rows)
+        if task.group and task.group not in tables[stem].column_names:
+            raise HeadscopeError(
+                f"{source}/{stem} has no column {task.group!r} for --group: it has "
+                f"{', '.join(tables[stem].column_names)}"
+            )
+        columns = [tables[stem][column][:] for column in layout.names]
+        table = layout.table(columns, range(1, len(columns[0]) + 1))
         return _split(task, table, f"{source}/{stem}", stem)
 
     validation = next(stem for stem in task.validation if stem in tables)

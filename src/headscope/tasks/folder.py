@@ -116,7 +116,9 @@ def _check_metrics(path: Path, metrics: tuple[str, ...], classes: int) -> None:
         raise HeadscopeError(f"{path}: a metric stands twice in {', '.join(metrics)}: remove one")
     for name in metrics:
         metric = metric_named(name)
-        is_of_others = metric.of_tokens or metric.ranking is not None
+        is_of_others = (
+            metric.of_tokens or metric.ranking is not None or metric.of_queries is not None
+        )
         if is_of_others or metric.regression == bool(classes):
             raise HeadscopeError(f"{path}: the metric {name} does not fit: it is for {metric.fits}")
     if "f1" in metrics and classes != 2:

@@ -78,7 +78,7 @@ def named_columns(given: Sequence[str] | None, columns: Columns, where: str) -> 
         # A name may hold a comma itself.
         names += [text] if text in columns else [name.strip() for name in text.split(",")]
     for name in names:
-        _check_column(name, columns, where, "--columns")
+        check_column(name, columns, where, "--columns")
     if len(names) not in (1, 2) or len(set(names)) < len(names):
         raise HeadscopeError(
             f"--columns must name one or two different text columns, got "
@@ -150,7 +150,7 @@ def label_of(name: str, columns: Columns, where: str, classes: Sequence[str] = (
         HeadscopeError: There is no such column, it has no label or one alone, or it names so many
             classes that it is an identifier or a text.
     """
-    _check_column(name, columns, where, "--label")
+    check_column(name, columns, where, "--label")
     values = [value for value in columns[name] if not is_missing(value)]
     if any(isinstance(value, list | dict | bytes) for value in values):
         raise HeadscopeError(
@@ -222,7 +222,8 @@ def _looks_like_text(values: Sequence[object]) -> bool:
     return 2 * len(foreign) > len(texts)
 
 
-def _check_column(name: str, columns: Columns, where: str, option: str) -> None:
+def check_column(name: str, columns: Columns, where: str, option: str) -> None:
+    """Raises HeadscopeError where a file does not have the column that an option names."""
     if name not in columns:
         raise HeadscopeError(f"{option} {name}: {where} has no such column: {_listed(columns)}")
 

@@ -9,14 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from headscope.errors import HeadscopeError
 from headscope.examples import Split
 from headscope.scratch import in_words
+from headscope.stats.groups import Groups
 from headscope.tasks.base import Task
 from headscope.tasks.finding import FORMATS, Named, has_split, split_files, where
 from headscope.tasks.guessing import (
     Columns,
+    check_column,
     guessed_label,
     guessed_texts,
     label_of,
@@ -36,13 +40,17 @@ class Chosen:
     Attributes:
         columns: The text columns; None leaves them to be guessed.
         label: The label column; None leaves it to be guessed.
+        group: The column that says which rows belong together; None where each is by itself.
     """
 
     columns: tuple[str, ...] | None = None
     label: str | None = None
+    group: str | None = None
 
     def refuse(self, task: str) -> None:
-        """Raises HeadscopeError if any is named, of a task that says itself which they are."""
+        """Raises HeadscopeError if a text or label column is named, of a task that says itself
+        which they are.
+        """
         given = [("--columns", self.columns), ("--label", self.label)]
         named = [option for option, value in given if value is not None]
         if named:
@@ -97,8 +105,16 @@ def own_task(path: Path, chosen: Chosen = ALL_GUESSED) -> Task:
         raise HeadscopeError(f"{called} is empty: a task needs at least one row, below a header")
     label = chosen.label
     texts = chosen.columns and named_columns(chosen.columns, columns, called)
+    if chosen.group is not None:
+        check_column(chosen.group, columns, called, "--group")
     if label is None:
-        label = guessed_label(columns, texts or (), called)
+        known = [*(texts or ()), *([chosen.group] if chosen.group else [])]
+        label = guessed_label(columns, known, called)
+    if label == chosen.group:
+        raise HeadscopeError(
+            f"{called}: {label!r} is the label, and --group is the column that says which rows "
+            "belong together, as those of one document: name another"
+        )
     found = label_of(label, columns, called, class_names(files[0], label))
     texts = texts or guessed_texts(columns, label, called)
     if label in texts:
@@ -117,6 +133,7 @@ def own_task(path: Path, chosen: Chosen = ALL_GUESSED) -> Task:
         labels=found.classes,
         metrics=("accuracy",) if found.classes else ("spearman", "pearson"),
         label=label,
+        group=chosen.group or "",
         limits=found.limits,
         folder=path if is_folder else None,
         file=None if is_folder else path,
@@ -151,7 +168,8 @@ def _joined_columns(files: Sequence[Named]) -> dict[str, list[object]]:
 def divided(split: Split, task: Task, seed: int) -> tuple[Split, Split]:
     """The rows of one file as a training and a validation split, drawn from the seed.
 
-    Rows with the same texts stay together, whatever their labels: none of them is in both.
+    Rows with the same texts stay together, whatever their labels, and so do those of one group:
+    none of them is in both.
 
     Args:
         split: All rows.
@@ -159,21 +177,43 @@ def divided(split: Split, task: Task, seed: int) -> tuple[Split, Split]:
         seed: Of the division.
 
     Raises:
-        HeadscopeError: All rows have the same texts.
+        HeadscopeError: All rows have the same texts, or are of one group.
     """
-    texts = zip(split.first, split.second or split.first, strict=True)
-    numbers: dict[tuple[str, str], int] = {}
-    groups = np.array([numbers.setdefault(pair, len(numbers)) for pair in texts])
-    if len(numbers) < 2:
+    together = _kept_together(split)
+    count = int(together.max()) + 1
+    if count < 2 and split.groups is not None:
+        raise HeadscopeError(
+            f"all rows are of one group of {task.group!r}, or of groups that share texts, and "
+            "cannot be divided into training and validation rows: take another --group, or give "
+            "train and validation rows apart"
+        )
+    if count < 2:
         called = task.name if task.file is None else where(task.file)
         raise HeadscopeError(
             f"{called}: what has only one text cannot be divided into training and validation "
             "rows: give more texts, or train and validation rows apart"
         )
-    in_validation = _drawn(groups, len(numbers), seed)
-    validation = split.take(np.flatnonzero(in_validation[groups]))
-    train = split.take(np.flatnonzero(~in_validation[groups]))
+    in_validation = _drawn(together, count, seed)
+    validation = split.take(np.flatnonzero(in_validation[together]))
+    train = split.take(np.flatnonzero(~in_validation[together]))
     return train, validation
+
+
+def _kept_together(split: Split) -> npt.NDArray[np.int64]:
+    """A number for every row: the same for rows that have the same texts or are of one group, and
+    for those that others connect with each other.
+    """
+    texts = Groups.of(list(zip(split.first, split.second or split.first, strict=True)))
+    if split.groups is None:
+        return texts.number
+    of_rows = Groups.of(split.groups)
+    # Texts and groups are the nodes of a graph, and every row is an edge between two of them.
+    ends = texts.number, len(texts) + of_rows.number
+    nodes = len(texts) + len(of_rows)
+    edges = coo_array((np.ones(len(split)), ends), shape=(nodes, nodes))
+    parts = connected_components(edges, directed=False)[1][texts.number]
+    # In the order of the rows, as the numbers of texts are.
+    return Groups.of(parts.tolist()).number
 
 
 def division_note(train: Split, validation: Split, task: Task, seed: int) -> str:
@@ -186,6 +226,8 @@ def division_note(train: Split, validation: Split, task: Task, seed: int) -> str
         "validate"
     )
     rows = len(train) + len(validation)
+    if task.group:
+        return f"{note}; those of one {task.group!r}, and those with the same texts, stay together"
     different = _different(train) + _different(validation)
     if different < rows:
         note += (

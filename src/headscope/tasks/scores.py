@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from headscope.examples import Labels
-from headscope.stats.means import FEWEST
+from headscope.stats.changes import is_untold
+from headscope.stats.exchange import changed_by_chance
+from headscope.stats.groups import Groups, widened
 from headscope.stats.metrics import METRICS
-from headscope.stats.paired import bootstrap, f1_interval, interval, mcnemar, wilson
+from headscope.stats.paired import bootstrap, f1_interval, interval, share_interval
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, known_labels, majority, predictions
 
@@ -39,7 +41,14 @@ class ScoreRow:
 
 
 def score_rows_of(
-    task: Task, train: Labels, labels: Labels, outputs: Logits, *, configuration: str, seed: int
+    task: Task,
+    train: Labels,
+    labels: Labels,
+    outputs: Logits,
+    *,
+    configuration: str,
+    seed: int,
+    groups: Groups | None = None,
 ) -> list[ScoreRow]:
     """The `scores` rows of one configuration: every metric of the task with its 95% interval.
 
@@ -51,6 +60,7 @@ def score_rows_of(
         outputs: The model's, [example, output].
         configuration: What the model is, a word of `names`.
         seed: Of the bootstrap.
+        groups: Which examples are of one case; None where each is its own.
     """
     predicted = predictions(task, outputs)
     is_known = task.is_similarity or (task.has_majority and len(train) > 0)
@@ -60,16 +70,16 @@ def score_rows_of(
     for metric in task.metrics:
         baseline = p_majority = None
         if guessed is not None:
-            baseline = METRICS[metric].score(labels, guessed)
-            is_tested = metric == "accuracy"
-            p_majority = mcnemar(labels, guessed, predicted) if is_tested else None
-        low, high = score_interval(metric, labels, predicted, seed)
+            baseline = METRICS[metric].score(labels, guessed, groups)
+            if metric == "accuracy":
+                p_majority = changed_by_chance(metric, labels, guessed, predicted, seed, groups)
+        low, high = score_interval(metric, labels, predicted, seed, groups)
         rows.append(
             ScoreRow(
                 configuration=configuration,
                 metric=metric,
                 seed=seed,
-                value=METRICS[metric].score(labels, predicted),
+                value=METRICS[metric].score(labels, predicted, groups),
                 low=low,
                 high=high,
                 n=len(labels),
@@ -83,26 +93,28 @@ def score_rows_of(
 
 
 def score_interval(
-    metric: str, labels: Labels, predicted: Labels, seed: int
+    metric: str, labels: Labels, predicted: Labels, seed: int, groups: Groups | None = None
 ) -> tuple[float, float]:
     """The 95% interval of a score, in points; NaN where every resample gives the same score, and
-    for a metric other than accuracy and F1 on fewer than `FEWEST` examples (of a ranking, of either
-    class).
+    for a metric other than accuracy and F1 on fewer than ten examples (of a ranking, of either
+    class). Where examples have groups, ten of these are needed for any metric.
 
     Args:
         metric: The name of the metric.
         labels: The true labels, [example].
         predicted: The model's answers, [example].
         seed: Of the bootstrap of metrics other than accuracy and F1.
+        groups: Which examples are of one case; None where each is its own.
     """
-    if metric == "accuracy":
-        low, high = wilson(int((labels == predicted).sum()), len(labels))
-    elif metric == "f1":
-        low, high = f1_interval(labels, predicted)
-    elif METRICS[metric].cases(labels) < FEWEST:
+    if is_untold(metric, labels, groups):
         return math.nan, math.nan
+    if metric == "accuracy":
+        low, high = share_interval(labels == predicted, groups)
+    elif metric == "f1":
+        low, high = f1_interval(labels, predicted, groups)
     elif (ranking := METRICS[metric].ranking) is not None:
-        low, high = ranking.interval(labels, predicted)
+        low, high = ranking.interval(labels, predicted, groups)
     else:
-        return interval(bootstrap(metric, labels, [predicted], seed)[0])
+        drawn = bootstrap(metric, labels, [predicted], seed, groups=groups)[0]
+        return interval(widened(drawn, groups))
     return 100 * low, 100 * high

@@ -5,6 +5,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from types import NoneType
 
@@ -136,8 +137,10 @@ def _parquet(file: Named, wanted: Wanted) -> Table:
         )
     notes = [note for _, note in texts if note]
     rows = range(1, len(frame) + 1)
-    values: list[Values] = [column for column, _ in texts]
-    return Table(values, label.to_list(), layout.texts, rows, tuple(notes), classes)
+    values: list[Values] = [*(column for column, _ in texts), label.to_list()]
+    if layout.group:
+        values.append(frame[layout.group].to_list())
+    return replace(layout.table(values, rows, tuple(notes)), classes=classes)
 
 
 def _text_column(column: pl.Series, file: Named) -> tuple[Values, str]:
@@ -235,8 +238,8 @@ def _columns(objects: list[tuple[int, dict[str, object]]], file: Named, wanted: 
         column = [None if value is None else str(value) for value in values]
         _check_characters(column, rows, file)
         texts.append(column)
-    labels = [row.get(layout.label) for _, row in objects]
-    return Table(texts, labels, layout.texts, rows, tuple(notes))
+    others = [[row.get(name) for _, row in objects] for name in layout.names[len(texts) :]]
+    return layout.table([*texts, *others], rows, tuple(notes))
 
 
 def _number_note(values: Values, rows: Sequence[int], name: str, file: Named) -> str:

@@ -42,7 +42,8 @@ DISABLED = Table(
                 "accuracy; for F1 and MCC a paired bootstrap to which four flips are added; for "
                 "correlations, average precision and ROC AUC a plain one. None where every "
                 "resample gives the same change; with fewer than 10 examples (for the last two: of "
-                "either class) for accuracy and F1 alone.",
+                "either class) for accuracy and F1 alone. Where examples have groups (--group), "
+                "groups are its cases, and of fewer than 10 there is none.",
             )
         ),
         optional(number("high", AS_UNIT, "Upper end of the 95% confidence interval of `delta`.")),
@@ -54,7 +55,11 @@ DISABLED = Table(
             "probability",
             "The same after Holm's correction over all sets of a metric.",
         ),
-        text("test", "Exact McNemar for accuracy; otherwise a paired permutation test."),
+        text(
+            "test",
+            "Exact McNemar for accuracy; otherwise, and where examples have groups, a paired "
+            "permutation test.",
+        ),
         number(
             "activation_change",
             "fraction",

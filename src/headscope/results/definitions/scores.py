@@ -46,7 +46,8 @@ SCORES = Table(
             "the logit for average precision and ROC AUC, a bootstrap for others, which covers too "
             "seldom with few examples (docs/statistics.md), and none where every resample gives "
             "the same score, nor other ones than Wilson's with fewer than 10 examples (for average "
-            "precision and ROC AUC: of either class).",
+            "precision and ROC AUC: of either class). Where examples have groups (--group), groups "
+            "are its cases, and of fewer than 10 there is none.",
         ),
         *MEAN,
         MAJORITY,
@@ -62,8 +63,9 @@ SCORES = Table(
             number(
                 "p_majority",
                 "probability",
-                "The two-sided p-value of its difference from the majority class (exact McNemar); "
-                "null for another metric than accuracy.",
+                "The two-sided p-value of its difference from the majority class (exact McNemar; "
+                "where examples have groups, a permutation test); null for another metric than "
+                "accuracy.",
             )
         ),
     ),
