@@ -33,6 +33,7 @@ from headscope.model.model import Model
 from headscope.model.reduced_files import REDUCED_WEIGHTS
 from headscope.model.reduced_weights import reduced_copy
 from headscope.model.removal import Removal
+from headscope.model.span_scores import best_spans
 from headscope.pruning import onnx, speed
 from headscope.pruning.full import write_full
 from headscope.pruning.small import write_small
@@ -209,16 +210,22 @@ def test_a_card_says_how_a_reader_is_asked(tmp_path: Path) -> None:
     full = write_full(model, removal, TASKS["qa"], tmp_path / "full").folder
     assert "pipeline_tag: question-answering\n" in (small / "README.md").read_text()
     assert "AutoModelForQuestionAnswering" in (full / "README.md").read_text()
-    values: dict[str, Any] = {"question": "who", "text": "the nurse was by it"}
-    exec(code_of(small / "README.md"), values)  # noqa: S102
     plain: dict[str, Any] = {}
     exec(code_of(full / "README.md"), plain)  # noqa: S102
-    batch = model.tokenizer("who", "the nurse was by it", return_tensors="pt")
-    with torch.no_grad():
-        outputs = plain["model"].eval()(**batch)
-    first, last = outputs.start_logits.argmax(), outputs.end_logits.argmax()
-    assert (values["first"], values["last"]) == (first, last)
-    assert isinstance(values["answer"], str)
+    is_backward = []
+    for text in ("the nurse was by it", "it was not by the nurse", "the pilot " * 25):
+        values: dict[str, Any] = {"question": "who", "text": text}
+        exec(code_of(small / "README.md"), values)  # noqa: S102
+        batch = model.tokenizer("who", text, return_tensors="pt")
+        with torch.no_grad():
+            outputs = plain["model"].eval()(**batch)
+        is_text = torch.tensor([[number == 1 for number in batch.sequence_ids(0)]])
+        _, first, last = best_spans(outputs.start_logits, outputs.end_logits, is_text)
+        assert (values["first"], values["last"]) == (first, last)
+        assert isinstance(values["answer"], str)
+        is_backward.append(bool(outputs.start_logits.argmax() > outputs.end_logits.argmax()))
+    # The best first and the best last token, each by itself, are no span at least once.
+    assert any(is_backward)
 
 
 def test_a_small_model_is_not_taken_for_one_of_another_kind(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from headscope.model.model import Model
 from headscope.model.pooling import Pooling
 from headscope.model.reduced_files import REDUCED_WEIGHTS
 from headscope.model.removal import Removal
+from headscope.model.span_scores import LONGEST
 from headscope.pruning.repair import Repair
 from headscope.tasks.base import Task
 
@@ -219,8 +220,9 @@ def _what_counts(head: ModelHead | None) -> str:
         return "\nThe tag of a word is that of its first token.\n"
     if head is OF_QUESTIONS:
         return (
-            "\nThe scores are of the span of the text, of at most 30 tokens, whose first and last "
-            "token have the largest sum of both outputs; long texts were read in windows.\n"
+            f"\nThe scores are of the span of the text, of at most {LONGEST} tokens, whose first "
+            "and last token have the largest sum of both outputs; long texts were read in "
+            "windows.\n"
         )
     return ""
 
@@ -244,7 +246,13 @@ def _small_code(head: ModelHead | None) -> str:
             f"import headscope\nimport torch\n\n{loaded}"
             'batch = model.tokenizer(question, text, return_tensors="pt")\n'
             "with torch.no_grad():\n    outputs = model.hf(**batch)\n"
-            "first, last = int(outputs.start_logits.argmax()), int(outputs.end_logits.argmax())\n"
+            "# The best span of the text, which begins before it ends and has at most "
+            f"{LONGEST} tokens.\n"
+            "is_text = torch.tensor([number == 1 for number in batch.sequence_ids(0)])\n"
+            f"is_span = (is_text[:, None] & is_text).triu().tril({LONGEST - 1})\n"
+            "scores = outputs.start_logits[0][:, None] + outputs.end_logits[0]\n"
+            "best = int(scores.masked_fill(~is_span, -torch.inf).argmax())\n"
+            "first, last = divmod(best, len(is_text))\n"
             'answer = model.tokenizer.decode(batch["input_ids"][0, first : last + 1])\n'
         )
     made = f'pipeline("{head.task}", model=model.hf, tokenizer=model.tokenizer)'
