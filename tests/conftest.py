@@ -25,6 +25,37 @@ hypothesis.settings.register_profile("ci", derandomize=True)
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+LONGEST = (
+    "cluster",
+    "shared_passes",
+    "golden",
+    "replication",
+    "commands",
+    "study_kinds",
+    "prune_command",
+    "killed_at_files",
+    "small_kinds",
+    "patterns",
+    "ud",
+    "batch",
+    "elsewhere",
+    "embeddings",
+    "notebook",
+    "task_files",
+    "together",
+    "stopping",
+)
+"""Files of tests that take longest, the longest first: begun last, one of them would be left to a single worker while
+the others have nothing to do.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; the order within a file stays."""
+    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "glue"
 
 

@@ -44,12 +44,9 @@ from headscope.tasks.grouping import group_notes, groups_of, of_queries
 from headscope.tasks.own import divided
 from headscope.tasks.scores import score_interval
 from simulations.groups import World, lost_margins, many, simulate
-from test_metrics import comparable, slow_exchanged, some
+from test_metrics import OF_TEXTS, comparable, slow_exchanged, some
 from test_own_data import table
 
-METRICS_OF_TEXTS = (
-    "accuracy", "f1", "matthews", "pearson", "spearman", "average_precision", "roc_auc",
-)  # fmt: skip
 SIZES = (1, 4, 2, 3, 5)
 
 
@@ -95,7 +92,7 @@ def test_effective_cases_by_hand() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 10_000), st.sampled_from(METRICS_OF_TEXTS))
+@given(st.integers(0, 10_000), st.sampled_from(OF_TEXTS))
 def test_the_weight_of_a_group_is_that_of_each_of_its_examples(seed: int, metric: str) -> None:
     rng = np.random.default_rng(seed)
     groups = unequal()
@@ -107,7 +104,7 @@ def test_the_weight_of_a_group_is_that_of_each_of_its_examples(seed: int, metric
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 10_000), st.sampled_from(METRICS_OF_TEXTS))
+@given(st.integers(0, 10_000), st.sampled_from(OF_TEXTS))
 def test_exchanges_of_groups_are_all_ways_to_exchange_them(seed: int, metric: str) -> None:
     rng = np.random.default_rng(seed)
     groups = unequal()
@@ -135,7 +132,7 @@ def test_exchanges_of_groups_are_all_ways_to_exchange_them(seed: int, metric: st
     np.testing.assert_allclose(np.sort(drawn[:, 0]), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("metric", METRICS_OF_TEXTS)
+@pytest.mark.parametrize("metric", OF_TEXTS)
 def test_copies_of_an_example_in_one_group_add_no_knowledge(metric: str) -> None:
     rng = np.random.default_rng(5)
     labels, predicted = some(metric, 40, 2, rng)
@@ -204,7 +201,7 @@ def test_the_order_of_examples_and_the_names_of_groups_are_no_matter() -> None:
 def test_few_groups_have_no_interval() -> None:
     rng = np.random.default_rng(4)
     groups = Groups.of(np.repeat(np.arange(9), 20).tolist())
-    for metric in METRICS_OF_TEXTS:
+    for metric in OF_TEXTS:
         labels, predicted = some(metric, 180, 2, rng)
         (found,) = change_intervals(metric, labels, predicted[0], predicted[1:], 0, groups)
         assert np.isnan(found).all()

@@ -52,7 +52,8 @@ def slow_shares(metric: str, labels: Array, predicted: Array) -> Array:
     return shares
 
 
-OF_TEXTS = [name for name, metric in METRICS.items() if not metric.of_tokens]
+OF_TEXTS = [name for name, metric in METRICS.items() if not (metric.of_tokens or metric.of_queries)]
+"""Metrics of single texts and pairs; those of queries are in test_groups.py."""
 
 
 def slow_score(metric: str, labels: Array, predicted: Array) -> float:

@@ -189,7 +189,7 @@ NUMBERS = st.sampled_from(
 PLACES = st.sampled_from([None, -5, 0, 1, 2, 3, 99, 257, 10**9])
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.data())
 def test_a_table_with_odd_values_is_shown_or_named(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -30,9 +30,7 @@ from headscope.stats.metrics import METRICS
 from headscope.stats.seeds import over_seeds
 from headscope.stats.verdicts import Verdict, verdict
 from headscope.tasks import find
-from test_metrics import RANKINGS, comparable, slow_exchanged, slow_score
-
-OF_TEXTS = [name for name, metric in METRICS.items() if not metric.of_tokens]
+from test_metrics import OF_TEXTS, RANKINGS, comparable, slow_exchanged, slow_score
 
 
 def change(metric: str, labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
