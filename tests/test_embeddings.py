@@ -413,6 +413,10 @@ def test_retrieval_by_queries_is_scored_query_by_query(
             precisions.append(average_precision_score(labels, cosines))
     assert len(precisions) >= 3
     assert scores["mean_average_precision"]["value"] == pytest.approx(100 * np.mean(precisions))
+    # The n of a mean over queries is that of queries, the n of the others that of pairs.
+    assert [row["n"] for row in scores.values()] == [len(precisions)] * 2 + [len(names)] * 2
+    changes = pl.read_parquet(out / "disabled.parquet")
+    assert changes.filter(metric="ndcg_at_10")["n"].unique().to_list() == [len(precisions)]
     # Cosines that are all the same have the share of relevant documents, query by query.
     shares = [kept["labels"][names == name].mean() for name in np.unique(names)]
     expected = 100 * np.mean([share for share in shares if 0 < share < 1])

@@ -47,6 +47,7 @@ from simulations.groups import World, lost_margins, many, simulate
 from test_metrics import OF_TEXTS, comparable, slow_exchanged, some
 from test_own_data import table
 
+MEANS_OVER_QUERIES = ("mean_average_precision", "ndcg_at_10")
 SIZES = (1, 4, 2, 3, 5)
 
 
@@ -82,11 +83,16 @@ def test_effective_cases_by_hand() -> None:
     assert effective_cases(values[None], groups)[0] == pytest.approx(9 * few)
     # Of examples that are alike all, each group counts once.
     assert effective_cases(np.ones((1, 20)), groups)[0] == pytest.approx(10 * few)
-    # Groups that differ less than their examples add no knowledge.
+    # Groups that differ less than their examples, or not at all, leave as many cases as examples.
     mixed = np.tile([1.0, 0.0], 10)
-    assert effective_cases(mixed[None], groups)[0] == pytest.approx(10 * few)
+    assert effective_cases(mixed[None], groups)[0] == pytest.approx(20 * few)
     mixed[:2] = 1
     assert effective_cases(mixed[None], groups)[0] == pytest.approx(20 * few)
+    # It is no matter whether the mean of a group can be written in binary.
+    thirds = Groups.of(np.repeat(np.arange(10), 3).tolist())
+    one_of_three = np.tile([1.0, 0.0, 0.0], 10)
+    few_of_30 = (stats.t.ppf(0.975, 29) / stats.t.ppf(0.975, 9)) ** 2
+    assert effective_cases(one_of_three[None], thirds)[0] == pytest.approx(30 * few_of_30)
     with pytest.raises(HeadscopeError, match="all examples are of one group"):
         effective_cases(values[None], Groups.of(["a"] * 20))
 
@@ -198,6 +204,33 @@ def test_the_order_of_examples_and_the_names_of_groups_are_no_matter() -> None:
     assert again == pytest.approx(first)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "matthews", "spearman"])
+def test_a_set_has_the_same_interval_alone_and_among_others(metric: str) -> None:
+    rng = np.random.default_rng(9)
+    groups = unequal(4)
+    labels, predicted = some(metric, 60, 4, rng)
+    before, after = predicted[0], predicted[1:]
+    # One set changes whole groups, which are worth few examples.
+    after[2] = before
+    after[2, groups.number < 4] = predicted[3, 0]
+    among = change_intervals(metric, labels, before, after, 0, groups)
+    for number, found in enumerate(among):
+        (alone,) = change_intervals(metric, labels, before, after[[number]], 0, groups)
+        assert found == pytest.approx(alone)
+
+
+@pytest.mark.parametrize("metric", ["f1", "matthews", "spearman", "mean_average_precision"])
+def test_a_smaller_fall_is_shown_where_the_interval_lies_above_the_margin(metric: str) -> None:
+    rng = np.random.default_rng(11)
+    groups = Groups.of(np.repeat(np.arange(12), 5).tolist())
+    labels, predicted = some("roc_auc" if metric in MEANS_OVER_QUERIES else metric, 60, 2, rng)
+    before, after = predicted[0], predicted[1:]
+    ((low, _),) = change_intervals(metric, labels, before, after, 0, groups)
+    for margin in (-low - 0.3, -low + 0.3):
+        p = noninferiority(metric, labels, before, after, margin, 0, groups=groups)
+        assert (p[0] < 0.025) == (margin > -low)
+
+
 def test_few_groups_have_no_interval() -> None:
     rng = np.random.default_rng(4)
     groups = Groups.of(np.repeat(np.arange(9), 20).tolist())
@@ -236,7 +269,7 @@ def test_one_of_many_heads_is_named_as_seldom_with_groups() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 10_000), st.sampled_from(["mean_average_precision", "ndcg_at_10"]))
+@given(st.integers(0, 10_000), st.sampled_from(MEANS_OVER_QUERIES))
 def test_queries_score_as_the_kept_library_does(seed: int, metric: str) -> None:
     rng = np.random.default_rng(seed)
     numbers = rng.permutation(np.repeat(np.arange(6), (1, 3, 7, 12, 15, 2)))

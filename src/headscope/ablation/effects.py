@@ -118,7 +118,7 @@ def effects(
                     delta=value - baseline,
                     low=low,
                     high=high,
-                    n=len(labels),
+                    n=METRICS[metric].count(labels, groups),
                     unit="points",
                     p=p_values[number],
                     test=name_of_test(metric, groups),

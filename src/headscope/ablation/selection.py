@@ -12,6 +12,7 @@ from headscope.names import VerdictWord
 from headscope.stats.best_of_many import best_gain, honest_gain, set_gains
 from headscope.stats.exchange import Outcomes, exchange
 from headscope.stats.groups import Groups
+from headscope.stats.metrics import METRICS
 from headscope.stats.verdicts import verdict
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, predictions
@@ -92,7 +93,7 @@ def selection_rows(
                 honest=honest.gain,
                 low=honest.low,
                 high=honest.high,
-                n=len(labels),
+                n=METRICS[metric].count(labels, groups),
                 unit="points",
                 verdict=judged.word,
                 text=judged.text,

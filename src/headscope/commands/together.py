@@ -38,6 +38,23 @@ Rises = Mapping[HeadSet, np.ndarray]
 MOST_ORDERS = 10_000
 
 
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """Under which losses rose, and how the rises are tested.
+
+    Attributes:
+        mode: What a disabled head puts out.
+        unit: Of the loss.
+        seed: Of orders and tests.
+        groups: Which examples are of one case; None where each is its own.
+    """
+
+    mode: Mode
+    unit: str
+    seed: int
+    groups: Groups | None
+
+
 @runtime_checkable
 class Together(Protocol):
     """What `--heads` asks of heads that are disabled together."""
@@ -54,14 +71,7 @@ class Together(Protocol):
         """The sets that are scored for it beside single heads."""
 
     def rows(
-        self,
-        model: Model,
-        rises: Rises,
-        *,
-        mode: Mode,
-        unit: str,
-        seed: int,
-        groups: Groups | None,
+        self, model: Model, rises: Rises, conditions: Conditions
     ) -> Sequence[InteractionRow] | Sequence[ShapleyRow]:
         """The rows of its table, from by how much each set raises the losses."""
 
@@ -77,19 +87,17 @@ class Pairs:
         """Every pair."""
         return pair_sets(model.layers, model.heads)
 
-    def rows(
-        self,
-        model: Model,
-        rises: Rises,
-        *,
-        mode: Mode,
-        unit: str,
-        seed: int,
-        groups: Groups | None,
-    ) -> list[InteractionRow]:
+    def rows(self, model: Model, rises: Rises, conditions: Conditions) -> list[InteractionRow]:
         """A row per pair."""
-        pairs = self.sets(model, seed)
-        return interaction_rows(rises, pairs, mode=mode, unit=unit, seed=seed, groups=groups)
+        pairs = self.sets(model, conditions.seed)
+        return interaction_rows(
+            rises,
+            pairs,
+            mode=conditions.mode,
+            unit=conditions.unit,
+            seed=conditions.seed,
+            groups=conditions.groups,
+        )
 
 
 @dataclass(frozen=True)
@@ -108,19 +116,16 @@ class Shapley:
         """The sets on the way through all orders."""
         return walked_sets(self._orders(model, seed))
 
-    def rows(
-        self,
-        model: Model,
-        rises: Rises,
-        *,
-        mode: Mode,
-        unit: str,
-        seed: int,
-        groups: Groups | None,
-    ) -> list[ShapleyRow]:
+    def rows(self, model: Model, rises: Rises, conditions: Conditions) -> list[ShapleyRow]:
         """A row per head."""
-        walked = self._orders(model, seed)
-        return shapley_rows(rises, walked, mode=mode, unit=unit, groups=groups)
+        walked = self._orders(model, conditions.seed)
+        return shapley_rows(
+            rises,
+            walked,
+            mode=conditions.mode,
+            unit=conditions.unit,
+            groups=conditions.groups,
+        )
 
     def _orders(self, model: Model, seed: int) -> list[Order]:
         return orders(model.layers, model.heads, self.pairs, seed)
@@ -196,10 +201,10 @@ def write_together(scoring: Scoring, run: Run, asked: Together) -> tuple[str, ..
     many = packs.score(many_heads(rises, every), "disabling many heads")
     rises |= loss_rises(task, labels, scoring.unchanged, many)
     write_effects(session, run, results[: len(singles)], scoring.unchanged, mode)
-    groups, unit = session.groups, loss_unit(task)
+    groups = session.groups
     beside = together_rows(task, labels, scoring.unchanged, many, rises, mode=mode, groups=groups)
     run.table("together", beside, **session.names)
-    rows = asked.rows(model, rises, mode=mode, unit=unit, seed=seed, groups=groups)
+    rows = asked.rows(model, rises, Conditions(mode, loss_unit(task), seed, groups))
     run.table(asked.table, rows, **session.names)
     if not is_auto:
         return ()

@@ -155,7 +155,7 @@ def pruned_rows(
                     delta=value - baseline,
                     low=low,
                     high=high,
-                    n=len(labels),
+                    n=METRICS[metric].count(labels, groups),
                     unit="points",
                     majority=None if guessed is None else score(labels, guessed),
                     margin=margin,

@@ -108,6 +108,12 @@ def resampled_changes(
         The mean over the models.
     """
     models, sets, n = after.shape[:3]
+    if groups is not None and sets > 1 and not metric_named(metric).regression:
+        # How often an added example counts is a set's own.
+        alone = (after[:, [number]] for number in range(sets))
+        given = (metric, labels, before)
+        each = [resampled_changes(*given, one, seed, resamples, groups) for one in alone]
+        return np.concatenate(each)
     cases = case_count(n, groups)
     weight = 1.0
     flips = np.empty((0, 3), dtype=np.int64)

@@ -133,7 +133,7 @@ def effective_cases(
 
     That is the variance of a value over that of the mean, at most the number of examples, times
     Korn and Graubard's factor for a spread that is known from few groups. Where all values are
-    equal nothing tells how alike a group is, and each counts as one example.
+    equal nothing tells how alike a group is, and each group counts as one example.
 
     Args:
         values: What every example gives, several times over.
@@ -154,6 +154,7 @@ def effective_cases(
     error = cases.var(0, ddof=1) / count
     spread = values.var(1)
     few = (student.ppf(0.975, max(n - 1, 1)) / student.ppf(0.975, count - 1)) ** 2
-    has_spread = error > 0
-    alike = np.where(has_spread, spread / np.where(has_spread, error, 1.0), count)
-    return np.asarray(np.minimum(alike, n) * few)
+    # Groups that do not differ while their examples do leave the examples independent.
+    alike = np.divide(spread, error, out=np.full(len(values), float(n)), where=error > 0)
+    alike = np.where(spread > 0, np.minimum(alike, n), count)
+    return np.asarray(alike * few)

@@ -86,14 +86,18 @@ class Metric:
             )
         return "a regression" if self.regression else "classes"
 
-    def cases(self, labels: Labels, groups: Groups | None = None) -> int:
-        """How many cases its spread is known from: all examples, or of two classes those of the
-        rarer; and no more than there are groups, or queries with documents of both classes.
-        """
+    def count(self, labels: Labels, groups: Groups | None) -> int:
+        """How many it is a mean over: examples, or queries with documents of both classes."""
         if self.of_queries is not None and groups is not None:
             return int(queries.judged(labels, groups).sum())
-        examples = len(labels) if self.ranking is None else rarer(labels)
-        return examples if groups is None else min(examples, len(groups))
+        return len(labels)
+
+    def cases(self, labels: Labels, groups: Groups | None = None) -> int:
+        """How many cases its spread is known from: all that it counts, or of two classes the
+        examples of the rarer; and no more than there are groups.
+        """
+        counted = self.count(labels, groups) if self.ranking is None else rarer(labels)
+        return counted if groups is None else min(counted, len(groups))
 
     def terms(self, labels: Labels, predictions: Predictions, groups: Groups | None = None) -> Sums:
         """What every case adds to each sum; ranks are those of all examples, counted once.

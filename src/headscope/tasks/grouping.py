@@ -49,7 +49,8 @@ def _queries_note(task: Task, split: Split, groups: Groups) -> tuple[str, ...]:
     scored = int(judged(split.labels, groups).sum())
     return (
         f"the groups of {task.group} are queries, whose documents are ranked by their cosines: MAP "
-        f"and nDCG@10 are means over the {scored} of {len(groups)} that have pairs of both classes",
+        f"and nDCG@10 are means over the {scored} of {len(groups)} that have pairs of both "
+        "classes, and their n is that number",
     )
 
 

@@ -82,7 +82,7 @@ def score_rows_of(
                 value=METRICS[metric].score(labels, predicted, groups),
                 low=low,
                 high=high,
-                n=len(labels),
+                n=METRICS[metric].count(labels, groups),
                 unit="points",
                 majority=baseline,
                 answers=answers,
