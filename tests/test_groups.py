@@ -44,6 +44,8 @@ from headscope.tasks.grouping import group_notes, groups_of, of_queries
 from headscope.tasks.own import divided
 from headscope.tasks.scores import score_interval
 from simulations.groups import World, lost_margins, many, simulate
+from simulations.queries import World as Retrieval
+from simulations.queries import simulate as simulate_queries
 from test_metrics import OF_TEXTS, comparable, slow_exchanged, some
 from test_own_data import table
 
@@ -254,6 +256,39 @@ def test_groups_keep_levels_and_coverage_where_examples_would_not(metric: str) -
     assert found.held[0].value > 0.88
     assert found.held[0].value >= found.held[1].value
     assert found.rejected[0].value < 0.12
+
+
+@pytest.mark.parametrize("metric", MEANS_OVER_QUERIES)
+@pytest.mark.parametrize(
+    ("queries", "largest", "distance"), [(30, 20, 3.0), (80, 2, 2.0), (80, 20, 1.0)]
+)
+def test_means_over_queries_have_intervals_that_hold(
+    metric: str, queries: int, largest: int, distance: float
+) -> None:
+    found = Retrieval(metric, queries, largest, distance, 0.5, 0.3)
+    rates = simulate_queries(found, 100)
+    # Of 100 draws of a true 95%, 88 or fewer are held once in 200 runs; of a true 5%, 11 or more.
+    assert rates.held.value >= 0.88
+    assert rates.score.value >= 0.9
+    assert rates.rejected.value <= 0.11
+
+
+def test_a_change_of_one_query_of_many_is_no_certain_loss() -> None:
+    groups = Groups.of(np.repeat(np.arange(60), 2).tolist())
+    labels = np.tile([1.0, 0.0], 60)
+    before = np.tile([2.0, 1.0], 60)
+    after = before.copy()
+    after[:2] = 1.0, 2.0
+    (found,) = change_intervals("mean_average_precision", labels, before, after[None], 0, groups)
+    low, high = found
+    # The precision of one query falls to a half. Of 60 zeros and ones, one lost: about -9 to +5.
+    assert -5 < low < -2
+    assert 0.5 < high < 3
+    (unknown,) = change_intervals("ndcg_at_10", labels, before, before[None], 0, groups)
+    assert np.isnan(unknown).all()
+    # All queries are right: as of 60 hits of 60.
+    low, high = score_interval("mean_average_precision", labels, before, 0, groups)
+    assert (low, high) == pytest.approx((93.8, 100), abs=0.3)
 
 
 def test_one_of_many_heads_is_named_as_seldom_with_groups() -> None:

@@ -21,6 +21,7 @@ SECTIONS: tuple[str, ...] = (
     "correlations",
     "rankings",
     "groups",
+    "queries",
     "selection",
     "seeds",
     "interactions",

@@ -93,7 +93,9 @@ def resampled_changes(
     regression change without flips, and nothing is added. Where tokens are scored, examples are
     resampled with all their tokens, and an added example has one. An added answer is exact, or
     shares no word with a true one. Groups are resampled whole; an added example is a group that
-    counts as often as there are examples to an effective one (`stats.groups`).
+    counts as often as there are examples to an effective one (`stats.groups`). Of a mean over
+    queries those are drawn that it is a mean over, and four are added that change, two each way, by
+    as much as the one that changes most.
 
     Args:
         metric: The name of the metric.
@@ -108,6 +110,9 @@ def resampled_changes(
         The mean over the models.
     """
     models, sets, n = after.shape[:3]
+    if groups is not None and metric_named(metric).of_queries is not None:
+        by_query = _query_changes(metric, labels, before, after, groups)
+        return _resampled_means(by_query, seed, resamples)
     if groups is not None and sets > 1 and not metric_named(metric).regression:
         # How often an added example counts is a set's own.
         alone = (after[:, [number]] for number in range(sets))
@@ -149,6 +154,35 @@ def resampled_changes(
         disabled = scores[:, models:].reshape(rows, models, sets)
         changes.append((disabled - unchanged).mean(1))
     return np.concatenate(changes).T
+
+
+def _query_changes(
+    metric: str,
+    labels: Labels,
+    before: Shaped[np.ndarray, "model example"],
+    after: Shaped[np.ndarray, "model set example"],
+    groups: Groups,
+) -> Float[np.ndarray, "set query"]:
+    """By how much the score of every query changes, as a fraction; the mean over the models."""
+    models, sets, n = after.shape
+    rows = np.concatenate([before, after.reshape(-1, n)])
+    scores = metric_named(metric).scores_of_queries(labels, rows, groups)
+    # The queries that the mean is over.
+    scores = scores[:, ~np.isnan(scores[0])]
+    changed = scores[models:].reshape(models, sets, -1)
+    return np.asarray((changed - scores[:models, None]).mean(0))
+
+
+def _resampled_means(
+    changes: Float[np.ndarray, "set query"], seed: int, resamples: int
+) -> Float[np.ndarray, "set resample"]:
+    """Means of changes of resampled queries, in points."""
+    count = changes.shape[1]
+    size = np.abs(changes).max(1)
+    values = np.column_stack([changes, size, -size])
+    rng = np.random.default_rng(seed)
+    drawn = [_times_drawn(rng, rows, count, 2) @ values.T for rows in chunks(resamples, count)]
+    return np.asarray(100 * np.concatenate(drawn).T / count)
 
 
 def _effective_flips(
@@ -229,7 +263,16 @@ def change_intervals(
         low, high = share_change(*flips_of(labels, before, after, groups))
         return list(zip((100 * low).tolist(), (100 * high).tolist(), strict=True))
     drawn = resampled_changes(metric, labels, before[None], after[None], seed, groups=groups)
-    return [interval(widened(of_set, groups)) for of_set in drawn]
+    cases = resampled_cases(metric, labels, groups)
+    return [interval(widened(of_set, cases)) for of_set in drawn]
+
+
+def resampled_cases(metric: str, labels: Labels, groups: Groups | None) -> int | None:
+    """How many groups or queries were resampled; None where it was examples."""
+    if groups is None:
+        return None
+    is_of_queries = metric_named(metric).of_queries is not None
+    return metric_named(metric).count(labels, groups) if is_of_queries else len(groups)
 
 
 def is_untold(metric: str, labels: Labels, groups: Groups | None) -> bool:

@@ -103,7 +103,7 @@ def case_values(
 
 
 def widened(
-    drawn: Float[np.ndarray, " resample"], groups: Groups | None
+    drawn: Float[np.ndarray, " resample"], cases: int | None
 ) -> Float[np.ndarray, " resample"]:
     """Resampled values, moved apart as far as few groups make an interval of resamples too narrow.
 
@@ -112,17 +112,15 @@ def widened(
 
     Args:
         drawn: The values of resamples.
-        groups: What was resampled, two at least; None where it was examples, which stay as they
-            are.
+        cases: How many groups or queries were resampled, two at least; None where it was examples,
+            whose values stay as they are.
 
-    >>> groups = Groups.of(range(10))
-    >>> widened(np.array([1.0, 3.0]), groups).round(2).tolist()  # sqrt(10 / 9) 2.262 / 1.960
+    >>> widened(np.array([1.0, 3.0]), 10).round(2).tolist()  # sqrt(10 / 9) 2.262 / 1.960
     [0.78, 3.22]
     """
-    if groups is None:
+    if cases is None:
         return drawn
-    count = len(groups)
-    factor = student.ppf(0.975, count - 1) / _NORMAL * np.sqrt(count / (count - 1))
+    factor = student.ppf(0.975, cases - 1) / _NORMAL * np.sqrt(cases / (cases - 1))
     return np.asarray(drawn.mean() + (drawn - drawn.mean()) * factor)
 
 

@@ -103,27 +103,39 @@ class Metric:
         """What every case adds to each sum; ranks are those of all examples, counted once.
 
         Raises:
-            HeadscopeError: The metric is of queries, and there are no groups that they could be, or
-                none with documents of both classes.
+            HeadscopeError: As `scores_of_queries`, of a metric of queries.
         """
         if self.of_queries is not None:
-            if groups is None:
-                raise HeadscopeError(
-                    f"{self.title} is a mean over queries: name their column with --group"
-                )
-            is_judged = queries.judged(labels, groups).astype(np.float64)
-            if not is_judged.any():
-                raise HeadscopeError(
-                    f"{self.title} needs a query with relevant documents and others, and none of "
-                    f"these {len(groups)} has both: give more examples, or leave out --group"
-                )
-            each = [self.of_queries(labels, row, groups) for row in predictions]
-            return {"n": is_judged[None], "share": np.stack(each) * is_judged}
+            shares = self.scores_of_queries(labels, predictions, groups)
+            is_known = ~np.isnan(shares[:1])
+            return {"n": is_known.astype(np.float64), "share": np.where(is_known, shares, 0.0)}
         added = self.added(labels, predictions)
         terms = {name: np.atleast_2d(term).astype(np.float64) for name, term in added.items()}
         if groups is None:
             return terms
         return {name: groups.sums(term) for name, term in terms.items()}
+
+    def scores_of_queries(
+        self, labels: Labels, predictions: Predictions, groups: Groups | None
+    ) -> Float[np.ndarray, "set query"]:
+        """What a metric of queries gives each query, as a fraction; NaN for one whose documents are
+        all of one class, which has nothing to rank.
+
+        Raises:
+            HeadscopeError: There are no groups, or none has documents of both classes.
+        """
+        if self.of_queries is None or groups is None:
+            raise HeadscopeError(
+                f"{self.title} is a mean over queries: name their column with --group"
+            )
+        is_judged = queries.judged(labels, groups)
+        if not is_judged.any():
+            raise HeadscopeError(
+                f"{self.title} needs a query with relevant documents and others, and none of these "
+                f"{len(groups)} has both: give more examples, or leave out --group"
+            )
+        each = [self.of_queries(labels, row, groups) for row in predictions]
+        return np.where(is_judged, np.stack(each), np.nan)
 
     def score(self, labels: Labels, predictions: Labels, groups: Groups | None = None) -> float:
         """The score of some predictions, in points; metrics of queries need groups, others do not

@@ -8,7 +8,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr
 
-from headscope.stats.changes import change_statistic, flips_of, is_untold, resampled_changes
+from headscope.stats.changes import (
+    change_statistic,
+    flips_of,
+    is_untold,
+    resampled_cases,
+    resampled_changes,
+)
 from headscope.stats.groups import Groups, widened
 from headscope.stats.metrics import Labels, Predictions
 from headscope.stats.paired import RESAMPLES
@@ -61,6 +67,7 @@ def noninferiority(
         fallen = change_statistic(np.full(len(after), margin / 100), won, lost, n)
         return np.asarray(ndtr(fallen))
     drawn = resampled_changes(metric, labels, before[None], after[None], seed, resamples, groups)
-    drawn = np.stack([widened(of_set, groups) for of_set in drawn])
+    cases = resampled_cases(metric, labels, groups)
+    drawn = np.stack([widened(of_set, cases) for of_set in drawn])
     shares = ((drawn <= -margin).sum(1) + 1) / (drawn.shape[1] + 1)
     return np.where(np.ptp(drawn, axis=1) > 0, shares, np.nan)

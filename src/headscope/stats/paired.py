@@ -114,6 +114,32 @@ def share_interval(hits: Array, groups: Groups | None) -> tuple[float, float]:
     return wilson(float(hits.mean()) * cases, cases)
 
 
+def bounded_interval(values: Array) -> tuple[float, float]:
+    """Wilson's interval of the mean of values from 0 to 1, with the effective number of cases.
+
+    That is how many zeros and ones would know their share as well, with Korn and Graubard's factor
+    for a spread that is known from few values. The spread is that of the values and of a 0 and a 1
+    beside them: of a mean near 1 the rare low values make most of it, and few values hold none.
+
+    Args:
+        values: Independent ones, two at least.
+
+    Source: Korn & Graubard (1998), Survey Methodology 24.
+
+    >>> low, high = bounded_interval(np.ones(30))
+    >>> round(low, 2), high
+    (0.88, 1.0)
+    """
+    from scipy.stats import t as student
+
+    n, mean = len(values), float(values.mean())
+    spread = float(np.append(values, [0.0, 1.0]).var(ddof=1))
+    # Of values that are all 0 or all 1, each is a case.
+    cases = n * mean * (1 - mean) / spread if 0 < mean < 1 else n
+    cases *= (Z / student.ppf(0.975, n - 1)) ** 2
+    return wilson(mean * cases, cases)
+
+
 def f1_interval(
     labels: Array, predictions: Array, groups: Groups | None = None
 ) -> tuple[float, float]:

@@ -10,7 +10,13 @@ from headscope.stats.changes import is_untold
 from headscope.stats.exchange import changed_by_chance
 from headscope.stats.groups import Groups, widened
 from headscope.stats.metrics import METRICS
-from headscope.stats.paired import bootstrap, f1_interval, interval, share_interval
+from headscope.stats.paired import (
+    bootstrap,
+    bounded_interval,
+    f1_interval,
+    interval,
+    share_interval,
+)
 from headscope.tasks.base import Task
 from headscope.tasks.outputs import Logits, known_labels, majority, predictions
 
@@ -114,7 +120,10 @@ def score_interval(
         low, high = f1_interval(labels, predicted, groups)
     elif (ranking := METRICS[metric].ranking) is not None:
         low, high = ranking.interval(labels, predicted, groups)
+    elif METRICS[metric].of_queries is not None:
+        (scores,) = METRICS[metric].scores_of_queries(labels, predicted[None], groups)
+        low, high = bounded_interval(scores[~np.isnan(scores)])
     else:
         drawn = bootstrap(metric, labels, [predicted], seed, groups=groups)[0]
-        return interval(widened(drawn, groups))
+        return interval(widened(drawn, None if groups is None else len(groups)))
     return 100 * low, 100 * high

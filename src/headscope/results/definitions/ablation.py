@@ -39,11 +39,11 @@ DISABLED = Table(
                 "low",
                 AS_UNIT,
                 "Lower end of the 95% confidence interval of `delta`: Tango's score interval for "
-                "accuracy; for F1 and MCC a paired bootstrap to which four flips are added; for "
-                "correlations, average precision and ROC AUC a plain one. None where every "
-                "resample gives the same change; with fewer than 10 examples (for the last two: of "
-                "either class) for accuracy and F1 alone. Where examples have groups (--group), "
-                "groups are its cases, and of fewer than 10 there is none.",
+                "accuracy; for F1, MCC, MAP and nDCG a paired bootstrap to which four flips are "
+                "added; for correlations, average precision and ROC AUC a plain one. None where "
+                "every resample gives the same change; with fewer than 10 examples (for the last "
+                "two: of either class) for accuracy and F1 alone. Where examples have groups "
+                "(--group), groups are its cases, and of fewer than 10 there is none.",
             )
         ),
         optional(number("high", AS_UNIT, "Upper end of the 95% confidence interval of `delta`.")),

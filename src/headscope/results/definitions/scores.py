@@ -43,10 +43,11 @@ SCORES = Table(
             "value",
             "points",
             "The score: 100 times the metric. Its interval is Wilson's for accuracy and F1, one of "
-            "the logit for average precision and ROC AUC, a bootstrap for others, which covers too "
-            "seldom with few examples (docs/statistics.md), and none where every resample gives "
-            "the same score, nor other ones than Wilson's with fewer than 10 examples (for average "
-            "precision and ROC AUC: of either class). Where examples have groups (--group), groups "
+            "the logit for average precision and ROC AUC, Wilson's with the effective number of "
+            "queries for MAP and nDCG, a bootstrap for others, which covers too seldom with few "
+            "examples (docs/statistics.md), and none where every resample gives the same score, "
+            "nor other ones than Wilson's with fewer than 10 examples (for average precision and "
+            "ROC AUC: of either class). Where examples have groups (--group), groups "
             "are its cases, and of fewer than 10 there is none.",
         ),
         *MEAN,
