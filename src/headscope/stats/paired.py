@@ -137,7 +137,8 @@ def bounded_interval(values: Array) -> tuple[float, float]:
     # Of values that are all 0 or all 1, each is a case.
     cases = n * mean * (1 - mean) / spread if 0 < mean < 1 else n
     cases *= (Z / student.ppf(0.975, n - 1)) ** 2
-    return wilson(mean * cases, cases)
+    low, high = wilson(mean * cases, cases)
+    return float(low), float(high)
 
 
 def f1_interval(
