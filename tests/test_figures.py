@@ -434,3 +434,13 @@ def test_correlations_have_no_majority_class_on_the_figure_of_scores() -> None:
     assert rows["majority"].to_list() == [None]
     (drawing,) = drawings({"table1": rows})
     assert drawing.chart().to_dict()["title"]["subtitle"] == "dot: score with its 95% interval"
+
+
+@pytest.mark.parametrize(
+    ("metric", "baseline"), [("accuracy", "majority class"), ("roc_auc", "equal cosines")]
+)
+def test_the_figure_of_scores_names_the_baseline_of_its_metric(metric: str, baseline: str) -> None:
+    tables = chart_tables({"scores": runs.scores(metric=metric, majority=50.0)}, {}, None)
+    (drawing,) = drawings({"table1": tables["table1"]})
+    subtitle = f"dot: score with its 95% interval; orange: {baseline}"
+    assert drawing.chart().to_dict()["title"]["subtitle"] == subtitle

@@ -40,6 +40,26 @@ def no_majority(metric: str) -> str:
 
 OF_NUMBERS = ("spearman", "pearson")
 """Metrics of numbers, which have no class that is the most frequent: 0 is no correlation."""
+RANKINGS = ("average_precision", "roc_auc", "mean_average_precision", "ndcg_at_10")
+"""Metrics of the cosines of two classes of pairs, which have no such class either."""
+
+
+def knows_nothing(metric: str) -> str:
+    """What the scores of a metric are compared with: a model that has learnt nothing.
+
+    >>> knows_nothing("accuracy")
+    'always answering the majority class'
+    >>> knows_nothing("roc_auc")
+    'cosines that are all the same'
+    >>> knows_nothing("pearson")
+    'no correlation'
+    """
+    if metric in OF_NUMBERS:
+        return "no correlation"
+    if metric in RANKINGS:
+        return "cosines that are all the same"
+    return "always answering the majority class"
+
 
 CARRIES = "carries the relation"
 """The verdict on a head that hits a relation beyond what distance and an offset explain."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headscope.names import OF_NUMBERS, no_majority
+from headscope.names import OF_NUMBERS, RANKINGS, knows_nothing, no_majority
 
 if TYPE_CHECKING:
     import polars as pl
@@ -79,25 +79,23 @@ def open_page(page: Path, tables: Path | None = None) -> str:
 def score_line(scores: pl.DataFrame) -> str:
     """The score in the metric that the task is judged by, in a line."""
     from headscope.figures.style import label
-    from headscope.reporting.doubts import RANKINGS
     from headscope.results.numbers import interval
 
     row = scores.row(0, named=True)
     metric = row["metric"]
-    baseline = _baseline(row["majority"], metric, are_cosines=metric in RANKINGS)
+    baseline = _baseline(row["majority"], metric)
     if metric in OF_NUMBERS:
         baseline = "0 is no correlation"
     spread = interval(row["low"], row["high"], 1)
     return f"{label(metric)} {row['value']:.1f} ({spread}, n = {row['n']}); {baseline}"
 
 
-def _baseline(majority: float | None, metric: str, *, are_cosines: bool) -> str:
-    """What always answering the majority gives, or why that is not known."""
+def _baseline(majority: float | None, metric: str) -> str:
+    """What a model that has learnt nothing gives, or why that is not known."""
     if majority is None:
         return no_majority(metric)
-    if are_cosines:
-        return f"cosines that are all the same give {majority:.1f}"
-    return f"always answering the majority gives {majority:.1f}"
+    give = "give" if metric in RANKINGS else "gives"
+    return f"{knows_nothing(metric)} {give} {majority:.1f}"
 
 
 def ending_lines(run: Run) -> tuple[str, ...]:

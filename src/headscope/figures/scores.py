@@ -1,4 +1,4 @@
-"""Table 1 as a figure: every score with its interval, the majority class, and the paper's score."""
+"""Table 1 as a figure: every score with its interval, a baseline, and the paper's score."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import polars as pl
 
 from headscope.figures.published import PAPER
 from headscope.figures.style import BLUE, INK, ORANGE, Look, headed, label
-from headscope.names import FINE_TUNED, OF_NUMBERS, UNTRAINED, no_majority
+from headscope.names import FINE_TUNED, OF_NUMBERS, RANKINGS, UNTRAINED, no_majority
 from headscope.reference import paper_score
 
 _SHORT = {FINE_TUNED: "fine-tuned", UNTRAINED: "not fine-tuned"}
@@ -42,8 +42,10 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
         axis=alt.Axis(labelLimit=24 * look.size, labelPadding=0.6 * look.size),
     )
     in_points = rows["unit"].eq("points").all()
-    of_classes = rows.filter(~pl.col("metric").is_in(OF_NUMBERS))["majority"]
-    missing = of_classes.null_count()
+    of_classes = rows.filter(~pl.col("metric").is_in(OF_NUMBERS))
+    missing = of_classes["majority"].null_count()
+    known = of_classes.drop_nulls("majority")["metric"]
+    baselines = {"equal cosines" if name in RANKINGS else "majority class" for name in known}
     span = _span(named, [0.0, 100.0] if in_points else [])
     scale = alt.Scale(domain=span, nice=False)
     base = alt.Chart(named)
@@ -56,8 +58,9 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
         points.encode(y, alt.X("value:Q", title="score")),
     ]
     subtitle = "dot: score with its 95% interval"
-    if of_classes.count():
-        subtitle += f"; orange: majority class{', where it is known' if missing else ''}"
+    if baselines:
+        orange = " or ".join(sorted(baselines))
+        subtitle += f"; orange: {orange}{', where it is known' if missing else ''}"
     elif missing:
         subtitle += f"; {no_majority(next(iter(rows['metric']), ''))}"
     published = named.drop_nulls("paper")

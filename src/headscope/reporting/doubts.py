@@ -6,14 +6,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from headscope.figures.style import label
-from headscope.names import OF_NUMBERS, SIGNIFICANT, UNTRAINED
+from headscope.names import RANKINGS, SIGNIFICANT, UNTRAINED, knows_nothing
 from headscope.reporting.estimates import p_text
 from headscope.results.numbers import number
 
 CORRELATIONS = ("spearman", "pearson", "matthews")
 """Metrics that are 0 for a model that knows nothing."""
-RANKINGS = ("average_precision", "roc_auc", "mean_average_precision", "ndcg_at_10")
-"""Metrics of the cosines of two classes of pairs."""
 _COLUMNS = ("metric", "value", "low", "high", "n", "majority", "answers", "p_majority")
 _WHY = (
     "its classes may be numbered in another order than the task's, or it was trained on another "
@@ -80,15 +78,11 @@ def beside_baseline(scores: pl.DataFrame) -> str:
         return ""
     if first.low > first.majority:
         return ""
-    knows_nothing = "always answering the majority class"
-    if first.metric in RANKINGS:
-        knows_nothing = "cosines that are all the same"
-    if first.metric in OF_NUMBERS:
-        knows_nothing = "no correlation"
     return (
         f"The {label(first.metric)} of {first.value:.1f} is not told apart from the "
-        f"{first.majority:.1f} of {knows_nothing}, so what heads do for the task cannot be told: "
-        "fine-tune longer (--epochs), at another rate (--lr), or take more examples."
+        f"{first.majority:.1f} of {knows_nothing(first.metric)}, so what heads do for the task "
+        "cannot be told: fine-tune longer (--epochs), at another rate (--lr), or take more "
+        "examples."
     )
 
 

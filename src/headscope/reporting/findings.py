@@ -16,11 +16,13 @@ from headscope.names import (
     FINE_TUNED,
     HETEROGENEOUS,
     OF_NUMBERS,
+    RANKINGS,
     UNTRAINED,
     VERTICAL,
+    knows_nothing,
     no_majority,
 )
-from headscope.reporting.doubts import RANKINGS, below_baseline, one_answer
+from headscope.reporting.doubts import below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
 from headscope.reporting.estimates import Finding, estimates, is_significant, p_text
 from headscope.reporting.pruning import pruning_findings
@@ -93,10 +95,8 @@ def _score(rows: pl.DataFrame) -> Finding:
         text += "; 0 is no correlation"
     elif majority is not None:
         baseline = number(majority, first.unit)
-        gives = "always answering the majority class gives"
-        if metric in RANKINGS:
-            gives = "cosines that are all the same give"
-        text += f"; {gives} {baseline}"
+        give = "give" if metric in RANKINGS else "gives"
+        text += f"; {knows_nothing(metric)} {give} {baseline}"
     else:
         text += f"; {no_majority(metric)}"
     verdict = _beside_majority(rows)

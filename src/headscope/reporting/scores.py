@@ -5,10 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from headscope.names import ANSWERS, OF_NUMBERS
-from headscope.reporting.doubts import RANKINGS
-
-_MAJORITY, _EQUAL = "always answering the majority class", "cosines that are all the same"
+from headscope.names import ANSWERS, OF_NUMBERS, knows_nothing
 
 
 @dataclass(frozen=True)
@@ -34,18 +31,14 @@ def shown_scores(scores: pl.DataFrame, headline: str) -> ShownScores:
     is_class = ~pl.col("metric").is_in(OF_NUMBERS)
     scores = scores.with_columns(pl.when(is_class).then("majority").alias("majority"))
     of_classes = scores.filter(is_class)
-    kinds = []
-    is_ranking = pl.col("metric").is_in(RANKINGS)
-    for kind, rows in ((_MAJORITY, of_classes.filter(~is_ranking)),
-                       (_EQUAL, of_classes.filter(is_ranking))):  # fmt: skip
-        if rows["majority"].count():
-            kinds.append(kind)
+    known = of_classes.drop_nulls("majority")
+    baselines = {knows_nothing(metric) for metric in known["metric"]}
     # That answers have none is said beside their score.
     of_majority = of_classes.filter(~pl.col("metric").is_in(ANSWERS))
     first = pl.col("metric").eq_missing(headline)
     return ShownScores(
         headline=scores.filter(first).to_dicts(),
         others=scores.filter(~first).to_dicts(),
-        baseline=" or ".join(kinds),
+        baseline=" or ".join(sorted(baselines)),
         is_unknown=of_majority["majority"].null_count() > 0,
     )
