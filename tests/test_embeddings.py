@@ -37,7 +37,6 @@ from headscope.model.removal import Removal
 from headscope.model.source import find as find_source
 from headscope.model.tap import Mode
 from headscope.model.text_pairs import TextPairs
-from headscope.pruning import speed
 from headscope.pruning.checkpoint import check_pooling
 from headscope.pruning.full import write_full
 from headscope.pruning.small import write_small
@@ -581,9 +580,7 @@ def test_a_search_needs_no_fine_tuning(
     similarities: tuple[Path, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(speed, "_MOST", 2)
     folder, task = similarities
     out = tmp_path / "path"
     given = ["--model", str(folder), "--task", str(task), "--search-examples", "60"]

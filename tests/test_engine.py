@@ -3,6 +3,8 @@
 import doctest
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -176,6 +178,27 @@ def test_a_killed_worker_fails_its_item_and_the_rest_goes_on(tmp_path: Path) -> 
     with Processes(2) as executor:
         again = ended(executor, items[1:], done={"witness", "later", "the heavy one"})
     assert list(again) == ["never"]
+
+
+UNGUARDED = """from headscope.engine.executor import Item
+from headscope.engine.processes import Processes
+with Processes(1) as executor:
+    executor.submit(Item("the first", "os:getpid", {})).result()
+"""
+
+
+def test_a_script_whose_workers_would_begin_workers_is_told_what_to_write(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60
+    )
+    said = 'to do the first ended before it had begun: in a script of your own, put what starts workers under `if __name__ == "__main__":`'
+    assert said in done.stderr
+    lines = UNGUARDED.splitlines()
+    body = "".join(f"    {line}\n" for line in lines[2:])
+    script.write_text("\n".join([*lines[:2], 'if __name__ == "__main__":', body]))
+    subprocess.run([sys.executable, str(script)], check=True, timeout=60)
 
 
 def test_ctrl_c_ends_the_processes(tmp_path: Path) -> None:

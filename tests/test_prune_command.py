@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,6 @@ from headscope.commands.session import open_session
 from headscope.model.encoding import encode
 from headscope.model.model import Model
 from headscope.model.outputs import logits
-from headscope.pruning import speed
 from headscope.stats.metrics import METRICS
 from headscope.tasks import find
 from headscope.tasks.files import load_data
@@ -34,14 +32,6 @@ from headscope.tasks.outputs import losses, predictions
 
 COUNTS = {"train": 90, "validation": 40}
 SMALL = ("--precision", "fp32")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_rounds() -> Iterator[None]:
-    """Speeds are of tiny models here: two rounds each, which is what every run pays for."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(speed, "_MOST", 2)
-        yield
 
 
 def texts(split: str) -> list[tuple[str, str]]:

@@ -5,7 +5,6 @@
 import copy
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from headscope.model.reduced_files import REDUCED_WEIGHTS
 from headscope.model.reduced_weights import reduced_copy
 from headscope.model.removal import Removal
 from headscope.model.span_scores import best_spans
-from headscope.pruning import onnx, speed
+from headscope.pruning import onnx
 from headscope.pruning.full import write_full
 from headscope.pruning.small import write_small
 from headscope.tasks.base import Task
@@ -59,14 +58,6 @@ TASKS = {
     "mlm": Task("own", ("text",), (), ("token_accuracy",), of_tokens=True),
 }
 SOME = removals.SETS["a whole layer"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_rounds() -> Iterator[None]:
-    """Speeds are of tiny models here."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(speed, "_MOST", 2)
-        yield
 
 
 def model_of(kind: str, family: str, root: Path) -> Model:

@@ -53,6 +53,18 @@ class Processes(Executor):
             process.end()
 
 
+_LOST = (
+    "the worker that did {} was killed, or ran out of memory: what is done stays, and the same "
+    "command goes on; fewer workers need less memory"
+)
+# Every process imports the script that it was begun from, and would begin processes of its own.
+_NEVER_BEGAN = (
+    "the worker that was to do {} ended before it had begun: in a script of your own, put what "
+    'starts workers under `if __name__ == "__main__":`; elsewhere there may be too little memory, '
+    "so take fewer workers"
+)
+
+
 class _Process:
     """A process that is begun with its first item, and again after it was lost."""
 
@@ -79,12 +91,11 @@ class _Process:
                 raise WorkerLostError(f"{item.name} was not begun: the run has ended")
             return self._pool.submit(item.call).result()
         except BrokenProcessPool as error:
+            has_begun = self.id is not None
             self.end()
             self._pool = self.id = None
-            raise WorkerLostError(
-                f"the worker that did {item.name} was killed, or ran out of memory: what is done "
-                "stays, and the same command goes on; fewer workers need less memory"
-            ) from error
+            why = _LOST.format(item.name) if has_begun else _NEVER_BEGAN.format(item.name)
+            raise WorkerLostError(why) from error
 
     def kill(self) -> None:
         """End the process whatever it does; no item begins after that."""
