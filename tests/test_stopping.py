@@ -47,7 +47,11 @@ def test_a_stop_while_importing_is_a_sentence(
     process = begun("study", "--quiet", "--epochs", "1000000", "--out", str(tmp_path / "run"))
     time.sleep(seconds)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        # One that did not stop would train on beside all other tests.
+        process.kill()
     assert (process.returncode, err, out) == (code, STOPPED, "")
 
 
