@@ -60,6 +60,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "glue"
+
+
 @pytest.fixture(autouse=True, scope="session")
 def few_rounds() -> Iterator[None]:
     """Speeds are of tiny models here: two rounds each, in place of up to 60 for every run of `prune`."""
@@ -68,9 +71,6 @@ def few_rounds() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(speed, "_MOST", 2)
         yield
-
-
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "glue"
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,14 @@ def begun(*arguments: str, before: str = "") -> subprocess.Popen[str]:
     return process
 
 
+def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a process printed until its end; one that does not end would go on beside all other tests."""
+    try:
+        return process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+
 @pytest.mark.parametrize(
     ("number", "seconds", "code"),
     [
@@ -47,11 +55,7 @@ def test_a_stop_while_importing_is_a_sentence(
     process = begun("study", "--quiet", "--epochs", "1000000", "--out", str(tmp_path / "run"))
     time.sleep(seconds)
     process.send_signal(number)
-    try:
-        out, err = process.communicate(timeout=60)
-    finally:
-        # One that did not stop would train on beside all other tests.
-        process.kill()
+    out, err = ended(process)
     assert (process.returncode, err, out) == (code, STOPPED, "")
 
 
@@ -63,7 +67,7 @@ def test_what_a_library_makes_of_a_stop_is_a_stop() -> None:
         "            except KeyboardInterrupt: raise ImportError('initialization failed')\n"
         "sys.meta_path.insert(0, Turning())"
     )
-    _, err = process.communicate(timeout=60)
+    _, err = ended(process)
     assert (process.returncode, err) == (stopping.INTERRUPTED, STOPPED)
 
 
@@ -80,7 +84,7 @@ def test_a_stop_within_an_import_waits_for_its_end(tmp_path: Path) -> None:
         "real = own.listen\ndef listening():\n    told()\n    import slow_library\n"
         "    import time; time.sleep(5); sys.stdout.write('not stopped')\nown.listen = listening",
     )
-    out, err = process.communicate(timeout=60)
+    out, err = ended(process)
     assert (process.returncode, err, out) == (stopping.INTERRUPTED, STOPPED, "")
     assert done.read_text() == "whole"
 
@@ -94,7 +98,7 @@ def test_a_stop_that_was_lost_is_raised_again() -> None:
         "def listening():\n    told()\n    freed = Freed()\n    del freed\n"
         "    time.sleep(5)\n    sys.stdout.write('not stopped')\nown.listen = listening",
     )
-    out, err = process.communicate(timeout=60)
+    out, err = ended(process)
     assert (process.returncode, err, out) == (stopping.INTERRUPTED, STOPPED, "")
 
 

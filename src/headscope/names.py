@@ -44,8 +44,19 @@ RANKINGS = ("average_precision", "roc_auc", "mean_average_precision", "ndcg_at_1
 """Metrics of the cosines of two classes of pairs, which have no such class either."""
 
 
+def baseline(metric: str) -> str:
+    """What the scores of a metric are compared with, in two or three words.
+
+    >>> baseline("accuracy"), baseline("roc_auc"), baseline("pearson")
+    ('the majority class', 'equal cosines', 'no correlation')
+    """
+    if metric in OF_NUMBERS:
+        return "no correlation"
+    return "equal cosines" if metric in RANKINGS else "the majority class"
+
+
 def knows_nothing(metric: str) -> str:
-    """What the scores of a metric are compared with: a model that has learnt nothing.
+    """What a model that has learnt nothing does, whose scores are the baseline of a metric.
 
     >>> knows_nothing("accuracy")
     'always answering the majority class'
@@ -55,10 +66,32 @@ def knows_nothing(metric: str) -> str:
     'no correlation'
     """
     if metric in OF_NUMBERS:
-        return "no correlation"
+        return baseline(metric)
     if metric in RANKINGS:
         return "cosines that are all the same"
-    return "always answering the majority class"
+    return f"always answering {baseline(metric)}"
+
+
+def baseline_scores(metric: str, majority: str | None) -> str:
+    """What the baseline of a metric scores, or why that is not known.
+
+    Args:
+        metric: The metric.
+        majority: The baseline's score as it is to be shown; None where it is not known.
+
+    >>> baseline_scores("accuracy", "68.4")
+    'always answering the majority class gives 68.4'
+    >>> baseline_scores("roc_auc", "50.0")
+    'cosines that are all the same give 50.0'
+    >>> baseline_scores("pearson", "0.0")
+    '0 is no correlation'
+    """
+    if metric in OF_NUMBERS:
+        return f"0 is {baseline(metric)}"
+    if majority is None:
+        return no_majority(metric)
+    give = "give" if metric in RANKINGS else "gives"
+    return f"{knows_nothing(metric)} {give} {majority}"
 
 
 CARRIES = "carries the relation"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headscope.names import OF_NUMBERS, RANKINGS, knows_nothing, no_majority
+from headscope.names import baseline_scores
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,20 +82,10 @@ def score_line(scores: pl.DataFrame) -> str:
     from headscope.results.numbers import interval
 
     row = scores.row(0, named=True)
-    metric = row["metric"]
-    baseline = _baseline(row["majority"], metric)
-    if metric in OF_NUMBERS:
-        baseline = "0 is no correlation"
+    metric, majority = row["metric"], row["majority"]
+    beside = baseline_scores(metric, None if majority is None else f"{majority:.1f}")
     spread = interval(row["low"], row["high"], 1)
-    return f"{label(metric)} {row['value']:.1f} ({spread}, n = {row['n']}); {baseline}"
-
-
-def _baseline(majority: float | None, metric: str) -> str:
-    """What a model that has learnt nothing gives, or why that is not known."""
-    if majority is None:
-        return no_majority(metric)
-    give = "give" if metric in RANKINGS else "gives"
-    return f"{knows_nothing(metric)} {give} {majority:.1f}"
+    return f"{label(metric)} {row['value']:.1f} ({spread}, n = {row['n']}); {beside}"
 
 
 def ending_lines(run: Run) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import polars as pl
 
 from headscope.figures.published import PAPER
 from headscope.figures.style import BLUE, INK, ORANGE, Look, headed, label
-from headscope.names import FINE_TUNED, OF_NUMBERS, RANKINGS, UNTRAINED, no_majority
+from headscope.names import FINE_TUNED, OF_NUMBERS, UNTRAINED, baseline, no_majority
 from headscope.reference import paper_score
 
 _SHORT = {FINE_TUNED: "fine-tuned", UNTRAINED: "not fine-tuned"}
@@ -45,7 +45,8 @@ def score_plot(rows: pl.DataFrame, title: str, look: Look) -> Any:
     of_classes = rows.filter(~pl.col("metric").is_in(OF_NUMBERS))
     missing = of_classes["majority"].null_count()
     known = of_classes.drop_nulls("majority")["metric"]
-    baselines = {"equal cosines" if name in RANKINGS else "majority class" for name in known}
+    # A legend has no article.
+    baselines = {baseline(metric).removeprefix("the ") for metric in known}
     span = _span(named, [0.0, 100.0] if in_points else [])
     scale = alt.Scale(domain=span, nice=False)
     base = alt.Chart(named)

@@ -92,16 +92,13 @@ def _missed_baseline(score: Score) -> str:
         return "0, with an interval that excludes it" if is_below else ""
     if score.metric in RANKINGS and score.majority is not None:
         is_below = score.high is not None and score.high < score.majority
-        of_same = f"the {score.majority:.1f} of cosines that are all the same"
+        of_same = f"the {score.majority:.1f} of {knows_nothing(score.metric)}"
         return f"{of_same}, with an interval that excludes it" if is_below else ""
     if score.majority is None or score.p_majority is None:
         return ""
     if score.value >= score.majority or score.p_majority >= SIGNIFICANT:
         return ""
-    return (
-        f"the {score.majority:.1f} of always answering the majority class "
-        f"({p_text(score.p_majority)})"
-    )
+    return f"the {score.majority:.1f} of {knows_nothing(score.metric)} ({p_text(score.p_majority)})"
 
 
 def _of_trained(scores: pl.DataFrame) -> Iterator[Score]:

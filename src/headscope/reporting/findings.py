@@ -15,12 +15,10 @@ from headscope.names import (
     CARRIES,
     FINE_TUNED,
     HETEROGENEOUS,
-    OF_NUMBERS,
-    RANKINGS,
     UNTRAINED,
     VERTICAL,
-    knows_nothing,
-    no_majority,
+    baseline,
+    baseline_scores,
 )
 from headscope.reporting.doubts import below_baseline, one_answer
 from headscope.reporting.effects import effect_findings, unchanged_findings
@@ -91,14 +89,8 @@ def _score(rows: pl.DataFrame) -> Finding:
     else:
         runs.sort(key=lambda run: run.value)
         text += f" lies between {runs[0]} and {runs[-1]} over {len(runs)} runs"
-    if metric in OF_NUMBERS:
-        text += "; 0 is no correlation"
-    elif majority is not None:
-        baseline = number(majority, first.unit)
-        give = "give" if metric in RANKINGS else "gives"
-        text += f"; {knows_nothing(metric)} {give} {baseline}"
-    else:
-        text += f"; {no_majority(metric)}"
+    shown = None if majority is None else number(majority, first.unit)
+    text += f"; {baseline_scores(metric, shown)}"
     verdict = _beside_majority(rows)
     if len(runs) == 1:
         return Finding.about(first, f"{text}.", verdict, metric)
@@ -119,11 +111,7 @@ def _beside_majority(rows: pl.DataFrame) -> str:
     if rows["majority"][0] is None:
         return "no baseline"
     every = " every time" if rows.height > 1 else ""
-    guess = "the majority class"
-    if rows["metric"][0] in RANKINGS:
-        guess = "equal cosines"
-    if rows["metric"][0] in OF_NUMBERS:
-        guess = "no correlation"
+    guess = baseline(rows["metric"][0])
     if (rows["low"] > rows["majority"]).all(ignore_nulls=False):
         return f"above {guess}{every}"
     if (rows["high"] < rows["majority"]).all(ignore_nulls=False):

@@ -112,12 +112,11 @@ class LocalServer:
         self._socket.close()
 
     def _run(self) -> None:
-        # An interruption may come while the thread is being started: `close` then finds no living
-        # thread to wait for, and this one, which begins later, finds the socket closed.
-        if self._server.should_exit:
-            return
         try:
-            self._server.run(sockets=[self._socket])
+            # An interruption may come while the thread is being started: `close` then finds no
+            # living thread to wait for, and this one, which begins later, finds the socket closed.
+            if not self._server.should_exit:
+                self._server.run(sockets=[self._socket])
         finally:
             self._ended.set()
 
