@@ -51,10 +51,10 @@ def cluster() -> Iterator[Any]:
         patched.setenv("PYTHONPATH", os.pathsep.join(places))
         patched.setenv("RAY_AUTH_MODE", "disabled")
         size: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 2**27}
+        # A node that was killed counts as lost after five seconds, not after fifteen.
+        head = {"include_dashboard": False, "_system_config": {"health_check_period_ms": 1000}}
         try:
-            made = Cluster(
-                initialize_head=True, head_node_args={**size, "include_dashboard": False}
-            )
+            made = Cluster(initialize_head=True, head_node_args={**size, **head})
             nodes = [made.add_node(**size)]
         except Exception as error:  # Ray itself, before anything of headscope.
             pytest.skip(f"Ray cannot begin a cluster on this machine: {error}")
@@ -152,7 +152,10 @@ def kill_workers_and_a_node(cluster: Any) -> None:
 
 @contextmanager
 def losing(cluster: Any, at: int, lose: Callable[[Any], None]) -> Iterator[None]:
-    """As the item with that number is begun, something is lost; a node comes back after."""
+    """As the item with that number is begun, something is lost; a node comes back after.
+
+    It ends when the cluster counts two nodes, for one that was killed counts for seconds still.
+    """
     from headscope.engine.cluster import Ray
 
     submit, begun = Ray.submit, itertools.count(1)
@@ -171,6 +174,7 @@ def losing(cluster: Any, at: int, lose: Callable[[Any], None]) -> Iterator[None]
         finally:
             if not cluster.nodes:
                 cluster.nodes.append(cluster.ray.add_node(**cluster.size))
+                cluster.ray.wait_for_nodes(timeout=120)
 
 
 def test_disable_ends_the_same_though_workers_and_a_node_are_lost(
@@ -237,16 +241,18 @@ def test_a_command_that_is_stopped_ends_in_a_sentence(
     line = [sys.executable, "-m", "headscope", "disable", "--model", str(tiny), "--task", "builtin"]
     line += ["--heads", "shapley:50", "--examples", "200", "--out", str(tmp_path / "run")]
     line += ["--engine", on(cluster)["engine"]]
-    begun = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
-    assert begun.stderr is not None
-    said = ""
-    while "a Ray cluster with room for 2 items" not in said:
-        said = begun.stderr.readline()
-        assert said
-    begun.send_signal(number)
-    rest = begun.stderr.read()
-    begun.stderr.close()
-    assert begun.wait(60) == code
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as begun:
+        assert begun.stderr is not None
+        said = [""]
+        try:
+            while "a Ray cluster with room for 2 items" not in said[-1]:
+                said.append(begun.stderr.readline())
+                assert said[-1], said
+            begun.send_signal(number)
+            rest = begun.stderr.read()
+            assert begun.wait(60) == code, rest
+        finally:
+            begun.kill()
     assert "headscope: stopped; what is finished is kept" in rest
     assert "Traceback" not in rest
     # The cluster stays, and does nothing more for it.
