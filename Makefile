@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 TORCH  ?= 2.13.0
 # How many processes share the tests, a file at a time.
 WORKERS ?= 2
+# Tests start hundreds of processes: what one has compiled, the next should find.
+export PYTHONDONTWRITEBYTECODE :=
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo test check lint types layers unit format families results clean

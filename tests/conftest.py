@@ -11,8 +11,13 @@ import hypothesis
 import pytest
 import torch
 
+import checked
+
 if TYPE_CHECKING:
     import runs
+
+# Before anything of headscope is imported.
+checked.install()
 
 # What a shell starts in the background ignores Ctrl-C, and so would every process that a test starts and stops.
 signal.signal(signal.SIGINT, signal.default_int_handler)
