@@ -104,6 +104,16 @@ def run_damages() -> Iterator[tuple[str, Callable[[Path], object]]]:
             f"run.json with {key} null",
             partial(_edited, edit=lambda record, key=key: record.update({key: None})),
         )
+    for key, value in {
+        "seed": "0",
+        "notes": "none",
+        "versions": {"torch": 2},
+        "seconds": True,
+    }.items():
+        yield (
+            f"run.json with {key} {value!r}",
+            partial(_edited, edit=lambda record, key=key, value=value: record.update({key: value})),
+        )
     yield "disabled.parquet of other rows", partial(_shorter, name="disabled")
     yield "scores.parquet of no rows", partial(_shorter, name="scores")
     parts: tuple[tuple[str, bytes | None], ...] = (

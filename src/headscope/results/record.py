@@ -4,9 +4,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from headscope.errors import HeadscopeError
 
@@ -139,9 +140,39 @@ class Record:
             raise _damaged(path) from error
 
 
-def _fields(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
-    names = [of_kind.name for of_kind in fields(kind)]
-    return {name: content[name] for name in names if name in content}
+def _fields(kind: type, content: object) -> dict[str, Any]:
+    """The fields of a record among the keys of a JSON object.
+
+    Raises:
+        TypeError: It is no object, or a field has another type than the record declares.
+    """
+    if not isinstance(content, dict):
+        raise TypeError(f"{kind.__name__} is no object: {content!r}")
+    found = {}
+    for name, declared in get_type_hints(kind).items():
+        if name in content:
+            if not _is_of(content[name], declared):
+                raise TypeError(f"{name} of {kind.__name__} is {content[name]!r}")
+            found[name] = content[name]
+    return found
+
+
+def _is_of(value: object, declared: Any) -> bool:
+    """Whether a value of JSON is what a field declares; a record is an object."""
+    inner = get_args(declared)
+    kind = get_origin(declared) or declared
+    if kind is Mapping:
+        return isinstance(value, dict) and all(_is_of(one, inner[1]) for one in value.values())
+    if kind is Sequence:
+        return isinstance(value, list) and all(_is_of(one, inner[0]) for one in value)
+    if kind is UnionType:
+        return any(_is_of(value, one) for one in inner)
+    if is_dataclass(declared):
+        return isinstance(value, dict)
+    if kind in (int, float):
+        # JSON writes 3.0 and 3 alike; its true and false are no numbers.
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    return isinstance(value, kind)
 
 
 def read_json(path: Path) -> dict[str, Any]:
