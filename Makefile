@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 TORCH  ?= 2.13.0
 # How many processes share the tests, a file at a time.
 WORKERS ?= 2
-# Tests start hundreds of processes: what one has compiled, the next should find.
+# Tests start many processes: what one has compiled, the next should find.
 export PYTHONDONTWRITEBYTECODE :=
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 

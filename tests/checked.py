@@ -29,8 +29,8 @@ def decorator(checked: Any = None, *, typechecker: Any) -> Any:
         return lambda function: decorator(function, typechecker=typechecker)
     if isinstance(checked, type):
         if dataclasses.is_dataclass(checked) and "__init__" in vars(checked):
-            made: Any = checked
-            made.__init__ = decorator(made.__init__, typechecker=typechecker)
+            of_fields: Any = checked
+            of_fields.__init__ = decorator(of_fields.__init__, typechecker=typechecker)
         return checked
     if not isinstance(checked, types.FunctionType):
         return _with_shapes(checked, typechecker=typechecker)

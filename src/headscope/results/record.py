@@ -170,7 +170,7 @@ def _is_of(value: object, declared: Any) -> bool:
     if is_dataclass(declared):
         return isinstance(value, dict)
     if kind in (int, float):
-        # JSON writes 3.0 and 3 alike; its true and false are no numbers.
+        # In Python true and false are whole numbers; in a record they are none.
         return isinstance(value, int | kind) and not isinstance(value, bool)
     return isinstance(value, kind)
 
